@@ -1,0 +1,75 @@
+# Anemone: each target sets up what it needs and takes seconds when that is already done.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+RECORDING ?=
+
+# TensorFlow stops at Python 3.13: take the first interpreter in range.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help demo test lint lab bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# One environment a set of extras would be four copies of the same; the extras are installed on top of each other,
+# always from the one lock with its hashes. The stamp says which are there and for which lock.
+$(BIN)/uv: requirements.lock
+	@test -n "$(PYTHON)" || { echo "Anemone needs Python 3.11, 3.12 or 3.13 (python3 --version: $$(python3 --version 2>&1))"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >$(VENV)/uv.txt  # the pin of uv, with its hashes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt
+	@touch $@
+
+define install  # $(call install,EXTRA): the package, editable, with one extra
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --constraint requirements.lock --editable '.$(1)'
+	@touch $@
+endef
+
+$(VENV)/.installed: $(BIN)/uv pyproject.toml requirements.lock
+	$(call install,)
+
+$(VENV)/.installed-test: $(BIN)/uv pyproject.toml requirements.lock
+	$(call install,[test])
+	@touch $(VENV)/.installed
+
+$(VENV)/.installed-notebooks: $(BIN)/uv pyproject.toml requirements.lock
+	$(call install,[notebooks])
+	@touch $(VENV)/.installed
+
+demo: $(VENV)/.installed  ## detect events in a simulated minute of reef, or in RECORDING=path
+ifeq ($(RECORDING),)
+	@mkdir -p out/demo
+	$(BIN)/anemone simulate --duration 60 --seed 1 out/demo/reef.wav
+	$(BIN)/anemone detect out/demo/reef.wav --out out/demo --formats json,csv,raven,audacity,png
+else
+	$(BIN)/anemone detect "$(RECORDING)" --out out/demo --formats json,csv,raven,audacity,png
+endif
+
+lint: $(VENV)/.installed-test  ## ruff, import-linter, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+test: lint  ## every gate that runs everywhere: lint, then the tests
+	$(BIN)/python -m pytest
+
+lab: $(VENV)/.installed-notebooks  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+bench: $(VENV)/.installed-test  ## measure; BENCH=full adds the 5 GB recording
+	$(BIN)/python benchmarks/run.py $(if $(filter full,$(BENCH)),--full)
+
+lock: $(BIN)/uv  ## resolve the pins anew
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
+	  --all-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

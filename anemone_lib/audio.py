@@ -1,0 +1,267 @@
+"""Recordings: any source as mono float32, by sample range.
+
+`open_recording` gives a `Recording`, which never holds the audio: ``read(start, stop)`` decodes the range, takes the
+mean of the channels (as librosa does) and resamples if asked to. Whatever the range, the samples are the same bits:
+resampling works on a fixed grid of blocks, each with enough of its neighbours that the filter never sees an edge.
+
+Samples that are not finite, or that could not be decoded, come back as NaN and are named in `gaps`; nothing is
+replaced by silence.
+"""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from functools import cached_property
+from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from anemone_lib.decoders import open_decoder
+from anemone_lib.errors import AudioError
+from anemone_lib.sources import open_source, sha256_of
+
+#: Input samples in a resampling block, at least.
+RESAMPLE_BLOCK_SAMPLES = 1 << 16
+#: Samples at the lower of both rates that a block shares with each neighbour; soxr's HQ filter is shorter.
+RESAMPLE_CONTEXT_SAMPLES = 1 << 11
+#: Samples at the lower of both rates to each side of a gap that the resampling filter blurs it into.
+RESAMPLE_BLUR_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Gap:
+    """An interval that cannot be analysed: seconds from the start of the recording, and why."""
+
+    start_time: float
+    end_time: float
+    reason: str
+
+
+def open_recording(
+    source: str | os.PathLike[str] | BinaryIO, *, target_sr: int | None = None, timezone: str = "UTC"
+) -> "Recording":
+    """Open a recording without reading it.
+
+    Parameters
+    ----------
+    source : path, ``file://`` or ``s3://`` address, or binary file object
+        WAV, RF64, W64, AIFF, FLAC, OGG, MP3, M4A, AAC, WebM and more, of any length.
+    target_sr : int > 0, in Hz, or None
+        Resample to this rate; None keeps the recording's own.
+    timezone : str
+        Time zone of the clock that named the file, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names that do not say.
+
+    Returns
+    -------
+    recording : Recording
+
+    Raises
+    ------
+    AudioError
+        There is nothing, or nothing that can be decoded; the message says what was found.
+
+    Examples
+    --------
+    >>> recording = open_recording("reef/20230210_000001.WAV")  # doctest: +SKIP
+    >>> first_minute = recording.read(0, 60 * recording.sample_rate)  # doctest: +SKIP
+    """
+    return Recording(source, target_sr=target_sr, timezone=timezone)
+
+
+class Recording:
+    """A recording, read by sample range; see `open_recording`.
+
+    Attributes
+    ----------
+    name : str, the file's name
+    sample_rate : int, in Hz, after resampling
+    original_sample_rate : int, in Hz, in the file
+    n_samples : int, counted from the data, at `sample_rate`
+    channels : int, in the file
+    format : str, container and encoding
+    start_time : datetime in UTC, or None where neither the name nor the metadata tells
+    warnings : tuple of str, what was odd about the file and what was done about it
+    """
+
+    def __init__(
+        self, source: str | os.PathLike[str] | BinaryIO, *, target_sr: int | None = None, timezone: str = "UTC"
+    ) -> None:
+        if target_sr is not None and target_sr <= 0:
+            raise AudioError(f"target_sr is {target_sr}; it must be a positive number of Hz, or None")
+        self._options: dict[str, Any] = {"target_sr": target_sr, "timezone": timezone}
+        self._source = open_source(source)
+        try:
+            self._decoder = open_decoder(self._source)
+            self.start_time = _start_time(self._source.name, self._decoder.comments, _zone(timezone))
+        except BaseException:
+            self._source.close()
+            raise
+        self.name = self._source.name
+        self.channels = self._decoder.channels
+        self.format = self._decoder.format
+        self.original_sample_rate = self._decoder.sample_rate
+        self.sample_rate = target_sr or self.original_sample_rate
+        self.warnings = tuple(self._decoder.warnings)
+        common = math.gcd(self.sample_rate, self.original_sample_rate)
+        self._up, self._down = self.sample_rate // common, self.original_sample_rate // common
+        self.n_samples = -(-self._decoder.n_frames * self._up // self._down)
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the file's bytes."""
+        return sha256_of(self._source)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return the samples from `start` to `stop`.
+
+        Parameters
+        ----------
+        start, stop : int, 0 <= start <= stop <= n_samples
+            In samples at `sample_rate`.
+
+        Returns
+        -------
+        samples : np.ndarray [shape=(stop - start,)], float32
+            Mean of the channels; NaN where the recording has no finite or no decodable sample.
+        """
+        if not 0 <= start <= stop <= self.n_samples:
+            raise AudioError(f"samples {start} to {stop} of {self.name} were asked for; it has {self.n_samples}")
+        if start == stop:
+            return np.zeros(0, np.float32)
+        if self._up == self._down:
+            return self._read_mono(start, stop)
+        return self._read_resampled(start, stop)
+
+    def _read_mono(self, start: int, stop: int) -> np.ndarray:
+        frames = self._decoder.read(start, stop)
+        return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+
+    def _read_resampled(self, start: int, stop: int) -> np.ndarray:
+        import soxr
+
+        n_frames, up, down = self._decoder.n_frames, self._up, self._down
+        low = max(1.0, down / up)  # original samples a sample at the lower rate
+        block = down * -(-RESAMPLE_BLOCK_SAMPLES // down)
+        context = down * math.ceil(RESAMPLE_CONTEXT_SAMPLES * low / down)
+        block_out, context_out = block // down * up, context // down * up
+        samples = np.empty(stop - start, np.float32)
+        for k in range(start // block_out, -(-stop // block_out)):
+            first, last = k * block - context, (k + 1) * block + context
+            padded = np.zeros(last - first, np.float32)
+            inside = slice(max(0, first), min(n_frames, last))
+            padded[inside.start - first : inside.stop - first] = self._read_mono(inside.start, inside.stop)
+            holes = ~np.isfinite(padded)
+            has_holes = bool(holes.any())
+            if has_holes:
+                padded[holes] = 0
+            resampled = soxr.resample(padded, self.original_sample_rate, self.sample_rate, quality="HQ")
+            resampled = resampled[context_out : context_out + block_out]
+            if has_holes:
+                resampled[self._blurred(holes, low)[context_out : context_out + block_out]] = np.nan
+            begin, end = max(start, k * block_out), min(stop, (k + 1) * block_out)
+            samples[begin - start : end - start] = resampled[begin - k * block_out : end - k * block_out]
+        return samples
+
+    def _blurred(self, holes: np.ndarray, low: float) -> np.ndarray:
+        """Resampled samples that the filter computed from holes."""
+        reach = math.ceil(RESAMPLE_BLUR_SAMPLES * low)
+        edges = np.flatnonzero(np.diff(holes.astype(np.int8), prepend=0, append=0))
+        blurred = np.zeros(len(holes) // self._down * self._up, bool)
+        for start, stop in edges.reshape(-1, 2):
+            first = max(0, (start - reach) * self._up // self._down)
+            blurred[first : -(-(stop + reach) * self._up // self._down)] = True
+        return blurred
+
+    def close(self) -> None:
+        """Close the file; the recording cannot be read afterwards."""
+        self._decoder.close()
+        self._source.close()
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Recording {self.name}: {self.duration:.6g} s at {self.sample_rate} Hz, {self.format}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as an address, and open there again."""
+        if self._source.location is None:
+            raise AudioError(
+                f"{self.name} was opened from a file object, which no other process can reach; "
+                "open it by its path, or score it in threads"
+            )
+        return _reopen, (self._source.location, self._options)
+
+
+def _reopen(location: str, options: Mapping[str, Any]) -> Recording:
+    return Recording(location, **options)
+
+
+# ---------------------------------------------------------------------- when it was recorded
+
+_STAMPS = (
+    # 20230210_000001.WAV, ..._20191001T040002Z.wav, AMAR173.4.20190920T004248Z.wav, 2019-10-01T04-00-02
+    (re.compile(r"(?<!\d)(\d{4}-?\d\d-?\d\d[_T ]\d\d[-:]?\d\d[-:]?\d\d)(?:\.\d+)?(Z?)(?!\d)"), "%Y%m%d%H%M%S"),
+    # SoundTrap: 67416073.210610033655.wav, yyMMddHHmmss
+    (re.compile(r"(?<=\.)(\d{12})()(?=\.|$)"), "%y%m%d%H%M%S"),
+    # 20190920004248
+    (re.compile(r"(?<!\d)((?:19|20)\d{12})(Z?)(?!\d)"), "%Y%m%d%H%M%S"),
+)
+_AUDIOMOTH_HEX = re.compile(r"^([0-9A-F]{8})\.WAV$", re.IGNORECASE)
+_AUDIOMOTH_COMMENT = re.compile(
+    r"Recorded at (\d\d:\d\d:\d\d)(?:\.\d+)? (\d\d/\d\d/\d{4}) \(UTC(?:([+-]\d{1,2})(?::(\d\d))?)?\)"
+)
+
+
+def _start_time(name: str, comments: Mapping[str, str], zone: Any) -> datetime | None:
+    for text in comments.values():
+        if found := _AUDIOMOTH_COMMENT.search(text):
+            clock, date, hours, minutes = found.groups()
+            offset = timedelta(hours=int(hours or 0))
+            offset += math.copysign(1, int(hours or 0)) * timedelta(minutes=int(minutes or 0))
+            return _parse(f"{date} {clock}", "%d/%m/%Y %H:%M:%S", timezone(offset))
+    for pattern, layout in _STAMPS:
+        if found := pattern.search(name):
+            digits = re.sub(r"\D", "", found.group(1))
+            if when := _parse(digits, layout, UTC if found.group(2) else zone):
+                return when
+    if found := _AUDIOMOTH_HEX.match(name):
+        when = datetime.fromtimestamp(int(found.group(1), 16), UTC)
+        return when if 2010 <= when.year <= 2100 else None
+    if stamp := comments.get("origination"):
+        return _parse(re.sub(r"\D", "", stamp), "%Y%m%d%H%M%S", zone)
+    if stamp := comments.get("creation_time"):
+        return _parse(re.sub(r"\D", "", stamp)[:14], "%Y%m%d%H%M%S", UTC if stamp.endswith("Z") else zone)
+    return None
+
+
+def _parse(text: str, layout: str, zone: Any) -> datetime | None:
+    try:
+        when = datetime.strptime(text, layout).replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return when if 1950 <= when.year <= 2100 else None
+
+
+def _zone(name: str) -> Any:
+    if found := re.fullmatch(r"([+-])(\d\d):?(\d\d)", name):
+        minutes = int(found.group(2)) * 60 + int(found.group(3))
+        return timezone(timedelta(minutes=minutes if found.group(1) == "+" else -minutes))
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        if name == "UTC":
+            return UTC
+        raise AudioError(f"timezone is {name!r}; give a name like Asia/Tokyo or an offset like +09:00") from None

@@ -1,0 +1,294 @@
+"""InferenceConfig: one object, four spellings, two fingerprints.
+
+The four spellings are a notebook's parameters (keyword arguments), a file (YAML, JSON, or the tfvars JSON that
+Terraform loads), the Terraform variable ``inference_config``, and environment variables in upper case. All of them
+become the same frozen object, and its fingerprint is taken of the parsed object, never of a spelling: Terraform
+rewrites numbers (``1.0`` becomes ``1``) and drops unknown attributes without a word.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from anemone_lib.errors import ConfigError
+
+#: Settings that decide only the events; cached scores stay valid when they change.
+EVENT_FIELDS = (
+    "confidence_threshold",
+    "target_class",
+    "min_event_duration",
+    "min_gap_duration",
+    "smoothing_window",
+)
+
+ClassName = Annotated[str, StringConstraints(pattern=r"^[^\s,][^,]*$")]
+
+
+class InferenceConfig(BaseModel):
+    """Every setting of inference; the defaults are those of the Terraform interface.
+
+    Raises
+    ------
+    ConfigError
+        An unknown name, a value out of range, or two settings that contradict each other. The message names the
+        value and what is allowed.
+
+    Examples
+    --------
+    >>> config = InferenceConfig(confidence_threshold=0.7)
+    >>> config.replace(smoothing_window=3).smoothing_window
+    3
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    fmax_hz: float = Field(
+        2000.0, ge=10, le=500_000, description="Highest frequency shown to the model, in Hz, 10 to 500000."
+    )
+    n_fft: int = Field(
+        1024,
+        ge=16,
+        le=65_536,
+        multiple_of=2,
+        description="Samples per short-time Fourier transform, an even number from 16 to 65536.",
+    )
+    hop_length: int = Field(
+        256, description="Samples between two frames, between 1 and n_fft."
+    )
+    width_pixels: int = Field(256, ge=8, le=2048, description="Width of the model's image, 8 to 2048 pixels.")
+    height_pixels: int = Field(
+        256, ge=8, le=2048, description="Height of the model's image, 8 to 2048 pixels."
+    )
+    window_duration: float = Field(
+        1.0, ge=0.01, le=60, description="Length of what the model sees at once, 0.01 to 60 seconds."
+    )
+    stride_duration: float = Field(
+        0.4,
+        ge=0.001,
+        le=60,
+        description="Time from the start of one window to the next, 0.001 seconds to window_duration.",
+    )
+    target_sr: int | None = Field(
+        None,
+        ge=100,
+        le=1_000_000,
+        description="Resample to this rate, 100 to 1000000 Hz; none keeps the recording's own rate.",
+    )
+    model_classes: str = Field(
+        "noise,anemonefish,biological",
+        description="The model's classes in the order of its outputs, separated by commas; at least two.",
+    )
+    batch_size: int = Field(
+        32, ge=1, le=4096, description="Windows given to the model at once, 1 to 4096; never changes a result."
+    )
+    confidence_threshold: float = Field(
+        0.5, ge=0, le=1, description="Smoothed probability from which a window is in an event, 0 to 1."
+    )
+    target_class: ClassName = Field(
+        "anemonefish", description="The class whose events are wanted, one of model_classes."
+    )
+    min_event_duration: float = Field(
+        0.2, ge=0, le=3600, description="Events shorter than this are dropped, 0 to 3600 seconds."
+    )
+    min_gap_duration: float = Field(
+        0.1, ge=0, le=3600, description="Events closer than this become one, 0 to 3600 seconds."
+    )
+    smoothing_window: int = Field(
+        5, ge=1, le=1001, description="Windows in the median filter, an odd number from 1 to 1001."
+    )
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        names = [name.strip() for name in self.model_classes.split(",")]
+        if len(names) < 2 or "" in names or len(set(names)) < len(names):
+            raise ValueError(
+                f"model_classes is {self.model_classes!r}; it must be two or more different names "
+                "separated by commas, like 'noise,anemonefish,biological'"
+            )
+        object.__setattr__(self, "model_classes", ",".join(names))
+        if self.target_class not in names:
+            raise ValueError(
+                f"target_class is {self.target_class!r}; it must be one of model_classes ({self.model_classes})"
+            )
+        if not 1 <= self.hop_length <= self.n_fft:
+            raise ValueError(f"hop_length is {self.hop_length}; it must be between 1 and n_fft ({self.n_fft})")
+        if self.stride_duration > self.window_duration:
+            raise ValueError(
+                f"stride_duration is {self.stride_duration}; it must be at most window_duration "
+                f"({self.window_duration}), or audio between two windows would never be looked at"
+            )
+        if self.smoothing_window % 2 == 0:
+            raise ValueError(
+                f"smoothing_window is {self.smoothing_window}; it must be an odd number from 1 to 1001, "
+                f"so that the filter has a middle: try {self.smoothing_window - 1} or {self.smoothing_window + 1}"
+            )
+        return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The model's classes, in the order of its outputs."""
+        return tuple(self.model_classes.split(","))
+
+    def replace(self, **changes: Any) -> "InferenceConfig":
+        """Return a copy with some settings changed, checked like a new one."""
+        return InferenceConfig(**{**self.model_dump(), **changes})
+
+    # ------------------------------------------------------------------ fingerprints
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the canonical JSON of all settings."""
+        return _sha256_of(self.model_dump())
+
+    @property
+    def scores_fingerprint(self) -> str:
+        """SHA-256 (hex) of the settings that decide the probabilities.
+
+        Neither the event settings (`EVENT_FIELDS`) nor ``batch_size`` are in it: scores cached under this
+        fingerprint stay valid when those change.
+        """
+        return _sha256_of(self.model_dump(exclude={*EVENT_FIELDS, "batch_size"}))
+
+    # ------------------------------------------------------------------ files
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "InferenceConfig":
+        """Read a configuration file: YAML, JSON, or the tfvars JSON that `save` and the tuning notebook write.
+
+        Parameters
+        ----------
+        path : path of a ``.yaml``, ``.yml`` or ``.json`` file
+
+        Raises
+        ------
+        ConfigError
+            No such file, not YAML or JSON, a wrong setting, or a tfvars file whose fingerprint does not belong
+            to its settings (somebody edited one and not the other).
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} is not a text file; a configuration is YAML or JSON") from None
+        try:
+            content = yaml.safe_load(text) if path.suffix != ".json" else json.loads(text)
+        except (yaml.YAMLError, json.JSONDecodeError) as error:
+            raise ConfigError(f"{path} is neither YAML nor JSON: {error}") from None
+        content = {} if content is None else content
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path} holds a {type(content).__name__}; it must hold settings by name")
+        claimed = None
+        if "inference_config" in content:
+            claimed = content.get("inference_config_fingerprint")
+            content = content["inference_config"]
+        if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+            raise ConfigError(f"inference_config in {path} must hold settings by name")
+        try:
+            config = cls(**content)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        if claimed and claimed != config.fingerprint:
+            raise ConfigError(
+                f"{path}: inference_config_fingerprint is {claimed}, but its settings have {config.fingerprint}; "
+                "the file was edited by hand: write it anew with `anemone config to-tfvars` or the tuning notebook"
+            )
+        return config
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the configuration; the name decides the spelling.
+
+        Parameters
+        ----------
+        path : ``….tfvars.json`` for Terraform, ``….json``, ``….yaml`` or ``….yml``
+
+        Returns
+        -------
+        path : pathlib.Path
+        """
+        path = Path(path)
+        if path.name.endswith(".tfvars.json"):
+            text = self.to_tfvars()
+        elif path.suffix == ".json":
+            text = json.dumps(self.model_dump(), indent=2) + "\n"
+        elif path.suffix in (".yaml", ".yml"):
+            text = yaml.safe_dump(self.model_dump(), sort_keys=False)
+        else:
+            raise ConfigError(
+                f"cannot tell the format of {path.name}; name it .yaml, .json or .auto.tfvars.json"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def to_tfvars(self) -> str:
+        """Return the JSON that Terraform loads: ``inference_config`` and ``inference_config_fingerprint``."""
+        content = {
+            "inference_config": self.model_dump(),
+            "inference_config_fingerprint": self.fingerprint,
+        }
+        return json.dumps(content, indent=2) + "\n"
+
+    # ------------------------------------------------------------------ environment
+
+    def to_env(self) -> dict[str, str]:
+        """Return the settings as environment variables; a setting that is none is left out."""
+        return {
+            name.upper(): _as_terraform_writes(value)
+            for name, value in self.model_dump().items()
+            if value is not None
+        }
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "InferenceConfig":
+        """Read the settings from environment variables (`os.environ` by default); absent or empty ones default."""
+        environ = os.environ if environ is None else environ
+        settings = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())}
+        try:
+            return cls(**settings)
+        except ConfigError as error:
+            raise ConfigError(f"in the environment: {error}") from None
+
+
+def _sha256_of(settings: dict[str, Any]) -> str:
+    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _as_terraform_writes(value: str | int | float) -> str:
+    """Spell a value as Terraform's tostring does: no trailing zeros, no exponent."""
+    if isinstance(value, float):
+        text = format(Decimal(repr(value)), "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return str(value)
+
+
+def _explain(error: ValidationError) -> str:
+    """One line a problem: the setting, its value, what is allowed."""
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        field = InferenceConfig.model_fields.get(name)
+        if not name:  # said by _agree, in full
+            lines.append(problem["msg"].removeprefix("Value error, "))
+        elif field is None:
+            known = ", ".join(InferenceConfig.model_fields)
+            lines.append(f"{name} is not a setting; the settings are {known}")
+        else:
+            what = (field.description or "").rstrip(".")
+            lines.append(f"{name} is {problem['input']!r}; allowed: {what[0].lower()}{what[1:]}")
+    return "; ".join(lines)

@@ -1,0 +1,37 @@
+"""What can go wrong, as one tree.
+
+::
+
+    AnemoneError
+    ├── ConfigError       a setting is unknown, out of range, or contradicts another (also a ValueError)
+    ├── AudioError        a recording cannot be found, opened or decoded, or holds no audio
+    ├── ModelError        a model bundle is missing, damaged, or does not fit the configuration
+    ├── AnnotationError   a table of annotations or events cannot be read
+    └── ScoresError       cached scores are damaged or belong to another recording, model or setting
+
+Every message names the offending value, what is allowed, and the way out.
+"""
+
+
+class AnemoneError(Exception):
+    """Base of all errors that Anemone raises on purpose."""
+
+
+class ConfigError(AnemoneError, ValueError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class AudioError(AnemoneError):
+    """A recording cannot be found, opened or decoded, or holds no audio."""
+
+
+class ModelError(AnemoneError):
+    """A model bundle is missing, damaged, or does not fit the configuration."""
+
+
+class AnnotationError(AnemoneError):
+    """A table of annotations or events cannot be read."""
+
+
+class ScoresError(AnemoneError):
+    """Cached scores are damaged or belong to another recording, model or setting."""
