@@ -4,8 +4,8 @@
 mean of the channels (as librosa does) and resamples if asked to. Whatever the range, the samples are the same bits:
 resampling works on a fixed grid of blocks, each with enough of its neighbours that the filter never sees an edge.
 
-Samples that are not finite, or that could not be decoded, come back as NaN and are named in `gaps`; nothing is
-replaced by silence.
+Samples that are not finite, or that could not be decoded, come back as NaN, and the windows they fall in are reported
+as skipped; nothing is replaced by silence.
 """
 
 import math
@@ -28,6 +28,8 @@ from anemone_lib.sources import open_source, sha256_of
 RESAMPLE_BLOCK_SAMPLES = 1 << 16
 #: Samples at the lower of both rates that a block shares with each neighbour; soxr's HQ filter is shorter.
 RESAMPLE_CONTEXT_SAMPLES = 1 << 11
+#: A float sample beyond this, 180 dB over full scale, is as damaged as one that is not a number.
+MAX_AMPLITUDE = 1e9
 #: Samples at the lower of both rates to each side of a gap that the resampling filter blurs it into.
 RESAMPLE_BLUR_SAMPLES = 64
 
@@ -88,7 +90,11 @@ class Recording:
     """
 
     def __init__(
-        self, source: str | os.PathLike[str] | BinaryIO, *, target_sr: int | None = None, timezone: str = "UTC"
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        target_sr: int | None = None,
+        timezone: str = "UTC",
     ) -> None:
         if target_sr is not None and target_sr <= 0:
             raise AudioError(f"target_sr is {target_sr}; it must be a positive number of Hz, or None")
@@ -143,7 +149,11 @@ class Recording:
 
     def _read_mono(self, start: int, stop: int) -> np.ndarray:
         frames = self._decoder.read(start, stop)
-        return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+        mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+        with np.errstate(invalid="ignore"):
+            if not np.abs(mono).max() <= MAX_AMPLITUDE:  # true for NaN, too
+                mono = np.where(np.abs(mono) <= MAX_AMPLITUDE, mono, np.float32(np.nan))
+        return mono
 
     def _read_resampled(self, start: int, stop: int) -> np.ndarray:
         import soxr
@@ -159,7 +169,7 @@ class Recording:
             padded = np.zeros(last - first, np.float32)
             inside = slice(max(0, first), min(n_frames, last))
             padded[inside.start - first : inside.stop - first] = self._read_mono(inside.start, inside.stop)
-            holes = ~np.isfinite(padded)
+            holes = np.isnan(padded)
             has_holes = bool(holes.any())
             if has_holes:
                 padded[holes] = 0
@@ -213,7 +223,10 @@ def _reopen(location: str, options: Mapping[str, Any]) -> Recording:
 
 _STAMPS = (
     # 20230210_000001.WAV, ..._20191001T040002Z.wav, AMAR173.4.20190920T004248Z.wav, 2019-10-01T04-00-02
-    (re.compile(r"(?<!\d)(\d{4}-?\d\d-?\d\d[_T ]\d\d[-:]?\d\d[-:]?\d\d)(?:\.\d+)?(Z?)(?!\d)"), "%Y%m%d%H%M%S"),
+    (
+        re.compile(r"(?<!\d)(\d{4}-?\d\d-?\d\d[_T ]\d\d[-:]?\d\d[-:]?\d\d)(?:\.\d+)?(Z?)(?!\d)"),
+        "%Y%m%d%H%M%S",
+    ),
     # SoundTrap: 67416073.210610033655.wav, yyMMddHHmmss
     (re.compile(r"(?<=\.)(\d{12})()(?=\.|$)"), "%y%m%d%H%M%S"),
     # 20190920004248

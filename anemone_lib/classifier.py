@@ -42,11 +42,10 @@ class ModelCard(BaseModel):
         description="The score-deciding settings of InferenceConfig that the model was trained with."
     )
     sha256: dict[str, str] = Field(description="SHA-256 (hex) by file name.")
-    temperature: float = Field(
-        1.0, gt=0, description="Logits are divided by this before the softmax (calibration)."
-    )
+    temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax (calibration).")
     parity: dict[str, Any] = Field(
-        default_factory=dict, description="Largest difference between the .keras and the .tflite, and on what."
+        default_factory=dict,
+        description="Largest difference between the .keras and the .tflite, and on what.",
     )
     training: dict[str, Any] = Field(default_factory=dict, description="Data, seeds and command of the training.")
     metrics: dict[str, Any] = Field(default_factory=dict, description="What was measured, on what.")
@@ -173,7 +172,7 @@ class LiteRTClassifier:
         self.version = card.version if card else path.stem
         self._path, self._num_threads = path, num_threads
         self._local = threading.local()
-        interpreter, given, answer = self._interpreter(1)
+        _, given, answer = self._interpreter(1)
         self.input_shape = _image_shape(given["shape"], path)
         self.n_classes = int(answer["shape"][-1])
         _check_card(self, path)
@@ -186,9 +185,7 @@ class LiteRTClassifier:
             from ai_edge_litert.interpreter import Interpreter
 
             try:
-                self._local.interpreter = Interpreter(
-                    model_path=str(self._path), num_threads=self._num_threads
-                )
+                self._local.interpreter = Interpreter(model_path=str(self._path), num_threads=self._num_threads)
             except (ValueError, RuntimeError) as error:
                 raise ModelError(f"{self._path} is not a model that LiteRT can run: {error}") from None
         interpreter = self._local.interpreter
@@ -272,9 +269,7 @@ def _reload(path: str, sha256: str, num_threads: int) -> Classifier:
 def _image_shape(shape: Any, path: Path) -> tuple[int, int, int]:
     sizes = [int(size) if size is not None else 0 for size in shape]
     if len(sizes) != 4 or min(sizes[1:]) < 1 or sizes[3] not in (1, 3):
-        raise ModelError(
-            f"{path} takes input of shape {sizes}; it must be (any, height_pixels, width_pixels, 1 or 3)"
-        )
+        raise ModelError(f"{path} takes input of shape {sizes}; it must be (any, height_pixels, width_pixels, 1 or 3)")
     return sizes[1], sizes[2], sizes[3]
 
 

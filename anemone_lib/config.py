@@ -59,13 +59,9 @@ class InferenceConfig(BaseModel):
         multiple_of=2,
         description="Samples per short-time Fourier transform, an even number from 16 to 65536.",
     )
-    hop_length: int = Field(
-        256, description="Samples between two frames, between 1 and n_fft."
-    )
+    hop_length: int = Field(256, description="Samples between two frames, between 1 and n_fft.")
     width_pixels: int = Field(256, ge=8, le=2048, description="Width of the model's image, 8 to 2048 pixels.")
-    height_pixels: int = Field(
-        256, ge=8, le=2048, description="Height of the model's image, 8 to 2048 pixels."
-    )
+    height_pixels: int = Field(256, ge=8, le=2048, description="Height of the model's image, 8 to 2048 pixels.")
     window_duration: float = Field(
         1.0, ge=0.01, le=60, description="Length of what the model sees at once, 0.01 to 60 seconds."
     )
@@ -86,7 +82,10 @@ class InferenceConfig(BaseModel):
         description="The model's classes in the order of its outputs, separated by commas; at least two.",
     )
     batch_size: int = Field(
-        32, ge=1, le=4096, description="Windows given to the model at once, 1 to 4096; never changes a result."
+        32,
+        ge=1,
+        le=4096,
+        description="Windows given to the model at once, 1 to 4096; never changes a result.",
     )
     confidence_threshold: float = Field(
         0.5, ge=0, le=1, description="Smoothed probability from which a window is in an event, 0 to 1."
@@ -228,9 +227,7 @@ class InferenceConfig(BaseModel):
         elif path.suffix in (".yaml", ".yml"):
             text = yaml.safe_dump(self.model_dump(), sort_keys=False)
         else:
-            raise ConfigError(
-                f"cannot tell the format of {path.name}; name it .yaml, .json or .auto.tfvars.json"
-            )
+            raise ConfigError(f"cannot tell the format of {path.name}; name it .yaml, .json or .auto.tfvars.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
@@ -248,9 +245,7 @@ class InferenceConfig(BaseModel):
     def to_env(self) -> dict[str, str]:
         """Return the settings as environment variables; a setting that is none is left out."""
         return {
-            name.upper(): _as_terraform_writes(value)
-            for name, value in self.model_dump().items()
-            if value is not None
+            name.upper(): _as_terraform_writes(value) for name, value in self.model_dump().items() if value is not None
         }
 
     @classmethod

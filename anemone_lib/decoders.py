@@ -189,8 +189,7 @@ def _true_data_size(source: Source, offset: int, claimed: int, bytes_per_s: int)
     padded = claimed + claimed % 2
     if rest > 1 and not _is_chunk_name(source.read_at(offset + padded, 4)):
         return claimed, [
-            f"{rest} bytes ({seconds(rest)} if they were audio) after the audio that the header claims "
-            "were left out"
+            f"{rest} bytes ({seconds(rest)} if they were audio) after the audio that the header claims were left out"
         ]
     return claimed, []
 
@@ -472,5 +471,3 @@ def _as_float32(frame: Any, n_channels: int) -> np.ndarray:
     if samples.dtype.kind == "i":
         return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
     return samples.astype(np.float32)
-
-

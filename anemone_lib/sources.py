@@ -45,7 +45,9 @@ class FileSource:
             self.size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise AudioError(f"cannot open {path}: {error.strerror or error}") from None
-        self.name, self.path, self.location = path.name, path, str(path.resolve())
+        self.name = path.name
+        self.path: Path | None = path
+        self.location: str | None = str(path.resolve())
         self._lock = threading.Lock()
 
     def read_at(self, offset: int, n_bytes: int) -> bytes:
@@ -72,8 +74,8 @@ class FileSource:
 class OpenFileSource:
     """A binary file object that somebody else opened and will close."""
 
-    path = None
-    location = None
+    path: Path | None = None
+    location: str | None = None
 
     def __init__(self, file: BinaryIO) -> None:
         try:
@@ -100,7 +102,7 @@ class OpenFileSource:
 class S3Source:
     """An object in S3, read by byte range; never downloaded whole."""
 
-    path = None
+    path: Path | None = None
 
     def __init__(self, uri: str) -> None:
         try:
@@ -111,7 +113,8 @@ class S3Source:
         parts = urlsplit(uri)
         self._bucket, self._key = parts.netloc, unquote(parts.path.lstrip("/"))
         self._errors = (BotoCoreError, ClientError)
-        self.name, self.location = Path(self._key).name, uri
+        self.name = Path(self._key).name
+        self.location: str | None = uri
         try:
             self._client: Any = boto3.client("s3")
             head = self._client.head_object(Bucket=self._bucket, Key=self._key)

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.fft import rfft
 
 #: Power below which the logarithm is cut off (librosa's amin) and range of the image below its maximum, in dB.
 POWER_FLOOR = 1e-10
@@ -93,9 +92,7 @@ def spectrogram_images(
         raise ValueError(f"channels is {channels}; it must be 1 (level) or 3 (magma)")
     windows = np.asarray(windows, np.float32)
     n_windows, window_samples = windows.shape
-    layout = _layout(
-        window_samples, sample_rate, n_fft, hop_length, float(fmax_hz), height_pixels, width_pixels
-    )
+    layout = _layout(window_samples, sample_rate, n_fft, hop_length, float(fmax_hz), height_pixels, width_pixels)
     images = np.empty((n_windows, height_pixels, width_pixels, channels), np.float32)
     if n_windows == 0:
         return images
@@ -178,9 +175,7 @@ def _layout(
     )
 
 
-def _frames_of(
-    windows: np.ndarray, layout: _Layout
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _frames_of(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Transform the frames of all windows, each once.
 
     Returns
@@ -192,9 +187,7 @@ def _frames_of(
     n_windows, window_samples = windows.shape
     n_fft, hop, item = layout.n_fft, layout.hop_length, windows.itemsize
     step, within = windows.strides
-    shared = (
-        n_windows > 1 and within == item and 0 < step < window_samples * item and step % (hop * item) == 0
-    )
+    shared = n_windows > 1 and within == item and 0 < step < window_samples * item and step % (hop * item) == 0
     # Frames within the windows: a strided view, of the stretch where they are shared, else of each window.
     first = layout.left * hop - n_fft // 2  # where the first inner frame starts in its window
     hops = step // (hop * item) if shared else layout.inner
@@ -241,10 +234,10 @@ def _frames_of(
     return levels, highest[rows].max(axis=1), lowest[rows].min(axis=1), rows[:, layout.frames]
 
 
-def _transform(
-    block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: np.ndarray, lowest: np.ndarray
-) -> None:
+def _transform(block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> None:
     """Fill the levels of the drawn bins and the extremes of all bins for a block of frames."""
+    from scipy.fft import rfft  # takes longer to import than all else here together
+
     spectrum = rfft(block * layout.hann, axis=-1, overwrite_x=True)
     power = np.square(spectrum.real)
     power += np.square(spectrum.imag)

@@ -49,9 +49,7 @@ class WindowGrid:
         return start, min(self.n_samples, (stop - 1) * self.stride_samples + self.window_samples)
 
 
-def window_grid(
-    n_samples: int, *, sample_rate: int, window_duration: float, stride_duration: float
-) -> WindowGrid:
+def window_grid(n_samples: int, *, sample_rate: int, window_duration: float, stride_duration: float) -> WindowGrid:
     """Lay the grid over a recording.
 
     Parameters
@@ -75,9 +73,7 @@ def window_grid(
     )
 
 
-def cut_windows(
-    samples: np.ndarray, *, n_windows: int, window_samples: int, stride_samples: int
-) -> np.ndarray:
+def cut_windows(samples: np.ndarray, *, n_windows: int, window_samples: int, stride_samples: int) -> np.ndarray:
     """Show a stretch of samples as overlapping windows.
 
     Parameters

@@ -1,0 +1,558 @@
+"""Recording × classifier → scores, in chunks.
+
+`plan` cuts the grid of windows into chunks, `score_chunk` scores one, `merge` puts them together. All three are pure
+and deterministic, and the result does not depend on how the recording was cut: N chunks equal one chunk bit for bit.
+So any `concurrent.futures.Executor` can do the work (threads, processes, ``dask.distributed.Client.get_executor()``,
+the tasks of a state machine), a stopped run resumes where it was, and a chunk that fails is a named gap, not a loss.
+
+Scores decide nothing about events: those follow in milliseconds (`events_of`), again and again.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from anemone_lib.audio import Gap, Recording
+from anemone_lib.classifier import Classifier
+from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import AudioError, ConfigError, ModelError, ScoresError
+from anemone_lib.events import Event, find_events
+from anemone_lib.spectrogram import spectrogram_images
+from anemone_lib.windows import WindowGrid, cut_windows, window_grid
+
+#: Windows in a chunk: 51 s of audio at the usual stride, 10 MB at 48 kHz.
+CHUNK_WINDOWS = 128
+FORMAT = "anemone-scores-1"
+UNREADABLE = "the samples are not finite numbers, or could not be decoded"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A run of consecutive windows, `first` to `stop` (exclusive), scored as one piece of work."""
+
+    index: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The probabilities of every window of a recording, and where they come from.
+
+    Attributes
+    ----------
+    probabilities : np.ndarray [shape=(n_windows, n_classes)], float32
+        Rows sum to 1; a skipped window's row is NaN.
+    classes : names of the columns
+    grid : WindowGrid
+    skipped : intervals that no scored window covers, each with its reason
+    recording_name, recording_sha256 : str
+    start_time : datetime in UTC, or None
+    model_sha256, model_version, scores_fingerprint : str
+    warnings : what was odd about the recording
+    """
+
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+    grid: WindowGrid
+    skipped: tuple[Gap, ...] = ()
+    recording_name: str = ""
+    recording_sha256: str = ""
+    start_time: datetime | None = None
+    model_sha256: str = ""
+    model_version: str = ""
+    scores_fingerprint: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def n_windows(self) -> int:
+        """Number of windows, skipped ones included."""
+        return len(self.probabilities)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second that the windows were cut from, in Hz."""
+        return self.grid.sample_rate
+
+    @property
+    def start_times(self) -> np.ndarray:
+        """Start of every window [shape=(n_windows,)], in seconds."""
+        return self.grid.start_times
+
+    @property
+    def end_times(self) -> np.ndarray:
+        """End of every window [shape=(n_windows,)], in seconds, never past the recording's end."""
+        return self.grid.end_times
+
+    @property
+    def duration(self) -> float:
+        """Length of the recording, in seconds."""
+        return self.grid.n_samples / self.grid.sample_rate
+
+    @property
+    def analysed_duration(self) -> float:
+        """Seconds that at least one scored window covers: `duration` less what was skipped."""
+        return self.duration - sum(gap.end_time - gap.start_time for gap in self.skipped)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write to an ``.npz`` file, whole or not at all.
+
+        About 12 bytes a window: 2.6 MB for a day of three classes at the usual stride.
+        """
+        about = {
+            "format": FORMAT,
+            "classes": self.classes,
+            "grid": asdict(self.grid),
+            "skipped": [asdict(gap) for gap in self.skipped],
+            "recording_name": self.recording_name,
+            "recording_sha256": self.recording_sha256,
+            "start_time": self.start_time.isoformat() if self.start_time else None,
+            "model_sha256": self.model_sha256,
+            "model_version": self.model_version,
+            "scores_fingerprint": self.scores_fingerprint,
+            "warnings": self.warnings,
+        }
+        path = Path(path)
+        with _whole_file(path) as file:
+            np.savez(file, probabilities=self.probabilities, about=np.array(json.dumps(about)))
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Scores":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ScoresError
+            No such file, damaged, or written by another version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                about = json.loads(str(content["about"]))
+                probabilities = content["probabilities"]
+            if about.pop("format") != FORMAT:
+                raise ScoresError(f"{path} was written by another version; delete it and score again")
+            start_time = about.pop("start_time")
+            return cls(
+                probabilities=probabilities,
+                classes=tuple(about.pop("classes")),
+                grid=WindowGrid(**about.pop("grid")),
+                skipped=tuple(Gap(**gap) for gap in about.pop("skipped")),
+                start_time=datetime.fromisoformat(start_time) if start_time else None,
+                warnings=tuple(about.pop("warnings")),
+                **about,
+            )
+        except FileNotFoundError:
+            raise ScoresError(f"there are no scores at {path}") from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise ScoresError(f"the scores in {path} are damaged ({error}); delete them and score again") from None
+
+
+# ---------------------------------------------------------------------- the three steps
+
+
+def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int = CHUNK_WINDOWS) -> list[Chunk]:
+    """Cut a recording's windows into chunks.
+
+    Parameters
+    ----------
+    recording : Recording
+    config : InferenceConfig
+    chunk_windows : int > 0
+        Windows in a chunk; the result does not depend on it.
+
+    Returns
+    -------
+    chunks : list of Chunk, together every window once
+    """
+    n_windows = grid_of(recording, config).n_windows
+    return [
+        Chunk(index, first, min(n_windows, first + chunk_windows))
+        for index, first in enumerate(range(0, n_windows, chunk_windows))
+    ]
+
+
+def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, config: InferenceConfig) -> np.ndarray:
+    """Score the windows of one chunk.
+
+    Parameters
+    ----------
+    recording : Recording
+    chunk : Chunk, from `plan`
+    classifier : Classifier
+    config : InferenceConfig
+
+    Returns
+    -------
+    probabilities : np.ndarray [shape=(chunk.stop - chunk.first, n_classes)], float32
+        NaN in the rows of windows that hold samples which are not finite or could not be decoded.
+    """
+    grid = grid_of(recording, config)
+    samples = recording.read(*grid.samples_of(chunk.first, chunk.stop))
+    n_windows = chunk.stop - chunk.first
+    windows = cut_windows(
+        samples,
+        n_windows=n_windows,
+        window_samples=grid.window_samples,
+        stride_samples=grid.stride_samples,
+    )
+    readable = _without_nan(samples, grid, n_windows)
+    height_pixels, width_pixels, channels = classifier.input_shape
+    probabilities = np.full((n_windows, classifier.n_classes), np.nan, np.float32)
+    for first in range(0, n_windows, config.batch_size):
+        batch = slice(first, min(n_windows, first + config.batch_size))
+        keep = readable[batch]
+        if not keep.any():
+            continue
+        images = spectrogram_images(
+            windows[batch] if keep.all() else windows[batch][keep],
+            sample_rate=grid.sample_rate,
+            n_fft=config.n_fft,
+            hop_length=config.hop_length,
+            fmax_hz=config.fmax_hz,
+            height_pixels=height_pixels,
+            width_pixels=width_pixels,
+            channels=channels,
+        )
+        probabilities[batch][keep] = classifier.probabilities(images)
+    return probabilities
+
+
+def merge(
+    results: Mapping[Chunk, np.ndarray | str],
+    *,
+    recording: Recording,
+    classifier: Classifier,
+    config: InferenceConfig,
+    sha256: str = "",
+) -> Scores:
+    """Put scored chunks together; what is missing becomes a gap with its reason.
+
+    Parameters
+    ----------
+    results : the probabilities of every chunk of the plan, or in words why it has none
+    recording, classifier, config : what was scored with what
+    sha256 : str
+        Of the recording's bytes, where it is known.
+
+    Returns
+    -------
+    scores : Scores
+
+    Raises
+    ------
+    ScoresError
+        Windows are missing without a reason, or a chunk's probabilities are not its own.
+    """
+    grid = grid_of(recording, config)
+    probabilities = np.full((grid.n_windows, classifier.n_classes), np.nan, np.float32)
+    reasons = np.full(grid.n_windows, "", object)
+    position = 0
+    for chunk in sorted(results, key=lambda chunk: chunk.first):
+        result = results[chunk]
+        if chunk.first != position:
+            raise ScoresError(f"windows {position} to {chunk.first} are in no chunk; score them first")
+        if isinstance(result, str):
+            reasons[chunk.first : chunk.stop] = result
+        elif result.shape != (chunk.stop - chunk.first, classifier.n_classes):
+            raise ScoresError(f"chunk {chunk.index} has probabilities of shape {result.shape}; score it again")
+        else:
+            probabilities[chunk.first : chunk.stop] = result
+        position = chunk.stop
+    if position != grid.n_windows:
+        raise ScoresError(f"windows {position} to {grid.n_windows} are in no chunk; score them first")
+    return Scores(
+        probabilities=probabilities,
+        classes=config.classes,
+        grid=grid,
+        skipped=tuple(_gaps(probabilities, reasons, grid)),
+        recording_name=recording.name,
+        recording_sha256=sha256,
+        start_time=recording.start_time,
+        model_sha256=classifier.sha256,
+        model_version=classifier.version,
+        scores_fingerprint=config.scores_fingerprint,
+        warnings=recording.warnings,
+    )
+
+
+def score_recording(
+    recording: Recording,
+    classifier: Classifier,
+    config: InferenceConfig,
+    *,
+    executor: Executor | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+) -> Scores:
+    """Score a recording, in chunks, by as many workers as the executor has.
+
+    Parameters
+    ----------
+    recording : Recording
+    classifier : Classifier
+    config : InferenceConfig
+    executor : concurrent.futures.Executor, optional
+        By default threads, one a core. Processes and other machines open the recording and the model by address.
+    cache : path of a folder, optional
+        Finished chunks are kept there until all are done, the scores from then on, under a name made of the
+        recording's and the model's SHA-256 and the settings that decide them; a second call resumes or returns them.
+    shard : (i, n)
+        Score only every n-th chunk from the i-th, into the cache; a later call without it puts them together.
+    progress : callable (done, total), optional
+        Called in this thread after every chunk.
+
+    Returns
+    -------
+    scores : Scores
+        With a shard, the chunks of other shards that are not in the cache yet are gaps.
+
+    Raises
+    ------
+    ModelError, ConfigError
+        The model, the settings and the recording do not fit together.
+    ScoresError
+        A worker was killed; what was finished is in the cache, if there is one.
+    """
+    check_fit(classifier, config)
+    if config.target_sr and recording.sample_rate != config.target_sr:
+        raise ConfigError(
+            f"target_sr is {config.target_sr}, the recording was opened at {recording.sample_rate} Hz; "
+            "open it with open_recording(source, target_sr=config.target_sr)"
+        )
+    store = _Cache(cache, recording, classifier, config) if cache is not None else None
+    if store and (done := store.scores()):
+        return done
+    chunks = plan(recording, config)
+    results: dict[Chunk, np.ndarray | str] = {}
+    for chunk in chunks:
+        if store and (kept := store.chunk(chunk, classifier.n_classes)) is not None:
+            results[chunk] = kept
+    todo = [chunk for chunk in chunks[shard[0] :: shard[1]] if chunk not in results]
+    for chunk, result in _scored(recording, todo, classifier, config, executor):
+        results[chunk] = result
+        if store and not isinstance(result, str):
+            store.keep(chunk, result)
+        if progress:
+            progress(len(results), len(chunks))
+    missing = [chunk for chunk in chunks if chunk not in results]
+    results.update(dict.fromkeys(missing, "not scored yet: it is another shard's"))
+    scores = merge(
+        results,
+        recording=recording,
+        classifier=classifier,
+        config=config,
+        sha256=recording.sha256 if store else "",
+    )
+    if store and not any(isinstance(result, str) for result in results.values()):
+        store.finish(scores)
+    return scores
+
+
+def _scored(
+    recording: Recording,
+    chunks: Sequence[Chunk],
+    classifier: Classifier,
+    config: InferenceConfig,
+    executor: Executor | None,
+) -> Iterator[tuple[Chunk, np.ndarray | str]]:
+    """Yield every chunk's result as it is ready."""
+    if not chunks:
+        return
+    own = None
+    if executor is None:
+        executor = own = ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1), "anemone")
+    try:
+        futures = {executor.submit(score_chunk, recording, chunk, classifier, config): chunk for chunk in chunks}
+        for future in as_completed(futures):
+            chunk = futures.pop(future)
+            try:
+                yield chunk, future.result()
+            except AudioError as error:
+                yield chunk, str(error)
+            except BrokenExecutor as error:
+                raise ScoresError(
+                    f"a worker died while it scored {recording.name} ({error}); with a cache, "
+                    "calling again resumes after the last finished chunk"
+                ) from None
+    finally:
+        if own:
+            own.shutdown(cancel_futures=True)
+
+
+def events_of(scores: Scores, config: InferenceConfig) -> list[Event]:
+    """Decide the events on scores; only the event settings of `config` are read.
+
+    Raises
+    ------
+    ConfigError
+        The target class is none of the scores' classes.
+    """
+    if config.target_class not in scores.classes:
+        raise ConfigError(f"target_class is {config.target_class!r}; the scores know {', '.join(scores.classes)}")
+    return find_events(
+        scores.probabilities,
+        start_times=scores.start_times,
+        end_times=scores.end_times,
+        classes=scores.classes,
+        target_class=config.target_class,
+        confidence_threshold=config.confidence_threshold,
+        smoothing_window=config.smoothing_window,
+        min_gap_duration=config.min_gap_duration,
+        min_event_duration=config.min_event_duration,
+        recording_id=scores.recording_sha256,
+    )
+
+
+# ---------------------------------------------------------------------- what fits, what is covered
+
+
+def grid_of(recording: Recording, config: InferenceConfig) -> WindowGrid:
+    """Lay the configuration's grid over a recording."""
+    return window_grid(
+        recording.n_samples,
+        sample_rate=recording.sample_rate,
+        window_duration=config.window_duration,
+        stride_duration=config.stride_duration,
+    )
+
+
+def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
+    """Refuse a configuration that the model was not made for.
+
+    ``stride_duration`` may differ from the card's: it decides where windows lie, not what the model sees in one.
+
+    Raises
+    ------
+    ModelError
+        Naming both sides.
+    """
+    if len(config.classes) != classifier.n_classes:
+        raise ModelError(
+            f"the configuration names {len(config.classes)} classes ({config.model_classes}), "
+            f"the model answers with {classifier.n_classes}"
+        )
+    if classifier.input_shape[:2] != (config.height_pixels, config.width_pixels):
+        raise ModelError(
+            f"the configuration draws images of {config.height_pixels} × {config.width_pixels} pixels, "
+            f"the model takes {classifier.input_shape[0]} × {classifier.input_shape[1]}"
+        )
+    card = classifier.card
+    if card is None:
+        return
+    if card.classes != config.classes:
+        raise ModelError(f"model_classes is {config.model_classes!r}, the model's card says {','.join(card.classes)!r}")
+    settings = config.model_dump()
+    for name, trained_with in card.settings.items():
+        if name not in ("stride_duration", "model_classes") and settings.get(name) != trained_with:
+            raise ModelError(
+                f"{name} is {settings.get(name)!r}, the model was trained with {trained_with!r}; "
+                "change the setting, or train a model for it"
+            )
+
+
+def _without_nan(samples: np.ndarray, grid: WindowGrid, n_windows: int) -> np.ndarray:
+    """Tell which windows hold no NaN."""
+    holes = np.isnan(samples)
+    if not holes.any():
+        return np.ones(n_windows, bool)
+    counted = np.concatenate([[0], np.cumsum(holes)])
+    starts = np.arange(n_windows) * grid.stride_samples
+    stops = np.minimum(starts + grid.window_samples, len(samples))
+    return counted[stops] == counted[starts]
+
+
+def _gaps(probabilities: np.ndarray, reasons: np.ndarray, grid: WindowGrid) -> Iterator[Gap]:
+    """Intervals that no scored window covers: they and the scored windows make up the whole recording."""
+    scored = np.isfinite(probabilities).all(axis=1)
+    if scored.all():
+        return
+    starts = np.arange(grid.n_windows) * grid.stride_samples
+    ends = np.minimum(starts + grid.window_samples, grid.n_samples)
+    covered = 0
+    for k in [*np.flatnonzero(scored), grid.n_windows]:
+        start = int(starts[k]) if k < grid.n_windows else grid.n_samples
+        if start > covered:
+            first = int(np.searchsorted(ends, covered, side="right"))
+            reason = next((text for text in reasons[first : k + 1] if text), UNREADABLE)
+            yield Gap(covered / grid.sample_rate, start / grid.sample_rate, reason)
+        covered = int(ends[k]) if k < grid.n_windows else covered
+
+
+# ---------------------------------------------------------------------- the cache
+
+
+class _Cache:
+    """Chunks while a recording is being scored, its scores afterwards."""
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        recording: Recording,
+        classifier: Classifier,
+        config: InferenceConfig,
+    ) -> None:
+        key = "-".join((recording.sha256[:16], classifier.sha256[:16], config.scores_fingerprint[:16]))
+        self._path = Path(folder) / f"{key}.npz"
+        self._chunks = Path(folder) / f"{key}.chunks"
+
+    def scores(self) -> Scores | None:
+        return Scores.load(self._path) if self._path.exists() else None
+
+    def chunk(self, chunk: Chunk, n_classes: int) -> np.ndarray | None:
+        path = self._chunk_path(chunk)
+        if not path.exists():
+            return None
+        try:
+            kept = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return kept if kept.shape == (chunk.stop - chunk.first, n_classes) else None
+
+    def keep(self, chunk: Chunk, probabilities: np.ndarray) -> None:
+        with _whole_file(self._chunk_path(chunk)) as file:
+            np.save(file, probabilities)
+
+    def finish(self, scores: Scores) -> None:
+        scores.save(self._path)
+        for path in self._chunks.glob("*.npy"):
+            path.unlink(missing_ok=True)
+        if self._chunks.exists():
+            self._chunks.rmdir()
+
+    def _chunk_path(self, chunk: Chunk) -> Path:
+        return self._chunks / f"{chunk.first:08d}-{chunk.stop:08d}.npy"
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Any]:
+    """Open a file for writing that appears under its name only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(temporary, 0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
