@@ -139,7 +139,7 @@ class Scores:
             No such file, damaged, or written by another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 about = json.loads(str(content["about"]))
                 probabilities = content["probabilities"]
             if about.pop("format") != FORMAT:

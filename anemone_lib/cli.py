@@ -1,0 +1,359 @@
+"""The command ``anemone``: parse, call the library, present.
+
+Exit codes: 0, all done; 1, some recordings failed, the others are done and a summary names each; 2, the command itself
+cannot be carried out (usage, configuration, model).
+"""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import anemone_lib
+from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import AnemoneError, ConfigError
+
+app = typer.Typer(
+    name="anemone",
+    help="Find anemonefish calls in hydrophone recordings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(
+    help="Show a configuration, or spell it for Terraform or the environment.", no_args_is_help=True
+)
+app.add_typer(config_app, name="config")
+
+#: What is looked for in folders; anything may be named directly.
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"),
+    *(".m4a", ".mp4", ".aac", ".webm"),
+)
+#: More events than this are in the files, not on the screen.
+SHOWN_EVENTS = 40
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Format(StrEnum):
+    """What `anemone detect` writes."""
+
+    json = "json"
+    csv = "csv"
+    raven = "raven"
+    audacity = "audacity"
+    png = "png"
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Model bundle: its folder or any of its files. Default: the demonstration model."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Configuration: YAML, JSON or tfvars JSON. Default: what the model was trained with."
+    ),
+]
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Say what is wrong in one line, and exit with 2."""
+    try:
+        yield
+    except AnemoneError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def version_wanted(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        print(f"anemone {anemone_lib.__version__} (code {anemone_lib.code_sha256()[:12]})")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=version_wanted, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Find anemonefish calls in hydrophone recordings."""
+
+
+# ---------------------------------------------------------------------- detect
+
+
+@dataclass(frozen=True)
+class Task:
+    """One recording to be analysed, and the folder its results go to."""
+
+    source: str
+    folder: Path
+
+
+@app.command()
+def detect(
+    recordings: Annotated[
+        list[str], typer.Argument(metavar="RECORDING...", help="Files, folders, globs or s3:// addresses.")
+    ],
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("out"),
+    formats: Annotated[
+        str, typer.Option(help=f"What to write, separated by commas: {', '.join(Format)}.")
+    ] = "json,csv,raven",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder where scores are kept, so that a stopped run resumes.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Score only the I-th of N parts (1/4 … 4/4) into the cache, and write nothing."
+        ),
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="Clock that named the files, like Asia/Tokyo or +09:00.")] = "UTC",
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
+) -> None:
+    """Find events in recordings; one bad file never ends the batch."""
+    with usage_errors():
+        kinds = _formats(formats)
+        part = _shard(shard, cache)
+        classifier = anemone_lib.load_classifier(model)
+        settings = InferenceConfig.load(config) if config else anemone_lib.default_config(classifier)
+        from anemone_lib.scores import check_fit
+
+        check_fit(classifier, settings)
+        tasks = _tasks(recordings, out_folder)
+    failures: list[tuple[str, str]] = []
+    n_events = 0
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1, "anemone") as executor, _progress() as bars:
+        bar = bars.add_task("", total=None)
+        for position, task in enumerate(tasks, start=1):
+            name = Path(task.source).name
+            bars.reset(bar, description=escape(f"{position}/{len(tasks)} {name}"), total=None)
+
+            def progress(done: int, total: int) -> None:
+                bars.update(bar, completed=done, total=total)
+
+            try:
+                if part:
+                    recording = anemone_lib.open_recording(task.source, target_sr=settings.target_sr, timezone=timezone)
+                    with recording:
+                        anemone_lib.score_recording(
+                            recording,
+                            classifier,
+                            settings,
+                            executor=executor,
+                            cache=cache,
+                            shard=part,
+                            progress=progress,
+                        )
+                    continue
+                found = anemone_lib.detect(
+                    task.source,
+                    config=settings,
+                    classifier=classifier,
+                    executor=executor,
+                    cache=cache,
+                    timezone=timezone,
+                    progress=progress,
+                )
+                paths = found.save(task.folder, formats=kinds)
+            except AnemoneError as error:
+                failures.append((task.source, str(error)))
+                continue
+            except Exception as error:  # noqa: BLE001 a defect of ours must not end a night's batch either
+                failures.append((task.source, f"unexpected {type(error).__name__}: {error}"))
+                continue
+            n_events += len(found.events)
+            bars.stop()
+            _show(found, paths)
+            bars.start()
+    done = len(tasks) - len(failures)
+    if part:
+        out.print(
+            f"Scored part {shard} of {done} recordings into {cache}. When all parts are done, run without --shard."
+        )
+    elif len(tasks) > 1:
+        out.print(f"{done} of {len(tasks)} recordings analysed, {n_events} events; results in {out_folder}")
+    for source, why in failures:
+        err.print(f"[bold red]failed:[/] {escape(source)}: {escape(why)}", highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _show(found: anemone_lib.Detections, paths: list[Path]) -> None:
+    """Print the events of one recording as a table, what was odd, and where the files are."""
+    scores, events = found.scores, found.events
+    speed = scores.duration / max(found.metadata["processing_time"], 1e-9)
+    title = f"{scores.recording_name}: {scores.duration:.1f} s, {len(events)} {found.config.target_class} events"
+    out.print(f"[bold]{escape(title)}[/]  ({speed:,.0f}× real time)", highlight=False, soft_wrap=True)
+    if events:
+        table = Table()
+        for heading in ("start", "end", "duration", "confidence (mean)", "(max)", "windows"):
+            table.add_column(heading, justify="right")
+        if scores.start_time:
+            table.add_column("start, UTC")
+        for event in events[:SHOWN_EVENTS]:
+            row = [f"{event.start_time:.2f} s", f"{event.end_time:.2f} s", f"{event.duration:.2f} s"]
+            row += [f"{event.mean_confidence:.2f}", f"{event.max_confidence:.2f}", str(event.num_windows)]
+            if scores.start_time:
+                row.append(_utc(scores, event.start_time))
+            table.add_row(*row)
+        out.print(table)
+        if len(events) > SHOWN_EVENTS:
+            out.print(f"… and {len(events) - SHOWN_EVENTS} more, in the files")
+    for warning in scores.warnings:
+        out.print(f"[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+    for gap in scores.skipped[:SHOWN_EVENTS]:
+        text = f"skipped {gap.start_time:.2f} to {gap.end_time:.2f} s: {gap.reason}"
+        out.print(f"[yellow]note:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    for path in paths:
+        out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def _utc(scores: anemone_lib.Scores, seconds: float) -> str:
+    from datetime import timedelta
+
+    assert scores.start_time is not None
+    return (scores.start_time + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _formats(text: str) -> list[str]:
+    kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in list(Format):
+            raise ConfigError(f"--formats has {kind!r}; known are {', '.join(Format)}")
+    if not kinds:
+        raise ConfigError(f"--formats is empty; known are {', '.join(Format)}")
+    return list(dict.fromkeys(kinds))
+
+
+def _shard(text: str | None, cache: Path | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise ConfigError(f"--shard is {text!r}; write it as I/N, from 1/4 to 4/4 for four parts")
+    if cache is None:
+        raise ConfigError("--shard needs --cache, a folder that all parts share")
+    return int(index) - 1, int(count)
+
+
+def _tasks(arguments: Iterable[str], out_folder: Path) -> list[Task]:
+    """Find the recordings that were named, and give each a place for its results."""
+    found: list[tuple[str, Path]] = []
+    for argument in arguments:
+        path = Path(argument)
+        if "://" in argument or path.is_file():
+            found.append((argument, out_folder))
+        elif path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES)
+            inside = [p for p in inside if not p.name.startswith(".")]
+            if not inside:
+                raise ConfigError(f"the folder {argument} holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
+            found += [(str(p), out_folder / p.relative_to(path).parent) for p in inside]
+        elif any(letter in argument for letter in "*?["):
+            matches = sorted(p for p in glob.glob(argument, recursive=True) if Path(p).is_file())
+            if not matches:
+                raise ConfigError(f"no file matches {argument}")
+            found += [(match, out_folder) for match in matches]
+        else:
+            found.append((argument, out_folder))  # fails by its own error, beside the others
+    found = list(dict.fromkeys(found))
+    # Recordings that would write over each other's results get a folder each, by their full name.
+    shared = Counter((folder, Path(source).stem) for source, folder in found)
+    tasks, taken = [], set()
+    for source, folder in found:
+        path = Path(source)
+        if shared[folder, path.stem] > 1:
+            folder, number = folder / path.name, 1
+            while folder in taken:
+                number += 1
+                folder = folder.with_name(f"{path.name}-{number}")
+            taken.add(folder)
+        tasks.append(Task(source, folder))
+    return tasks
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+# ---------------------------------------------------------------------- config
+
+
+@config_app.command("show")
+def config_show(config: ConfigOption = None, model: ModelOption = None) -> None:
+    """Print every setting, what it means, and the fingerprints."""
+    with usage_errors():
+        settings = _settings(config, model)
+    table = Table()
+    for heading in ("setting", "value", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for name, field in InferenceConfig.model_fields.items():
+        value = getattr(settings, name)
+        table.add_row(name, "none" if value is None else str(value), field.description or "")
+    out.print(table)
+    print(f"fingerprint         {settings.fingerprint}")
+    print(f"scores_fingerprint  {settings.scores_fingerprint}")
+
+
+@config_app.command("to-env")
+def config_to_env(config: ConfigOption = None, model: ModelOption = None) -> None:
+    """Print the settings as environment variables."""
+    with usage_errors():
+        settings = _settings(config, model)
+    for name, value in settings.to_env().items():
+        print(f"{name}={value}")
+
+
+@config_app.command("to-tfvars")
+def config_to_tfvars(
+    config: ConfigOption = None,
+    model: ModelOption = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="File to write, like inference_config.auto.tfvars.json.")
+    ] = None,
+) -> None:
+    """Print or write the settings as Terraform loads them."""
+    with usage_errors():
+        settings = _settings(config, model)
+        if out_file is None:
+            print(settings.to_tfvars(), end="")
+            return
+        if not out_file.name.endswith(".tfvars.json"):
+            raise ConfigError(f"--out is {out_file}; Terraform loads by itself only a name ending in .auto.tfvars.json")
+        settings.save(out_file)
+    print(out_file)
+
+
+def _settings(config: Path | None, model: str | None) -> InferenceConfig:
+    if config:
+        return InferenceConfig.load(config)
+    return anemone_lib.default_config(anemone_lib.load_classifier(model)) if model else InferenceConfig()
