@@ -225,14 +225,7 @@ def _check_columns(
         )
     if label_column is not None and place["label"] is None:
         raise AnnotationError(f"{path.name} has no column {label_column!r}; it has {', '.join(filter(None, header))}")
-    if (
-        place["label"] is None
-        and place(
-            "selection",
-        )
-        is None
-        and label is None
-    ):
+    if place["label"] is None and place["selection"] is None and label is None:
         raise AnnotationError(
             f"{path.name} has no column of labels among {', '.join(filter(None, header))}; name the one that holds "
             "them with label_column, or give the label of all rows with label"
