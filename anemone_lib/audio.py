@@ -24,6 +24,11 @@ from anemone_lib.decoders import open_decoder
 from anemone_lib.errors import AudioError
 from anemone_lib.sources import open_source, sha256_of
 
+#: What recordings are called, where a folder is searched for them; anything may be opened by its name.
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"),
+    *(".m4a", ".mp4", ".aac", ".webm"),
+)
 #: Input samples in a resampling block, at least.
 RESAMPLE_BLOCK_SAMPLES = 1 << 16
 #: Samples at the lower of both rates that a block shares with each neighbour; soxr's HQ filter is shorter.
@@ -44,7 +49,11 @@ class Gap:
 
 
 def open_recording(
-    source: str | os.PathLike[str] | BinaryIO, *, target_sr: int | None = None, timezone: str = "UTC"
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    target_sr: int | None = None,
+    timezone: str = "UTC",
+    name: str | None = None,
 ) -> "Recording":
     """Open a recording without reading it.
 
@@ -56,6 +65,8 @@ def open_recording(
         Resample to this rate; None keeps the recording's own.
     timezone : str
         Time zone of the clock that named the file, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names that do not say.
+    name : str, optional
+        The recording's name where the source does not have it: that of an uploaded file, say.
 
     Returns
     -------
@@ -71,7 +82,7 @@ def open_recording(
     >>> recording = open_recording("reef/20230210_000001.WAV")  # doctest: +SKIP
     >>> first_minute = recording.read(0, 60 * recording.sample_rate)  # doctest: +SKIP
     """
-    return Recording(source, target_sr=target_sr, timezone=timezone)
+    return Recording(source, target_sr=target_sr, timezone=timezone, name=name)
 
 
 class Recording:
@@ -95,11 +106,13 @@ class Recording:
         *,
         target_sr: int | None = None,
         timezone: str = "UTC",
+        name: str | None = None,
     ) -> None:
         if target_sr is not None and target_sr <= 0:
             raise AudioError(f"target_sr is {target_sr}; it must be a positive number of Hz, or None")
-        self._options: dict[str, Any] = {"target_sr": target_sr, "timezone": timezone}
+        self._options: dict[str, Any] = {"target_sr": target_sr, "timezone": timezone, "name": name}
         self._source = open_source(source)
+        self._source.name = name or self._source.name
         try:
             self._decoder = open_decoder(self._source)
             self.start_time = _start_time(self._source.name, self._decoder.comments, _zone(timezone))

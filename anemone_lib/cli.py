@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import anemone_lib
+from anemone_lib.audio import AUDIO_SUFFIXES
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import AnemoneError, ConfigError
 
@@ -37,11 +38,6 @@ config_app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 
-#: What is looked for in folders; anything may be named directly.
-AUDIO_SUFFIXES = (
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"),
-    *(".m4a", ".mp4", ".aac", ".webm"),
-)
 #: More events than this are in the files, not on the screen.
 SHOWN_EVENTS = 40
 
