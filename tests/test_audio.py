@@ -2,6 +2,7 @@ import io
 import pickle
 import struct
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def wav_header(data_size, *, sample_rate=8000, channels=1, bits=16, riff_size=No
 def pieces(recording, *cuts):
     """The recording read in pieces, last piece first."""
     edges = [0, *cuts, recording.n_samples]
-    parts = [recording.read(start, stop) for start, stop in list(zip(edges, edges[1:], strict=False))[::-1]]
+    parts = [recording.read(start, stop) for start, stop in list(pairwise(edges))[::-1]]
     return np.concatenate(parts[::-1])
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -112,7 +114,7 @@ def test_events_are_apart_long_enough_and_confident(target, smoothing_window, ga
     for event in events:
         assert event.duration >= shortest - 1e-6
         assert 0.5 <= event.mean_confidence <= event.max_confidence <= 1
-    for before, after in zip(events, events[1:], strict=False):
+    for before, after in pairwise(events):
         assert after.start_time - before.end_time >= gap - 1e-6
 
 

@@ -128,7 +128,7 @@ def test_images_are_float32_between_0_and_1_and_row_0_is_the_highest_frequency(r
     images = spectrogram_images(np.stack([low, high]).astype(np.float32), sample_rate=8000)
     assert images.dtype == np.float32
     assert images.shape == (2, 256, 256, 1)
-    assert 0 <= images.min()
+    assert images.min() >= 0
     assert images.max() <= 1
     brightest = images[..., 0].mean(axis=2).argmax(axis=1)
     np.testing.assert_allclose(brightest, [256 * 0.9, 256 * 0.1], atol=3)
