@@ -8,17 +8,9 @@ the tasks of a state machine), a stopped run resumes where it was, and a chunk t
 Scores decide nothing about events: those follow in milliseconds (`events_of`), again and again.
 """
 
-import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -27,137 +19,15 @@ from anemone_lib.classifier import Classifier
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import AudioError, ConfigError, ModelError, ScoresError
 from anemone_lib.events import Event, find_events
+from anemone_lib.score_files import Chunk, ScoreCache, Scores
 from anemone_lib.spectrogram import spectrogram_images
 from anemone_lib.windows import WindowGrid, cut_windows, window_grid
 
 #: Windows in a chunk: 51 s of audio at the usual stride, 10 MB at 48 kHz.
 CHUNK_WINDOWS = 128
-FORMAT = "anemone-scores-1"
 UNREADABLE = "the samples are not finite numbers, or could not be decoded"
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A run of consecutive windows, `first` to `stop` (exclusive), scored as one piece of work."""
-
-    index: int
-    first: int
-    stop: int
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """The probabilities of every window of a recording, and where they come from.
-
-    Attributes
-    ----------
-    probabilities : np.ndarray [shape=(n_windows, n_classes)], float32
-        Rows sum to 1; a skipped window's row is NaN.
-    classes : names of the columns
-    grid : WindowGrid
-    skipped : intervals that no scored window covers, each with its reason
-    recording_name, recording_sha256 : str
-    start_time : datetime in UTC, or None
-    model_sha256, model_version, scores_fingerprint : str
-    warnings : what was odd about the recording
-    """
-
-    probabilities: np.ndarray
-    classes: tuple[str, ...]
-    grid: WindowGrid
-    skipped: tuple[Gap, ...] = ()
-    recording_name: str = ""
-    recording_sha256: str = ""
-    start_time: datetime | None = None
-    model_sha256: str = ""
-    model_version: str = ""
-    scores_fingerprint: str = ""
-    warnings: tuple[str, ...] = field(default=())
-
-    @property
-    def n_windows(self) -> int:
-        """Number of windows, skipped ones included."""
-        return len(self.probabilities)
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples a second that the windows were cut from, in Hz."""
-        return self.grid.sample_rate
-
-    @property
-    def start_times(self) -> np.ndarray:
-        """Start of every window [shape=(n_windows,)], in seconds."""
-        return self.grid.start_times
-
-    @property
-    def end_times(self) -> np.ndarray:
-        """End of every window [shape=(n_windows,)], in seconds, never past the recording's end."""
-        return self.grid.end_times
-
-    @property
-    def duration(self) -> float:
-        """Length of the recording, in seconds."""
-        return self.grid.n_samples / self.grid.sample_rate
-
-    @property
-    def analysed_duration(self) -> float:
-        """Seconds that at least one scored window covers: `duration` less what was skipped."""
-        return self.duration - sum(gap.end_time - gap.start_time for gap in self.skipped)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write to an ``.npz`` file, whole or not at all.
-
-        About 12 bytes a window: 2.6 MB for a day of three classes at the usual stride.
-        """
-        about = {
-            "format": FORMAT,
-            "classes": self.classes,
-            "grid": asdict(self.grid),
-            "skipped": [asdict(gap) for gap in self.skipped],
-            "recording_name": self.recording_name,
-            "recording_sha256": self.recording_sha256,
-            "start_time": self.start_time.isoformat() if self.start_time else None,
-            "model_sha256": self.model_sha256,
-            "model_version": self.model_version,
-            "scores_fingerprint": self.scores_fingerprint,
-            "warnings": self.warnings,
-        }
-        path = Path(path)
-        with _whole_file(path) as file:
-            np.savez(file, probabilities=self.probabilities, about=np.array(json.dumps(about)))
-        return path
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Scores":
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        ScoresError
-            No such file, damaged, or written by another version.
-        """
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-                about = json.loads(str(content["about"]))
-                probabilities = content["probabilities"]
-            if about.pop("format") != FORMAT:
-                raise ScoresError(f"{path} was written by another version; delete it and score again")
-            start_time = about.pop("start_time")
-            return cls(
-                probabilities=probabilities,
-                classes=tuple(about.pop("classes")),
-                grid=WindowGrid(**about.pop("grid")),
-                skipped=tuple(Gap(**gap) for gap in about.pop("skipped")),
-                start_time=datetime.fromisoformat(start_time) if start_time else None,
-                warnings=tuple(about.pop("warnings")),
-                **about,
-            )
-        except FileNotFoundError:
-            raise ScoresError(f"there are no scores at {path}") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise ScoresError(f"the scores in {path} are damaged ({error}); delete them and score again") from None
 
 
 # ---------------------------------------------------------------------- the three steps
@@ -333,7 +203,10 @@ def score_recording(
             f"target_sr is {config.target_sr}, the recording was opened at {recording.sample_rate} Hz; "
             "open it with open_recording(source, target_sr=config.target_sr)"
         )
-    store = _Cache(cache, recording, classifier, config) if cache is not None else None
+    store = None
+    if cache is not None:
+        key = (recording.sha256[:16], classifier.sha256[:16], config.scores_fingerprint[:16])
+        store = ScoreCache(cache, "-".join(key))
     if store and (done := store.scores()):
         return done
     chunks = plan(recording, config)
@@ -490,69 +363,3 @@ def _gaps(probabilities: np.ndarray, reasons: np.ndarray, grid: WindowGrid) -> I
             reason = next((text for text in reasons[first : k + 1] if text), UNREADABLE)
             yield Gap(covered / grid.sample_rate, start / grid.sample_rate, reason)
         covered = int(ends[k]) if k < grid.n_windows else covered
-
-
-# ---------------------------------------------------------------------- the cache
-
-
-class _Cache:
-    """Chunks while a recording is being scored, its scores afterwards."""
-
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        recording: Recording,
-        classifier: Classifier,
-        config: InferenceConfig,
-    ) -> None:
-        key = "-".join((recording.sha256[:16], classifier.sha256[:16], config.scores_fingerprint[:16]))
-        self._path = Path(folder) / f"{key}.npz"
-        self._chunks = Path(folder) / f"{key}.chunks"
-
-    def scores(self) -> Scores | None:
-        return Scores.load(self._path) if self._path.exists() else None
-
-    def chunk(self, chunk: Chunk, n_classes: int) -> np.ndarray | None:
-        path = self._chunk_path(chunk)
-        if not path.exists():
-            return None
-        try:
-            kept = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return None
-        return kept if kept.shape == (chunk.stop - chunk.first, n_classes) else None
-
-    def keep(self, chunk: Chunk, probabilities: np.ndarray) -> None:
-        with _whole_file(self._chunk_path(chunk)) as file:
-            np.save(file, probabilities)
-
-    def finish(self, scores: Scores) -> None:
-        scores.save(self._path)
-        for path in self._chunks.glob("*.npy"):
-            path.unlink(missing_ok=True)
-        if self._chunks.exists():
-            self._chunks.rmdir()
-
-    def _chunk_path(self, chunk: Chunk) -> Path:
-        return self._chunks / f"{chunk.first:08d}-{chunk.stop:08d}.npy"
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Any]:
-    """Open a file for writing that appears under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(temporary, 0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -10,7 +10,8 @@ import soundfile
 import soxr
 
 from anemone_lib import AudioError, open_recording
-from anemone_lib.decoders import FfmpegDecoder, PcmDecoder, SndfileDecoder
+from anemone_lib.decoders import FfmpegDecoder, SndfileDecoder
+from anemone_lib.wav import PcmDecoder
 
 RATES_HZ = (8000, 16000, 22050, 44100, 48000, 96000)
 
