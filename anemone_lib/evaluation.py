@@ -323,7 +323,7 @@ class ThresholdCurve:
     average_precision: float
 
 
-def label_windows(
+def windows_with(
     intervals: Intervals, *, start_times: np.ndarray, end_times: np.ndarray, min_overlap: float = 0.0
 ) -> np.ndarray:
     """Tell which windows hold some of the intervals.

@@ -16,12 +16,12 @@ from anemone_lib.evaluation import (
     confusion_matrix,
     count_events,
     join_intervals,
-    label_windows,
     match_intervals,
     proportion_interval,
     reliability,
     threshold_curve,
     total,
+    windows_with,
 )
 from anemone_lib.events import Annotation, Event
 
@@ -278,10 +278,10 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
 def test_a_window_holds_the_calls_that_reach_into_it():
     starts = np.arange(5) * 0.4
     ends = starts + 1.0
-    assert label_windows([(1.1, 1.3)], start_times=starts, end_times=ends).tolist() == [0, 1, 1, 1, 0]
-    enough = label_windows([(1.1, 1.3)], start_times=starts, end_times=ends, min_overlap=0.15)
+    assert windows_with([(1.1, 1.3)], start_times=starts, end_times=ends).tolist() == [0, 1, 1, 1, 0]
+    enough = windows_with([(1.1, 1.3)], start_times=starts, end_times=ends, min_overlap=0.15)
     assert enough.tolist() == [0, 1, 1, 0, 0]  # the first by 0.2 s (its end is at 1.4 s), the last by 0.1 s
-    assert not label_windows([], start_times=starts, end_times=ends).any()
+    assert not windows_with([], start_times=starts, end_times=ends).any()
 
 
 def test_the_threshold_curve_is_scikit_learns(rng):
