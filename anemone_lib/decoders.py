@@ -5,7 +5,7 @@
 ``read(start, stop)``, which returns frames `start` to `stop` as float32 in [-1, 1], shape ``(n, channels)``, the same
 bits however the range was cut.
 
-Three decoders: plain PCM in WAV and RF64 is read in `anemone_lib.wav`; everything else that libsndfile knows goes there;
+Three decoders: plain PCM in WAV and RF64 is read in `anemone_lib.wav`; what else libsndfile knows goes there; and
 what it refuses goes to FFmpeg through PyAV.
 """
 
