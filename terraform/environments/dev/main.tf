@@ -1,0 +1,66 @@
+terraform {
+  required_version = ">= 1.7"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.aws_region
+  default_tags {
+    tags = merge({ Project = var.project_name, Environment = var.environment, ManagedBy = "terraform" }, var.tags)
+  }
+}
+
+module "ecr" {
+  source = "../../modules/ecr"
+
+  project_name         = var.project_name
+  environment          = var.environment
+  image_tag_mutability = var.image_tag_mutability
+  max_image_count      = var.max_image_count
+  force_delete         = var.force_destroy
+}
+
+module "inference" {
+  source = "../../modules/inference"
+
+  project_name                             = var.project_name
+  environment                              = var.environment
+  aws_region                               = var.aws_region
+  model_s3_bucket                          = var.model_s3_bucket
+  model_s3_key                             = var.model_s3_key
+  model_sha256                             = var.model_sha256
+  model_version                            = var.model_version
+  inference_config                         = var.inference_config
+  inference_config_fingerprint             = var.inference_config_fingerprint
+  lambda_image_uri                         = coalesce(var.lambda_image_uri, "${module.ecr.repository_url}:latest")
+  lambda_timeout                           = var.lambda_timeout
+  lambda_memory_size                       = var.lambda_memory_size
+  lambda_ephemeral_storage_size            = var.lambda_ephemeral_storage_size
+  lambda_reserved_concurrent_executions    = var.lambda_reserved_concurrent_executions
+  lambda_provisioned_concurrent_executions = var.lambda_provisioned_concurrent_executions
+  log_level                                = var.log_level
+  api_gateway_stage_name                   = var.api_gateway_stage_name
+  cors_allowed_origins                     = var.cors_allowed_origins
+  enable_api_key                           = var.enable_api_key
+  store_api_key_in_secrets_manager         = var.store_api_key_in_secrets_manager
+  throttle_rate_limit                      = var.throttle_rate_limit
+  throttle_burst_limit                     = var.throttle_burst_limit
+  api_key_rate_limit                       = var.api_key_rate_limit
+  api_key_burst_limit                      = var.api_key_burst_limit
+  api_key_daily_quota                      = var.api_key_daily_quota
+  manage_api_gateway_account               = var.manage_api_gateway_account
+  waf_web_acl_arn                          = var.waf_web_acl_arn
+  job_max_concurrency                      = var.job_max_concurrency
+  job_timeout                              = var.job_timeout
+  s3_input_expiration_days                 = var.s3_input_expiration_days
+  s3_output_expiration_days                = var.s3_output_expiration_days
+  force_destroy                            = var.force_destroy
+  log_retention_days                       = var.log_retention_days
+  alarm_email                              = var.alarm_email
+  invocations_per_hour_alarm               = var.invocations_per_hour_alarm
+}

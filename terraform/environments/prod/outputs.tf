@@ -1,0 +1,45 @@
+output "api_endpoint" {
+  description = "HTTPS address of /predict."
+  value       = module.inference.api_endpoint
+}
+
+output "api_key_value" {
+  description = "The API key, to send as x-api-key; null where keys are off."
+  value       = module.inference.api_key_value
+  sensitive   = true
+}
+
+output "lambda_function_name" {
+  description = "Name of the function."
+  value       = module.inference.lambda_function_name
+}
+
+output "s3_input_bucket" {
+  description = "Bucket of uploaded recordings."
+  value       = module.inference.s3_input_bucket
+}
+
+output "s3_output_bucket" {
+  description = "Bucket of results."
+  value       = module.inference.s3_output_bucket
+}
+
+output "ecr_repository_url" {
+  description = "Where the function's image is pushed, without a tag."
+  value       = module.ecr.repository_url
+}
+
+output "state_machine_arn" {
+  description = "State machine that works on jobs."
+  value       = module.inference.state_machine_arn
+}
+
+output "dashboard_url" {
+  description = "The dashboard in the AWS console."
+  value       = module.inference.dashboard_url
+}
+
+output "alarm_topic_arn" {
+  description = "SNS topic of alarms and failed jobs."
+  value       = module.inference.alarm_topic_arn
+}

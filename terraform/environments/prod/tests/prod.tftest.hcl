@@ -1,0 +1,45 @@
+# What prod asks beyond the modules, and its outputs.
+
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  model_s3_bucket      = "models"
+  lambda_image_uri     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  cors_allowed_origins = ["https://reef.example.org"]
+}
+
+run "refuses_an_image_that_can_move_and_every_origin" {
+  command = plan
+  variables {
+    lambda_image_uri     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:latest"
+    cors_allowed_origins = ["*"]
+  }
+  expect_failures = [
+    var.lambda_image_uri,
+    var.cors_allowed_origins,
+  ]
+}
+
+run "takes_a_version_tag" {
+  command = plan
+  variables {
+    lambda_image_uri = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.2.3"
+  }
+}
+
+run "outputs" {
+  assert {
+    condition     = output.api_endpoint == "https://abc123.execute-api.us-east-1.amazonaws.com/api/predict"
+    error_message = "api_endpoint is not the HTTPS address of /predict."
+  }
+  assert {
+    condition     = output.lambda_function_name == "anemonefish-inference-prod"
+    error_message = "The function is not named after project and environment."
+  }
+  assert {
+    condition     = output.api_key_value == "a-key-made-by-aws-0123456789"
+    error_message = "prod asks for no API key by default."
+  }
+}

@@ -1,0 +1,53 @@
+# Every validation refuses a value, and the repository is what was asked for.
+
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  project_name = "anemone"
+  environment  = "test"
+}
+
+run "each_variable_refuses_a_wrong_value" {
+  command = plan
+  variables {
+    project_name         = "Anemone_1"
+    environment          = "pre-prod"
+    image_tag_mutability = "SOMETIMES"
+    max_image_count      = 0
+  }
+  expect_failures = [
+    var.project_name,
+    var.environment,
+    var.image_tag_mutability,
+    var.max_image_count,
+  ]
+}
+
+run "scans_encrypts_and_keeps_as_many_images_as_asked" {
+  command = plan
+  variables {
+    max_image_count = 7
+  }
+  assert {
+    condition     = aws_ecr_repository.this.name == "anemone-test"
+    error_message = "The repository is not named after project and environment."
+  }
+  assert {
+    condition     = aws_ecr_repository.this.image_scanning_configuration[0].scan_on_push
+    error_message = "Images are not scanned on push."
+  }
+  assert {
+    condition     = aws_ecr_repository.this.encryption_configuration[0].encryption_type == "AES256"
+    error_message = "Images are not encrypted."
+  }
+  assert {
+    condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE"
+    error_message = "Tags may move by default."
+  }
+  assert {
+    condition     = jsondecode(aws_ecr_lifecycle_policy.this.policy).rules[0].selection.countNumber == 7
+    error_message = "The lifecycle policy does not keep max_image_count images."
+  }
+}

@@ -1,0 +1,63 @@
+# The function: the same image answers the API and works on jobs.
+
+locals {
+  # Every setting in upper case, spelled as InferenceConfig.to_env spells it; one that is null is left out.
+  settings = { for name, value in var.inference_config : upper(name) => tostring(value) if value != null }
+
+  environment = merge(
+    local.settings,
+    {
+      INFERENCE_CONFIG_FINGERPRINT = var.inference_config_fingerprint
+      S3_MODEL_BUCKET              = var.model_s3_bucket
+      S3_MODEL_KEY                 = var.model_s3_key
+      MODEL_VERSION                = var.model_version
+      S3_INPUT_BUCKET              = aws_s3_bucket.this["input"].id
+      S3_OUTPUT_BUCKET             = aws_s3_bucket.this["output"].id
+      CORS_ALLOWED_ORIGINS         = join(",", var.cors_allowed_origins)
+      STATE_MACHINE_ARN            = local.state_machine_arn
+      LOG_LEVEL                    = var.log_level
+      POWERTOOLS_SERVICE_NAME      = local.name
+      POWERTOOLS_METRICS_NAMESPACE = local.name
+    },
+    var.model_sha256 == null ? {} : { MODEL_SHA256 = var.model_sha256 },
+  )
+}
+
+resource "aws_lambda_function" "this" {
+  function_name                  = local.name
+  description                    = "Finds anemonefish calls in recordings"
+  package_type                   = "Image"
+  image_uri                      = var.lambda_image_uri
+  architectures                  = ["x86_64"]
+  role                           = aws_iam_role.function.arn
+  memory_size                    = var.lambda_memory_size
+  timeout                        = var.lambda_timeout
+  reserved_concurrent_executions = coalesce(var.lambda_reserved_concurrent_executions, -1)
+  publish                        = true
+
+  ephemeral_storage {
+    size = var.lambda_ephemeral_storage_size
+  }
+  environment {
+    variables = local.environment
+  }
+  tracing_config {
+    mode = "Active"
+  }
+
+  depends_on = [aws_cloudwatch_log_group.function, aws_iam_role_policy.function]
+}
+
+# What the API and the state machine call: one published version, which can be kept warm and rolled back.
+resource "aws_lambda_alias" "live" {
+  name             = "live"
+  function_name    = aws_lambda_function.this.function_name
+  function_version = aws_lambda_function.this.version
+}
+
+resource "aws_lambda_provisioned_concurrency_config" "live" {
+  count                             = var.lambda_provisioned_concurrent_executions > 0 ? 1 : 0
+  function_name                     = aws_lambda_function.this.function_name
+  qualifier                         = aws_lambda_alias.live.name
+  provisioned_concurrent_executions = var.lambda_provisioned_concurrent_executions
+}

@@ -1,0 +1,121 @@
+# One role for the function, one for the state machine. Actions and resources are named one by one; where AWS knows no
+# resource for an action, "*" is all that can be written, and a comment says so.
+
+locals {
+  model_bucket_arn = "arn:${local.partition}:s3:::${var.model_s3_bucket}"
+}
+
+resource "aws_iam_role" "function" {
+  name = "${local.name}-function"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "lambda.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "function" {
+  name = "function"
+  role = aws_iam_role.function.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "WriteLogs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = "${aws_cloudwatch_log_group.function.arn}:*"
+      },
+      {
+        Sid      = "WriteTraces" # X-Ray knows no resources
+        Effect   = "Allow"
+        Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+        Resource = "*"
+      },
+      {
+        Sid      = "ReadModel"
+        Effect   = "Allow"
+        Action   = "s3:GetObject"
+        Resource = "${local.model_bucket_arn}/${dirname(var.model_s3_key)}/*"
+      },
+      {
+        # Uploads are signed with this role, so what a browser may do with an upload address is what the role may do.
+        Sid      = "ReadAndTakeRecordings"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+        Resource = "${aws_s3_bucket.this["input"].arn}/*"
+      },
+      {
+        Sid      = "KeepResults"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "${aws_s3_bucket.this["output"].arn}/*"
+      },
+      {
+        Sid      = "TellMissingFromForbidden" # without it S3 answers 403 for an object that does not exist
+        Effect   = "Allow"
+        Action   = "s3:ListBucket"
+        Resource = [local.model_bucket_arn, aws_s3_bucket.this["input"].arn, aws_s3_bucket.this["output"].arn]
+      },
+      {
+        Sid      = "StartJobs"
+        Effect   = "Allow"
+        Action   = "states:StartExecution"
+        Resource = local.state_machine_arn
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role" "jobs" {
+  name = "${local.name}-jobs"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "states.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "jobs" {
+  name = "jobs"
+  role = aws_iam_role.jobs.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "CallFunction"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = aws_lambda_alias.live.arn
+      },
+      {
+        Sid      = "TellOfFailures"
+        Effect   = "Allow"
+        Action   = "sns:Publish"
+        Resource = aws_sns_topic.alarms.arn
+      },
+      {
+        Sid    = "WriteLogs" # log deliveries know no resources
+        Effect = "Allow"
+        Action = [
+          "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery",
+          "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+        ]
+        Resource = "*"
+      },
+      {
+        Sid      = "WriteTraces" # X-Ray knows no resources
+        Effect   = "Allow"
+        Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"]
+        Resource = "*"
+      },
+    ]
+  })
+}

@@ -1,0 +1,121 @@
+# Jobs: a recording too large for one call is planned, its chunks are scored at the same time, and the pieces are
+# merged. A chunk that fails for good is a result of its own, and the rest of the recording is delivered.
+
+locals {
+  # What passes by itself is tried again at length, anything else twice.
+  retry = [
+    {
+      ErrorEquals     = ["Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException"]
+      IntervalSeconds = 2
+      MaxAttempts     = 6
+      BackoffRate     = 2
+      JitterStrategy  = "FULL"
+    },
+    {
+      ErrorEquals     = ["States.ALL"]
+      IntervalSeconds = 1
+      MaxAttempts     = 2
+      BackoffRate     = 2
+    },
+  ]
+  notify = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "TellOfFailure" }]
+
+  job_definition = {
+    Comment        = "One recording: plan, score its chunks, merge"
+    StartAt        = "Plan"
+    TimeoutSeconds = var.job_timeout
+    States = {
+      Plan = {
+        Type     = "Task"
+        Resource = "arn:${local.partition}:states:::lambda:invoke"
+        Parameters = {
+          FunctionName = aws_lambda_alias.live.arn
+          Payload      = { task = "plan", "job_id.$" = "$.job_id" }
+        }
+        ResultSelector = { "chunks.$" = "$.Payload.chunks" }
+        ResultPath     = "$.plan"
+        Retry          = local.retry
+        Catch          = local.notify
+        Next           = "ScoreChunks"
+      }
+      ScoreChunks = {
+        Type           = "Map"
+        ItemsPath      = "$.plan.chunks"
+        ItemSelector   = { "job_id.$" = "$.job_id", "chunk.$" = "$$.Map.Item.Value" }
+        MaxConcurrency = var.job_max_concurrency
+        ItemProcessor = {
+          ProcessorConfig = { Mode = "INLINE" }
+          StartAt         = "ScoreChunk"
+          States = {
+            ScoreChunk = {
+              Type     = "Task"
+              Resource = "arn:${local.partition}:states:::lambda:invoke"
+              Parameters = {
+                FunctionName = aws_lambda_alias.live.arn
+                Payload      = { task = "score_chunk", "job_id.$" = "$.job_id", "chunk.$" = "$.chunk" }
+              }
+              ResultSelector = { done = true }
+              Retry          = local.retry
+              Catch          = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "ChunkFailed" }]
+              End            = true
+            }
+            ChunkFailed = {
+              Type       = "Pass"
+              Parameters = { "chunk.$" = "$.chunk", "error.$" = "$.failure.Error" }
+              End        = true
+            }
+          }
+        }
+        ResultPath = "$.results"
+        Catch      = local.notify
+        Next       = "Merge"
+      }
+      Merge = {
+        Type     = "Task"
+        Resource = "arn:${local.partition}:states:::lambda:invoke"
+        Parameters = {
+          FunctionName = aws_lambda_alias.live.arn
+          Payload      = { task = "merge", "job_id.$" = "$.job_id", "failed.$" = "$.results[?(@.error)]" }
+        }
+        OutputPath = "$.Payload"
+        Retry      = local.retry
+        Catch      = local.notify
+        End        = true
+      }
+      TellOfFailure = {
+        Type     = "Task"
+        Resource = "arn:${local.partition}:states:::sns:publish"
+        Parameters = {
+          TopicArn    = aws_sns_topic.alarms.arn
+          Subject     = "${local.name}: a job failed"
+          "Message.$" = "States.Format('Job {} failed with {}: {}', $.job_id, $.failure.Error, $.failure.Cause)"
+        }
+        ResultPath = null
+        Next       = "Failed"
+      }
+      Failed = {
+        Type      = "Fail"
+        ErrorPath = "$.failure.Error"
+        CausePath = "$.failure.Cause"
+      }
+    }
+  }
+}
+
+resource "aws_sfn_state_machine" "jobs" {
+  name       = "${local.name}-jobs"
+  type       = "STANDARD"
+  role_arn   = aws_iam_role.jobs.arn
+  definition = jsonencode(local.job_definition)
+
+  logging_configuration {
+    log_destination        = "${aws_cloudwatch_log_group.jobs.arn}:*"
+    level                  = "ERROR"
+    include_execution_data = false
+  }
+  tracing_configuration {
+    enabled = true
+  }
+
+  depends_on = [aws_iam_role_policy.jobs]
+}

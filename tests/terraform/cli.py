@@ -1,0 +1,73 @@
+"""Terraform as the tests call it: the plain command, on a copy, so that the checkout stays clean."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TERRAFORM = Path(__file__).parents[2] / "terraform"
+ROOTS = ("modules/ecr", "modules/inference", "environments/dev", "environments/prod")
+
+
+class Terraform:
+    """Commands in one copy of ``terraform/``.
+
+    Parameters
+    ----------
+    folder : path of a folder that does not exist yet
+    environment : additional environment variables of every command, such as where AWS is
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        shutil.copytree(
+            TERRAFORM, folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfplan", "*.tfvars")
+        )
+        self._environment = {**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **(environment or {})}
+        if "TF_CLI_CONFIG_FILE" not in os.environ:  # several roots, one download
+            cache = folder.parent / "providers"
+            cache.mkdir(exist_ok=True)
+            self._environment.setdefault("TF_PLUGIN_CACHE_DIR", str(cache))
+        self._ready: set[str] = set()
+
+    def __call__(self, root: str, *arguments: str, stdin: str = "", accept: tuple[int, ...] = (0,)) -> str:
+        """Run a command in a folder of the copy; return what it printed, or fail with it."""
+        result = subprocess.run(
+            ["terraform", *arguments],
+            cwd=self.folder / root,
+            env=self._environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = f"{result.stdout}{result.stderr}"
+        assert result.returncode in accept, f"terraform {' '.join(arguments)} in {root}:\n{said}"
+        return result.stdout
+
+    def init(self, root: str) -> None:
+        """Initialise a folder, once."""
+        if root not in self._ready:
+            self(root, "init", "-backend=false", "-input=false", "-no-color")
+            self._ready.add(root)
+
+    def console(self, root: str, expression: str, variables: dict[str, object]) -> object:
+        """The value of an expression, with these variables."""
+        self.init(root)
+        file = self.folder / root / "console.tfvars.json"
+        file.write_text(json.dumps(variables), encoding="utf-8")
+        said = self(root, "console", "-no-color", f"-var-file={file.name}", stdin=f"jsonencode({expression})\n")
+        return json.loads(json.loads(said))
+
+
+def terraform_in(folder: Path, environment: dict[str, str] | None = None) -> Terraform:
+    """Terraform on a copy in a folder; without it the test is skipped, except in CI, where that is a failure."""
+    if shutil.which("terraform") is None:
+        message = "terraform is not installed (https://developer.hashicorp.com/terraform/install)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return Terraform(folder, environment)

@@ -1,0 +1,87 @@
+"""The interface of the Terraform configuration, read from its files: variables, outputs, and their tables.
+
+Run as a program it writes the tables anew into ``terraform/README.md``.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+TERRAFORM = Path(__file__).parents[2] / "terraform"
+README = TERRAFORM / "README.md"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable as declared; `default` is none where a value must be given."""
+
+    name: str
+    description: str
+    type: str
+    default: str | None
+    validations: tuple[str, ...]
+
+
+def variables(root: str) -> dict[str, Variable]:
+    """The variables of a module or environment, in the order of the file."""
+    text = (TERRAFORM / root / "variables.tf").read_text(encoding="utf-8")
+    found = {}
+    for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, flags=re.DOTALL | re.MULTILINE):
+        found[name] = Variable(
+            name=name,
+            description=_attribute(body, "description").strip('"').replace('\\"', '"'),
+            type=_attribute(body, "type"),
+            default=_attribute(body, "default") or None,
+            validations=tuple(re.findall(r"^  validation \{\n(.*?)^  \}", body, flags=re.DOTALL | re.MULTILINE)),
+        )
+    return found
+
+
+def outputs(root: str) -> dict[str, str]:
+    """The outputs of a module or environment, with their descriptions."""
+    text = (TERRAFORM / root / "outputs.tf").read_text(encoding="utf-8")
+    return dict(re.findall(r'^output "(\w+)" \{\n\s+description\s+= "(.*)"', text, flags=re.MULTILINE))
+
+
+def settings(root: str) -> dict[str, str | None]:
+    """The attributes of the object `inference_config`: name, and its default as written (none if there is none)."""
+    declared = variables(root)["inference_config"].type
+    return {
+        name: default or None
+        for name, default in re.findall(r"^\s+(\w+)\s+= optional\(\w+(?:, (.*))?\)$", declared, flags=re.MULTILINE)
+    }
+
+
+def _attribute(body: str, name: str) -> str:
+    """An attribute of a block as formatted by ``terraform fmt``: up to the next one at the same depth."""
+    match = re.search(rf"^  {name}\s+= (.*?)(?=^  \S)", body + "  end\n", flags=re.DOTALL | re.MULTILINE)
+    if match and match[1].startswith(("object(", "{\n")):  # runs to its own closing bracket
+        match = re.search(rf"^  {name}\s+= (.*?^  \S*)$", body, flags=re.DOTALL | re.MULTILINE)
+    return match[1].strip() if match else ""
+
+
+def tables() -> str:
+    """The tables of the README: every variable with its defaults in dev and prod, and every output."""
+    dev, prod = variables("environments/dev"), variables("environments/prod")
+    lines = ["| variable | type | dev | prod | what it is |", "|---|---|---|---|---|"]
+    for name, variable in prod.items():
+        kind = "object" if variable.type.startswith("object") else variable.type
+        lines.append(f"| `{name}` | {kind} | {_shown(dev[name])} | {_shown(variable)} | {variable.description} |")
+    lines += ["", "| output | what it is |", "|---|---|"]
+    lines += [f"| `{name}` | {description} |" for name, description in outputs("environments/prod").items()]
+    return "\n".join(lines)
+
+
+def _shown(variable: Variable) -> str:
+    return "*required*" if variable.default is None else f"`{variable.default}`"
+
+
+def with_tables(readme: str) -> str:
+    """A README with the tables between its two marks."""
+    begin, end = "<!-- tables: begin -->\n", "\n<!-- tables: end -->"
+    before, rest = readme.split(begin)
+    return before + begin + "\n" + tables() + "\n" + end + rest.split(end)[1]
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,111 @@
+"""The configuration of the detector means the same in Python and in Terraform, and the interface is documented."""
+
+import re
+
+import pytest
+
+from anemone_lib.config import InferenceConfig
+from tests.terraform.interface import README, TERRAFORM, outputs, settings, variables, with_tables
+
+ENVIRONMENTS = ("environments/dev", "environments/prod")
+DECLARED_IN = ("modules/inference", *ENVIRONMENTS)
+SHIPPED = [TERRAFORM / root / "inference_config.auto.tfvars.json" for root in ENVIRONMENTS]
+MODULE_VARIABLES = {
+    "environment": "test",
+    "model_s3_bucket": "models",
+    "lambda_image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0",
+    "cors_allowed_origins": ["*"],
+    "enable_api_key": False,
+    "inference_config_fingerprint": "0" * 64,
+}
+
+
+@pytest.mark.parametrize("root", DECLARED_IN)
+def test_terraform_and_python_have_the_same_settings_with_the_same_defaults(root):
+    declared = {name: default and default.strip('"') for name, default in settings(root).items()}
+    assert declared.keys() == InferenceConfig.model_fields.keys()
+    python = {name: None if value is None else str(value) for name, value in InferenceConfig().model_dump().items()}
+    numbers = {name for name, value in InferenceConfig().model_dump().items() if isinstance(value, int | float)}
+    assert {name: declared[name] for name in declared.keys() - numbers} == {
+        name: python[name] for name in python.keys() - numbers
+    }
+    assert {name: float(declared[name]) for name in numbers} == {name: float(python[name]) for name in numbers}
+
+
+def test_terraform_and_python_allow_the_same_ranges():
+    table = variables("modules/inference")["inference_config"].validations[0]
+    allowed = {
+        name: (float(low), float(high))
+        for name, low, high in re.findall(r"^\s+(\w+)\s+= \[(\S+), (\S+)\]$", table, flags=re.MULTILINE)
+    }
+    schema = InferenceConfig.model_json_schema()["properties"]
+    expected = {}
+    for name, field in schema.items():
+        field = field.get("anyOf", [field])[0]
+        if "minimum" in field:
+            expected[name] = (float(field["minimum"]), float(field["maximum"]))
+    expected["hop_length"] = (1.0, expected["n_fft"][1])  # in Python between 1 and n_fft, whatever that is
+    assert allowed == expected
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_the_shipped_settings_are_as_python_writes_them_and_have_their_fingerprint(path):
+    config = InferenceConfig.load(path)
+    assert path.read_text(encoding="utf-8") == config.to_tfvars()
+
+
+AWKWARD = InferenceConfig(
+    fmax_hz=1234.5,
+    target_sr=48000,
+    confidence_threshold=1e-05,
+    stride_duration=0.1,
+    window_duration=0.30000000000000004,
+    model_classes="noise,Amphiprion ocellaris,ünïcode",
+    target_class="Amphiprion ocellaris",
+    min_gap_duration=1 / 3,
+)
+
+
+@pytest.mark.parametrize("config", sorted({*map(InferenceConfig.load, SHIPPED), AWKWARD}, key=repr), ids=str)
+def test_the_functions_environment_is_what_python_writes_and_reads_back(terraform, config):
+    settings = terraform.console(
+        "modules/inference", "local.settings", {**MODULE_VARIABLES, "inference_config": config.model_dump()}
+    )
+    assert settings == config.to_env()
+    assert InferenceConfig.from_env(settings).fingerprint == config.fingerprint
+
+
+def test_the_environments_have_every_variable_of_the_modules_with_the_same_type():
+    wanted = {**variables("modules/ecr"), **variables("modules/inference")}
+    wanted["force_delete"] = wanted["force_destroy"]
+    for root in ENVIRONMENTS:
+        given = variables(root)
+        assert given.keys() - {"tags"} == wanted.keys() - {"force_delete"}
+        assert {name: given[name].type for name in given.keys() - {"tags"}} == {
+            name: wanted[name].type for name in given.keys() - {"tags"}
+        }
+
+
+def test_every_variable_and_output_is_described_and_every_bounded_one_is_validated():
+    for root in (*DECLARED_IN, "modules/ecr"):
+        assert all(variable.description.endswith(".") and variable.type for variable in variables(root).values())
+        names = re.findall(r'^output "(\w+)"', (TERRAFORM / root / "outputs.tf").read_text(), flags=re.MULTILINE)
+        assert list(outputs(root)) == names
+    free = {variable.name for variable in variables("modules/inference").values() if not variable.validations}
+    assert {variables("modules/inference")[name].type for name in free} == {"bool"}
+
+
+@pytest.mark.parametrize("root", ["modules/ecr", "modules/inference", "environments/prod"])
+def test_every_validation_is_expected_to_fail_once(root):
+    declared = {name: len(v.validations) for name, v in variables(root).items() if v.validations}
+    expected: dict[str, int] = {}
+    for file in (TERRAFORM / root / "tests").glob("*.tftest.hcl"):
+        for block in re.findall(r"expect_failures = \[(.*?)\]", file.read_text(encoding="utf-8"), flags=re.DOTALL):
+            for name in re.findall(r"var\.(\w+)", block):
+                expected[name] = expected.get(name, 0) + 1
+    assert expected == declared
+
+
+def test_the_tables_of_the_readme_are_those_of_the_files():
+    readme = README.read_text(encoding="utf-8")
+    assert readme == with_tables(readme), "write them anew: python -m tests.terraform.interface"
