@@ -1,0 +1,16 @@
+"""The package behind HTTP: on a laptop by uvicorn, on AWS as a Lambda container.
+
+==============  ====================================================================================
+`settings`      what an instance is told by its environment or the command line
+`problems`      errors as clients see them: a status, a short name, what to do
+`engine`        the model and the settings, loaded once; one recording → its result
+`bundle`        the model bundle from S3 into ``/tmp``
+`incoming`      the body of a request → an open file, never read past its limit
+`stores`        objects in a folder or an S3 bucket
+`jobs`          large recordings: create, upload, start, describe; state is derived from the store
+`work`          the three tasks of a job: plan, score_chunk, merge; any worker, any number of times
+`lanes`         the tasks of jobs in local processes
+`app`           the routes (FastAPI), and the page at ``/``
+`aws`           the Lambda entry
+==============  ====================================================================================
+"""

@@ -1,0 +1,73 @@
+"""The model bundle from S3 into the temporary folder, once."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from anemone_lib.errors import ModelError
+
+
+def fetch_bundle(bucket: str, key: str) -> Path:
+    """Download the model that a key names, and its card; the ``.tflite`` beside a ``.keras`` is preferred.
+
+    Parameters
+    ----------
+    bucket, key : str
+        The key ends in ``.keras``, ``.tflite`` or ``.json``.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Of the model file in a folder named after what S3 says the content is (its ETag), so that a model that
+        changed is another file, and one that was downloaded before is not downloaded again.
+
+    Raises
+    ------
+    ModelError
+        Nothing there, or S3 does not give it.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    stem = str(PurePosixPath(key).with_suffix(""))
+    candidates = [key] if key.endswith(".tflite") else [f"{stem}.tflite", f"{stem}.keras"]
+    s3 = boto3.client("s3")
+    try:
+        found = [(candidate, etag) for candidate in candidates if (etag := _etag(s3, bucket, candidate))]
+        if not found:
+            looked = " and ".join(f"s3://{bucket}/{candidate}" for candidate in candidates)
+            raise ModelError(f"no model at {looked}; upload the bundle, or correct S3_MODEL_BUCKET and S3_MODEL_KEY")
+        model_key, model_etag = found[0]
+        card_key = f"{stem}.json"
+        card_etag = _etag(s3, bucket, card_key)
+        name = hashlib.sha256(f"{model_key} {model_etag} {card_etag}".encode()).hexdigest()[:32]
+        folder = Path(tempfile.gettempdir()) / "anemone-models" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if card_etag:
+            _download(s3, bucket, card_key, folder / PurePosixPath(card_key).name)
+        return _download(s3, bucket, model_key, folder / PurePosixPath(model_key).name)
+    except (BotoCoreError, ClientError) as error:
+        raise ModelError(f"cannot read the model at s3://{bucket}/{key}: {error}") from None
+
+
+def _etag(s3: Any, bucket: str, key: str) -> str | None:
+    """What S3 says an object's content is; None where there is no object."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return str(s3.head_object(Bucket=bucket, Key=key)["ETag"])
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return None
+        raise
+
+
+def _download(s3: Any, bucket: str, key: str, path: Path) -> Path:
+    if not path.exists():
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            s3.download_fileobj(bucket, key, file)
+        Path(temporary).replace(path)
+    return path

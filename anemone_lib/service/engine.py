@@ -1,0 +1,176 @@
+"""The model and the settings, loaded once; one recording → its detections, within a deadline."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from anemone_lib.audio import open_recording
+from anemone_lib.classifier import Classifier, load_classifier
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
+from anemone_lib.detect import Detections, default_config, detect
+from anemone_lib.errors import ConfigError, ModelError
+from anemone_lib.scores import check_fit, grid_of
+from anemone_lib.service.problems import Problem
+from anemone_lib.service.settings import Settings
+
+#: Seconds of work after which its speed is believed.
+PROJECT_AFTER_S = 3.0
+
+
+class Engine:
+    """What every request and every task of a job shares in one process.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._loaded: tuple[Classifier, InferenceConfig] | None = None
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "anemone-score")
+
+    def ready(self) -> tuple[Classifier, InferenceConfig]:
+        """Return the model and the settings; load them at the first call.
+
+        Raises
+        ------
+        Problem
+            503: the model cannot be had, or the settings are not those that were promised. The next call tries again.
+        """
+        with self._lock:
+            if self._loaded is None:
+                try:
+                    self._loaded = self._load()
+                except ModelError as error:
+                    raise Problem(503, "model_unavailable", str(error)) from error
+                except ConfigError as error:
+                    raise Problem(503, "misconfigured", str(error)) from error
+            return self._loaded
+
+    def _load(self) -> tuple[Classifier, InferenceConfig]:
+        settings = self.settings
+        if settings.config_problem:
+            raise ConfigError(settings.config_problem)
+        model: Any = settings.model or None
+        if not model and settings.model_bucket:
+            from anemone_lib.service.bundle import fetch_bundle
+
+            model = fetch_bundle(settings.model_bucket, settings.model_key)
+        classifier = load_classifier(model, sha256=settings.model_sha256 or None)
+        config = settings.config or default_config(classifier)
+        if settings.fingerprint and settings.fingerprint != config.fingerprint:
+            raise ConfigError(
+                f"the settings in force have the fingerprint {config.fingerprint}, "
+                f"INFERENCE_CONFIG_FINGERPRINT is {settings.fingerprint}; deploy both from one "
+                "inference_config.auto.tfvars.json"
+            )
+        check_fit(classifier, config)
+        if settings.model_version:
+            classifier.version = settings.model_version
+        return classifier, config
+
+    def config_with(self, overrides: Mapping[str, Any]) -> InferenceConfig:
+        """Return the settings in force with some of the event settings changed.
+
+        Raises
+        ------
+        ConfigError
+            A setting that decides the scores, an unknown one, or a value out of range.
+        """
+        _, config = self.ready()
+        for name in overrides:
+            if name not in EVENT_FIELDS:
+                raise ConfigError(f"{name} cannot be set by a request; only {', '.join(EVENT_FIELDS)} can")
+        return config.replace(**overrides)
+
+    @contextmanager
+    def detections(
+        self,
+        source: str | BinaryIO,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+        overrides: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> Iterator[Detections]:
+        """Detect; the recording stays open within the context, for those who draw it.
+
+        Parameters
+        ----------
+        source : path, ``s3://`` address or binary file object
+        name : the recording's name, where the source does not have it
+        timezone : of the clock that named the file
+        overrides : event settings to change
+        deadline : of `time.monotonic`, in seconds, or None
+
+        Raises
+        ------
+        Problem
+            413: the work cannot be finished before the deadline; 503: no model.
+        AudioError, ConfigError
+        """
+        classifier, _ = self.ready()
+        config = self.config_with(overrides or {})
+        with open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name) as recording:
+            share = _Share(self._threads)
+            try:
+                guard = _Guard(classifier, grid_of(recording, config).n_windows, deadline)
+                yield detect(recording, config=config, classifier=guard, executor=share)
+            finally:
+                share.shutdown()
+
+
+class _Share(Executor):
+    """One request's share of the threads: what it submitted is done or cancelled when it shuts down."""
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+        self._futures: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = self._threads.submit(fn, *args, **kwargs)
+        self._futures.append(future)
+        return future
+
+    def shutdown(self, wait_for_running: bool = True, *, cancel_futures: bool = True) -> None:
+        """Cancel what has not begun, wait for what has: nobody reads the recording afterwards."""
+        for future in self._futures:
+            future.cancel()
+        wait(self._futures)
+
+
+class _Guard:
+    """A classifier that stops when the work cannot be finished before the deadline."""
+
+    def __init__(self, classifier: Classifier, n_windows: int, deadline: float | None) -> None:
+        self._classifier = classifier
+        self.card, self.sha256, self.version = classifier.card, classifier.sha256, classifier.version
+        self.input_shape, self.n_classes = classifier.input_shape, classifier.n_classes
+        self._n_windows, self._deadline = n_windows, deadline
+        self._began, self._done, self._lock = time.monotonic(), 0, threading.Lock()
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the classifier's answer, or raise a Problem (413)."""
+        probabilities = self._classifier.probabilities(images)
+        with self._lock:
+            self._done += len(images)
+        if self._deadline is not None:
+            now = time.monotonic()
+            needed = (now - self._began) * self._n_windows / self._done
+            too_slow = now - self._began > PROJECT_AFTER_S and self._began + needed > self._deadline
+            if now > self._deadline or too_slow:
+                raise Problem(
+                    413,
+                    "too_long",
+                    f"the recording's {self._n_windows} windows need about {needed:.0f} s, more than one call may take "
+                    f"({self._deadline - self._began:.0f} s are left for it); send it by POST /jobs",
+                )
+        return probabilities

@@ -1,0 +1,239 @@
+"""The body of a request → an open file and its options; never read past its limit, never named by the client."""
+
+import base64
+import binascii
+import io
+import json
+import re
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, BinaryIO, Literal
+from urllib.parse import quote
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.types import Message
+
+from anemone_lib.service.problems import TOO_LARGE_HINT, Problem
+from anemone_lib.service.settings import MAX_AUDIO_BYTES
+
+#: What a multipart body may hold beside the audio, and how much of a body is kept in memory.
+MAX_FIELD_BYTES = 64 * 1024
+SPOOL_BYTES = 1 << 20
+#: Types that say nothing, and types of containers that hold audio.
+OPAQUE_TYPES = ("", "application/octet-stream", "application/ogg", "binary/octet-stream")
+AUDIO_TYPE = re.compile(r"audio/|video/(mp4|webm|ogg|quicktime)$")
+
+FileKind = Literal["csv", "raven", "audacity", "png"]
+
+
+class Options(BaseModel):
+    """What a request may ask for beside the audio: fields of the form, keys of the JSON, or the query."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: dict[str, Any] = Field(
+        default={}, description='Event settings that differ from those in force, like {"confidence_threshold": 0.7}.'
+    )
+    timezone: str = Field("UTC", max_length=64, description="Clock that named the file, like Asia/Tokyo or +09:00.")
+    files: list[FileKind] = Field(
+        default=[], max_length=4, description="More spellings of the result, under `files`; the PNG in base64."
+    )
+    save: bool = Field(False, description="Keep the result in the output bucket; the answer carries its URL.")
+
+
+class S3Reference(BaseModel):
+    """A recording that lies in one of the service's buckets."""
+
+    s3_bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    s3_key: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+@dataclass
+class Incoming:
+    """A recording that was sent or named."""
+
+    source: BinaryIO | S3Reference
+    name: str
+    options: Options
+
+
+def clean_name(name: str | None) -> str:
+    """Reduce a client's file name to its last part and to what a table can hold; it names nothing on disk.
+
+    >>> clean_name("C:\\\\reef\\\\20230210_000001.WAV"), clean_name("../../etc/passwd"), clean_name("")
+    ('20230210_000001.WAV', 'passwd', 'recording')
+    """
+    last = re.split(r"[/\\]", name or "")[-1]
+    return re.sub(r"[\x00-\x1f\x7f]", "", last).strip(". ")[-200:] or "recording"
+
+
+def parse_options(given: Mapping[str, Any]) -> Options:
+    """Read options; texts of forms and queries are JSON (config) or lists separated by commas (files)."""
+    values = dict(given)
+    if isinstance(values.get("config"), str):
+        values["config"] = parse_json(values["config"], "config")
+    if isinstance(values.get("files"), str):
+        values["files"] = [kind.strip() for kind in values["files"].split(",") if kind.strip()]
+    try:
+        return Options(**values)
+    except ValidationError as error:
+        raise Problem(422, "bad_setting", explain(error)) from None
+
+
+def parse_reference(given: Mapping[str, Any]) -> S3Reference:
+    """Read where a recording lies."""
+    try:
+        return S3Reference(**given)
+    except ValidationError as error:
+        raise Problem(400, "malformed", explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """One line for all that is wrong: the place, the value, what is allowed."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(str(part) for part in problem["loc"]) or "the body"
+        lines.append(f"{place} is {str(problem.get('input'))[:80]!r}: {problem['msg']}")
+    return "; ".join(lines)
+
+
+def parse_json(text: str | bytes, what: str = "the body") -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    Problem
+        400: it is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "malformed", f"{what} is not JSON: {error}") from None
+
+
+@asynccontextmanager
+async def incoming(request: Request, *, limited: bool) -> AsyncIterator[Incoming]:
+    """Read the recording of a request to /predict, in any of its forms.
+
+    Parameters
+    ----------
+    request : Request
+    limited : bool, hold the audio to `MAX_AUDIO_BYTES`
+
+    Raises
+    ------
+    Problem
+        400: malformed; 413: too large; 415: neither audio nor a form or JSON that could hold some.
+    """
+    limit = MAX_AUDIO_BYTES if limited else None
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    query = dict(request.query_params)
+    if media == "multipart/form-data":
+        async with request_form(request, limit) as (upload, fields):
+            yield Incoming(upload.file, clean_name(upload.filename), parse_options({**query, **fields}))
+    elif media == "application/json":
+        body = parse_json(await read_body(request, limit and limit * 4 // 3 + MAX_FIELD_BYTES))
+        yield _from_json(body, query)
+    elif AUDIO_TYPE.match(media) or media in OPAQUE_TYPES:
+        name = clean_name(query.pop("filename", None))
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
+            async for part in bounded(request, limit):
+                file.write(part)
+            if file.tell() == 0:
+                raise Problem(400, "malformed", "the body is empty; send the audio as the body or as the field `audio`")
+            yield Incoming(file, name, parse_options(query))  # type: ignore[arg-type]
+    else:
+        raise not_audio(media)
+
+
+def not_audio(media: str) -> Problem:
+    """Say which types are taken."""
+    return Problem(
+        415,
+        "not_audio",
+        f"the type is {media!r}; send multipart/form-data with the field `audio`, a body of audio/* or "
+        "application/octet-stream, or application/json",
+    )
+
+
+def _from_json(body: Any, query: Mapping[str, Any]) -> Incoming:
+    if not isinstance(body, dict):
+        raise Problem(400, "malformed", f"the body is a JSON {type(body).__name__}; it must be an object")
+    encoded, name = body.pop("audio_base64", None), body.pop("filename", None)
+    if name is not None and not isinstance(name, str):
+        raise Problem(400, "malformed", "filename must be a text")
+    place = {key: body.pop(key) for key in ("s3_bucket", "s3_key") if key in body}
+    options = {**query, **body}
+    if (encoded is None) == (not place):
+        raise Problem(400, "malformed", "give either audio_base64, or s3_bucket and s3_key")
+    if place:
+        reference = parse_reference(place)
+        return Incoming(reference, clean_name(name or reference.s3_key), parse_options(options))
+    try:
+        audio = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise Problem(400, "malformed", f"audio_base64 is not base64: {error}") from None
+    if not audio:
+        raise Problem(400, "malformed", "audio_base64 is empty")
+    return Incoming(io.BytesIO(audio), clean_name(name), parse_options(options))
+
+
+@asynccontextmanager
+async def request_form(request: Request, limit: int | None) -> AsyncIterator[tuple[UploadFile, dict[str, Any]]]:
+    """Read a multipart body: one file, in the field `audio` (or by its older name `audio_file`), and small fields."""
+    stream = bounded(request, limit and limit + MAX_FIELD_BYTES)
+
+    async def receive() -> Message:
+        part = await anext(stream, None)
+        return {"type": "http.request", "body": part or b"", "more_body": part is not None}
+
+    form = await Request(request.scope, receive).form(max_files=1, max_fields=8, max_part_size=MAX_FIELD_BYTES)
+    try:
+        fields = {key: value for key, value in form.multi_items() if isinstance(value, str)}
+        uploads = {key: value for key, value in form.multi_items() if isinstance(value, UploadFile)}
+        upload = uploads.get("audio") or uploads.get("audio_file")
+        if upload is None:
+            raise Problem(
+                400, "malformed", "no file in the field `audio`; with curl: -F audio=@recording.wav (mind the @)"
+            )
+        media = (upload.content_type or "").partition(";")[0].strip().lower()
+        if not AUDIO_TYPE.match(media) and media not in OPAQUE_TYPES:
+            raise not_audio(media)
+        if limit and (upload.size or 0) > limit:
+            raise too_large(limit)
+        yield upload, fields
+    finally:
+        await form.close()
+
+
+async def read_body(request: Request, limit: int | None) -> bytes:
+    """Read a whole body, unless it is larger than the limit."""
+    return b"".join([part async for part in bounded(request, limit)])
+
+
+async def bounded(request: Request, limit: int | None) -> AsyncIterator[bytes]:
+    """Yield the body as it comes; stop at the limit."""
+    announced = request.headers.get("content-length", "")
+    if limit is not None and announced.isdigit() and int(announced) > limit:
+        raise too_large(limit)
+    n_bytes = 0
+    async for part in request.stream():
+        n_bytes += len(part)
+        if limit is not None and n_bytes > limit:
+            raise too_large(limit)
+        if part:
+            yield part
+
+
+def too_large(limit: int) -> Problem:
+    """Say how much is allowed, and where more goes."""
+    return Problem(413, "too_large", f"the body is over {limit / 1e6:.1f} MB; {TOO_LARGE_HINT}")
+
+
+def s3_uri(reference: S3Reference) -> str:
+    """Spell where an object lies as an address."""
+    return f"s3://{reference.s3_bucket}/{quote(reference.s3_key)}"
