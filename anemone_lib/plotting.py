@@ -153,7 +153,7 @@ def plot_spectrogram(
     """
     if samples.ndim != 1 or len(samples) == 0:
         raise ValueError(f"samples has shape {samples.shape}; it must be (n,) with n > 0")
-    ax = ax or _new_figure((10, 4)).subplots()
+    ax = ax or new_axes((10, 4))
     config = InferenceConfig(n_fft=n_fft, hop_length=hop_length, fmax_hz=fmax_hz)
     _draw_spectrogram(
         ax, lambda a, b: samples[a:b], len(samples), sample_rate, 0, len(samples), config, offset=start_time
@@ -192,7 +192,7 @@ def plot_probabilities(
     """
     if target_class not in scores.classes:
         raise ValueError(f"target_class is {target_class!r}; it must be one of {', '.join(scores.classes)}")
-    ax = ax or _new_figure((10, 2.5)).subplots()
+    ax = ax or new_axes((10, 2.5))
     end_time = scores.duration if end_time is None else end_time
     raw = scores.probabilities[:, scores.classes.index(target_class)]
     smoothed = smooth(raw, smoothing_window=smoothing_window)
@@ -315,7 +315,7 @@ def plot_window_image(
     """
     if image.ndim != 3 or image.shape[2] not in (1, 3):
         raise ValueError(f"image has shape {image.shape}; it must be (height_pixels, width_pixels, 1 or 3)")
-    ax = ax or _new_figure((5, 4)).subplots()
+    ax = ax or new_axes((5, 4))
     extent = (start_time, start_time + window_duration, 0.0, fmax_hz)
     ax.imshow(
         image if image.shape[2] == 3 else image[:, :, 0],
@@ -332,6 +332,17 @@ def plot_window_image(
 
 
 # ---------------------------------------------------------------------- what pictures are made of
+
+
+def new_axes(figsize: tuple[float, float]) -> Axes:
+    """Make Axes in a figure of their own, of `figsize` (width, height) inches."""
+    return _new_figure(figsize).subplots()
+
+
+def _new_figure(figsize: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=figsize, layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def _draw_spectrogram(
@@ -425,12 +436,6 @@ def _mark_annotations(ax: Axes, annotations: Sequence[Annotation]) -> None:
 
 
 # ---------------------------------------------------------------------- small things
-
-
-def _new_figure(figsize: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=figsize, layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _span(recording: Recording, start_time: float, end_time: float | None) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import shared
+from .conftest import shared
 
 from anemone_lib.annotations import read_annotations
 from anemone_lib.errors import AnnotationError
