@@ -1,5 +1,7 @@
 """The service on a laptop: uvicorn, a folder for jobs, local processes."""
 
+import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +12,12 @@ from anemone_lib.service.engine import Engine
 from anemone_lib.service.jobs import Jobs, make_stores
 from anemone_lib.service.lanes import Lanes
 from anemone_lib.service.settings import Settings
+
+
+def from_env() -> FastAPI:
+    """Make an app by the environment's settings: ``uvicorn --factory anemone_lib.service.local:from_env``."""
+    logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(message)s")
+    return local_app(Settings.from_env())
 
 
 def local_app(settings: Settings) -> FastAPI:

@@ -79,6 +79,8 @@ class Settings:
             input_bucket=buckets[0],
             output_bucket=buckets[1],
             state_machine_arn=environ.get("STATE_MACHINE_ARN", ""),
+            store=Path(environ["ANEMONE_STORE"]) if environ.get("ANEMONE_STORE") else None,
+            limits=environ.get("ANEMONE_LIMITS", "on") != "off",
             cors_allowed_origins=tuple(origin.strip() for origin in origins if origin.strip()),
         )
 
