@@ -113,7 +113,7 @@ def plot_overview(
     title += [f"model {scores.model_version}"] if scores.model_version else []
     part = fraction_shown(-(-(stop - first) // config.hop_length))
     title += [f"spectrogram from {100 * part:.2g} % of the sound"] if part < 1 else []
-    figure.suptitle(f"{_shortened(recording.name)}\n{' · '.join(title)}", fontsize="medium")
+    figure.suptitle(f"{_shortened(recording.name)}\n{' · '.join(title)}", fontsize="medium", parse_math=False)
     handles: dict[str, Artist] = {}
     for ax in (below, above):
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -228,7 +228,7 @@ def plot_probabilities(
     )
     ax.set_ylim(-0.02, 1.02)
     ax.set_yticks([0, 0.5, 1])
-    ax.set_ylabel(f"P({target_class})")
+    ax.set_ylabel(f"P({target_class})", parse_math=False)
     ax.grid(axis="y", alpha=0.3)
     set_time_axis(ax, start_time, end_time)
     return ax
@@ -267,7 +267,9 @@ def plot_events(
     figure = _new_figure((max(4.0, 3.0 * columns), 0.6 + 2.4 * rows))
     of = f" of {len(events)}, those of the highest confidence" if len(chosen) < len(events) else ""
     plural = "s" * (len(chosen) != 1)
-    figure.suptitle(f"{_shortened(recording.name)}\n{len(chosen)} event{plural}{of}", fontsize="medium")
+    figure.suptitle(
+        f"{_shortened(recording.name)}\n{len(chosen)} event{plural}{of}", fontsize="medium", parse_math=False
+    )
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     rate = recording.sample_rate
     for ax, event in zip(grid.flat, chosen, strict=False):
@@ -418,7 +420,7 @@ def _hatch_gaps(ax: Axes, gaps: Sequence[Gap]) -> None:
             edgecolor=SKIPPED_COLOUR,
             hatch="///",
             linewidth=0.8,
-            label=f"skipped: {_shortened(why, 60)}",
+            label=f"skipped: {_shortened(why, 60)}".replace("$", r"\$"),  # a dollar would begin a formula
         )
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -162,6 +163,15 @@ def test_every_recording_can_be_drawn(write_wav, loudness, tmp_path, samples, ra
         figure = plot_overview(recording, scores, events_of(scores, CONFIG), CONFIG)
     figure.savefig(tmp_path / "a.png")
     assert figure.axes[0].get_ylim() == (0, min(2000, rate / 2))
+
+
+def test_dollars_in_a_name_are_no_formula(write_wav, noise, tmp_path):
+    with open_recording(write_wav(noise(5), name=r"a$\frac$b$.wav")) as recording:
+        scores = scores_of(recording, skipped=[(4, 8)])
+        scores = replace(scores, skipped=(replace(scores.skipped[0], reason=r"$\frac$"),))
+        figure = plot_overview(recording, scores, [], CONFIG)
+    figure.savefig(tmp_path / "a.png")  # a formula that cannot be read would be an error
+    assert r"a$\frac$b$.wav" in figure.get_suptitle()
 
 
 def test_real_recordings_can_be_drawn(shared_recordings, loudness, tmp_path):
