@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from .conftest import shared
 
 from anemone_lib.annotations import read_annotations
 from anemone_lib.errors import AnnotationError
 from anemone_lib.events import Annotation
+
+from .conftest import shared
 
 RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)"
 
