@@ -5,15 +5,18 @@ cannot be carried out (usage, configuration, model).
 """
 
 import glob
+import json
+import math
 import os
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,7 +27,12 @@ from rich.table import Table
 import anemone_lib
 from anemone_lib.audio import AUDIO_SUFFIXES
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detect import FORMATS
 from anemone_lib.errors import AnemoneError, ConfigError
+
+if TYPE_CHECKING:
+    from anemone_lib.evaluation import Counts
+    from anemone_lib.sweep import Sample
 
 app = typer.Typer(
     name="anemone",
@@ -43,16 +51,6 @@ SHOWN_EVENTS = 40
 
 out = Console()
 err = Console(stderr=True)
-
-
-class Format(StrEnum):
-    """What `anemone detect` writes."""
-
-    json = "json"
-    csv = "csv"
-    raven = "raven"
-    audacity = "audacity"
-    png = "png"
 
 
 ModelOption = Annotated[
@@ -113,7 +111,7 @@ def detect(
     config: ConfigOption = None,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("out"),
     formats: Annotated[
-        str, typer.Option(help=f"What to write, separated by commas: {', '.join(Format)}.")
+        str, typer.Option(help=f"What to write, separated by commas: {', '.join(FORMATS)}.")
     ] = "json,csv,raven",
     cache: Annotated[
         Path | None, typer.Option(help="Folder where scores are kept, so that a stopped run resumes.")
@@ -235,10 +233,10 @@ def _utc(scores: anemone_lib.Scores, seconds: float) -> str:
 def _formats(text: str) -> list[str]:
     kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
     for kind in kinds:
-        if kind not in list(Format):
-            raise ConfigError(f"--formats has {kind!r}; known are {', '.join(Format)}")
+        if kind not in FORMATS:
+            raise ConfigError(f"--formats has {kind!r}; known are {', '.join(FORMATS)}")
     if not kinds:
-        raise ConfigError(f"--formats is empty; known are {', '.join(Format)}")
+        raise ConfigError(f"--formats is empty; known are {', '.join(FORMATS)}")
     return list(dict.fromkeys(kinds))
 
 
@@ -310,7 +308,10 @@ def simulate(
     duration: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and settings give the same samples.")] = 0,
     sample_rate: Annotated[int, typer.Option(help="Hz, 8000 to 200000.")] = 48_000,
-    snr_db: Annotated[tuple[float, float], typer.Option(help="Lowest and highest SNR in the call's band.")] = (6.0, 18.0),
+    snr_db: Annotated[tuple[float, float], typer.Option(help="Lowest and highest SNR in the call's band.")] = (
+        6.0,
+        18.0,
+    ),
     bouts_per_minute: Annotated[float, typer.Option(help="Bouts of anemonefish calls.")] = 3.0,
     neighbours_per_minute: Annotated[float, typer.Option(help="Sounds of other animals.")] = 6.0,
     noises: Annotated[str | None, typer.Option(help="Names separated by commas. Default: drawn from the seed.")] = None,
@@ -331,9 +332,7 @@ def simulate(
             neighbours_per_minute=neighbours_per_minute,
             noises=None if noises is None else [name.strip() for name in noises.split(",")],
         )
-        table = write_raven(
-            path.with_suffix(".truth.txt"), truth, high_hz=sample_rate / 2, recording_name=path.name
-        )
+        table = write_raven(path.with_suffix(".truth.txt"), truth, high_hz=sample_rate / 2, recording_name=path.name)
     calls = sum(annotation.label == "anemonefish" for annotation in truth)
     out.print(f"Simulated {duration:g} s of reef with {calls} anemonefish calls, {len(truth) - calls} other sounds:")
     for written in (path, table):
@@ -373,6 +372,158 @@ def serve(
         os.environ["MODEL_LOCAL_PATH"] = model
     out.print(f"Anemone listens on http://{host}:{port}; stop it with Ctrl-C", highlight=False)
     uvicorn.run("anemone_lib.service.local:from_env", factory=True, host=host, port=port, log_level="warning")
+
+
+# ---------------------------------------------------------------------- evaluate, tune
+
+
+SamplesArgument = Annotated[
+    Path, typer.Argument(help="Folder of recordings with tables: reef.wav, reef.Table.1.selections.txt.")
+]
+AnnotationsOption = Annotated[
+    Path | None, typer.Option("--annotations", help="Folder with the tables. Default: beside the recordings.")
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(help="Labels that stand for the target class, separated by commas. Default: the class itself."),
+]
+BoutGapOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Annotations up to so many seconds apart are one bout. Default: a window and a stride."),
+]
+CacheOption = Annotated[Path, typer.Option(help="Folder where scores are kept.")]
+CACHE = Path("out/scores")
+
+
+@app.command()
+def evaluate(
+    folder: SamplesArgument,
+    annotations: AnnotationsOption = None,
+    labels: LabelsOption = None,
+    bout_gap: BoutGapOption = None,
+    onset_tolerance: Annotated[
+        float | None, typer.Option(min=0, help="Starts may differ by so many seconds. Default: any overlap matches.")
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    cache: CacheOption = CACHE,
+    out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
+) -> None:
+    """Hold what is detected against annotations: precision, recall, F1, false alarms per hour."""
+    from anemone_lib.evaluation import METRICS, bootstrap, total
+    from anemone_lib.tuning import count_samples
+
+    with usage_errors():
+        settings, samples = _samples(folder, annotations, model, config, cache)
+        counts = count_samples(
+            samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
+        )
+    _show_counts([sample.name for sample in samples], counts)
+    pooled = total(counts).to_dict()
+    bounds = {metric: bootstrap(counts, metric=metric) for metric in METRICS}
+    intervals = {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in bounds.items()}
+    for metric, interval in intervals.items():
+        rate = "unknown" if pooled[metric] is None else f"{pooled[metric]:.3g}"
+        doubt = f"  (95 % by recording: {interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
+        out.print(f"{metric.replace('_', ' ')}: {rate}{doubt}", highlight=False)
+    content = {
+        "recordings": [{"name": sample.name, **one.to_dict()} for sample, one in zip(samples, counts, strict=True)],
+        "all": pooled,
+        "intervals": intervals,
+        "inference_config": settings.model_dump(),
+        "model_sha256": samples[0].scores.model_sha256,
+    }
+    if out_file:
+        out_file.parent.mkdir(parents=True, exist_ok=True)
+        out_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+@app.command()
+def tune(
+    folder: SamplesArgument,
+    annotations: AnnotationsOption = None,
+    labels: LabelsOption = None,
+    bout_gap: BoutGapOption = None,
+    holdout: Annotated[float, typer.Option(help="Part of the recordings that is set aside for the test.")] = 0.3,
+    seed: Annotated[int, typer.Option(min=0, help="Which recordings are set aside.")] = 0,
+    beta: Annotated[float, typer.Option(help="2 weighs missed calls more than false alarms, 0.5 less.")] = 1.0,
+    max_false_alarms_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Only settings with at most so many.")
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    cache: CacheOption = CACHE,
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="Folder for settings and report, like terraform/environments/dev.")
+    ] = Path("out/tuning"),
+) -> None:
+    """Search the event settings on annotated recordings; write the best for Terraform, and a report."""
+    from anemone_lib import tuning
+
+    with usage_errors():
+        settings, samples = _samples(folder, annotations, model, config, cache)
+        best = tuning.tune(
+            samples,
+            settings,
+            labels=_names(labels),
+            bout_gap=bout_gap,
+            holdout=holdout,
+            seed=seed,
+            beta=beta,
+            max_false_alarms_per_hour=max_false_alarms_per_hour,
+        )
+        if out_folder == Path("out/tuning"):
+            out_folder.mkdir(parents=True, exist_ok=True)
+        paths = best.promote(out_folder, command=shlex.join(["anemone", *sys.argv[1:]]))
+    table = Table(title=f"best of {best.sweep.space.size} settings by {best.objective}")
+    for heading in ("setting", "tuned", "before"):
+        table.add_column(heading)
+    for name in best.sweep.space.axes:
+        table.add_row(name, str(getattr(best.config, name)), str(getattr(best.base, name)))
+    out.print(table)
+    gain, low, high = best.gain()
+    interval = "unknown" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
+    aside = f"F1 on {len(best.held_out)} recordings set aside"
+    out.print(f"{aside}: {gain:+.3f} (95 % by recording: {interval})", highlight=False)
+    for path in paths:
+        out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def _samples(
+    folder: Path, annotations: Path | None, model: str | None, config: Path | None, cache: Path
+) -> tuple[InferenceConfig, list["Sample"]]:
+    """Score the annotated recordings of a folder, or find their scores."""
+    from anemone_lib.tuning import find_samples, score_samples
+
+    classifier = anemone_lib.load_classifier(model)
+    settings = InferenceConfig.load(config) if config else anemone_lib.default_config(classifier)
+    found = find_samples(folder, annotations=annotations)
+    with _progress() as bars:
+        bar = bars.add_task("scoring", total=len(found))
+        samples = score_samples(
+            found,
+            classifier=classifier,
+            config=settings,
+            cache=cache,
+            progress=lambda done, _: bars.update(bar, completed=done),
+        )
+    return settings, samples
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def _show_counts(names: list[str], counts: list["Counts"]) -> None:
+    table = Table()
+    table.add_column("recording", overflow="fold")
+    for heading in ("bouts", "found", "matched", "precision", "recall", "F1", "false alarms/h"):
+        table.add_column(heading, justify="right")
+    for name, one in zip(names, counts, strict=True):
+        rates = (one.precision, one.recall, one.f1, one.false_alarms_per_hour)
+        row = [str(one.n_reference), str(one.n_estimated), str(one.n_matched)]
+        table.add_row(escape(name), *row, *("–" if math.isnan(rate) else f"{rate:.3g}" for rate in rates))
+    out.print(table)
 
 
 # ---------------------------------------------------------------------- config

@@ -1,15 +1,21 @@
-"""The review in a notebook: look at an event, listen to it, click or type the verdict."""
+"""Panels for notebooks: review events by button or letter; turn the settings and see what they find."""
 
 import html
 import io
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from anemone_lib.audio import Recording
 from anemone_lib.config import InferenceConfig
+from anemone_lib.evaluation import total
 from anemone_lib.events import Event
 from anemone_lib.review import Review
+from anemone_lib.scores import events_of
+from anemone_lib.sweep import Sample
+from anemone_lib.tuning import count_samples
 
 #: Highest rate that every browser plays, in Hz.
 MAX_PLAYED_HZ = 48_000
@@ -168,6 +174,96 @@ class ReviewPanel:
         self._picture.value = _picture(self._recording, event, review.config)
 
 
+class TuningPanel:
+    """Sliders for the event settings: what they find in annotated recordings, decided anew at every move.
+
+    Parameters
+    ----------
+    samples : sequence of Sample, at least one
+    config : InferenceConfig, where the sliders stand at first
+    labels, bout_gap : as in `anemone_lib.tuning.count_samples`
+
+    Attributes
+    ----------
+    widget : ipywidgets.VBox, to be displayed
+    config : InferenceConfig, as the sliders stand
+    decided_in : float, seconds that the last decision took
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        config: InferenceConfig,
+        *,
+        labels: Sequence[str] | None = None,
+        bout_gap: float | None = None,
+    ) -> None:
+        import ipywidgets
+
+        self._samples, self._labels, self._bout_gap = list(samples), labels, bout_gap
+        self.config, self.decided_in = config, 0.0
+        wide = {"style": {"description_width": "12em"}, "layout": ipywidgets.Layout(width="36em")}
+        longest = max(5.0, config.min_event_duration, config.min_gap_duration)
+        self.sliders = {
+            "confidence_threshold": ipywidgets.FloatSlider(min=0, max=1, step=0.01, **wide),
+            "smoothing_window": ipywidgets.IntSlider(min=1, max=max(21, config.smoothing_window), step=2, **wide),
+            "min_gap_duration": ipywidgets.FloatSlider(min=0, max=longest, step=0.1, **wide),
+            "min_event_duration": ipywidgets.FloatSlider(min=0, max=longest, step=0.1, **wide),
+        }
+        self._recording = ipywidgets.Dropdown(
+            options=[(sample.name, k) for k, sample in enumerate(self._samples)], description="shown:", **wide
+        )
+        self._status = ipywidgets.HTML()
+        self._picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="960px"))
+        for name, slider in self.sliders.items():
+            slider.value = getattr(config, name)
+            slider.description = name
+            slider.observe(self._moved, "value")
+        self._recording.observe(self._moved, "value")
+        self.widget: ipywidgets.VBox = ipywidgets.VBox(
+            [*self.sliders.values(), self._recording, self._status, self._picture]
+        )
+        self._show()
+
+    def _moved(self, _: Any) -> None:
+        self.config = self.config.replace(**{name: slider.value for name, slider in self.sliders.items()})
+        self._show()
+
+    def _show(self) -> None:
+        began = time.perf_counter()
+        counts = count_samples(self._samples, self.config, labels=self._labels, bout_gap=self._bout_gap)
+        self.decided_in = time.perf_counter() - began
+        pooled, hours = total(counts), total(counts).duration / 3600
+        rates = " · ".join(f"{name} {getattr(pooled, name.lower()):.3f}" for name in ("Precision", "Recall", "F1"))
+        self._status.value = (
+            f"<b>{pooled.n_estimated} events</b> in {len(self._samples)} recordings ({hours:.2g} h), "
+            f"{pooled.n_matched} of {pooled.n_reference} bouts found · {rates} · "
+            f"{pooled.false_alarms_per_hour:.3g} false alarms per hour · decided in {1000 * self.decided_in:.0f} ms"
+        )
+        self._picture.value = self._track()
+
+    def _track(self) -> bytes:
+        """The probability of the recording that is shown, with its events and annotations."""
+        from anemone_lib.plotting import ANNOTATION_COLOUR, EVENT_COLOUR, new_axes, plot_probabilities
+
+        sample, config = self._samples[self._recording.value], self.config
+        ax = plot_probabilities(
+            sample.scores,
+            target_class=config.target_class,
+            confidence_threshold=config.confidence_threshold,
+            smoothing_window=config.smoothing_window,
+            ax=new_axes((9.5, 2.4)),
+        )
+        bouts = sample.bouts(labels=self._labels or [config.target_class], bout_gap=self._bout_gap)
+        events = [(event.start_time, event.duration) for event in events_of(sample.scores, config)]
+        called = [(start, end - start) for start, end in bouts]
+        above = ax.get_xaxis_transform()
+        ax.broken_barh(events, (0, 0.92), transform=above, color=EVENT_COLOUR, alpha=0.3, label="event")
+        ax.broken_barh(called, (0.95, 0.05), transform=above, color=ANNOTATION_COLOUR, label="annotated bout")
+        ax.figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize="small")
+        return _png(ax.figure)
+
+
 def _wav(samples: np.ndarray, sample_rate: int) -> bytes:
     import soundfile
 
@@ -179,6 +275,10 @@ def _wav(samples: np.ndarray, sample_rate: int) -> bytes:
 def _picture(recording: Recording, event: Event, config: InferenceConfig) -> bytes:
     from anemone_lib.plotting import plot_events
 
+    return _png(plot_events(recording, [event], config, margin=1.0))
+
+
+def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
-    plot_events(recording, [event], config, margin=1.0).savefig(buffer, format="png", dpi=100)
+    figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

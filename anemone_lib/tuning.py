@@ -428,9 +428,10 @@ def tune(
     )
 
 
-def _table_order(table: Path) -> tuple[int, str]:
-    suffix = next(k for k, ending in enumerate(TABLE_SUFFIXES) if table.name.lower().endswith(ending))
-    return suffix, table.name
+def _table_order(table: Path) -> tuple[bool, int, str]:
+    """Raven's own names first: beside them lies what other programs made of them, and what was detected."""
+    name = table.name.lower()
+    return ".table." not in name, next(k for k, ending in enumerate(TABLE_SUFFIXES) if name.endswith(ending)), name
 
 
 def _known(rate: float) -> float | None:

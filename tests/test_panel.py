@@ -7,8 +7,11 @@ import soundfile
 from anemone_lib.audio import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.events import Event
-from anemone_lib.panel import MAX_PLAYED_HZ, ReviewPanel, clip_to_hear
+from anemone_lib.panel import MAX_PLAYED_HZ, ReviewPanel, TuningPanel, clip_to_hear
 from anemone_lib.review import Review
+from anemone_lib.scores import events_of
+
+from .test_sweep import sample
 
 
 @pytest.fixture
@@ -114,3 +117,30 @@ def test_nothing_to_review_is_said(recording, tmp_path):
     panel.next()
     panel.undo()
     assert panel.event is None
+
+
+# ---------------------------------------------------------------------- the sliders
+
+
+def test_a_slider_decides_the_events_anew():
+    one = sample(np.random.default_rng(8).random(300), [(10, 12), (50, 51)])
+    config = InferenceConfig(smoothing_window=1)
+    panel = TuningPanel([one], config)
+    status, picture = panel.widget.children[-2:]
+    assert f"<b>{len(events_of(one.scores, config))} events</b>" in status.value
+    before = bytes(picture.value)
+    panel.sliders["confidence_threshold"].value = 0.9
+    panel.sliders["smoothing_window"].value = 3
+    config = config.replace(confidence_threshold=0.9, smoothing_window=3)
+    assert panel.config == config
+    assert f"<b>{len(events_of(one.scores, config))} events</b>" in status.value
+    assert bytes(picture.value) != before
+
+
+def test_another_recording_is_shown_when_it_is_chosen():
+    pair = [sample(np.full(20, 0.9), [(1, 2)], name="a.wav"), sample(np.zeros(20), [], name="b.wav")]
+    panel = TuningPanel(pair, InferenceConfig())
+    picture = bytes(panel.widget.children[-1].value)
+    panel.widget.children[-3].value = 1
+    assert bytes(panel.widget.children[-1].value) != picture
+    assert "in 2 recordings" in panel.widget.children[-2].value
