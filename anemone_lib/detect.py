@@ -3,8 +3,9 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache as once
 from pathlib import Path
@@ -30,6 +31,7 @@ class Detections:
     config : InferenceConfig
     metadata : dict
         Duration, processing time, versions, coverage, warnings, provenance: ``metadata`` of the JSON result.
+    source : what `detect` was given, from which the overview is drawn
     """
 
     events: list[Event]
@@ -52,15 +54,72 @@ class Detections:
         Parameters
         ----------
         folder : path, made if it is missing
-        formats : any of ``json``, ``csv``, ``raven``, ``audacity``, ``png``
+        formats : any of `FORMATS`
+            The result as ``json``; the events as ``csv``, ``raven`` selection table and ``audacity`` labels; the
+            overview as ``png``, for which the recording is read once more.
 
         Returns
         -------
         paths : list of pathlib.Path, in the order of `formats`
-        """
-        from anemone_lib.formats import save_result
 
-        return save_result(self, folder, formats)
+        Raises
+        ------
+        ValueError
+            A format is unknown.
+        """
+        wanted = list(formats)
+        if unknown := set(wanted) - set(FORMATS):
+            raise ValueError(f"formats has {', '.join(sorted(unknown))}; known are {', '.join(FORMATS)}")
+        stem = Path(folder) / (Path(self.scores.recording_name).stem or "recording")
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        return [FORMATS[name](self, stem) for name in wanted]
+
+    def _save_json(self, stem: Path) -> Path:
+        return formats.write_json(f"{stem}.json", self.to_dict())
+
+    def _save_csv(self, stem: Path) -> Path:
+        return formats.write_csv(f"{stem}.events.csv", self.events, **self._band, **self._origin)
+
+    def _save_raven(self, stem: Path) -> Path:
+        return formats.write_raven(f"{stem}.selections.txt", self.events, **self._band, **self._origin)
+
+    def _save_audacity(self, stem: Path) -> Path:
+        return formats.write_audacity(f"{stem}.audacity.txt", self.events, **self._band)
+
+    def _save_png(self, stem: Path) -> Path:
+        from anemone_lib.plotting import plot_overview
+
+        path = Path(f"{stem}.png")
+        with ExitStack() as stack:
+            recording = self.source
+            if not isinstance(recording, Recording):
+                recording = stack.enter_context(open_recording(recording, target_sr=self.config.target_sr))
+            plot_overview(recording, self.scores, self.events, self.config).savefig(path)
+        return path
+
+    @property
+    def _band(self) -> dict[str, Any]:
+        """What the model could see of an event: it draws no band of its own."""
+        return {"low_hz": 0.0, "high_hz": min(self.config.fmax_hz, self.scores.sample_rate / 2)}
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        """Where the events come from, for tables."""
+        return {
+            "start_utc": self.scores.start_time,
+            "recording_name": self.scores.recording_name,
+            "extra": {"Model Version": self.scores.model_version, "Config Fingerprint": self.config.fingerprint},
+        }
+
+
+#: What `Detections.save` writes, by name.
+FORMATS: dict[str, Callable[[Detections, Path], Path]] = {
+    "json": Detections._save_json,
+    "csv": Detections._save_csv,
+    "raven": Detections._save_raven,
+    "audacity": Detections._save_audacity,
+    "png": Detections._save_png,
+}
 
 
 def detect(
