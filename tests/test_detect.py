@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -121,3 +123,19 @@ def test_every_odd_file_gives_a_result_or_a_clear_error(odd_audio):
         coverage = found.metadata["coverage"]
         skipped = sum(gap["end_time"] - gap["start_time"] for gap in coverage["skipped"])
         assert coverage["analysed_s"] + skipped == pytest.approx(found.metadata["audio_duration"]), path.name
+
+
+def test_odd_files_are_done_in_bounded_time_and_memory(odd_audio, tmp_path):
+    script = (
+        "import resource, sys\n"
+        "from anemone_lib.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as stop: print('exit', stop.code)\n"
+        "print('peak MB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    command = [sys.executable, "-c", script, "detect", str(odd_audio), "--out", str(tmp_path), "--formats", "json"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "Traceback" not in answer.stderr
+    assert "unexpected" not in answer.stderr
+    assert "exit 1" in answer.stdout  # some cannot be decoded, the others are done
+    assert int(answer.stdout.rsplit("peak MB", 1)[1]) < 500
