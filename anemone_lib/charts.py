@@ -10,21 +10,28 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from anemone_lib.audio import Recording
+from anemone_lib.config import InferenceConfig
 from anemone_lib.evaluation import Counts, Reliability, ThresholdCurve
 from anemone_lib.plotting import (
-    ANNOTATION_COLOUR,
     EVENT_COLOUR,
     RAW_COLOUR,
     SMOOTHED_COLOUR,
     THRESHOLD_COLOUR,
     new_axes,
+    plot_window_image,
 )
+from anemone_lib.scores import Scores
 from anemone_lib.soundscape import NoiseContext
+from anemone_lib.spectrogram import spectrogram_images
 from anemone_lib.timeaxis import set_time_axis
 
 CHOSEN, BASE = SMOOTHED_COLOUR, THRESHOLD_COLOUR
+#: What a person annotated, on white.
+ANNOTATED = "#009E73"
 #: Okabe and Ito's colours for things without a meaning of their own, and a line style each, for grey prints.
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 STYLES = ("-", "--", "-.", ":")
@@ -259,15 +266,75 @@ def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None
     ax : matplotlib.axes.Axes, optional
     """
     ax = ax or new_axes((10, 3.5))
-    colours = {"calls": EVENT_COLOUR, "shrimp": ANNOTATION_COLOUR, "below": RAW_COLOUR, "above": "#CC79A7"}
-    for (name, levels), spare, style in zip(context.levels.items(), cycle(SERIES), cycle(STYLES), strict=False):
-        width = 2.2 if name == "calls" else 1
-        ax.plot(context.times, levels, color=colours.get(name, spare), linestyle=style, linewidth=width, label=name)
+    colours = {"calls": EVENT_COLOUR, "below": RAW_COLOUR, "above": "#CC79A7", "shrimp": "#009E73"}
+    styles = {"calls": "-", "below": "--", "above": "-.", "shrimp": ":"}
+    for (name, levels), spare in zip(context.levels.items(), cycle(SERIES), strict=False):
+        colour, style = colours.get(name, spare), styles.get(name, "-")
+        width = 2.2 if name == "calls" else 1.4
+        ax.plot(context.times, levels, color=colour, linestyle=style, linewidth=width, label=name)
     set_time_axis(ax, 0, duration)
     ax.set_ylabel("Level (dB re full scale,\nuncalibrated)")
     ax.grid(alpha=0.3)
+    ax.set_ylim(top=ax.get_ylim()[1] + 0.15 * np.ptp(ax.get_ylim()))  # room for the legend
     ax.legend(fontsize="small", ncols=4, loc="upper right")
     return ax
+
+
+def plot_seen_windows(recording: Recording, scores: Scores, config: InferenceConfig, windows: Sequence[int]) -> Figure:
+    """Draw windows as the model sees them, and what it says of each.
+
+    Parameters
+    ----------
+    recording : Recording
+    scores : Scores, of that recording
+    config : InferenceConfig, with which it was scored
+    windows : indices of windows
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    figure = new_axes((3.0 * len(windows) + 0.6, 4.6)).get_figure(root=True)
+    assert figure is not None
+    figure.clear()
+    grid = figure.subplots(2, len(windows), height_ratios=(3, 1), squeeze=False)
+    colours = [SERIES[k % len(SERIES)] for k in range(len(scores.classes))]
+    for column, k in enumerate(windows):
+        start, stop = scores.grid.samples_of(k, k + 1)
+        samples = np.zeros((1, scores.grid.window_samples), np.float32)
+        samples[0, : stop - start] = np.nan_to_num(recording.read(start, stop))
+        image = spectrogram_images(
+            samples,
+            sample_rate=scores.sample_rate,
+            n_fft=config.n_fft,
+            hop_length=config.hop_length,
+            fmax_hz=config.fmax_hz,
+            height_pixels=config.height_pixels,
+            width_pixels=config.width_pixels,
+            channels=1,
+        )[0]
+        above, below = grid[:, column]
+        plot_window_image(
+            image,
+            fmax_hz=min(config.fmax_hz, scores.sample_rate / 2),
+            window_duration=scores.grid.window_samples / scores.sample_rate,
+            start_time=scores.start_times[k],
+            ax=above,
+        )
+        below.barh(scores.classes, scores.probabilities[k], color=colours)
+        for row, probability in enumerate(scores.probabilities[k]):
+            inside = probability > 0.7
+            x, side, colour = (
+                (probability - 0.02, "right", "white") if inside else (probability + 0.02, "left", "black")
+            )
+            below.text(x, row, f"{probability:.2f}", ha=side, va="center", color=colour, fontsize="small")
+        below.invert_yaxis()
+        below.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="Probability")
+        if column:
+            above.set_ylabel("")
+            for ax in (above, below):
+                ax.tick_params(labelleft=False)
+    return figure
 
 
 def plot_waveform(samples: np.ndarray, sample_rate: int, *, start_time: float = 0.0, ax: Axes | None = None) -> Axes:

@@ -244,7 +244,8 @@ class TuningPanel:
 
     def _track(self) -> bytes:
         """The probability of the recording that is shown, with its events and annotations."""
-        from anemone_lib.plotting import ANNOTATION_COLOUR, EVENT_COLOUR, new_axes, plot_probabilities
+        from anemone_lib.charts import ANNOTATED
+        from anemone_lib.plotting import EVENT_COLOUR, new_axes, plot_probabilities
 
         sample, config = self._samples[self._recording.value], self.config
         ax = plot_probabilities(
@@ -259,7 +260,7 @@ class TuningPanel:
         called = [(start, end - start) for start, end in bouts]
         above = ax.get_xaxis_transform()
         ax.broken_barh(events, (0, 0.92), transform=above, color=EVENT_COLOUR, alpha=0.3, label="event")
-        ax.broken_barh(called, (0.95, 0.05), transform=above, color=ANNOTATION_COLOUR, label="annotated bout")
+        ax.broken_barh(called, (0.95, 0.05), transform=above, color=ANNOTATED, label="annotated bout")
         ax.figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize="small")
         return _png(ax.figure)
 

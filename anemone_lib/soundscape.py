@@ -30,6 +30,8 @@ TONE_DB = 6.0
 TONE_PRESENCE = 0.5
 #: ... of at least so many blocks.
 TONE_BLOCKS = 3
+#: Noise in the calls' band this much over that of the quietest tenth hides faint calls.
+MASKED_DB = 10.0
 #: Samples from which on a recorder is overdriven, of full scale; level below which it records nothing but zeros.
 CLIPPED_AMPLITUDE = 0.999
 SILENT_DB = -120.0
@@ -73,7 +75,7 @@ class NoiseContext:
 
     @property
     def masked(self) -> float:
-        """Part of the time in which the calls' band is 10 dB louder than in its quietest tenth, 0 to 1.
+        """Part of the time in which the calls' band is `MASKED_DB` louder than in its quietest tenth, 0 to 1.
 
         Calls that are just heard in the quietest tenth are not heard then.
         """
@@ -81,7 +83,24 @@ class NoiseContext:
         levels = levels[np.isfinite(levels)]
         if len(levels) == 0:
             return 1.0
-        return float(np.mean(levels > np.percentile(levels, 10) + 10))
+        return float(np.mean(levels > np.percentile(levels, 10) + MASKED_DB))
+
+    def doubts(self) -> list[str]:
+        """Why calls might have been there and not been heard, in sentences; empty if nothing speaks for it."""
+        found = []
+        if self.silent > 0.01:
+            found.append(f"{self.silent:.0%} of the audio is digital silence: the recorder was not listening.")
+        if self.clipped > 0.0001:
+            found.append(f"{self.clipped:.2%} of the samples are overdriven: the gain was too high for what was loud.")
+        if self.masked > 0.1:
+            found.append(
+                f"In {self.masked:.0%} of the time the calls' band is {MASKED_DB:g} dB louder than when it is quiet: "
+                "faint calls are not heard then."
+            )
+        if self.tones and min(tone.frequency_hz for tone in self.tones) < 1000:
+            lowest = ", ".join(f"{tone.frequency_hz:.0f}" for tone in self.tones[:3])
+            found.append(f"Tones stay at {lowest} Hz, as of an engine or a pump: look at the levels while it runs.")
+        return found
 
 
 def noise_context(recording: Recording, *, bands_hz: dict[str, tuple[float, float]] | None = None) -> NoiseContext:
@@ -124,7 +143,7 @@ def noise_context(recording: Recording, *, bands_hz: dict[str, tuple[float, floa
 def band_levels(
     recording: Recording, bands_hz: dict[str, tuple[float, float]]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Level of each band over time.
+    """Level of each band over time: the median of every second, so that calls and snaps do not count as noise.
 
     Parameters
     ----------
@@ -148,13 +167,16 @@ def band_levels(
         n_bins=n_fft // 2,
     )
     frequency = np.arange(n_fft // 2) * rate / n_fft
+    group = max(1, round(len(power) / recording.duration))
     levels = {}
     for name, (low, high) in bands_hz.items():
         inside = (frequency >= low) & (frequency < high)
         # A Hann window spreads a sine's power over bins that add up to 1.5 of it (Harris 1978).
         level = power[:, inside].sum(axis=1) / 1.5 if inside.any() else np.full(len(power), np.nan)
-        levels[name] = 10 * np.log10(np.maximum(level, 1e-20))
-    return (np.arange(len(power)) + 0.5) * recording.duration / len(power), levels
+        levels[name] = _medians(10 * np.log10(np.maximum(level, 1e-20)), group)
+    n_columns = -(-len(power) // group)
+    times = (np.arange(n_columns) + 0.5) * group * recording.duration / len(power)
+    return np.minimum(times, recording.duration), levels
 
 
 def find_snaps(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -219,6 +241,16 @@ def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2
     found = np.flatnonzero(peak & (presence >= TONE_PRESENCE) & (prominence >= TONE_DB))
     tones = [Tone(float(frequency[inside][k]), float(prominence[k]), float(presence[k])) for k in found]
     return sorted(tones, key=lambda tone: -tone.prominence_db)
+
+
+def _medians(values: np.ndarray, group: int) -> np.ndarray:
+    """Median of each group of so many neighbours, NaN left out."""
+    rows = np.full((-(-len(values) // group), group), np.nan)
+    rows.flat[: len(values)] = values
+    medians = np.full(len(rows), np.nan)
+    some = np.isfinite(rows).any(axis=1)
+    medians[some] = np.nanmedian(rows[some], axis=1)
+    return medians
 
 
 def _blocks(recording: Recording) -> Iterator[np.ndarray]:

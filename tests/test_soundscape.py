@@ -27,8 +27,8 @@ def record(write_wav):
 def test_a_sine_has_its_level_in_its_band_and_nowhere_else(record):
     recording = record(tone(600, 5, 0.1))
     _, levels = band_levels(recording, {"low": (20, 300), "calls": (300, 1000)})
-    np.testing.assert_allclose(levels["calls"][5:-5], -20, atol=0.05)
-    assert levels["low"][5:-5].max() < -60
+    np.testing.assert_allclose(levels["calls"][1:-1], -20, atol=0.05)
+    assert levels["low"][1:-1].max() < -60
 
 
 def test_white_noise_has_the_share_of_its_power_that_the_band_has_of_the_spectrum(record, rng):
@@ -82,12 +82,21 @@ def test_overdriven_and_dead_stretches_are_told(record, rng):
     context = noise_context(record(samples))
     assert context.clipped == pytest.approx(1 / 40, rel=0.01)
     assert context.silent == pytest.approx(0.25)
+    assert [doubt.split(" of the ")[0] for doubt in context.doubts()][:2] == ["25%", "2.50%"]
 
 
 def test_a_passing_boat_masks_the_calls_while_it_passes(record, rng):
     samples = 0.01 * rng.standard_normal(40 * RATE)
     samples[: 10 * RATE] *= 10
-    assert noise_context(record(samples)).masked == pytest.approx(0.25, abs=0.02)
+    samples += tone(120, 40, 0.02)
+    context = noise_context(record(samples))
+    assert context.masked == pytest.approx(0.25, abs=0.02)
+    assert "louder than when it is quiet" in context.doubts()[0]
+    assert "Tones stay at 120 Hz" in context.doubts()[1]
+
+
+def test_a_quiet_night_leaves_no_doubt(record, rng):
+    assert noise_context(record(0.01 * rng.standard_normal(40 * RATE))).doubts() == []
 
 
 def test_what_cannot_be_read_counts_for_nothing(record, rng):
@@ -95,7 +104,7 @@ def test_what_cannot_be_read_counts_for_nothing(record, rng):
     samples[5 * RATE : 15 * RATE] = np.nan
     context = noise_context(record(samples))
     assert context.snaps_per_minute < 10
-    assert np.isnan(context.levels["calls"]).mean() == pytest.approx(0.5, abs=0.05)
+    assert np.isnan(context.levels["calls"]).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_recorder_that_cannot_hold_a_snap_says_so(record, rng):
