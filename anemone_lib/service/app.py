@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import ValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds of an answer's time that are kept for writing it down.
 RESERVE_S = 3.0
+#: A refused body that is larger, or does not say how large it is, ends with its connection.
+MAX_DISCARDED_BYTES = 50_000_000
 #: What is told of every request, for logs and metrics.
 Observer = Callable[[Mapping[str, Any]], None]
 
@@ -245,6 +248,8 @@ class Outermost:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                if status == 413 and context is None and not _small_enough_to_discard(scope):
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:
@@ -270,6 +275,12 @@ class Outermost:
                 **{name: round(value, 4) if isinstance(value, float) else value for name, value in observed.items()},
             }
         )
+
+
+def _small_enough_to_discard(scope: Scope) -> bool:
+    """Tell whether to let a client finish sending a body that was refused: most read the answer only then."""
+    announced = Headers(scope=scope).get("content-length", "")
+    return announced.isdigit() and int(announced) < MAX_DISCARDED_BYTES
 
 
 def page_text() -> str:

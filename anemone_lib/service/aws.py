@@ -22,6 +22,7 @@ os.environ.setdefault("MPLCONFIGDIR", "/tmp/matplotlib")
 os.environ.setdefault("KERAS_HOME", "/tmp/keras")
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,10 @@ from anemone_lib.service.work import Worker
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "anemone")
 logger = Logger(service=SERVICE)
+package_logger = logging.getLogger("anemone_lib")  # speaks as this one does
+package_logger.addHandler(logger.registered_handler)
+package_logger.setLevel(logger.log_level)
+package_logger.propagate = False
 cold = True
 
 
@@ -60,7 +65,8 @@ def observe(observed: Mapping[str, Any]) -> None:
     """Write one log line and the metrics of a call."""
     global cold
     logger.info("call", extra={"call": dict(observed), "cold_start": cold})
-    metrics = EphemeralMetrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "anemone"), service=SERVICE)
+    namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "anemone")
+    metrics = EphemeralMetrics(namespace=namespace, service=SERVICE)
     if cold:
         metrics.add_metric("ColdStart", MetricUnit.Count, 1)
     cold = False
@@ -70,10 +76,12 @@ def observe(observed: Mapping[str, Any]) -> None:
         metrics.add_metric("AudioSeconds", MetricUnit.Seconds, observed["audio_s"])
         speed = observed["windows"] / max(observed["detect_s"], 1e-6)
         metrics.add_metric("WindowsPerSecond", MetricUnit.CountPerSecond, speed)
-    if "error" in observed:
-        metrics.add_dimension("error", str(observed["error"]))
-        metrics.add_metric("Errors", MetricUnit.Count, 1)
     metrics.flush_metrics()
+    if "error" in observed:
+        by_kind = EphemeralMetrics(namespace=namespace, service=SERVICE)
+        by_kind.add_dimension("error", str(observed["error"]))
+        by_kind.add_metric("Errors", MetricUnit.Count, 1)
+        by_kind.flush_metrics()
 
 
 settings = Settings.from_env()
@@ -143,5 +151,6 @@ def task(event: Mapping[str, Any]) -> dict[str, Any]:
         return worker.merge(job_id, event.get("failed") or ())
     if name == "fail":
         told = event.get("error") or {}
-        return worker.fail(job_id, f"{told.get('Error', 'error')}: {str(told.get('Cause', ''))[:500]}")
+        logger.error("job failed", extra={"job_id": job_id, "failure": told})
+        return worker.fail(job_id, f"a worker of the job was stopped ({told.get('Error', 'no reason given')})")
     raise ValueError(f"task is {name!r}; it must be plan, score_chunk, merge or fail")

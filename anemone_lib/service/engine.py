@@ -2,10 +2,10 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -155,7 +155,7 @@ class _Guard:
         self.card, self.sha256, self.version = classifier.card, classifier.sha256, classifier.version
         self.input_shape, self.n_classes = classifier.input_shape, classifier.n_classes
         self._n_windows, self._deadline = n_windows, deadline
-        self._began, self._done, self._lock = time.monotonic(), 0, threading.Lock()
+        self._began, self._done, self._lock = monotonic(), 0, threading.Lock()
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the classifier's answer, or raise a Problem (413)."""
@@ -163,7 +163,7 @@ class _Guard:
         with self._lock:
             self._done += len(images)
         if self._deadline is not None:
-            now = time.monotonic()
+            now = monotonic()
             needed = (now - self._began) * self._n_windows / self._done
             too_slow = now - self._began > PROJECT_AFTER_S and self._began + needed > self._deadline
             if now > self._deadline or too_slow:

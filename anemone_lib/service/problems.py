@@ -38,4 +38,6 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(422, "bad_setting", str(error))
     if isinstance(error, ModelError):
         return Problem(503, "model_unavailable", str(error))
+    if type(error).__module__.startswith("botocore."):  # not imported where nothing lies in S3
+        return Problem(503, "storage_unavailable", "the store of recordings and results does not answer; try again")
     return Problem(500, "internal_error", "an unexpected error; try again, and tell the operator if it happens again")

@@ -1,0 +1,127 @@
+"""/predict in all its forms, over HTTP and through the Lambda entry, against detect() in this checkout."""
+
+import base64
+import json
+import shutil
+import subprocess
+
+import pytest
+import requests
+
+from anemone_lib import detect, load_classifier
+from anemone_lib.formats import read_annotations
+from anemone_lib.service import predict
+from tests.service.conftest import INPUT, ORIGIN, as_json, multipart
+
+
+@pytest.fixture
+def expected(wav, model):
+    """What detect() finds in the recording, without what differs between two runs."""
+    return comparable(detect(wav, classifier=load_classifier(model)).to_dict())
+
+
+def comparable(result):
+    result = json.loads(json.dumps(result))
+    result["metadata"].pop("processing_time")
+    result["metadata"]["provenance"].pop("code_sha256")  # of files that someone may be editing; see tests/image
+    return result
+
+
+def test_every_form_of_request_answers_what_detect_finds(front, wav, expected, s3):
+    content = wav.read_bytes()
+    s3.put_object(Bucket=INPUT, Key=f"somebody's folder/{wav.name}", Body=content)
+    forms = {
+        "form": multipart({"audio": (wav.name, content, "audio/wav")}),
+        "older name": multipart({"audio_file": (wav.name, content, "application/octet-stream")}),
+        "base64": as_json({"audio_base64": base64.b64encode(content).decode(), "filename": wav.name}),
+        "object": as_json({"s3_bucket": INPUT, "s3_key": f"somebody's folder/{wav.name}"}),
+    }
+    for kind, form in forms.items():
+        answer = front("POST", "/predict", **form)
+        assert answer.status == 200, (kind, answer.content)
+        assert comparable(answer.json()) == expected, kind
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+    raw = front("POST", f"/predict?filename={wav.name}", body=content, headers={"Content-Type": "audio/wav"})
+    assert comparable(raw.json()) == expected
+
+
+def test_event_settings_can_be_changed_by_a_request(front, wav, model):
+    given = {"confidence_threshold": 0.0, "smoothing_window": 1}
+    config = json.dumps(given)
+    content = wav.read_bytes()
+    [event] = front(
+        "POST", "/predict", **multipart({"audio": ("a.wav", content, "audio/wav"), "config": config})
+    ).json()["events"]
+    assert (event["start_time"], event["end_time"]) == (0.0, 10.0)
+    in_json = as_json({"audio_base64": base64.b64encode(content).decode(), "config": given})
+    assert front("POST", "/predict", **in_json).json()["events"][0]["num_windows"] == event["num_windows"]
+    in_query = front("POST", f"/predict?config={config}", body=content, headers={"Content-Type": "audio/wav"})
+    assert in_query.json()["events"][0]["num_windows"] == event["num_windows"]
+
+
+def test_a_result_comes_in_every_spelling_that_is_asked_for(front, wav, tmp_path):
+    form = multipart(
+        {
+            "audio": (wav.name, wav.read_bytes(), "audio/wav"),
+            "config": '{"confidence_threshold": 0}',
+            "files": "csv,raven,audacity,png",
+        }
+    )
+    answer = front("POST", "/predict", **form).json()
+    assert base64.b64decode(answer["files"]["png"]).startswith(b"\x89PNG\r\n")
+    for kind, name in {"csv": "a.csv", "raven": "a.selections.txt", "audacity": "a.txt"}.items():
+        path = tmp_path / name
+        path.write_text(answer["files"][kind])
+        [annotation] = read_annotations(path)
+        [event] = answer["events"]
+        assert (annotation.start_time, annotation.end_time) == (event["start_time"], event["end_time"])
+        assert kind == "audacity" or annotation.id == event["id"]
+
+
+def test_curl_as_the_documentation_shows_it(local, wav, expected):
+    if not shutil.which("curl"):
+        pytest.skip("needs curl")
+    said = subprocess.run(
+        ["curl", "-sS", "-F", f"audio=@{wav}", f"{local.url}/predict"], capture_output=True, check=True, text=True
+    ).stdout
+    assert comparable(json.loads(said)) == expected
+
+
+def test_a_file_name_of_a_client_names_nothing_on_disk(local, wav):
+    content = wav.read_bytes()
+    for name, clean in (
+        ("../../../etc/20230210_000001.WAV", "20230210_000001.WAV"),
+        ("C:\\reef\\a.wav", "a.wav"),
+        ("..", "recording"),
+        ("x" * 300 + ".wav", ("x" * 300 + ".wav")[-200:]),
+    ):
+        answer = local("POST", "/predict", **multipart({"audio": (name, content, "audio/wav")})).json()
+        assert answer["metadata"]["provenance"]["recording_name"] == clean
+
+
+def test_a_result_over_the_limit_is_kept_and_its_address_is_answered(
+    local, cloud, patched_function, write_wav, noise, monkeypatch
+):
+    monkeypatch.setattr(predict, "MAX_ANSWER_BYTES", 20_000)
+    minute = write_wav(noise(60, 16000), 16000, name="minute.flac").read_bytes()
+    for front in (local, cloud, patched_function):
+        answer = front("POST", "/predict", body=minute, headers={"Content-Type": "audio/flac"}).json()
+        assert "predictions" not in answer
+        kept = requests.get(answer["result_url"]).json()
+        assert len(kept["predictions"]) == answer["metadata"]["total_windows"] == 149
+        assert front("GET", f"/jobs/{answer['job_id']}").json()["state"] == "done"
+
+
+def test_a_result_is_kept_when_that_is_asked_for(cloud, wav):
+    answer = cloud("POST", "/predict?save=true", body=wav.read_bytes(), headers={"Content-Type": "audio/wav"}).json()
+    kept = requests.get(answer["result_url"]).json()
+    assert kept["predictions"] == answer["predictions"]
+
+
+def test_health_names_versions_fingerprints_and_limits(front, model):
+    answer = front("GET", "/health")
+    loaded = load_classifier(model)
+    told = answer.json()
+    assert (told["status"], told["model_sha256"]) == ("ok", loaded.sha256)
+    assert told["limits"]["audio_bytes"] == 4_500_000
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
