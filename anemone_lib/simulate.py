@@ -305,7 +305,9 @@ class _Background:
         self._densities, self._passing = [], []
         for kind, density in sounds.CONTINUOUS.items():
             if kind in noises:
-                shape = density(rng, frequency) * 10 ** (rng.uniform(-1.0, 1.0) * (kind != "wind"))
+                # Within 10 dB of wind at 500 Hz; flow, far below the calls, up to 30 dB above it.
+                level = {"wind": 0.0, "flow": rng.uniform(-1, 3)}.get(kind, rng.uniform(-1, 1))
+                shape = density(rng, frequency) * 10**level
                 self._densities.append(shape * response)
                 self._passing.append(kind in ("boat", "rain"))
         self._densities.append(np.full(len(frequency), 10 ** rng.uniform(-4, -1.5)))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import irfft, rfft
+from scipy.interpolate import PchipInterpolator
 
 
 @dataclass(frozen=True)
@@ -285,7 +286,7 @@ def _tonal(
     rng: np.random.Generator, sample_rate: int, contour_hz: np.ndarray, length_s: float, *, n_harmonics: int
 ) -> Sound:
     t = np.arange(round(length_s * sample_rate)) / sample_rate
-    pitch = np.interp(t, np.linspace(0, length_s, len(contour_hz)), contour_hz)
+    pitch = PchipInterpolator(np.linspace(0, length_s, len(contour_hz)), contour_hz)(t)
     phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
     highest = float(pitch.max())
     gains = rng.uniform(0.3, 1) ** np.arange(n_harmonics)
