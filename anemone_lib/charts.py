@@ -271,12 +271,14 @@ def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None
     for (name, levels), spare in zip(context.levels.items(), cycle(SERIES), strict=False):
         colour, style = colours.get(name, spare), styles.get(name, "-")
         width = 2.2 if name == "calls" else 1.4
-        ax.plot(context.times, levels, color=colour, linestyle=style, linewidth=width, label=name)
+        low, high = context.bands_hz[name]
+        label = f"{name}, {low:g} to {high:g} Hz"
+        ax.plot(context.times, levels, color=colour, linestyle=style, linewidth=width, label=label)
     set_time_axis(ax, 0, duration)
     ax.set_ylabel("Level (dB re full scale,\nuncalibrated)")
     ax.grid(alpha=0.3)
     ax.set_ylim(top=ax.get_ylim()[1] + 0.15 * np.ptp(ax.get_ylim()))  # room for the legend
-    ax.legend(fontsize="small", ncols=4, loc="upper right")
+    ax.legend(fontsize="small", ncols=4, loc="upper center")
     return ax
 
 

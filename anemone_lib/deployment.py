@@ -7,19 +7,24 @@ and probabilities to `TOLERANCE`: another processor may add up in another order.
 
 import json
 import os
+import socket
+import subprocess
+import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from anemone_lib.classifier import Classifier, load_classifier
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detect import code_sha256, default_config, detect
+from anemone_lib.errors import ConfigError
 
 #: Largest difference between probabilities that are the same.
 TOLERANCE = 1e-5
@@ -92,6 +97,78 @@ def check_deployment(
     except _Unanswered as error:
         checks.append(Check("the endpoint answers", False, str(error)))
     return checks
+
+
+class LocalService:
+    """The service on this machine, in a process of its own; ends with `stop`, or with the ``with`` block.
+
+    Parameters
+    ----------
+    folder : path, for its jobs and its log
+    config : InferenceConfig, optional
+        By default that of the model's card.
+    model : path of a bundle, optional
+    timeout : float > 0, in seconds, to wait until it answers
+
+    Attributes
+    ----------
+    url : str, its address
+
+    Raises
+    ------
+    ConfigError
+        It did not start; the message holds what it printed.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        config: InferenceConfig | None = None,
+        model: str = "",
+        timeout: float = TIMEOUT_S,
+    ) -> None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-c", "from anemone_lib.cli import app; app()", "serve", "--port", str(port)]
+        command += ["--store", str(folder / "jobs")]
+        if config:
+            command += ["--config", str(config.save(folder / "service.yaml"))]
+        if model:
+            command += ["--model", model]
+        self.url = f"http://127.0.0.1:{port}"
+        log = folder / "service.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                _answer(urllib.request.Request(f"{self.url}/health"), 5)
+                return
+            except _Unanswered:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    said = log.read_text(errors="replace")[-500:]
+                    raise ConfigError(f"the service did not start: {said or 'it said nothing'}") from None
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End the service."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 class _Unanswered(Exception):

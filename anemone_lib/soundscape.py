@@ -61,6 +61,7 @@ class NoiseContext:
     ----------
     times : np.ndarray [shape=(n_columns,)], in seconds, the middle of each column
     levels : dict of np.ndarray [shape=(n_columns,)], dB, by the bands' names; NaN where nothing was readable
+    bands_hz : dict of (low, high), by the same names
     snaps_per_minute : float, NaN below a sample rate of 6 kHz, which cannot hold a snap
     tones : list of Tone, the most prominent first
     clipped, silent : float, part of the audio that is overdriven, or digital silence, 0 to 1
@@ -68,6 +69,7 @@ class NoiseContext:
 
     times: np.ndarray
     levels: dict[str, np.ndarray]
+    bands_hz: dict[str, tuple[float, float]]
     snaps_per_minute: float
     tones: list[Tone]
     clipped: float
@@ -133,6 +135,7 @@ def noise_context(recording: Recording, *, bands_hz: dict[str, tuple[float, floa
     return NoiseContext(
         times=times,
         levels=levels,
+        bands_hz=bands_hz,
         snaps_per_minute=60 * n_snaps / seconds if audible and seconds else float("nan"),
         tones=find_tones(recording),
         clipped=clipped / max(1, n_samples),

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from anemone_lib import charts
+from anemone_lib import InferenceConfig, charts, open_recording, score_recording
 from anemone_lib.evaluation import Counts, confusion_matrix, reliability, threshold_curve
-from anemone_lib.soundscape import NoiseContext
+from anemone_lib.soundscape import BANDS_HZ, NoiseContext
 
 THRESHOLDS = np.linspace(0.1, 0.9, 9)
 CURVE = {
@@ -79,9 +79,23 @@ def test_the_confusion_matrix_has_parts_and_numbers(drawn):
 def test_history_noise_and_waveform_are_drawn(drawn):
     drawn(charts.plot_history({"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}))
     levels = {name: np.linspace(-60, -40, 5) for name in ("below", "calls", "above", "shrimp")}
-    ax = drawn(charts.plot_noise(NoiseContext(np.arange(5.0), levels, 100.0, [], 0.0, 0.0), duration=5.0))
+    context = NoiseContext(np.arange(5.0), levels, BANDS_HZ, 100.0, [], 0.0, 0.0)
+    ax = drawn(charts.plot_noise(context, duration=5.0))
     assert "Level (dB" in ax.get_ylabel()
+    assert "calls, 300 to 1000 Hz" in texts(ax)
     samples = np.sin(np.arange(48_000) / 10).astype(np.float32)
     samples[100:2000] = np.nan
     ax = drawn(charts.plot_waveform(samples, 48_000, start_time=3.0))
     assert ax.get_xlim() == (3.0, 4.0)
+
+
+def test_windows_are_drawn_as_the_model_sees_them_with_what_it_says(write_wav, noise, loudness):
+    config = InferenceConfig()
+    with open_recording(write_wav(noise(4))) as recording:
+        scores = score_recording(recording, loudness, config)
+        figure = charts.plot_seen_windows(recording, scores, config, [0, scores.n_windows - 1])
+    figure.canvas.draw()
+    image, _, bars, _ = figure.axes
+    start, end = scores.start_times[0], scores.start_times[0] + 1
+    assert image.get_xlim() == (start, end)
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(scores.probabilities[0].tolist())

@@ -5,8 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from anemone_lib import InferenceConfig, detect
-from anemone_lib.deployment import Check, check_deployment
+from anemone_lib import ConfigError, InferenceConfig, detect
+from anemone_lib.deployment import Check, LocalService, check_deployment
 from anemone_lib.service.settings import Settings
 
 from .service.conftest import serving
@@ -131,3 +131,15 @@ def test_a_line_is_green_or_red_and_shows_no_markup_of_others():
     assert str(bad).startswith("WRONG ")
     assert "✔" in good._repr_html_()
     assert "&lt;script&gt;" in bad._repr_html_()
+
+
+def test_the_service_can_be_started_with_settings_and_stopped(recording, tmp_path):
+    config = InferenceConfig(confidence_threshold=0.9)
+    with LocalService(tmp_path / "service", config=config) as local:
+        assert wrong(check_deployment(local.url, [recording], config=config)) == {}
+    assert not check_deployment(local.url, [], config=config)[0].ok
+
+
+def test_a_service_that_cannot_start_says_why(tmp_path):
+    with pytest.raises(ConfigError, match=r"did not start: .*no-such-model"):
+        LocalService(tmp_path, model="no-such-model")
