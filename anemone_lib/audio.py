@@ -164,7 +164,7 @@ class Recording:
         frames = self._decoder.read(start, stop)
         mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
         with np.errstate(invalid="ignore"):
-            if not np.abs(mono).max() <= MAX_AMPLITUDE:  # true for NaN, too
+            if not (mono.max() <= MAX_AMPLITUDE and mono.min() >= -MAX_AMPLITUDE):  # true for NaN, too
                 mono = np.where(np.abs(mono) <= MAX_AMPLITUDE, mono, np.float32(np.nan))
         return mono
 

@@ -138,11 +138,23 @@ def test_no_windows_give_no_images():
     assert spectrogram_images(np.zeros((0, 100), np.float32), sample_rate=100).shape == (0, 256, 256, 1)
 
 
+def test_images_can_be_drawn_where_others_were(rng):
+    windows = rng.standard_normal((3, 8000)).astype(np.float32)
+    canvas = np.full((5, 256, 256, 1), np.nan, np.float32)
+    images = spectrogram_images(windows, sample_rate=8000, out=canvas[:3])
+    assert np.shares_memory(images, canvas)
+    np.testing.assert_array_equal(images, spectrogram_images(windows, sample_rate=8000))
+    assert np.isnan(canvas[3:]).all()
+
+
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"\(10,\)"):
         spectrogram_images(np.zeros(10, np.float32), sample_rate=100)
     with pytest.raises(ValueError, match="channels is 2"):
         spectrogram_images(np.zeros((1, 100), np.float32), sample_rate=100, channels=2)
+    for wrong in (np.zeros((2, 256, 256, 1), np.float32), np.zeros((1, 256, 256, 1))):
+        with pytest.raises(ValueError, match=r"out is float.*must be float32 of shape \(1, 256, 256, 1\)"):
+            spectrogram_images(np.zeros((1, 100), np.float32), sample_rate=100, out=wrong)
 
 
 def test_frames_that_windows_share_are_transformed_once(rng, monkeypatch):
