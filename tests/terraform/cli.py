@@ -26,11 +26,11 @@ class Terraform:
         shutil.copytree(
             TERRAFORM, folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfplan", "*.tfvars")
         )
-        self._environment = {**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **(environment or {})}
+        self.environment = {**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **(environment or {})}
         if "TF_CLI_CONFIG_FILE" not in os.environ:  # several roots, one download
             cache = folder.parent / "providers"
             cache.mkdir(exist_ok=True)
-            self._environment.setdefault("TF_PLUGIN_CACHE_DIR", str(cache))
+            self.environment.setdefault("TF_PLUGIN_CACHE_DIR", str(cache))
         self._ready: set[str] = set()
 
     def __call__(self, root: str, *arguments: str, stdin: str = "", accept: tuple[int, ...] = (0,)) -> str:
@@ -38,7 +38,7 @@ class Terraform:
         result = subprocess.run(
             ["terraform", *arguments],
             cwd=self.folder / root,
-            env=self._environment,
+            env=self.environment,
             input=stdin,
             capture_output=True,
             text=True,

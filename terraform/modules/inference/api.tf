@@ -46,7 +46,7 @@ locals {
     MISSING_AUTHENTICATION_TOKEN = { status = "404", error = "not_found", message = "No such route; see /health and POST /predict." }
     THROTTLED                    = { status = "429", error = "too_many_requests", message = "Too many requests; wait a second and try again." }
     QUOTA_EXCEEDED               = { status = "429", error = "quota_exceeded", message = "The day's requests of this API key are used up." }
-    REQUEST_TOO_LARGE            = { status = "413", error = "too_large", message = "The body is over 10 MB; send large recordings by POST /jobs." }
+    REQUEST_TOO_LARGE            = { status = "413", error = "too_large", message = "The body is over what one call takes (4.5 MB of audio); send large recordings by POST /jobs." }
     INTEGRATION_TIMEOUT          = { status = "504", error = "timeout", message = "The answer took longer than 29 s; send long recordings by POST /jobs." }
     INTEGRATION_FAILURE          = { status = "502", error = "bad_gateway", message = "The service did not answer; try again, and tell the operator the request id if it goes on." }
   }

@@ -45,7 +45,7 @@ resource "aws_iam_role_policy" "function" {
         # Uploads are signed with this role, so what a browser may do with an upload address is what the role may do.
         Sid      = "ReadAndTakeRecordings"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+        Action   = ["s3:GetObject", "s3:PutObject"]
         Resource = "${aws_s3_bucket.this["input"].arn}/*"
       },
       {

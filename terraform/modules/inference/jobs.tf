@@ -1,5 +1,6 @@
 # Jobs: a recording too large for one call is planned, its chunks are scored at the same time, and the pieces are
-# merged. A chunk that fails for good is a result of its own, and the rest of the recording is delivered.
+# merged. A chunk that fails for good is a result of its own, and the rest of the recording is delivered; what the job
+# cannot do without is written down as its error, and told to the topic of the alarms.
 
 locals {
   # What passes by itself is tried again at length, anything else twice.
@@ -18,7 +19,7 @@ locals {
       BackoffRate     = 2
     },
   ]
-  notify = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "TellOfFailure" }]
+  give_up = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "WriteFailure" }]
 
   job_definition = {
     Comment        = "One recording: plan, score its chunks, merge"
@@ -35,7 +36,7 @@ locals {
         ResultSelector = { "chunks.$" = "$.Payload.chunks" }
         ResultPath     = "$.plan"
         Retry          = local.retry
-        Catch          = local.notify
+        Catch          = local.give_up
         Next           = "ScoreChunks"
       }
       ScoreChunks = {
@@ -67,7 +68,7 @@ locals {
           }
         }
         ResultPath = "$.results"
-        Catch      = local.notify
+        Catch      = local.give_up
         Next       = "Merge"
       }
       Merge = {
@@ -79,8 +80,20 @@ locals {
         }
         OutputPath = "$.Payload"
         Retry      = local.retry
-        Catch      = local.notify
+        Catch      = local.give_up
         End        = true
+      }
+      WriteFailure = {
+        Type     = "Task"
+        Resource = "arn:${local.partition}:states:::lambda:invoke"
+        Parameters = {
+          FunctionName = aws_lambda_alias.live.arn
+          Payload      = { task = "fail", "job_id.$" = "$.job_id", "error.$" = "$.failure" }
+        }
+        ResultPath = null
+        Retry      = local.retry
+        Catch      = [{ ErrorEquals = ["States.ALL"], ResultPath = null, Next = "TellOfFailure" }]
+        Next       = "TellOfFailure"
       }
       TellOfFailure = {
         Type     = "Task"

@@ -212,8 +212,8 @@ run "jobs" {
     error_message = "Retry and Catch are not inside the iteration."
   }
   assert {
-    condition     = alltrue([for name in ["Plan", "ScoreChunks", "Merge"] : jsondecode(aws_sfn_state_machine.jobs.definition).States[name].Catch[0].Next == "TellOfFailure"])
-    error_message = "A failure is not told of."
+    condition     = alltrue([for name in ["Plan", "ScoreChunks", "Merge"] : jsondecode(aws_sfn_state_machine.jobs.definition).States[name].Catch[0].Next == "WriteFailure"]) && jsondecode(aws_sfn_state_machine.jobs.definition).States.WriteFailure.Next == "TellOfFailure"
+    error_message = "A failure is not written down and told of."
   }
 }
 

@@ -1,0 +1,215 @@
+"""AWS on this machine with dev and prod in it, applied once; whoever asks for them gets the same."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from anemone_lib.classifier import DEMONSTRATION_MODEL
+from tests.aws.front import Front
+from tests.terraform.cli import Terraform, terraform_in
+
+boto3 = pytest.importorskip("boto3")
+pytest.importorskip("moto")
+
+REGION = "us-east-1"
+HANDLER = "anemone_lib.service.aws.handler"
+MODEL_BUCKET = "our-models"
+#: What a person would write into terraform.tfvars; the rest is as shipped. Two chunks at once are enough for two cores.
+VARIABLES = {
+    "environments/dev": {"model_s3_bucket": MODEL_BUCKET, "job_max_concurrency": 2},
+    "environments/prod": {
+        "model_s3_bucket": MODEL_BUCKET,
+        "lambda_image_uri": f"123456789012.dkr.ecr.{REGION}.amazonaws.com/anemone@sha256:{'0' * 64}",
+        "cors_allowed_origins": ["https://reef.example.org", "https://fish.example.org"],
+        "store_api_key_in_secrets_manager": True,
+        "alarm_email": "reef@example.org",
+        "invocations_per_hour_alarm": 1000,
+        "manage_api_gateway_account": False,  # both are in one account here, and dev does it
+        "api_key_rate_limit": 0.2,
+        "api_key_burst_limit": 8,
+        "log_level": "DEBUG",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls the local AWS."""
+
+    url: str
+    access_key: str = "testing"
+    secret_key: str = "testing"
+    token: str | None = None
+
+    def client(self, service: str, **options):
+        """A boto3 client."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            aws_session_token=self.token,
+            **options,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """What Terraform's provider needs to be this identity."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One environment as applied."""
+
+    terraform: Terraform
+    root: str
+    outputs: dict[str, object]
+
+    @property
+    def api(self) -> tuple[str, str]:
+        """Id and stage of the REST API."""
+        return re.match(r"https://(\w+)\.execute-api\.[^/]+/(\w+)/predict$", self.outputs["api_endpoint"]).groups()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client with a key sends."""
+        key = self.outputs["api_key_value"]
+        return {"x-api-key": key} if key else {}
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """The server, and those who may call it once everything is applied."""
+
+    admin: Identity
+    roles: dict[str, Identity]
+    deployments: dict[str, Deployment]
+    logs: Path
+
+    def __getitem__(self, name: str) -> Deployment:
+        return self.deployments[f"environments/{name}"]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """AWS on this machine, with the demonstration model in a bucket as if somebody had put it there."""
+    logs = tmp_path_factory.mktemp("functions")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tests.aws.local_aws", "--port", str(port), "--handler", HANDLER]
+    with (logs / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--logs", str(logs)], cwd=Path(__file__).parents[2], stdout=log, stderr=log
+        )
+    try:
+        for _ in range(600):
+            assert process.poll() is None, (logs / "server.log").read_text()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        anyone = Identity(f"http://127.0.0.1:{port}")
+        s3 = anyone.client("s3")
+        s3.create_bucket(Bucket=MODEL_BUCKET)
+        for file in DEMONSTRATION_MODEL.glob("best_model.*"):
+            s3.upload_file(str(file), MODEL_BUCKET, f"models/v1.0/{file.name}")
+        s3.put_object(Bucket=MODEL_BUCKET, Key="models/secret.txt", Body=b"another's")
+        yield anyone, logs
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def aws(server, tmp_path_factory):
+    """Dev and prod, applied; from then on every call is held to its caller's policies."""
+    anyone, logs = server
+    terraform = terraform_in(tmp_path_factory.mktemp("terraform") / "copy", anyone.environment())
+
+    def apply(root: str) -> Deployment:
+        variables = terraform.folder / root / "terraform.tfvars.json"
+        variables.write_text(json.dumps(VARIABLES[root]), encoding="utf-8")
+        terraform.init(root)
+        terraform(root, "apply", "-auto-approve", "-input=false", "-no-color")
+        outputs = json.loads(terraform(root, "output", "-json"))
+        return Deployment(terraform, root, {name: output["value"] for name, output in outputs.items()})
+
+    with ThreadPoolExecutor() as pool:  # most of it is waiting
+        deployments = dict(zip(VARIABLES, pool.map(apply, VARIABLES), strict=True))
+    iam, sts = anyone.client("iam"), anyone.client("sts")
+    iam.create_user(UserName="operator")
+    iam.attach_user_policy(UserName="operator", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    key = iam.create_access_key(UserName="operator")["AccessKey"]
+    admin = Identity(anyone.url, key["AccessKeyId"], key["SecretAccessKey"])
+    roles = {}
+    for role in iam.list_roles()["Roles"]:
+        given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
+        roles[role["RoleName"]] = Identity(
+            anyone.url, given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+        )
+    terraform.environment.update(admin.environment())
+    enforce(anyone.url)
+    return LocalAws(admin, roles, deployments, logs)
+
+
+def enforce(url: str) -> None:
+    """From now on no call is let through without a permission."""
+    import requests
+
+    requests.post(f"{url}/moto-api/reset-auth", data="0", timeout=10).raise_for_status()
+
+
+@pytest.fixture
+def front(aws):
+    """Serve a deployed API by HTTP; its throttles begin full."""
+    fronts = []
+
+    def serve(name: str) -> Front:
+        fronts.append(Front(aws.admin, *aws[name].api))
+        return fronts[-1]
+
+    yield serve
+    for served in fronts:
+        served.close()
+
+
+@pytest.fixture(scope="session")
+def destroyed(aws):
+    """Both environments after `destroy`; whoever asks for it runs last."""
+    empty(aws.admin.client("s3"), aws["prod"].outputs)  # prod's buckets are not destroyed with what is in them
+
+    def destroy(deployment: Deployment) -> None:
+        deployment.terraform(deployment.root, "destroy", "-auto-approve", "-input=false", "-no-color")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(destroy, aws.deployments.values()))
+    return aws
+
+
+def empty(s3, outputs) -> None:
+    """Delete every version of every object in both buckets."""
+    for bucket in (outputs["s3_input_bucket"], outputs["s3_output_bucket"]):
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+
+
+def pytest_collection_modifyitems(items):
+    """What needs the environments destroyed comes after everything else."""
+    items.sort(key=lambda item: "destroyed" in getattr(item, "fixturenames", ()))

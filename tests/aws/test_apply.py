@@ -1,0 +1,85 @@
+"""The real provider applies dev and prod, finds nothing left to do, notices what changed, and destroys."""
+
+import pytest
+
+from anemone_lib.config import InferenceConfig
+from tests.aws.conftest import MODEL_BUCKET
+from tests.terraform.cli import TERRAFORM
+
+ENVIRONMENTS = ["dev", "prod"]
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_second_plan_is_empty(aws, name):
+    deployment = aws[name]
+    said = deployment.terraform(deployment.root, "plan", "-detailed-exitcode", "-input=false", "-no-color")
+    assert "No changes." in said
+
+
+def test_a_change_of_a_gateway_response_makes_a_new_deployment_of_the_api(aws):
+    deployment = aws["dev"]
+    said = deployment.terraform(
+        deployment.root,
+        "plan",
+        "-input=false",
+        "-no-color",
+        "-refresh=false",
+        '-var=cors_allowed_origins=["https://reef.example.org"]',
+        "-target=module.inference.aws_api_gateway_deployment.this",
+    )
+    assert "module.inference.aws_api_gateway_deployment.this must be replaced" in said
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_functions_environment_is_the_promoted_settings_and_what_the_service_reads(aws, name):
+    outputs = aws[name].outputs
+    function = aws.admin.client("lambda").get_function_configuration(
+        FunctionName=outputs["lambda_function_name"], Qualifier="live"
+    )
+    given = function["Environment"]["Variables"]
+    config = InferenceConfig.load(TERRAFORM / "environments" / name / "inference_config.auto.tfvars.json")
+    settings = {setting.upper() for setting in InferenceConfig.model_fields}
+    assert {key: value for key, value in given.items() if key in settings} == config.to_env()
+    assert {key: value for key, value in given.items() if key not in settings} == {
+        "CORS_ALLOWED_ORIGINS": "*" if name == "dev" else "https://reef.example.org,https://fish.example.org",
+        "INFERENCE_CONFIG_FINGERPRINT": config.fingerprint,
+        "LOG_LEVEL": "INFO" if name == "dev" else "DEBUG",
+        "MODEL_VERSION": "v1.0",
+        "POWERTOOLS_METRICS_NAMESPACE": outputs["lambda_function_name"],
+        "POWERTOOLS_SERVICE_NAME": outputs["lambda_function_name"],
+        "S3_INPUT_BUCKET": outputs["s3_input_bucket"],
+        "S3_MODEL_BUCKET": MODEL_BUCKET,
+        "S3_MODEL_KEY": "models/v1.0/best_model.keras",
+        "S3_OUTPUT_BUCKET": outputs["s3_output_bucket"],
+        "STATE_MACHINE_ARN": outputs["state_machine_arn"],
+    }
+    assert (function["MemorySize"], function["Timeout"], function["TracingConfig"]) == (3008, 900, {"Mode": "Active"})
+
+
+def test_the_api_key_is_in_secrets_manager_where_that_was_asked_for(aws):
+    secret = aws.admin.client("secretsmanager").get_secret_value(SecretId="anemonefish-inference-prod-api-key")
+    assert secret["SecretString"] == aws["prod"].outputs["api_key_value"]
+    assert "api_key_value" not in aws["dev"].outputs
+
+
+def test_destroy_leaves_nothing(destroyed):
+    client = destroyed.admin.client
+    left = {
+        "alarms": client("cloudwatch").describe_alarms()["MetricAlarms"],
+        "apis": client("apigateway").get_rest_apis()["items"],
+        "buckets": [b for b in client("s3").list_buckets()["Buckets"] if b["Name"] != MODEL_BUCKET],
+        "dashboards": client("cloudwatch").list_dashboards()["DashboardEntries"],
+        "functions": client("lambda").list_functions()["Functions"],
+        "keys": client("apigateway").get_api_keys()["items"],
+        "log groups": client("logs").describe_log_groups()["logGroups"],
+        "plans": client("apigateway").get_usage_plans()["items"],
+        "repositories": client("ecr").describe_repositories()["repositories"],
+        "roles": client("iam").list_roles()["Roles"],
+        "secrets": client("secretsmanager").list_secrets()["SecretList"],
+        "state machines": client("stepfunctions").list_state_machines()["stateMachines"],
+        "subscriptions": client("sns").list_subscriptions()["Subscriptions"],
+        "topics": client("sns").list_topics()["Topics"],
+    }
+    assert not {kind: things for kind, things in left.items() if things}
+    for deployment in destroyed.deployments.values():
+        assert deployment.terraform(deployment.root, "state", "list") == ""
