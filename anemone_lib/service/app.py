@@ -187,7 +187,7 @@ def _add_local_routes(app: FastAPI, jobs: Jobs, recordings: FolderStore) -> None
             content = jobs.results.read(f"jobs/{job_id}/{name}")
         except MissingObject:
             raise Problem(404, "no_such_file", f"job {job_id[:40]!r} has no {name[:40]!r}") from None
-        disposition = f'attachment; filename="{job_id[:8]}-{name}"'
+        disposition = f'attachment; filename="{jobs.download_name(job_id, name)}"'
         return Response(content, media_type=media[name], headers={"Content-Disposition": disposition})
 
 

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,13 +26,13 @@ from anemone_lib.service.stores import FolderStore, MissingObject, S3Store, Stor
 #: Every part but the last has this size; S3 allows 10,000 parts of 5 MiB to 5 GiB.
 PART_BYTES = 64 << 20
 
-#: What a result is kept as: name, media type.
+#: What a result is kept as: name, media type. A download has the recording's name in place of ``result``.
 RESULT_FILES = {
     "json": ("result.json", "application/json"),
-    "csv": ("events.csv", "text/csv"),
-    "raven": ("selections.txt", "text/plain"),
-    "audacity": ("labels.txt", "text/plain"),
-    "png": ("overview.png", "image/png"),
+    "csv": ("result.events.csv", "text/csv"),
+    "raven": ("result.selections.txt", "text/plain"),
+    "audacity": ("result.audacity.txt", "text/plain"),
+    "png": ("result.png", "image/png"),
 }
 
 
@@ -220,11 +220,19 @@ class Jobs:
         files = {}
         for kind, (name, _) in RESULT_FILES.items():
             if f"{key}/{name}" in there:
-                url = self.results.url(f"{key}/{name}", file_name=f"{job_id[:8]}-{name}")
+                url = self.results.url(f"{key}/{name}", file_name=self.download_name(job_id, name))
                 files[kind] = url or f"{key}/files/{name}"
         return {"result_url": files["json"], "files": files}
 
     # ------------------------------------------------------------------ results
+
+    def download_name(self, job_id: str, name: str) -> str:
+        """Name a file of a result after its recording, in letters that every header and disk can hold."""
+        try:
+            stem = re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(self.request(job_id)["filename"]).stem)
+        except Problem:  # the request has expired, or there was none
+            stem = job_id[:8]
+        return stem + name.removeprefix("result")
 
     def keep(self, result: bytes) -> str:
         """Keep a result that no job made, as that of a new job; return the id."""

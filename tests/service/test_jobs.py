@@ -426,7 +426,7 @@ def test_a_plan_of_the_largest_recording_is_small_enough_for_a_state_machine(set
     worker.close()
     assert len(plan["chunks"]) <= work.MAX_PIECES + 1
     assert len(json.dumps(plan)) < 256 * 1024 / 4
-    assert plan["chunks"][-1]["stop"] == 1 + (n_samples - 4000) / 1600
+    assert plan["chunks"][-1]["stop"] == 1 - (4000 - n_samples) // 1600
 
 
 def write_sparse_rf64(path, *, n_samples, sample_rate, sample_bytes):
