@@ -1,0 +1,10 @@
+"""The command ``anemone``: parse, call the library, present.
+
+Exit codes: 0, all done; 1, some recordings failed, the others are done and a summary names each; 2, the command itself
+cannot be carried out (usage, configuration, model).
+"""
+
+from anemone_lib.cli import config, detect, models, serve, simulate, tune
+from anemone_lib.cli.common import app
+
+__all__ = ["app", "config", "detect", "models", "serve", "simulate", "tune"]

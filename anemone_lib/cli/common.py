@@ -1,0 +1,75 @@
+"""What the commands share: the app, the consoles, the options, the bars."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import anemone_lib
+from anemone_lib.errors import AnemoneError
+
+app = typer.Typer(
+    name="anemone",
+    help="Find anemonefish calls in hydrophone recordings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Model bundle: its folder or any of its files. Default: the demonstration model."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Configuration: YAML, JSON or tfvars JSON. Default: what the model was trained with."
+    ),
+]
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Say what is wrong in one line, and exit with 2."""
+    try:
+        yield
+    except AnemoneError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def version_wanted(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        print(f"anemone {anemone_lib.__version__} (code {anemone_lib.code_sha256()[:12]})")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=version_wanted, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Find anemonefish calls in hydrophone recordings."""
+
+
+def progress_bars() -> Progress:
+    """Bars for long work, on the terminal only."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )

@@ -1,0 +1,168 @@
+"""``anemone evaluate`` and ``anemone tune``: settings against annotations."""
+
+import json
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+import anemone_lib
+from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, progress_bars, usage_errors
+from anemone_lib.config import InferenceConfig
+
+if TYPE_CHECKING:
+    from anemone_lib.evaluation import Counts
+    from anemone_lib.sweep import Sample
+
+SamplesArgument = Annotated[
+    Path, typer.Argument(help="Folder of recordings with tables: reef.wav, reef.Table.1.selections.txt.")
+]
+AnnotationsOption = Annotated[
+    Path | None, typer.Option("--annotations", help="Folder with the tables. Default: beside the recordings.")
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(help="Labels that stand for the target class, separated by commas. Default: the class itself."),
+]
+BoutGapOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Annotations up to so many seconds apart are one bout. Default: a window and a stride."),
+]
+CacheOption = Annotated[Path, typer.Option(help="Folder where scores are kept.")]
+CACHE = Path("out/scores")
+
+
+@app.command()
+def evaluate(
+    folder: SamplesArgument,
+    annotations: AnnotationsOption = None,
+    labels: LabelsOption = None,
+    bout_gap: BoutGapOption = None,
+    onset_tolerance: Annotated[
+        float | None, typer.Option(min=0, help="Starts may differ by so many seconds. Default: any overlap matches.")
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    cache: CacheOption = CACHE,
+    out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
+) -> None:
+    """Hold what is detected against annotations: precision, recall, F1, false alarms per hour."""
+    from anemone_lib.evaluation import METRICS, bootstrap, total
+    from anemone_lib.tuning import count_samples
+
+    with usage_errors():
+        settings, samples = _samples(folder, annotations, model, config, cache)
+        counts = count_samples(
+            samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
+        )
+    _show_counts([sample.name for sample in samples], counts)
+    pooled = total(counts).to_dict()
+    bounds = {metric: bootstrap(counts, metric=metric) for metric in METRICS}
+    intervals = {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in bounds.items()}
+    for metric, interval in intervals.items():
+        rate = "unknown" if pooled[metric] is None else f"{pooled[metric]:.3g}"
+        doubt = f"  (95 % by recording: {interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
+        out.print(f"{metric.replace('_', ' ')}: {rate}{doubt}", highlight=False)
+    content = {
+        "recordings": [{"name": sample.name, **one.to_dict()} for sample, one in zip(samples, counts, strict=True)],
+        "all": pooled,
+        "intervals": intervals,
+        "inference_config": settings.model_dump(),
+        "model_sha256": samples[0].scores.model_sha256,
+    }
+    if out_file:
+        out_file.parent.mkdir(parents=True, exist_ok=True)
+        out_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+@app.command()
+def tune(
+    folder: SamplesArgument,
+    annotations: AnnotationsOption = None,
+    labels: LabelsOption = None,
+    bout_gap: BoutGapOption = None,
+    holdout: Annotated[float, typer.Option(help="Part of the recordings that is set aside for the test.")] = 0.3,
+    seed: Annotated[int, typer.Option(min=0, help="Which recordings are set aside.")] = 0,
+    beta: Annotated[float, typer.Option(help="2 weighs missed calls more than false alarms, 0.5 less.")] = 1.0,
+    max_false_alarms_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Only settings with at most so many.")
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    cache: CacheOption = CACHE,
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="Folder for settings and report, like terraform/environments/dev.")
+    ] = Path("out/tuning"),
+) -> None:
+    """Search the event settings on annotated recordings; write the best for Terraform, and a report."""
+    from anemone_lib import tuning
+
+    with usage_errors():
+        settings, samples = _samples(folder, annotations, model, config, cache)
+        best = tuning.tune(
+            samples,
+            settings,
+            labels=_names(labels),
+            bout_gap=bout_gap,
+            holdout=holdout,
+            seed=seed,
+            beta=beta,
+            max_false_alarms_per_hour=max_false_alarms_per_hour,
+        )
+        if out_folder == Path("out/tuning"):
+            out_folder.mkdir(parents=True, exist_ok=True)
+        paths = best.promote(out_folder, command=shlex.join(["anemone", *sys.argv[1:]]))
+    table = Table(title=f"best of {best.sweep.space.size} settings by {best.objective}")
+    for heading in ("setting", "tuned", "before"):
+        table.add_column(heading)
+    for name in best.sweep.space.axes:
+        table.add_row(name, str(getattr(best.config, name)), str(getattr(best.base, name)))
+    out.print(table)
+    gain, low, high = best.gain()
+    interval = "unknown" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
+    aside = f"F1 on {len(best.held_out)} recordings set aside"
+    out.print(f"{aside}: {gain:+.3f} (95 % by recording: {interval})", highlight=False)
+    for path in paths:
+        out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def _samples(
+    folder: Path, annotations: Path | None, model: str | None, config: Path | None, cache: Path
+) -> tuple[InferenceConfig, list["Sample"]]:
+    """Score the annotated recordings of a folder, or find their scores."""
+    from anemone_lib.tuning import find_samples, score_samples
+
+    classifier = anemone_lib.load_classifier(model)
+    settings = InferenceConfig.load(config) if config else anemone_lib.default_config(classifier)
+    found = find_samples(folder, annotations=annotations)
+    with progress_bars() as bars:
+        bar = bars.add_task("scoring", total=len(found))
+        samples = score_samples(
+            found,
+            classifier=classifier,
+            config=settings,
+            cache=cache,
+            progress=lambda done, _: bars.update(bar, completed=done),
+        )
+    return settings, samples
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def _show_counts(names: list[str], counts: list["Counts"]) -> None:
+    table = Table()
+    table.add_column("recording", overflow="fold")
+    for heading in ("bouts", "found", "matched", "precision", "recall", "F1", "false alarms/h"):
+        table.add_column(heading, justify="right")
+    for name, one in zip(names, counts, strict=True):
+        rates = (one.precision, one.recall, one.f1, one.false_alarms_per_hour)
+        row = [str(one.n_reference), str(one.n_estimated), str(one.n_matched)]
+        table.add_row(escape(name), *row, *("–" if math.isnan(rate) else f"{rate:.3g}" for rate in rates))
+    out.print(table)
