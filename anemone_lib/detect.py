@@ -75,7 +75,8 @@ class Detections:
         return [FORMATS[name](self, stem) for name in wanted]
 
     def _save_json(self, stem: Path) -> Path:
-        return formats.write_json(f"{stem}.json", self.to_dict())
+        result = formats.result_dict(self.scores, self.events, self.metadata, lazy=True)
+        return formats.write_json(f"{stem}.json", result)
 
     def _save_csv(self, stem: Path) -> Path:
         return formats.write_csv(f"{stem}.events.csv", self.events, **self._band, **self._origin)

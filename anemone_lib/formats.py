@@ -15,7 +15,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 
 from anemone_lib.annotations import read_annotations
 from anemone_lib.events import Annotation, Event
+from anemone_lib.score_files import whole_file
 from anemone_lib.scores import Scores
 
 __all__ = [
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 Interval = Event | Annotation
+
+#: Predictions made at once.
+BLOCK_WINDOWS = 4096
 
 #: Columns of the CSV that `write_csv` writes, before any `extra` ones.
 CSV_COLUMNS = (
@@ -58,7 +62,9 @@ CSV_COLUMNS = (
 # ---------------------------------------------------------------------- JSON
 
 
-def result_dict(scores: Scores, events: Sequence[Event], metadata: Mapping[str, Any]) -> dict[str, Any]:
+def result_dict(
+    scores: Scores, events: Sequence[Event], metadata: Mapping[str, Any], *, lazy: bool = False
+) -> dict[str, Any]:
     """Put a result together: ``predictions``, ``events``, ``metadata``.
 
     A window that was skipped has no prediction; ``metadata["coverage"]["skipped"]`` says where and why.
@@ -69,37 +75,42 @@ def result_dict(scores: Scores, events: Sequence[Event], metadata: Mapping[str, 
     events : sequence of Event
     metadata : mapping
         Taken over as it is.
+    lazy : bool
+        Give the predictions as an iterator, to be written once and never held: those of a day take 200 MB.
 
     Returns
     -------
     result : dict of what JSON knows
     """
-    scored = np.flatnonzero(np.isfinite(scores.probabilities).all(axis=1))
-    probabilities = _shortest(scores.probabilities[scored])
-    rows = zip(
-        np.round(scores.start_times[scored], 6).tolist(),
-        np.round(scores.end_times[scored], 6).tolist(),
-        probabilities.argmax(axis=1).tolist(),
-        probabilities.tolist(),
-        strict=True,
-    )
-    classes = scores.classes
-    predictions = [
-        {
-            "timestamp": f"{start}-{end}s",
-            "start_time": start,
-            "end_time": end,
-            "class": classes[best],
-            "confidence": row[best],
-            "probabilities": dict(zip(classes, row, strict=True)),
-        }
-        for start, end, best, row in rows
-    ]
     return {
-        "predictions": predictions,
+        "predictions": _predictions(scores) if lazy else list(_predictions(scores)),
         "events": [_event_dict(event, scores.start_time) for event in events],
         "metadata": dict(metadata),
     }
+
+
+def _predictions(scores: Scores) -> Iterator[dict[str, Any]]:
+    classes, starts, ends = scores.classes, np.round(scores.start_times, 6), np.round(scores.end_times, 6)
+    scored = np.flatnonzero(np.isfinite(scores.probabilities).all(axis=1))
+    for first in range(0, len(scored), BLOCK_WINDOWS):
+        block = scored[first : first + BLOCK_WINDOWS]
+        probabilities = _shortest(scores.probabilities[block])
+        rows = zip(
+            starts[block].tolist(),
+            ends[block].tolist(),
+            probabilities.argmax(axis=1).tolist(),
+            probabilities.tolist(),
+            strict=True,
+        )
+        for start, end, best, row in rows:
+            yield {
+                "timestamp": f"{start}-{end}s",
+                "start_time": start,
+                "end_time": end,
+                "class": classes[best],
+                "confidence": row[best],
+                "probabilities": dict(zip(classes, row, strict=True)),
+            }
 
 
 def to_json(result: Mapping[str, Any], *, indent: int | None = None) -> str:
@@ -116,24 +127,35 @@ def to_json(result: Mapping[str, Any], *, indent: int | None = None) -> str:
     ValueError
         A number is NaN or infinite, which JSON does not know.
     """
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-    if indent is None:
-        return encode(dict(result))
-    members = []
-    for name, value in result.items():
-        if isinstance(value, list) and value:
-            lines = f",\n{' ' * 2 * indent}".join(map(encode, value))
-            text = f"[\n{' ' * 2 * indent}{lines}\n{' ' * indent}]"
-        else:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-            text = text.replace("\n", "\n" + " " * indent)
-        members.append(f"{' ' * indent}{encode(name)}: {text}")
-    return "{\n" + ",\n".join(members) + "\n}"
+    return "".join(_spelled(result, indent))
 
 
 def write_json(path: str | os.PathLike[str], result: Mapping[str, Any], *, indent: int | None = 2) -> Path:
-    """Write a result as JSON; see `to_json`."""
-    return _write(path, to_json(result, indent=indent) + "\n")
+    """Write a result as JSON, piece by piece, and whole or not at all; see `to_json`."""
+    path = Path(path)
+    with whole_file(path) as file:
+        file.writelines(piece.encode() for piece in _spelled(result, indent))
+        file.write(b"\n")
+    return path
+
+
+def _spelled(result: Mapping[str, Any], indent: int | None) -> Iterator[str]:
+    """The text of a result, piece by piece."""
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    comma, line, inner = (", ", "", "") if indent is None else (",", "\n" + indent * " ", "\n" + 2 * indent * " ")
+    yield "{"
+    for number, (name, value) in enumerate(result.items()):
+        yield f"{comma if number else ''}{line}{encode(name)}: "
+        if isinstance(value, list | Iterator):
+            opened = False
+            for item in value:
+                yield f"{comma if opened else '['}{inner}{encode(item)}"
+                opened = True
+            yield f"{line}]" if opened else "[]"
+        else:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+            yield text.replace("\n", line)
+    yield "}" if indent is None else "\n}"
 
 
 def _event_dict(event: Event, start_utc: datetime | None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import tracemalloc
 from datetime import UTC, datetime
 
 import numpy as np
@@ -244,6 +246,32 @@ def test_times_in_json_name_their_sample(sample_rate):
     scores = make_scores(np.full((5000, 2), 0.5), sample_rate=sample_rate, classes=("a", "b"))
     starts = np.array([p["start_time"] for p in result_dict(scores, [], {})["predictions"]])
     np.testing.assert_array_equal(np.round(starts * sample_rate), np.arange(5000) * scores.grid.stride_samples)
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_json_is_the_standard_librarys_but_for_line_ends(indent):
+    scores = make_scores([[0.92, 0.05, 0.03], [0.1, 0.7, 0.2]])
+    result = result_dict(scores, [], {"coverage": {"skipped": []}, "warnings": ["ä\n"]})
+    text = to_json(result, indent=indent)
+    expected = json.dumps(result, ensure_ascii=False, indent=indent)
+    assert re.sub(r"\s+", "", text) == re.sub(r"\s+", "", expected)
+    if indent is None:
+        assert text == expected
+
+
+def test_json_is_written_without_holding_it_and_whole_or_not_at_all(tmp_path):
+    scores = make_scores(np.full((20_000, 2), 0.5), classes=("a", "b"))
+    held = write_json(tmp_path / "held.json", result_dict(scores, [], {}))
+    tracemalloc.start()
+    lazy = write_json(tmp_path / "lazy.json", result_dict(scores, [], {}, lazy=True))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert lazy.read_bytes() == held.read_bytes()
+    assert peak < lazy.stat().st_size
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(lazy, result_dict(scores, [], {"duration": float("nan")}, lazy=True))
+    assert lazy.read_bytes() == held.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["held.json", "lazy.json"]
 
 
 @pytest.mark.parametrize("indent", [None, 0, 2])
