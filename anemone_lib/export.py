@@ -106,6 +106,7 @@ def export_bundle(
         )
     if int8:
         parity["int8"] = _try_int8(model, tflite_path, images, config)
+        parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
     card = ModelCard(
         name=name,
         version=version,
