@@ -12,7 +12,7 @@ RECORDING ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint lab bench lock clean
+.PHONY: help demo test lint lab bench lock terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,18 @@ bench: $(VENV)/.installed-test  ## measure; BENCH=full adds the 5 GB recording
 lock: $(BIN)/uv  ## resolve the pins anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
 	  --all-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+terraform: $(VENV)/.installed-test checkov  ## check the infrastructure: form, types, its own tests, checkov
+	$(BIN)/python -m pytest tests/terraform
+
+checkov: $(BIN)/uv  ## known weaknesses of the infrastructure, by checkov, in an environment of its own
+	$(BIN)/uv tool run --python $(BIN)/python --from checkov==3.3.30 checkov --config-file terraform/checkov.yaml
+
+deploy: $(if $(DRY_RUN),,$(VENV)/.installed-notebooks)  ## deploy to AWS: make deploy ENV=dev; DRY_RUN=1 only prints
+	terraform/deploy.sh deploy "$(ENV)"
+
+destroy:  ## end a deployment: make destroy ENV=dev; DRY_RUN=1 only prints
+	terraform/deploy.sh destroy "$(ENV)"
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -62,6 +62,7 @@ class Sandbox:
         environment = {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(Path(__file__).parents[2]),  # of this checkout, wherever it is installed
             "TMPDIR": self._folder.name,
             **function.environment_vars,
             **role_credentials(function.role, function.function_name),

@@ -55,10 +55,10 @@ locals {
                 FunctionName = aws_lambda_alias.live.arn
                 Payload      = { task = "score_chunk", "job_id.$" = "$.job_id", "chunk.$" = "$.chunk" }
               }
-              ResultSelector = { done = true }
-              Retry          = local.retry
-              Catch          = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "ChunkFailed" }]
-              End            = true
+              ResultPath = null # the result is in the bucket; what goes on is which chunk it was
+              Retry      = local.retry
+              Catch      = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "ChunkFailed" }]
+              End        = true
             }
             ChunkFailed = {
               Type       = "Pass"
@@ -76,7 +76,7 @@ locals {
         Resource = "arn:${local.partition}:states:::lambda:invoke"
         Parameters = {
           FunctionName = aws_lambda_alias.live.arn
-          Payload      = { task = "merge", "job_id.$" = "$.job_id", "failed.$" = "$.results[?(@.error)]" }
+          Payload      = { task = "merge", "job_id.$" = "$.job_id", "failed.$" = "$.results" } # those that failed carry an error
         }
         OutputPath = "$.Payload"
         Retry      = local.retry
@@ -108,7 +108,7 @@ locals {
       }
       Failed = {
         Type      = "Fail"
-        ErrorPath = "$.failure.Error"
+        Error     = "JobFailed"
         CausePath = "$.failure.Cause"
       }
     }
@@ -124,7 +124,7 @@ resource "aws_sfn_state_machine" "jobs" {
   logging_configuration {
     log_destination        = "${aws_cloudwatch_log_group.jobs.arn}:*"
     level                  = "ERROR"
-    include_execution_data = false
+    include_execution_data = true # ids and chunks; no audio, no keys
   }
   tracing_configuration {
     enabled = true
