@@ -1,14 +1,10 @@
-"""The interface of the Terraform configuration, read from its files: variables, outputs, and their tables.
-
-Run as a program it writes the tables anew into ``terraform/README.md``.
-"""
+"""The interface of the Terraform configuration, read from its files: variables, outputs, and their tables."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 TERRAFORM = Path(__file__).parents[2] / "terraform"
-README = TERRAFORM / "README.md"
 
 
 @dataclass(frozen=True)
@@ -74,14 +70,3 @@ def tables() -> str:
 
 def _shown(variable: Variable) -> str:
     return "*required*" if variable.default is None else f"`{variable.default}`"
-
-
-def with_tables(readme: str) -> str:
-    """A README with the tables between its two marks."""
-    begin, end = "<!-- tables: begin -->\n", "\n<!-- tables: end -->"
-    before, rest = readme.split(begin)
-    return before + begin + "\n" + tables() + "\n" + end + rest.split(end)[1]
-
-
-if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,11 +1,18 @@
 """The configuration of the detector means the same in Python and in Terraform, and the interface is documented."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
+from fastapi.routing import APIRoute
 
 from anemone_lib.config import InferenceConfig
-from tests.terraform.interface import README, TERRAFORM, outputs, settings, variables, with_tables
+from anemone_lib.service.app import create_app
+from anemone_lib.service.engine import Engine
+from anemone_lib.service.settings import Settings
+from tests.terraform import costs
+from tests.terraform.interface import TERRAFORM, outputs, settings, variables
+from tests.terraform.readme import README, completed
 
 ENVIRONMENTS = ("environments/dev", "environments/prod")
 DECLARED_IN = ("modules/inference", *ENVIRONMENTS)
@@ -106,6 +113,17 @@ def test_every_validation_is_expected_to_fail_once(root):
     assert expected == declared
 
 
-def test_the_tables_of_the_readme_are_those_of_the_files():
+def test_the_readme_has_the_variables_the_outputs_and_the_costs_of_the_files():
     readme = README.read_text(encoding="utf-8")
-    assert readme == with_tables(readme), "write them anew: python -m tests.terraform.interface"
+    assert readme == completed(readme), "write them anew: python -m tests.terraform.readme"
+    assert f"${costs.month():.2f} a month" in readme
+    assert f"{3600 / InferenceConfig().stride_duration:,.0f} windows" in readme
+
+
+def test_the_routes_of_the_api_are_those_of_the_service(terraform):
+    routes = terraform.console("modules/inference", "keys(local.routes)", MODULE_VARIABLES)
+    jobs = SimpleNamespace(recordings=None)  # on AWS: no routes that take parts or give files, S3 does that
+    app = create_app(Engine(Settings()), jobs)
+    own = [route for route in app.routes if isinstance(route, APIRoute)]
+    served = {f"{method} {route.path.replace('job_id', 'id')}" for route in own for method in route.methods}
+    assert set(routes) == served
