@@ -90,27 +90,7 @@ class Runtime:
         return succeeded, json.loads(answer)
 
     def __call__(self, method, path, *, body=b"", headers=None, timeout=60.0):
-        given = {"Origin": ORIGIN, **(headers or {})}
-        parts = urlsplit(path)
-        query = parse_qs(parts.query)
-        binary = not given.get("Content-Type", "").startswith(("application/json", "text/"))
-        event = {
-            "resource": parts.path,
-            "path": parts.path,
-            "httpMethod": method,
-            "headers": given,
-            "multiValueHeaders": {name: [value] for name, value in given.items()},
-            "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
-            "multiValueQueryStringParameters": query or None,
-            "requestContext": {
-                "resourcePath": parts.path,
-                "httpMethod": method,
-                "stage": "api",
-                "path": f"/api{parts.path}",
-            },
-            "body": (base64.b64encode(body).decode() if binary else body.decode()) if body else None,
-            "isBase64Encoded": bool(body) and binary,
-        }
+        event = proxy_event(method, path, body=body, headers=headers)
         succeeded, answer = self.invoke(event, timeout=timeout)
         assert succeeded, answer
         content = answer["body"].encode()
@@ -128,6 +108,31 @@ class Runtime:
         self.process.stdout.close()
         self.api.shutdown()
         self.api.server_close()
+
+
+def proxy_event(method, path, *, body=b"", headers=None):
+    """Spell a request as API Gateway does for AWS_PROXY."""
+    given = {"Origin": ORIGIN, **(headers or {})}
+    parts = urlsplit(path)
+    query = parse_qs(parts.query)
+    binary = not given.get("Content-Type", "").startswith(("application/json", "text/"))
+    return {
+        "resource": parts.path,
+        "path": parts.path,
+        "httpMethod": method,
+        "headers": given,
+        "multiValueHeaders": {name: [value] for name, value in given.items()},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "requestContext": {
+            "resourcePath": parts.path,
+            "httpMethod": method,
+            "stage": "api",
+            "path": f"/api{parts.path}",
+        },
+        "body": (base64.b64encode(body).decode() if binary else body.decode()) if body else None,
+        "isBase64Encoded": bool(body) and binary,
+    }
 
 
 @contextmanager
