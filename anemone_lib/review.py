@@ -219,7 +219,7 @@ class Review:
         AnnotationError
             The table cannot be read, or none of its ids belong here.
         """
-        before, after = self.rows(), read_annotations(path, label=self.open_label)
+        before, after = self.rows(), [self._in_band(row) for row in read_annotations(path, label=self.open_label)]
         known = {row.id: k for k, row in enumerate(before) if row.id}
         with_id = [row for row in after if row.id]
         if known and with_id and not any(row.id in known for row in with_id):
@@ -256,6 +256,13 @@ class Review:
         self._history.clear()
         if changes:
             self.save()
+
+    def _in_band(self, row: Annotation) -> Annotation:
+        """A row with the band that it is drawn in, where nobody drew one."""
+        low_hz = 0.0 if row.low_hz is None else row.low_hz
+        return replace(
+            row, low_hz=low_hz, high_hz=max(low_hz, self.config.fmax_hz) if row.high_hz is None else row.high_hz
+        )
 
     def _box(self, event: Event) -> Annotation:
         """An event as a row: where a person moved it to, or where it was found."""

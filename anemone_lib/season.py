@@ -18,8 +18,8 @@ WEATHER: tuple[tuple[str, ...], ...] = (
     ("wind", "flow", "knocks"),
     ("wind", "snaps", "distant_chorus"),
 )
-BOUTS_PER_MINUTE = (0.0, 1.0, 3.0, 5.0)
-NEIGHBOURS_PER_MINUTE = (2.0, 8.0, 20.0)
+BOUTS_PER_MINUTE = (0.0, 2.0, 4.0, 6.0)
+NEIGHBOURS_PER_MINUTE = (10.0, 25.0, 40.0)
 
 
 def write_season(
@@ -28,8 +28,8 @@ def write_season(
     n_recordings: int = 12,
     duration: float = 120.0,
     seed: int = 0,
-    sample_rate: int = 48_000,
-    snr_db: tuple[float, float] = (0.0, 15.0),
+    sample_rate: int = 24_000,
+    snr_db: tuple[float, float] = (0.0, 12.0),
 ) -> list[tuple[Path, Path]]:
     """Write simulated recordings with their truth as Raven tables.
 

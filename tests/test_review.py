@@ -181,6 +181,7 @@ def test_labels_edited_in_audacity_find_their_events_without_ids(review, tmp_pat
     assert review.label(EVENTS[1]) == "not anemonefish"
     box = next(row for row in review.rows() if row.id == "e2")
     assert (box.start_time, box.end_time) == (10.1, 11.0)
+    assert Review(EVENTS, review.table, config=CONFIG).rows() == review.rows()
 
 
 def test_a_row_that_was_added_can_be_taken_away_again(review, table):

@@ -1,0 +1,210 @@
+"""The notebooks: how they are written, that they run with small parameters, and the numbers that they record."""
+
+import ast
+import json
+import math
+import re
+
+import nbformat
+import papermill
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbconvert import HTMLExporter
+
+from anemone_lib import InferenceConfig, load_classifier
+from tests.conftest import ROOT
+
+from .store import MAX_STORED, NOTEBOOKS
+
+OUT = ROOT / "out" / "notebooks"
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+#: Parameters that make a run short.
+SMALL = {"03_train_classifier": {"simulated_recordings": 24, "epochs": 2}}
+
+
+def read(name):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """Run a notebook once, keep it with its figures as .ipynb and .html, and return the numbers it recorded."""
+    done = {}
+
+    def run(name):
+        if name not in done:
+            OUT.mkdir(parents=True, exist_ok=True)
+            executed = papermill.execute_notebook(
+                NOTEBOOKS / f"{name}.ipynb",
+                OUT / f"{name}.ipynb",
+                parameters={"out_folder": str(OUT), **SMALL.get(name, {})},
+                cwd=NOTEBOOKS,
+                progress_bar=False,
+            )
+            html, _ = HTMLExporter().from_notebook_node(executed)
+            (OUT / f"{name}.html").write_text(html, encoding="utf-8")
+            done[name] = executed, json.loads((OUT / f"{name}.json").read_text())
+        return done[name]
+
+    return run
+
+
+# ---------------------------------------------------------------------- how they are written
+
+
+def test_there_are_five_and_the_index_names_each():
+    assert NAMES == [
+        "01_explore_recording",
+        "02_tune_inference_config",
+        "03_train_classifier",
+        "04_review_events",
+        "05_check_deployment",
+    ]
+    index = (NOTEBOOKS / "README.md").read_text()
+    assert all(f"({name}.ipynb)" in index for name in NAMES)
+
+
+def test_the_first_cell_says_what_it_answers_needs_and_takes_and_the_last_what_to_do_next(name):
+    first, *_, last = read(name).cells
+    for words in ("What it answers.", "What it needs.", "How long it takes."):
+        assert f"**{words}**" in first.source
+    assert last.source.startswith("## What to do next")
+
+
+def test_parameters_are_the_settings_of_inference_with_their_defaults_and_meanings(name):
+    found = papermill.inspect_notebook(NOTEBOOKS / f"{name}.ipynb")
+    for setting, field in InferenceConfig.model_fields.items():
+        assert found[setting]["help"] == field.description
+        assert ast.literal_eval(found[setting]["default"]) == field.default
+        assert found[setting]["inferred_type_name"] in str(field.annotation)
+
+
+def test_every_parameter_has_a_type_and_a_help(name):
+    for parameter in papermill.inspect_notebook(NOTEBOOKS / f"{name}.ipynb").values():
+        assert parameter["inferred_type_name"] not in (None, "None"), parameter
+        assert parameter["help"].endswith("."), parameter
+
+
+def trees(name):
+    for cell in read(name).cells:
+        if cell.cell_type == "code":
+            yield ast.parse(TransformerManager().transform_cell(cell.source))
+
+
+def test_no_function_and_no_class_is_defined(name):
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    assert [node for tree in trees(name) for node in ast.walk(tree) if isinstance(node, defined)] == []
+
+
+def test_only_public_names_are_used(name):
+    for tree in trees(name):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                assert not [word for word in names if word.startswith("_")]
+            if isinstance(node, ast.Attribute):
+                assert not node.attr.startswith("_"), ast.unparse(node)
+
+
+def test_one_figure_a_cell_at_most(name):
+    for tree in trees(name):
+        drawn = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("plot_")
+        ]
+        assert len(drawn) <= 1
+
+
+def test_stored_are_short_texts_only(name):
+    for cell in read(name).cells:
+        if cell.cell_type != "code":
+            continue
+        assert cell.execution_count is None
+        for output in cell.outputs:
+            assert (output.output_type, output.get("name")) == ("stream", "stdout")
+            assert len(output.text) <= MAX_STORED
+            assert not re.search(r"/(home|root|tmp|work|Users)/", output.text)
+        if "nbval-check-output" in cell.metadata.get("tags", []):
+            assert cell.outputs, f"{name}: cell {cell.id} is checked and stores nothing"
+
+
+# ---------------------------------------------------------------------- what they record
+
+
+def figures(notebook):
+    return sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def test_exploring_finds_the_calls_and_accounts_for_every_second(recorded):
+    notebook, numbers = recorded("01_explore_recording")
+    assert numbers["audio_duration"] == numbers["analysed_s"] == 60.0
+    assert numbers["total_windows"] == 149  # windows of 1 s every 0.4 s over 60 s, the last one padded
+    assert numbers["total_events"] >= 1
+    assert 0.5 <= numbers["max_confidence"] <= 1
+    assert 0 <= numbers["masked"] <= 1
+    assert numbers["config_fingerprint"] == InferenceConfig().fingerprint
+    assert figures(notebook) == 6
+
+
+def test_tuned_settings_beat_the_defaults_on_recordings_they_were_not_tuned_on(recorded):
+    notebook, numbers = recorded("02_tune_inference_config")
+    gain, low, high = numbers["gain"]
+    assert numbers["n_recordings"] == 48
+    assert numbers["settings_tried"] > 5_000
+    assert gain == pytest.approx(numbers["f1"] - numbers["f1_before"])
+    assert gain > 0
+    assert low <= gain <= high
+    assert numbers["fingerprint"] == numbers["reloaded"]
+    assert figures(notebook) == 5
+    report = (OUT / "promoted" / "inference_config.md").read_text()
+    assert f"F1 {gain:+.3f} ({low:+.3f} to {high:+.3f}" in report
+    assert load_classifier().sha256 in report
+
+
+def test_training_gives_a_bundle_that_agrees_with_itself(recorded):
+    notebook, numbers = recorded("03_train_classifier")
+    assert sum(numbers["windows"].values()) > 300
+    assert numbers["epochs"] == 2
+    assert numbers["parity"] < 1e-4
+    assert numbers["accuracy"] > 0.5
+    assert 0.25 <= numbers["temperature"] <= 4
+    assert all(0 < value <= 1 for value in numbers["average_precision"])
+    assert load_classifier(OUT / "model").sha256 == numbers["model_sha256"]
+    assert figures(notebook) == 4
+
+
+def test_reviewing_keeps_every_verdict_and_finds_what_was_edited_elsewhere(recorded):
+    _, numbers = recorded("04_review_events")
+    assert numbers["reviewed"] == numbers["events"] >= 3
+    low, high = numbers["interval"]
+    assert low < numbers["precision"] <= high or math.isclose(low, numbers["precision"])
+    assert numbers["changes"] == ["added"]
+    assert numbers["annotations"] == round(numbers["precision"] * numbers["events"]) + 1
+    assert numbers["resumed"]
+
+
+def test_the_service_started_here_answers_every_question_as_the_library_does(recorded):
+    notebook, numbers = recorded("05_check_deployment")
+    assert len(numbers["checks"]) == 11
+    assert all(numbers["checks"].values())
+    html = [
+        output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    ]
+    assert sum("✔" in line for line in html) == 11
+
+
+def test_no_cell_complains(recorded, name):
+    notebook, _ = recorded(name)
+    said = [
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+    assert [text for text in said if "Warning" in text or "Error" in text] == []
