@@ -9,6 +9,7 @@ threshold; else the float one is kept, and the card says so.
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import sys
 import warnings
@@ -264,12 +265,15 @@ def _alone(tflite_path: Path) -> Classifier:
 def _quiet() -> Iterator[None]:
     """Hold back what the converter prints, from Python and from below it."""
     sys.stderr.flush()
-    saved = os.dup(2)
+    saved, log = os.dup(2), logging.getLogger("tensorflow")
+    level = log.level
     with open(os.devnull, "w") as nothing, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
         os.dup2(nothing.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+            log.setLevel(level)
