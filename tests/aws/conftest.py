@@ -5,9 +5,11 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,10 @@ from tests.terraform.cli import Terraform, terraform_in
 boto3 = pytest.importorskip("boto3")
 pytest.importorskip("moto")
 
+ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
-HANDLER = "anemone_lib.service.aws.handler"
+#: What the image runs.
+HANDLER = re.search(r'^CMD \["(.+)"\]', (ROOT / "docker/Dockerfile.inference").read_text(), flags=re.MULTILINE)[1]
 MODEL_BUCKET = "our-models"
 #: What a person would write into terraform.tfvars; the rest is as shipped. Two chunks at once are enough for two cores.
 VARIABLES = {
@@ -68,6 +72,7 @@ class Identity:
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": REGION,
+            "AWS_MAX_ATTEMPTS": "3",  # a server that has ended is not waited for
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
@@ -79,6 +84,7 @@ class Deployment:
     terraform: Terraform
     root: str
     outputs: dict[str, object]
+    before_the_image: tuple[str, ...]
 
     @property
     def api(self) -> tuple[str, str]:
@@ -105,67 +111,91 @@ class LocalAws:
         return self.deployments[f"environments/{name}"]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """AWS on this machine, with the demonstration model in a bucket as if somebody had put it there."""
-    logs = tmp_path_factory.mktemp("functions")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tests.aws.local_aws", "--port", str(port), "--handler", HANDLER]
-    with (logs / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--logs", str(logs)], cwd=Path(__file__).parents[2], stdout=log, stderr=log
-        )
-    try:
+class Cloud:
+    """The server with both environments applied, made in the background while other tests run."""
+
+    def __init__(self) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="anemone-aws-")
+        self._folder, self._process = Path(self._temporary.name), None
+        self._made = ThreadPoolExecutor(1).submit(self._make)
+
+    def result(self) -> LocalAws:
+        """Wait until everything is applied."""
+        return self._made.result()
+
+    def close(self) -> None:
+        """End the server, whatever is under way."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(30)
+        self._made.exception()
+        self._temporary.cleanup()
+
+    def _make(self) -> LocalAws:
+        logs = self._folder / "functions"
+        logs.mkdir()
+        terraform = terraform_in(self._folder / "terraform")
+        anyone = self._serve(logs)
+        terraform.environment.update(anyone.environment())
+        put_model(anyone.client("s3"))
+        with ThreadPoolExecutor() as pool:  # most of it is waiting
+            deployments = dict(zip(VARIABLES, pool.map(partial(apply, terraform), VARIABLES), strict=True))
+        admin, roles = identities(anyone)
+        terraform.environment.update(admin.environment())
+        enforce(anyone.url)
+        return LocalAws(admin, roles, deployments, logs)
+
+    def _serve(self, logs: Path) -> Identity:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "tests.aws.local_aws", "--port", str(port)]
+        with (logs / "server.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--handler", HANDLER, "--logs", str(logs)], cwd=ROOT, stdout=log, stderr=log
+            )
         for _ in range(600):
-            assert process.poll() is None, (logs / "server.log").read_text()
+            assert self._process.poll() is None, (logs / "server.log").read_text()
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+                    return Identity(f"http://127.0.0.1:{port}")
             time.sleep(0.1)
-        anyone = Identity(f"http://127.0.0.1:{port}")
-        s3 = anyone.client("s3")
-        s3.create_bucket(Bucket=MODEL_BUCKET)
-        for file in DEMONSTRATION_MODEL.glob("best_model.*"):
-            s3.upload_file(str(file), MODEL_BUCKET, f"models/v1.0/{file.name}")
-        s3.put_object(Bucket=MODEL_BUCKET, Key="models/secret.txt", Body=b"another's")
-        yield anyone, logs
-    finally:
-        process.terminate()
-        process.wait(30)
+        raise AssertionError((logs / "server.log").read_text())
 
 
-@pytest.fixture(scope="session")
-def aws(server, tmp_path_factory):
-    """Dev and prod, applied; from then on every call is held to its caller's policies."""
-    anyone, logs = server
-    terraform = terraform_in(tmp_path_factory.mktemp("terraform") / "copy", anyone.environment())
+def put_model(s3) -> None:
+    """Put the demonstration model into a bucket, as somebody did who deploys."""
+    s3.create_bucket(Bucket=MODEL_BUCKET)
+    for file in DEMONSTRATION_MODEL.glob("best_model.*"):
+        s3.upload_file(str(file), MODEL_BUCKET, f"models/v1.0/{file.name}")
+    s3.put_object(Bucket=MODEL_BUCKET, Key="models/secret.txt", Body=b"another's")
 
-    def apply(root: str) -> Deployment:
-        variables = terraform.folder / root / "terraform.tfvars.json"
-        variables.write_text(json.dumps(VARIABLES[root]), encoding="utf-8")
-        terraform.init(root)
-        terraform(root, "apply", "-auto-approve", "-input=false", "-no-color")
-        outputs = json.loads(terraform(root, "output", "-json"))
-        return Deployment(terraform, root, {name: output["value"] for name, output in outputs.items()})
 
-    with ThreadPoolExecutor() as pool:  # most of it is waiting
-        deployments = dict(zip(VARIABLES, pool.map(apply, VARIABLES), strict=True))
+def apply(terraform: Terraform, root: str) -> Deployment:
+    """Apply one environment with the real provider: the image's repository first, as `make deploy` does."""
+    variables = terraform.folder / root / "terraform.tfvars.json"
+    variables.write_text(json.dumps(VARIABLES[root]), encoding="utf-8")
+    terraform.init(root)
+    terraform(root, "apply", "-auto-approve", "-input=false", "-no-color", "-target=module.ecr")
+    before_the_image = tuple(terraform(root, "state", "list").split())
+    terraform(root, "apply", "-auto-approve", "-input=false", "-no-color")
+    outputs = json.loads(terraform(root, "output", "-json"))
+    values = {name: output["value"] for name, output in outputs.items()}
+    return Deployment(terraform, root, values, before_the_image)
+
+
+def identities(anyone: Identity) -> tuple[Identity, dict[str, Identity]]:
+    """Somebody who may do everything, and every role that was applied."""
     iam, sts = anyone.client("iam"), anyone.client("sts")
     iam.create_user(UserName="operator")
     iam.attach_user_policy(UserName="operator", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     key = iam.create_access_key(UserName="operator")["AccessKey"]
-    admin = Identity(anyone.url, key["AccessKeyId"], key["SecretAccessKey"])
     roles = {}
     for role in iam.list_roles()["Roles"]:
         given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
-        roles[role["RoleName"]] = Identity(
-            anyone.url, given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
-        )
-    terraform.environment.update(admin.environment())
-    enforce(anyone.url)
-    return LocalAws(admin, roles, deployments, logs)
+        keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+        roles[role["RoleName"]] = Identity(anyone.url, *keys)
+    return Identity(anyone.url, key["AccessKeyId"], key["SecretAccessKey"]), roles
 
 
 def enforce(url: str) -> None:
@@ -173,6 +203,37 @@ def enforce(url: str) -> None:
     import requests
 
     requests.post(f"{url}/moto-api/reset-auth", data="0", timeout=10).raise_for_status()
+
+
+CLOUD = pytest.StashKey[Cloud]()
+
+
+def pytest_collection_modifyitems(items):
+    """What needs the environments comes after what does not, and what needs them destroyed comes last."""
+    items.sort(key=lambda item: ["aws" in names_of(item), "destroyed" in names_of(item)])
+
+
+def pytest_collection_finish(session):
+    """Begin to apply as soon as it is known that somebody will ask."""
+    if not session.config.option.collectonly and any("aws" in names_of(item) for item in session.items):
+        session.config.stash[CLOUD] = Cloud()
+
+
+def pytest_unconfigure(config):
+    """Leave nothing running."""
+    if CLOUD in config.stash:
+        config.stash[CLOUD].close()
+
+
+def names_of(item) -> list[str]:
+    """The fixtures of a test of this folder."""
+    return getattr(item, "fixturenames", []) if Path(__file__).parent in item.path.parents else []
+
+
+@pytest.fixture(scope="session")
+def aws(pytestconfig):
+    """Dev and prod, applied; from then on every call is held to its caller's policies."""
+    return pytestconfig.stash[CLOUD].result()
 
 
 @pytest.fixture
@@ -208,8 +269,3 @@ def empty(s3, outputs) -> None:
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
                 s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
-
-
-def pytest_collection_modifyitems(items):
-    """What needs the environments destroyed comes after everything else."""
-    items.sort(key=lambda item: "destroyed" in getattr(item, "fixturenames", ()))

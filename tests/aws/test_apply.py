@@ -10,6 +10,12 @@ ENVIRONMENTS = ["dev", "prod"]
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_repository_can_be_made_before_there_is_an_image(aws, name):
+    repository = {"module.ecr.aws_ecr_repository.this", "module.ecr.aws_ecr_lifecycle_policy.this"}
+    assert set(aws[name].before_the_image) == repository
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_second_plan_is_empty(aws, name):
     deployment = aws[name]
     said = deployment.terraform(deployment.root, "plan", "-detailed-exitcode", "-input=false", "-no-color")

@@ -11,6 +11,7 @@ import soundfile
 
 from anemone_lib import detect
 from anemone_lib.config import InferenceConfig
+from anemone_lib.deployment import check_deployment
 from anemone_lib.detect import code_sha256
 from tests.terraform.cli import TERRAFORM
 
@@ -110,6 +111,15 @@ def test_the_page_and_the_health_check_go_without_a_key_and_tell_what_runs(prod)
     health = requests.get(f"{prod}/health", timeout=60).json()
     shipped = InferenceConfig.load(TERRAFORM / "environments" / "prod" / "inference_config.auto.tfvars.json")
     assert (health["config_fingerprint"], health["code_sha256"]) == (shipped.fingerprint, code_sha256())
+
+
+def test_the_check_of_a_deployment_finds_the_applied_one_to_be_what_it_should_be(aws, prod, recording, tmp_path):
+    path = tmp_path / "reef.wav"
+    path.write_bytes(recording)
+    config = InferenceConfig.load(TERRAFORM / "environments" / "prod" / "inference_config.auto.tfvars.json")
+    checks = check_deployment(prod, [path], config=config, api_key=aws["prod"].outputs["api_key_value"])
+    assert len(checks) > 3
+    assert [str(check) for check in checks if not check.ok] == []
 
 
 # ---------------------------------------------------------------- API key and throttle
