@@ -24,8 +24,11 @@ from anemone_lib.score_files import Chunk, ScoreCache, Scores
 from anemone_lib.spectrogram import spectrogram_images
 from anemone_lib.windows import WindowGrid, cut_windows, window_grid
 
-#: Windows in a chunk: 51 s of audio at the usual stride, 10 MB at 48 kHz.
+#: Windows in a chunk, at most: 51 s of audio at the usual stride, 10 MB at 48 kHz.
 CHUNK_WINDOWS = 128
+#: A short recording is cut finer, so that all cores are done at about the same time, but no finer than pays: windows
+#: of one chunk share their frames.
+SHARED_BY, MIN_CHUNK_WINDOWS = 16, 16
 UNREADABLE = "the samples are not finite numbers, or could not be decoded"
 
 Progress = Callable[[int, int], None]
@@ -34,21 +37,23 @@ Progress = Callable[[int, int], None]
 # ---------------------------------------------------------------------- the three steps
 
 
-def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int = CHUNK_WINDOWS) -> list[Chunk]:
+def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int | None = None) -> list[Chunk]:
     """Cut a recording's windows into chunks.
 
     Parameters
     ----------
     recording : Recording
     config : InferenceConfig
-    chunk_windows : int > 0
-        Windows in a chunk; the result does not depend on it.
+    chunk_windows : int > 0, optional
+        Windows in a chunk; the result does not depend on it. By default `CHUNK_WINDOWS`, fewer in a short recording.
 
     Returns
     -------
     chunks : list of Chunk, together every window once
     """
     n_windows = grid_of(recording, config).n_windows
+    if chunk_windows is None:
+        chunk_windows = min(CHUNK_WINDOWS, max(MIN_CHUNK_WINDOWS, -(-n_windows // SHARED_BY)))
     return [
         Chunk(index, first, min(n_windows, first + chunk_windows))
         for index, first in enumerate(range(0, n_windows, chunk_windows))

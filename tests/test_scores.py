@@ -83,7 +83,15 @@ def test_progress_counts_the_chunks(write_wav, noise, loudness):
     steps = []
     with open_recording(write_wav(noise(60, 8000), 8000)) as recording:
         score_recording(recording, loudness, CONFIG, progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(1, 2), (2, 2)]
+    assert steps == [(done, 10) for done in range(1, 11)]  # 149 windows
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(1, {1}), (6, {14}), (60, {5, 16}), (600, {94, 89}), (3600, {128, 39})])
+def test_a_short_recording_is_cut_finer_so_that_all_cores_have_work(seconds, sizes, write_wav):
+    with open_recording(write_wav(np.zeros(seconds * 1000), 1000)) as recording:
+        chunks = plan(recording, CONFIG)
+    assert {chunk.stop - chunk.first for chunk in chunks} == sizes
+    assert [chunk.first for chunk in chunks] == [0, *(chunk.stop for chunk in chunks[:-1])]
 
 
 # ---------------------------------------------------------------------- gaps
@@ -130,8 +138,8 @@ def test_a_chunk_that_fails_is_a_gap_with_its_reason_and_the_rest_is_delivered(w
     (gap,) = scores.skipped
     assert gap.reason == "the disk is gone"
     assert gap.end_time == 90
-    assert gap.start_time == pytest.approx(127 * 0.4 + 1.0)
-    np.testing.assert_array_equal(scores.probabilities[:128], whole.probabilities[:128])
+    assert gap.start_time == pytest.approx(111 * 0.4 + 1.0)  # the chunk of windows 112 to 128 begins at 44.8 s
+    np.testing.assert_array_equal(scores.probabilities[:112], whole.probabilities[:112])
     assert scores.analysed_duration + (gap.end_time - gap.start_time) == pytest.approx(90)
 
 
@@ -189,7 +197,7 @@ def test_a_stopped_run_resumes_and_a_finished_one_is_not_scored_again(write_wav,
     cache = tmp_path / "cache"
     with open_recording(write_wav(noise(200, 8000), 8000)) as recording:
         expected = score_recording(recording, loudness, CONFIG)
-        assert len(plan(recording, CONFIG)) == 4
+        assert len(plan(recording, CONFIG)) == 16
         done = []
 
         def stop_after_two(n, _total):
@@ -201,7 +209,7 @@ def test_a_stopped_run_resumes_and_a_finished_one_is_not_scored_again(write_wav,
             score_recording(recording, loudness, CONFIG, cache=cache, progress=stop_after_two)
         with CountingExecutor() as executor:
             scores = score_recording(recording, loudness, CONFIG, cache=cache, executor=executor)
-        assert executor.submitted == 2
+        assert executor.submitted == 14
         np.testing.assert_array_equal(scores.probabilities, expected.probabilities)
         with CountingExecutor() as executor:
             again = score_recording(recording, loudness, CONFIG, cache=cache, executor=executor)
@@ -215,7 +223,7 @@ def test_a_changed_setting_never_picks_up_stale_scores(write_wav, noise, loudnes
         score_recording(recording, loudness, CONFIG, cache=tmp_path / "c")
         for config, submitted in (
             (CONFIG.replace(confidence_threshold=0.9, batch_size=3), 0),
-            (CONFIG.replace(fmax_hz=1000), 1),
+            (CONFIG.replace(fmax_hz=1000), len(plan(recording, CONFIG))),
         ):
             with CountingExecutor() as executor:
                 score_recording(recording, loudness, config, cache=tmp_path / "c", executor=executor)
