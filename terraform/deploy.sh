@@ -76,19 +76,21 @@ say "The image $image"
 printf '+ aws ecr get-login-password --region %s | docker login --username AWS --password-stdin %s\n' "$region" "$registry"
 [ -n "$dry" ] || aws ecr get-login-password --region "$region" | docker login --username AWS --password-stdin "$registry"
 code=$(value '<code_sha256>' "$python" -c "import anemone_lib; print(anemone_lib.code_sha256())")
-digest_of() {
-  aws ecr describe-images --region "$region" --repository-name "$name" --image-ids "imageTag=$tag" \
-    --query 'imageDetails[0].imageDigest' --output text
-}
-if [ -z "$dry" ] && digest_of >/dev/null 2>&1; then
+digest_of=(aws ecr describe-images --region "$region" --repository-name "$name" --image-ids "imageTag=$tag"
+  --query 'imageDetails[0].imageDigest' --output text)
+if [ -z "$dry" ] && "${digest_of[@]}" >/dev/null 2>&1; then
   echo "it is there already"
 else
   # Lambda takes one image for one platform, without the attestations that buildx adds.
   run docker build --platform linux/amd64 --provenance=false --file docker/Dockerfile.inference \
     --build-arg "CODE_SHA256=$code" --tag "$image" .
   run docker push "$image"
+  if [ "$environment" = dev ]; then # what a plain `terraform apply` in dev takes
+    run docker tag "$image" "$registry/$name:latest"
+    run docker push "$registry/$name:latest"
+  fi
 fi
-digest=$(value 'sha256:<digest>' digest_of)
+digest=$(value 'sha256:<digest>' "${digest_of[@]}")
 export TF_VAR_lambda_image_uri=$registry/$name@$digest
 
 say "The plan"

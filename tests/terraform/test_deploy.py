@@ -84,6 +84,7 @@ def test_a_first_deployment_goes_repository_image_plan_question_apply_smoke_test
     image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/reef-{environment}@{DIGEST}"
     assert calls[steps[3]].startswith(f"{image} terraform")
     assert "endpoint https://api.example.org/api " in calls[steps[5]]
+    assert any(call.endswith(":latest") for call in calls) == (environment == "dev")
 
 
 def test_an_image_that_is_there_is_not_built_again(deploy):
