@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -46,13 +47,17 @@ class Terraform:
         )
         said = f"{result.stdout}{result.stderr}"
         assert result.returncode in accept, f"terraform {' '.join(arguments)} in {root}:\n{said}"
-        return result.stdout
+        return result.stdout if result.returncode == 0 else said
 
     def init(self, root: str) -> None:
-        """Initialise a folder, once."""
-        if root not in self._ready:
-            self(root, "init", "-backend=false", "-input=false", "-no-color")
-            self._ready.add(root)
+        """Initialise a folder, once; where the provider cannot be had, the test says so."""
+        if root in self._ready:
+            return
+        said = self(root, "init", "-backend=false", "-input=false", "-no-color", accept=(0, 1))
+        if "successfully initialized" not in said:
+            reason = next((line for line in said.splitlines() if line.startswith("Error: ")), said)
+            missing(f"terraform init cannot get the AWS provider ({reason})")
+        self._ready.add(root)
 
     def console(self, root: str, expression: str, variables: dict[str, object]) -> object:
         """The value of an expression, with these variables."""
@@ -64,10 +69,14 @@ class Terraform:
 
 
 def terraform_in(folder: Path, environment: dict[str, str] | None = None) -> Terraform:
-    """Terraform on a copy in a folder; without it the test is skipped, except in CI, where that is a failure."""
+    """Terraform on a copy in a folder; where it is not installed, the test says so."""
     if shutil.which("terraform") is None:
-        message = "terraform is not installed (https://developer.hashicorp.com/terraform/install)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("terraform is not installed (https://developer.hashicorp.com/terraform/install)")
     return Terraform(folder, environment)
+
+
+def missing(message: str) -> NoReturn:
+    """Skip a test that lacks something; in CI that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
