@@ -155,10 +155,13 @@ class _Guard:
         self.card, self.sha256, self.version = classifier.card, classifier.sha256, classifier.version
         self.input_shape, self.n_classes = classifier.input_shape, classifier.n_classes
         self._n_windows, self._deadline = n_windows, deadline
+        self._problem: Problem | None = None
         self._began, self._done, self._lock = monotonic(), 0, threading.Lock()
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the classifier's answer, or raise a Problem (413)."""
+        if self._problem:  # what other threads have begun ends, too
+            raise self._problem
         probabilities = self._classifier.probabilities(images)
         with self._lock:
             self._done += len(images)
@@ -167,10 +170,11 @@ class _Guard:
             needed = (now - self._began) * self._n_windows / self._done
             too_slow = now - self._began > PROJECT_AFTER_S and self._began + needed > self._deadline
             if now > self._deadline or too_slow:
-                raise Problem(
+                self._problem = Problem(
                     413,
                     "too_long",
                     f"the recording's {self._n_windows} windows need about {needed:.0f} s, more than one call may take "
                     f"({self._deadline - self._began:.0f} s are left for it); send it by POST /jobs",
                 )
+                raise self._problem
         return probabilities

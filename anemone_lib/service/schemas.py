@@ -3,11 +3,12 @@
 import json
 from typing import Any, Literal
 
+from fastapi import Response
 from pydantic import BaseModel, Field
 
 from anemone_lib.config import EVENT_FIELDS
 from anemone_lib.service.incoming import Options, S3Reference
-from anemone_lib.service.jobs import JobRequest, StartRequest
+from anemone_lib.service.jobs import RESULT_FILES, JobRequest, StartRequest
 
 DESCRIPTION = f"""
 Finds anemonefish calls in hydrophone recordings.
@@ -234,11 +235,19 @@ DESCRIBE_JOB: dict[str, Any] = {
 }
 PUT_PART: dict[str, Any] = {
     "summary": "Take one part of an upload (on AWS, S3 does)",
-    "responses": _errors(400, 404, 409, 413),
+    "response_class": Response,
+    "responses": {
+        200: {"description": "Taken.", "headers": {"ETag": {"schema": {"type": "string"}}}},
+        **_errors(400, 404, 409, 413),
+    },
     "openapi_extra": {"requestBody": {"required": True, "content": {"application/octet-stream": _binary}}},
 }
 GET_FILE: dict[str, Any] = {
     "summary": "Give out one file of a result (on AWS, S3 does)",
-    "responses": _errors(404),
+    "response_class": Response,
+    "responses": {
+        200: {"description": "The file.", "content": {media: {} for _, media in RESULT_FILES.values()}},
+        **_errors(404),
+    },
 }
 HEALTH: dict[str, Any] = {"summary": "Versions and fingerprints", "response_model": Health}

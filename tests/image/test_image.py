@@ -12,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,14 +87,26 @@ def running(image, folder, **environ):
     inside = (
         "set -e; root=$1 folder=$2; shift 2; mount --make-rprivate /; mount --bind $root $root; "
         "mount --bind $folder $root/mnt; mount -o remount,ro,bind $root; mount -t tmpfs tmpfs $root/tmp; "
-        "mount --rbind /dev $root/dev; mount -t proc proc $root/proc; "
-        'exec chroot $root sh -c \'cd "$LAMBDA_TASK_ROOT" && exec "$@"\' sh "$@"'
+        'mount --rbind /dev $root/dev; mount -t proc proc $root/proc; exec "$@"'
     )
     command = ["unshare", "--mount", "sh", "-c", inside, "sh", str(root), str(folder)]
-    command += [*config["Entrypoint"], *config["Cmd"]]
-    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **given})
+    command += [shutil.which("chroot"), str(root), "env", "-i", f"--chdir={config['WorkingDir']}"]
+    command += [f"{name}={value}" for name, value in given.items()]
+    process = subprocess.Popen([*command, *config["Entrypoint"], *config["Cmd"]])
+
+    def invoke(event):
+        """Send an event; return the answer, and what files the process has loaded."""
+        with ThreadPoolExecutor(1) as waiting:
+            answer = waiting.submit(api.invoke, json.dumps(event).encode(), timeout=120)
+            while not answer.done():
+                assert process.poll() is None, "the handler's process ended"
+                time.sleep(0.05)
+            succeeded, content = answer.result()
+        assert succeeded, content
+        return json.loads(content), Path(f"/proc/{process.pid}/maps").read_text()
+
     try:
-        yield api, process.pid
+        yield invoke
     finally:
         process.kill()
         process.wait()
@@ -120,14 +134,11 @@ def test_the_image_holds_nothing_else_of_the_project(image):
 def test_predict_in_the_image_answers_what_detect_finds_in_the_checkout_without_tensorflow(image, checkout, wav):
     program = "import sys; from anemone_lib import detect; print(detect(sys.argv[1]).to_json())"
     expected = json.loads(run(sys.executable, "-c", program, str(wav), cwd=checkout))
-    with running(image, wav.parent, CORS_ALLOWED_ORIGINS=ORIGIN) as (api, pid):
+    with running(image, wav.parent, CORS_ALLOWED_ORIGINS=ORIGIN) as invoke:
         event = proxy_event(
             "POST", f"/predict?filename={wav.name}", body=wav.read_bytes(), headers={"Content-Type": "audio/wav"}
         )
-        succeeded, answer = api.invoke(json.dumps(event).encode(), timeout=120)
-        loaded = Path(f"/proc/{pid}/maps").read_text()
-    assert succeeded, answer
-    answer = json.loads(answer)
+        answer, loaded = invoke(event)
     assert answer["statusCode"] == 200, answer
     result = json.loads(answer["body"])
     assert_same(result, expected)
@@ -143,7 +154,7 @@ def test_a_lone_keras_model_is_served_by_tensorflow_in_the_image(image, checkout
         shutil.copy(models / name, tmp_path / name)
     program = "import sys; from anemone_lib import detect; print(detect(sys.argv[1]).to_json())"
     expected = json.loads(run(sys.executable, "-c", program, str(wav), cwd=checkout))
-    with running(image, tmp_path, MODEL_LOCAL_PATH="/mnt/best_model.keras") as (api, pid):
+    with running(image, tmp_path, MODEL_LOCAL_PATH="/mnt/best_model.keras") as invoke:
         audio = base64.b64encode(wav.read_bytes()).decode()
         event = proxy_event(
             "POST",
@@ -151,9 +162,9 @@ def test_a_lone_keras_model_is_served_by_tensorflow_in_the_image(image, checkout
             body=json.dumps({"audio_base64": audio, "filename": wav.name}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        _, answer = api.invoke(json.dumps(event).encode(), timeout=120)
-        assert "libtensorflow_framework" in Path(f"/proc/{pid}/maps").read_text()
-    assert_same(json.loads(json.loads(answer)["body"]), expected, atol=1e-4)
+        answer, loaded = invoke(event)
+    assert "libtensorflow_framework" in loaded
+    assert_same(json.loads(answer["body"]), expected, atol=1e-4)
 
 
 def assert_same(result, expected, *, atol=1e-5):

@@ -158,8 +158,8 @@ def test_a_recording_that_cannot_be_done_in_time_is_refused_before_that(
     assert re.search("299 windows need about .* s.*POST /jobs", error_of(answer, 413, "too_long"))
     assert clock[0] <= 50  # of the hundred that all windows would take
     # in Lambda the deadline is the function's own
-    hours = write_wav(np.zeros(800 * 3600 * 3, np.int16), 800, name="hours.flac").read_bytes()
-    answer = function("POST", "/predict", body=hours, headers={"Content-Type": "audio/flac"}, timeout=4)
+    hours = write_wav(np.zeros(800 * 3600 * 8, np.int16), 800, name="hours.flac").read_bytes()
+    answer = function("POST", "/predict", body=hours, headers={"Content-Type": "audio/flac"}, timeout=12)
     assert "POST /jobs" in error_of(answer, 413, "too_long")
 
 
