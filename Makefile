@@ -12,7 +12,7 @@ RECORDING ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint lab bench lock terraform checkov deploy destroy clean
+.PHONY: help demo test lint lab bench lock image terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,10 @@ bench: $(VENV)/.installed-test  ## measure; BENCH=full adds the 5 GB recording
 lock: $(BIN)/uv  ## resolve the pins anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
 	  --all-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+image: $(VENV)/.installed  ## build the Lambda image of this checkout with Docker, as anemone-inference
+	docker build --platform linux/amd64 --provenance=false --file docker/Dockerfile.inference --tag anemone-inference \
+	  --build-arg CODE_SHA256="$$($(BIN)/python -c 'import anemone_lib; print(anemone_lib.code_sha256())')" .
 
 terraform: $(VENV)/.installed-test checkov  ## check the infrastructure: form, types, its own tests, checkov
 	$(BIN)/python -m pytest tests/terraform
