@@ -12,7 +12,7 @@ RECORDING ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint lab bench lock image terraform checkov deploy destroy clean
+.PHONY: help demo test lint notebooks lab bench lock image terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ lint: $(VENV)/.installed-test  ## ruff, import-linter, mypy
 
 test: lint  ## every gate that runs everywhere: lint, then the tests
 	$(BIN)/python -m pytest
+
+notebooks: $(VENV)/.installed-test  ## run all notebooks with small parameters, into out/notebooks/ as .ipynb and .html
+	$(BIN)/python -m pytest tests/notebooks
 
 lab: $(VENV)/.installed-notebooks  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
