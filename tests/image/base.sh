@@ -4,6 +4,7 @@
 # handler it is given. The certificates and pip's settings of this machine go in, so that pip reaches the same index.
 set -euo pipefail
 folder=$1 tag=$2
+if [ -s "$folder/base.tar" ] && buildah inspect --type image "$tag" >/dev/null 2>&1; then exit; fi # kept from before
 mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/*.sources 2>/dev/null || true)
 if [ ! -s "$folder/base.tar" ]; then
   mkdir -p "$folder"

@@ -1,0 +1,197 @@
+"""Measure the service: the cold start of the Lambda entry, a job of 44.8 MB, and with --full one of 5 GB.
+
+    python benchmarks/service.py [--full]
+
+The function runs in the real runtime client; jobs run as `anemone serve` runs them, over HTTP. Memory is the resident
+memory of the largest process, looked at from outside. Other work on the machine makes every time longer.
+"""
+
+import argparse
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+
+import psutil
+import requests
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from material import recording  # noqa: E402
+
+from anemone_lib import detect  # noqa: E402
+from tests.aws.runtime_api import RuntimeApi  # noqa: E402
+
+#: The recording on which the public predecessor took 95 s and 3 GB: 44.1 kHz, 1,222 windows.
+PREDECESSOR_S = 489.3
+FULL_S = 52_000
+
+
+def cold_start(audio: bytes) -> dict[str, float]:
+    """Start the runtime client on the handler, and answer one request; seconds from the start of the process."""
+    api = RuntimeApi("arn:aws:lambda:us-east-1:123456789012:function:anemone")
+    api.handle_error = lambda *_: None  # the process is killed in the end
+    event = {
+        "resource": "/predict",
+        "path": "/predict",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": "audio/wav"},
+        "multiValueHeaders": {"Content-Type": ["audio/wav"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "requestContext": {"resourcePath": "/predict", "httpMethod": "POST", "stage": "api"},
+        "body": base64.b64encode(audio).decode(),
+        "isBase64Encoded": True,
+    }
+    answered = threading.Thread(target=lambda: answers.append(api.invoke(json.dumps(event).encode(), timeout=60)))
+    answers: list[tuple[bool, bytes]] = []
+    answered.start()
+    while api.waiting.empty():
+        time.sleep(0.001)
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "awslambdaric", "anemone_lib.service.aws.handler"],
+        env={**os.environ, "AWS_LAMBDA_RUNTIME_API": api.address, "AWS_LAMBDA_FUNCTION_NAME": "anemone"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    )
+    while not api.waiting.empty():
+        time.sleep(0.001)
+    ready = time.perf_counter() - began
+    answered.join()
+    first = time.perf_counter() - began
+    cpu = sum(psutil.Process(process.pid).cpu_times()[:2])
+    warm_began = time.perf_counter()
+    succeeded, answer = api.invoke(json.dumps(event).encode(), timeout=60)
+    warm = time.perf_counter() - warm_began
+    assert succeeded
+    assert json.loads(answer)["statusCode"] == 200
+    process.kill()
+    process.wait()
+    api.shutdown()
+    return {"ready": ready, "first answer": first, "processor time until then": cpu, "warm answer": warm}
+
+
+def imports() -> dict[str, float]:
+    """Seconds that the parts of the entry take to import, as the interpreter itself tells."""
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import anemone_lib.service.aws"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    ).stderr
+    found = {}
+    for line in told.splitlines():
+        if line.startswith("import time:") and line.count("|") == 2:
+            _, cumulative, name = line.split("|")
+            if cumulative.strip().isdigit():
+                found[name.strip()] = float(cumulative) / 1e6
+    names = ("anemone_lib", "fastapi", "mangum", "aws_lambda_powertools", "ai_edge_litert.interpreter")
+    return {**{name: found.get(name, 0.0) for name in names}, "all": found["anemone_lib.service.aws"]}
+
+
+@contextmanager
+def serving(store: Path):
+    """Run `anemone serve`; give its address and its process."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    program = "from anemone_lib.cli import app; app()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "serve", "--port", str(port), "--store", str(store)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    )
+    try:
+        while True:
+            with suppress(requests.ConnectionError):
+                requests.get(f"http://127.0.0.1:{port}/health")
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def job(path: Path, store: Path, *, kill: bool = False) -> dict:
+    """Take a recording through a job, from the first byte sent to the result; kill a worker in the middle if asked."""
+    with serving(store) as (url, server), path.open("rb") as file:
+        began = time.perf_counter()
+        told = requests.post(f"{url}/jobs", json={"filename": path.name, "size_bytes": path.stat().st_size}).json()
+        parts = []
+        for part in told["upload"]["parts"]:
+            answer = requests.put(part["url"], data=file.read(told["upload"]["part_bytes"]))
+            parts.append({"number": part["number"], "etag": answer.headers["ETag"]})
+        sent = time.perf_counter() - began
+        requests.post(f"{url}/jobs/{told['job_id']}/start", json={"parts": parts}).raise_for_status()
+        peak = 0.0
+        while told["state"] not in ("done", "failed"):
+            time.sleep(0.1)
+            told = requests.get(f"{url}/jobs/{told['job_id']}").json()
+            for process in [server, *server.children(recursive=True)]:
+                with suppress(psutil.Error):
+                    peak = max(peak, process.memory_info().rss)
+            done, total = (told.get("chunks") or {}).get("done", 0), (told.get("chunks") or {}).get("total") or 0
+            if kill and total and done > total / 2:
+                busy = max(server.children(), key=lambda child: child.cpu_times().user)
+                busy.send_signal(signal.SIGKILL)
+                kill = False
+        seconds = time.perf_counter() - began
+        result = requests.get(told["result_url"]).json()
+    return {"seconds": seconds, "sent": sent, "peak": peak, "result": result, "killed": not kill}
+
+
+def main() -> None:
+    """Measure, and print as Markdown."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--full", action="store_true", help="the 5 GB recording, too, a worker killed in the middle")
+    options.add_argument("--rounds", type=int, default=5)
+    given = options.parse_args()
+    store = ROOT / "out" / "bench" / "jobs"
+
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n")
+    audio = recording(44100, 10).read_bytes()
+    rounds = [cold_start(audio) for _ in range(given.rounds)]
+    print("| cold start, 10 s of audio at 44.1 kHz | median, s | least, s |\n|---|---|---|")
+    for name in rounds[0]:
+        values = [values[name] for values in rounds]
+        print(f"| {name} | {median(values):.2f} | {min(values):.2f} |")
+    taken = [imports() for _ in range(given.rounds)]
+    for name in taken[0]:
+        values = [values[name] for values in taken]
+        print(f"| import of {name} | {median(values):.2f} | {min(values):.2f} |")
+
+    print("\n| job | windows | upload to result, s | of it sending, s | largest process, MB | covered, s |")
+    print("|---|---|---|---|---|---|")
+    for seconds, sample_rate in [(PREDECESSOR_S, 44100), *([(FULL_S, 48000)] if given.full else [])]:
+        path = recording(sample_rate, seconds)
+        done = job(path, store, kill=seconds == FULL_S)
+        metadata = done["result"]["metadata"]
+        skipped = sum(gap["end_time"] - gap["start_time"] for gap in metadata["coverage"]["skipped"])
+        assert abs(metadata["coverage"]["analysed_s"] + skipped - metadata["audio_duration"]) < 1e-6
+        print(
+            f"| {path.stat().st_size / 1e6:,.1f} MB | {metadata['total_windows']:,} | {done['seconds']:.1f} "
+            f"| {done['sent']:.1f} | {done['peak'] / 1e6:.0f} | {metadata['coverage']['analysed_s']:,.1f} of "
+            f"{metadata['audio_duration']:,.1f} |"
+        )
+        same = detect(path).to_dict()
+        assert json.loads(json.dumps(same["predictions"])) == done["result"]["predictions"]
+        assert json.loads(json.dumps(same["events"])) == done["result"]["events"]
+    print("\nEvery job's predictions and events equal those of `detect`; a worker of the 5 GB one was killed.")
+    print(f"\nload of the machine after: {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
