@@ -88,7 +88,7 @@ settings = Settings.from_env()
 engine = Engine(settings)
 _stores = make_stores(input_bucket=settings.input_bucket, output_bucket=settings.output_bucket, folder=None)
 jobs = Jobs(engine, *_stores, launch) if _stores and settings.state_machine_arn else None
-worker = Worker(engine, *_stores, owner="state-machine") if _stores else None
+worker = Worker(engine, *_stores, owner="state-machine", executor=engine.threads) if _stores else None
 http = Mangum(create_app(engine, jobs, observe=observe), lifespan="off")
 try:
     engine.ready()
@@ -108,7 +108,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     try:
         if "task" in event:
             observed["job_id"] = event.get("job_id")
-            return task(event)
+            return task(event, deadline_of(context))
         result = invoke(event, context)
         metadata = result["metadata"]
         observed |= {"windows": metadata["total_windows"], "audio_s": metadata["audio_duration"]}
@@ -132,13 +132,17 @@ def invoke(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     place: dict[str, Any] = {name: given.pop(name) for name in ("s3_bucket", "s3_key") if name in given}
     name = given.pop("filename", None)
     reference = parse_reference(place)
-    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_S
-    options = parse_options(given)
-    result, _ = predict(engine, jobs, reference, clean_name(name or reference.s3_key), options, deadline=deadline)
+    options, name = parse_options(given), clean_name(name or reference.s3_key)
+    result, _ = predict(engine, jobs, reference, name, options, deadline=deadline_of(context))
     return result
 
 
-def task(event: Mapping[str, Any]) -> dict[str, Any]:
+def deadline_of(context: Any) -> float:
+    """When this call must be on its way back, in seconds of `time.monotonic`."""
+    return time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_S
+
+
+def task(event: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """Do one task of a job."""
     if worker is None:
         raise Problem(503, "jobs_unavailable", "set S3_INPUT_BUCKET and S3_OUTPUT_BUCKET, which jobs need")
@@ -146,7 +150,7 @@ def task(event: Mapping[str, Any]) -> dict[str, Any]:
     if name == "plan":
         return worker.plan(job_id)
     if name == "score_chunk":
-        return worker.score_chunk(job_id, event["chunk"])
+        return worker.score_chunk(job_id, event["chunk"], deadline=deadline)
     if name == "merge":
         return worker.merge(job_id, event.get("failed") or ())
     if name == "fail":

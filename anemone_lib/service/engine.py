@@ -3,7 +3,8 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, BinaryIO
@@ -35,7 +36,7 @@ class Engine:
         self.settings = settings
         self._lock = threading.Lock()
         self._loaded: tuple[Classifier, InferenceConfig] | None = None
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "anemone-score")
+        self.threads = ThreadPoolExecutor(os.cpu_count() or 1, "anemone-score")
 
     def ready(self) -> tuple[Classifier, InferenceConfig]:
         """Return the model and the settings; load them at the first call.
@@ -119,17 +120,14 @@ class Engine:
         """
         classifier, _ = self.ready()
         config = self.config_with(overrides or {})
-        with open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name) as recording:
-            share = _Share(self._threads)
-            try:
-                guard = _Guard(classifier, grid_of(recording, config).n_windows, deadline)
-                yield detect(recording, config=config, classifier=guard, executor=share)
-            finally:
-                share.shutdown()
+        recording = open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name)
+        with recording, Share(self.threads) as share:
+            guard = _Guard(classifier, grid_of(recording, config).n_windows, deadline)
+            yield detect(recording, config=config, classifier=guard, executor=share)
 
 
-class _Share(Executor):
-    """One request's share of the threads: what it submitted is done or cancelled when it shuts down."""
+class Share(Executor):
+    """A share of the threads, for one piece of work: what it submitted is done or cancelled when it shuts down."""
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
@@ -140,11 +138,11 @@ class _Share(Executor):
         self._futures.append(future)
         return future
 
-    def shutdown(self, wait_for_running: bool = True, *, cancel_futures: bool = True) -> None:
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """Cancel what has not begun, wait for what has: nobody reads the recording afterwards."""
         for future in self._futures:
             future.cancel()
-        wait(self._futures)
+        wait_for(self._futures)
 
 
 class _Guard:

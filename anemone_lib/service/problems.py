@@ -1,5 +1,7 @@
 """Errors as clients see them: a true status, a short name, and what to do about it."""
 
+import errno
+
 from anemone_lib.errors import AnemoneError, AudioError, ConfigError, ModelError
 
 TOO_LARGE_HINT = "send large recordings by POST /jobs"
@@ -38,6 +40,12 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(422, "bad_setting", str(error))
     if isinstance(error, ModelError):
         return Problem(503, "model_unavailable", str(error))
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return Problem(
+            413,
+            "too_large",
+            "the recording does not fit in the temporary folder; send it as WAV or FLAC, which need no copy",
+        )
     if type(error).__module__.startswith("botocore."):  # not imported where nothing lies in S3
         return Problem(503, "storage_unavailable", "the store of recordings and results does not answer; try again")
     return Problem(500, "internal_error", "an unexpected error; try again, and tell the operator if it happens again")

@@ -14,9 +14,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,12 +27,12 @@ from anemone_lib.audio import Recording, open_recording
 from anemone_lib.classifier import Classifier
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detect import Detections, describe
-from anemone_lib.errors import AnemoneError, AudioError
+from anemone_lib.errors import AudioError
 from anemone_lib.scores import CHUNK_WINDOWS, Chunk, events_of, grid_of, merge, score_chunk
-from anemone_lib.service.engine import Engine
+from anemone_lib.service.engine import Engine, Share
 from anemone_lib.service.incoming import S3Reference, s3_uri
 from anemone_lib.service.jobs import RESULT_FILES
-from anemone_lib.service.problems import Problem
+from anemone_lib.service.problems import Problem, problem_of
 from anemone_lib.service.render import render
 from anemone_lib.service.stores import MissingObject, Store, exists
 
@@ -60,10 +62,15 @@ class Worker:
     recordings, results : Store
     owner : str
         Who sees to it that a task is tried again when its worker dies; a claim is theirs.
+    executor : concurrent.futures.Executor, optional
+        Threads that share the chunks of a piece; by default they are scored one by one.
     """
 
-    def __init__(self, engine: Engine, recordings: Store, results: Store, *, owner: str) -> None:
+    def __init__(
+        self, engine: Engine, recordings: Store, results: Store, *, owner: str, executor: Executor | None = None
+    ) -> None:
         self._engine, self._recordings, self._results, self._owner = engine, recordings, results, owner
+        self._executor = executor
         self._open: tuple[str, Recording] | None = None
 
     # ------------------------------------------------------------------ the tasks
@@ -94,8 +101,14 @@ class Worker:
         plan = self._read_json(f"{key}/plan.json") or self._essential(job_id, "plan", work)
         return {"job_id": job_id, "chunks": plan["pieces"]}
 
-    def score_chunk(self, job_id: str, chunk: Mapping[str, Any]) -> dict[str, Any]:
+    def score_chunk(self, job_id: str, chunk: Mapping[str, Any], *, deadline: float | None = None) -> dict[str, Any]:
         """Score one piece of the plan, unless its result is there.
+
+        Parameters
+        ----------
+        job_id : str
+        chunk : one of those that `plan` returned
+        deadline : of `time.monotonic`, in seconds, when the process will be stopped; or None
 
         Returns
         -------
@@ -117,7 +130,7 @@ class Worker:
             return {"chunk": name, "failed": True}
         with self._claim(job_id, name) as claim:
             try:
-                content = self._score(job_id, chunk, claim.renew)
+                content = self._score(job_id, chunk, claim.renew, deadline)
             except Exception as error:
                 if claim.attempt < MAX_ATTEMPTS:
                     raise
@@ -161,20 +174,35 @@ class Worker:
 
     # ------------------------------------------------------------------ how
 
-    def _score(self, job_id: str, chunk: Mapping[str, Any], alive: Callable[[], None]) -> bytes:
+    def _score(self, job_id: str, chunk: Mapping[str, Any], renew: Callable[[], None], deadline: float | None) -> bytes:
         classifier, config = self._settings_of(job_id)
         recording = self._recording_of(job_id, config)
+        renew()
         if chunk["name"] == HASH_PIECE:
-            alive()
             return recording.sha256.encode()
         first, stop = int(chunk["first"]), int(chunk["stop"])
-        parts = []
-        for start in range(first, stop, CHUNK_WINDOWS):
-            alive()
-            part = Chunk(start // CHUNK_WINDOWS, start, min(stop, start + CHUNK_WINDOWS))
-            parts.append(score_chunk(recording, part, classifier, config))
+        parts = [
+            Chunk(start // CHUNK_WINDOWS, start, min(stop, start + CHUNK_WINDOWS))
+            for start in range(first, stop, CHUNK_WINDOWS)
+        ]
+
+        def score(part: Chunk) -> np.ndarray:
+            if deadline is not None and monotonic() > deadline:
+                raise Problem(
+                    413,
+                    "too_long",
+                    f"{stop - first} windows are too many for this model in the time that one call of the function "
+                    "has; give it more (lambda_timeout, lambda_memory_size), or a smaller model",
+                )
+            return score_chunk(recording, part, classifier, config)
+
+        scored = []
+        with Share(self._executor) if self._executor else nullcontext() as share:
+            for probabilities in share.map(score, parts) if share else map(score, parts):
+                scored.append(probabilities)
+                renew()
         file = io.BytesIO()
-        np.save(file, np.concatenate(parts))
+        np.save(file, np.concatenate(scored))
         return file.getvalue()
 
     def _merge(self, job_id: str, failed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -311,7 +339,8 @@ class _Claim:
 
 def reason_of(error: BaseException) -> str:
     """Say in words why a task failed; of an error that nobody raised on purpose, only its kind."""
-    return str(error) if isinstance(error, AnemoneError) else f"an unexpected error ({type(error).__name__})"
+    problem = problem_of(error)
+    return problem.message if problem.status != 500 else f"an unexpected error ({type(error).__name__})"
 
 
 _spooling = threading.Lock()

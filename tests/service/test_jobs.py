@@ -323,6 +323,21 @@ def test_a_piece_that_fails_for_good_is_a_gap_and_the_rest_is_delivered(desk, re
     assert len(result["predictions"]) == len(kept) - (bad["stop"] - bad["first"])
 
 
+def test_a_piece_that_is_too_much_for_one_call_is_a_gap_that_says_so(desk, reef):
+    job_id = desk.started(reef)
+    worker = desk.worker()
+    chunks = worker.plan(job_id)["chunks"]
+    for _ in range(work.MAX_ATTEMPTS - 1):
+        with pytest.raises(Problem, match="too many for this model"):
+            worker.score_chunk(job_id, chunks[1], deadline=0.0)
+    for chunk in chunks[1:]:
+        worker.score_chunk(job_id, chunk, deadline=0.0 if chunk is chunks[1] else None)
+    worker.merge(job_id)
+    worker.close()
+    [gap] = desk.result(job_id)["metadata"]["coverage"]["skipped"]
+    assert (gap["start_time"], "lambda_timeout" in gap["reason"]) == (0, True)
+
+
 def test_a_piece_whose_workers_all_died_is_a_gap_with_that_reason(desk, reef):
     job_id = desk.started(reef)
     worker = desk.worker()

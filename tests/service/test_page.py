@@ -16,7 +16,7 @@ from anemone_lib.formats import read_annotations
 from anemone_lib.service import app as service_app
 from anemone_lib.service.local import local_app
 from anemone_lib.service.settings import Settings
-from tests.service.conftest import listening
+from tests.service.conftest import INPUT, OUTPUT, listening
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -133,6 +133,27 @@ def test_a_large_recording_goes_through_a_job(page, local, write_wav, noise, tmp
     assert any(call.startswith("PUT/jobs") for call in called)
     assert "POST/predict" not in called
     assert any(text.startswith("Sending 2023") for text in told)
+
+
+def test_parts_go_from_the_page_straight_to_s3_and_results_come_from_there(page, cloud, s3, write_wav, noise, tmp_path):
+    large = write_wav(noise(60), name="20230210_000001.wav")
+    cors = {
+        "AllowedMethods": ["GET", "PUT"],
+        "AllowedOrigins": [cloud.url],
+        "AllowedHeaders": ["*"],
+        "ExposeHeaders": ["ETag"],
+    }
+    for bucket in (INPUT, OUTPUT):
+        s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [cors]})
+    put = []
+    page.on("request", lambda request: request.method == "PUT" and put.append(request))
+    page.goto(cloud.url)
+    all_events(page)
+    page.get_by_label("API key").fill("for the service alone")
+    page.set_input_files("#file", large)
+    check_result(page, large, 60, tmp_path)
+    assert not put[0].url.startswith(cloud.url)
+    assert "x-api-key" not in put[0].headers
 
 
 def test_an_event_is_played_from_its_start_to_its_end(page, local, reef):

@@ -95,7 +95,9 @@ async function runJob(file) {
     for (let attempt = 1; ; attempt++) {
       try {
         const answer = await send("PUT", url, { body, type: "application/octet-stream", progress });
-        sent.push({ number, etag: answer.getResponseHeader("ETag") });
+        const etag = answer.getResponseHeader("ETag");
+        if (!etag) throw new Refused(400, "no_etag", "the store does not show its ETag; its CORS rules must expose it");
+        sent.push({ number, etag });
         break;
       } catch (error) {
         if (current.cancelled || attempt === 4 || (error.status >= 400 && error.status < 500)) throw error;
