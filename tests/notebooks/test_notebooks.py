@@ -4,6 +4,8 @@ import ast
 import json
 import math
 import re
+import subprocess
+import sys
 
 import nbformat
 import papermill
@@ -122,10 +124,9 @@ def test_one_figure_a_cell_at_most(name):
 
 
 def test_stored_are_short_texts_only(name):
-    for cell in read(name).cells:
-        if cell.cell_type != "code":
-            continue
-        assert cell.execution_count is None
+    cells = [cell for cell in read(name).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))  # stored by one run, in order
+    for cell in cells:
         for output in cell.outputs:
             assert (output.output_type, output.get("name")) == ("stream", "stdout")
             assert len(output.text) <= MAX_STORED
@@ -208,3 +209,14 @@ def test_no_cell_complains(recorded, name):
         if output.output_type == "stream" and output.name == "stderr"
     ]
     assert [text for text in said if "Warning" in text or "Error" in text] == []
+
+
+# ---------------------------------------------------------------------- as they are stored
+
+
+def test_what_is_stored_is_what_they_print_when_they_are_run_as_they_are():
+    """``pytest --nbval-lax notebooks``, whose checked cells are compared with what is stored."""
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", str(NOTEBOOKS)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
+    assert re.search(r"^\d+ passed", ran.stdout, re.MULTILINE)
