@@ -10,6 +10,7 @@ import argparse
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -186,6 +187,7 @@ def main() -> None:
             f"| {done['sent']:.1f} | {done['peak'] / 1e6:.0f} | {metadata['coverage']['analysed_s']:,.1f} of "
             f"{metadata['audio_duration']:,.1f} |"
         )
+        shutil.rmtree(store)
         same = detect(path).to_dict()
         assert json.loads(json.dumps(same["predictions"])) == done["result"]["predictions"]
         assert json.loads(json.dumps(same["events"])) == done["result"]["events"]

@@ -7,10 +7,14 @@
 `bundle`        the model bundle from S3 into ``/tmp``
 `incoming`      the body of a request → an open file, never read past its limit
 `stores`        objects in a folder or an S3 bucket
+`predict`       one recording in, its result out: /predict and a direct invocation
+`render`        a result in every spelling
 `jobs`          large recordings: create, upload, start, describe; state is derived from the store
 `work`          the three tasks of a job: plan, score_chunk, merge; any worker, any number of times
 `lanes`         the tasks of jobs in local processes
 `app`           the routes (FastAPI), and the page at ``/``
+`schemas`       what OpenAPI says of them
+`local`         the app on a laptop
 `aws`           the Lambda entry
 ==============  ====================================================================================
 """
