@@ -64,7 +64,7 @@ notebooks: $(VENV)/.installed-test  ## run all notebooks with small parameters, 
 	$(BIN)/python -m pytest tests/notebooks
 
 lab: $(VENV)/.installed-notebooks  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks --LabApp.default_url=/lab/tree/README.md
 
 bench: $(VENV)/.installed-test  ## measure; BENCH=full adds the 5 GB recording
 	$(BIN)/python benchmarks/run.py $(if $(filter full,$(BENCH)),--full)
