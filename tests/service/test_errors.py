@@ -253,5 +253,6 @@ def test_no_audio_and_no_key_reaches_the_log(function, wav):
     assert metrics["WindowsPerSecond"][0] > 0
     assert function.logged(lambda line: "ColdStart" in line)
     log = "".join(function.log)
+    assert log.count('"ColdStart":') == 1  # of all calls of this process
     assert secret[1000:1050] not in log
     assert "not-to-be-logged" not in log
