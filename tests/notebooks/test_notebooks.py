@@ -21,7 +21,10 @@ from .store import MAX_STORED, NOTEBOOKS
 OUT = ROOT / "out" / "notebooks"
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 #: Parameters that make a run short.
-SMALL = {"03_train_classifier": {"simulated_recordings": 24, "epochs": 2}}
+SMALL = {
+    "02_tune_inference_config": {"compare_settings": [{"stride_duration": 0.5}]},
+    "03_train_classifier": {"simulated_recordings": 24, "epochs": 2},
+}
 
 
 def read(name):
@@ -161,6 +164,7 @@ def test_tuned_settings_beat_the_defaults_on_recordings_they_were_not_tuned_on(r
     assert gain == pytest.approx(numbers["f1"] - numbers["f1_before"])
     assert gain > 0
     assert low <= gain <= high
+    assert numbers["compared"]["{'stride_duration': 0.5}"] == pytest.approx(numbers["f1"], abs=0.15)
     assert numbers["fingerprint"] == numbers["reloaded"]
     assert figures(notebook) == 5
     report = (OUT / "promoted" / "inference_config.md").read_text()
