@@ -1,4 +1,6 @@
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -198,6 +200,19 @@ def test_the_promoted_file_is_the_same_configuration(season, tmp_path):
     assert InferenceConfig.load(paths[0]) == tuning.config
     assert json.loads(paths[0].read_text())["inference_config_fingerprint"] == tuning.config.fingerprint
     assert json.loads(paths[2].read_text())["inference_config_fingerprint"] == tuning.config.fingerprint
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="needs Terraform")
+def test_terraform_reads_the_promoted_file_as_the_same_configuration(season, tmp_path):
+    """By ``jsondecode``, which spells 1.0 as 1: the fingerprint is of the parsed settings."""
+    tuning = tune(season, InferenceConfig())
+    promoted, *_ = tuning.promote(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    expression = f'jsonencode(jsondecode(file("../{promoted.name}")).inference_config)\n'
+    command = ["terraform", f"-chdir={tmp_path / 'elsewhere'}", "console", "-no-color"]
+    console = subprocess.run(command, input=expression, capture_output=True, text=True, check=True, timeout=60)
+    settings = json.loads(json.loads(console.stdout))
+    assert InferenceConfig(**settings).fingerprint == tuning.config.fingerprint
 
 
 def test_an_environment_that_does_not_exist_is_not_promoted_to(season, tmp_path):
