@@ -144,7 +144,9 @@ def split_samples(
     n_calls_out = max(round(n_out * len(with_calls) / len(samples)), min(1, len(with_calls) - 1))
     n_calls_out = max(0, n_out - len(without), min(n_calls_out, len(with_calls) - 1, n_out))
     out = {*with_calls[:n_calls_out], *without[: n_out - n_calls_out]}
-    return [samples[k] for k in range(len(samples)) if k not in out], [samples[k] for k in sorted(out)]
+    # By name, so that what is drawn, reported and resampled does not depend on the order of the recordings either.
+    named = sorted(range(len(samples)), key=lambda k: (samples[k].name, samples[k].scores.recording_sha256))
+    return [samples[k] for k in named if k not in out], [samples[k] for k in named if k in out]
 
 
 def count_samples(
