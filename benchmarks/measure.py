@@ -54,7 +54,7 @@ class Worker:
             text=True,
             env=environ,
         )
-        self._peak_kb: dict[int, int] = {}
+        self._peak_kb = 0
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -81,13 +81,12 @@ class Worker:
             self._look()
 
     def _look(self) -> None:
-        for pid in tree_of(self.process.pid):
-            self._peak_kb[pid] = max(self._peak_kb.get(pid, 0), peak_resident_kb(pid))
+        self._peak_kb = max(self._peak_kb, resident_kb(tree_of(self.process.pid)))
 
     def peak_mb(self) -> float:
         """Peak resident memory of its processes together, as the kernel counts it."""
         self._look()
-        return sum(self._peak_kb.values()) / 1024
+        return self._peak_kb / 1024
 
     def close(self) -> None:
         """Let it end."""
@@ -144,13 +143,17 @@ def tree_of(pid: int) -> list[int]:
     return found
 
 
-def peak_resident_kb(pid: int) -> int:
-    """Return the highest resident memory a process ever had."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+def resident_kb(pids: list[int]) -> int:
+    """Resident memory: the highest one process ever had; of several what they have now, shared pages counted once."""
+    file, field = ("status", "VmHWM") if len(pids) == 1 else ("smaps_rollup", "Pss")
+    total = 0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+        except OSError:  # it has ended
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+    return total
 
 
 class Others:
