@@ -2,14 +2,16 @@
 
 >>> from anemone_lib import detect
 >>> detections = detect("reef.wav")  # doctest: +SKIP
+
+The names here are the public face; everything else is imported from its package, as
+``from anemone_lib.evaluation import count_events``.
 """
 
-__version__ = "0.1.0"
-
+import anemone_lib.plots
+import anemone_lib.tables  # noqa: F401 both register what `Detections.save` writes
 from anemone_lib.audio import Gap, Recording, open_recording
-from anemone_lib.classifier import Classifier, ModelCard, load_classifier
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detect import Detections, code_sha256, default_config, detect
+from anemone_lib.detection import Annotation, Detections, Event, detect, find_events
 from anemone_lib.errors import (
     AnemoneError,
     AnnotationError,
@@ -18,19 +20,15 @@ from anemone_lib.errors import (
     ModelError,
     ScoresError,
 )
-from anemone_lib.events import Annotation, Event, find_events, smooth
-from anemone_lib.formats import read_annotations
-from anemone_lib.scores import Chunk, Scores, events_of, merge, plan, score_chunk, score_recording
-from anemone_lib.spectrogram import spectrogram_images
-from anemone_lib.windows import WindowGrid, cut_windows, window_grid
+from anemone_lib.provenance import __version__, code_sha256
+from anemone_lib.scoring import ModelCard, Scores, load_classifier, score_recording
+from anemone_lib.tables import read_annotations
 
 __all__ = [
     "AnemoneError",
     "Annotation",
     "AnnotationError",
     "AudioError",
-    "Chunk",
-    "Classifier",
     "ConfigError",
     "Detections",
     "Event",
@@ -41,22 +39,12 @@ __all__ = [
     "Recording",
     "Scores",
     "ScoresError",
-    "WindowGrid",
     "__version__",
     "code_sha256",
-    "cut_windows",
-    "default_config",
     "detect",
-    "events_of",
     "find_events",
     "load_classifier",
-    "merge",
     "open_recording",
-    "plan",
     "read_annotations",
-    "score_chunk",
     "score_recording",
-    "smooth",
-    "spectrogram_images",
-    "window_grid",
 ]

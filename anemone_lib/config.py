@@ -141,6 +141,17 @@ class InferenceConfig(BaseModel):
         """The model's classes, in the order of its outputs."""
         return tuple(self.model_classes.split(","))
 
+    @property
+    def grid_settings(self) -> dict[str, float]:
+        """The settings that lay the grid of windows, as keywords of `anemone_lib.scoring.lay_grid`."""
+        return {"window_duration": self.window_duration, "stride_duration": self.stride_duration}
+
+    @property
+    def image_settings(self) -> dict[str, Any]:
+        """The settings that draw a window's image, as keywords of `anemone_lib.scoring.draw_images`."""
+        names = ("n_fft", "hop_length", "fmax_hz", "height_pixels", "width_pixels")
+        return {name: getattr(self, name) for name in names}
+
     def replace(self, **changes: Any) -> "InferenceConfig":
         """Return a copy with some settings changed, checked like a new one."""
         return InferenceConfig(**{**self.model_dump(), **changes})

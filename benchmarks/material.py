@@ -20,7 +20,7 @@ def recording(sample_rate: int, duration: float) -> Path:
     """
     import soundfile
 
-    from anemone_lib.simulate import simulate_recording
+    from anemone_lib.simulation.reef import simulate_recording
 
     path = OUT / "recordings" / f"reef-{sample_rate}-{duration:g}s.wav"
     if path.exists():
@@ -59,9 +59,10 @@ def published_network() -> Path:
 
 
 def _write_published_network(folder: Path) -> None:
-    from anemone_lib.export import _converted, keras_module
+    from anemone_lib.training.bundle import _converted
+    from anemone_lib.training.network import import_keras
 
-    keras = keras_module()
+    keras = import_keras()
     keras.utils.set_random_seed(SEED)
     layers = keras.layers
     image = tensor = layers.Input((256, 256, 3))

@@ -23,7 +23,8 @@ from material import OUT, published_network, recording
 from measure import QUIET, Others, Worker, WorkerError, describe_machine, interleaved, seconds
 
 import anemone_lib
-from anemone_lib import Scores, window_grid
+from anemone_lib import Scores
+from anemone_lib.scoring import lay_grid
 
 CORES = os.cpu_count() or 1
 #: Windows a second, by sample rate in Hz.
@@ -365,7 +366,7 @@ def serve_start(environ: dict[str, str], folder: str) -> float:
 
 def measure_disk(table: Table) -> None:
     """Scores of a day."""
-    grid = window_grid(86_400 * 48_000, sample_rate=48_000, window_duration=1.0, stride_duration=0.4)
+    grid = lay_grid(86_400 * 48_000, sample_rate=48_000, window_duration=1.0, stride_duration=0.4)
     probabilities = np.random.default_rng(0).dirichlet((1, 1, 1), grid.n_windows).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid)

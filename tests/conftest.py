@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from anemone_lib.classifier import ModelCard
+from anemone_lib.scoring.classifier import ModelCard
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

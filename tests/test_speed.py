@@ -9,18 +9,10 @@ import pytest
 import scipy.fft
 from ai_edge_litert import interpreter as litert
 
-from anemone_lib import (
-    InferenceConfig,
-    detect,
-    load_classifier,
-    open_recording,
-    plan,
-    score_chunk,
-    score_recording,
-    spectrogram_images,
-)
-from anemone_lib.scores import CHUNK_WINDOWS
-from anemone_lib.sources import FileSource
+from anemone_lib import InferenceConfig, detect, load_classifier, open_recording, score_recording
+from anemone_lib.audio.sources import FileSource
+from anemone_lib.scoring import draw_images, plan, score_chunk
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS
 
 CONFIG = InferenceConfig()
 
@@ -116,9 +108,9 @@ def test_drawing_allocates_less_than_its_images(rng):
     windows = np.lib.stride_tricks.sliding_window_view(
         rng.standard_normal(48_000 + 31 * 19_200).astype(np.float32), 48_000
     )[::19_200]
-    images = spectrogram_images(windows, sample_rate=48_000)
+    images = draw_images(windows, sample_rate=48_000)
     tracemalloc.start()
-    spectrogram_images(windows, sample_rate=48_000, out=images)
+    draw_images(windows, sample_rate=48_000, out=images)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < images.nbytes

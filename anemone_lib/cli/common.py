@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-import anemone_lib
 from anemone_lib.errors import AnemoneError
+from anemone_lib.provenance import __version__, code_sha256
 
 app = typer.Typer(
     name="anemone",
@@ -49,7 +49,7 @@ def usage_errors() -> Iterator[None]:
 def version_wanted(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
-        print(f"anemone {anemone_lib.__version__} (code {anemone_lib.code_sha256()[:12]})")
+        print(f"anemone {__version__} (code {code_sha256()[:12]})")
         raise typer.Exit
 
 

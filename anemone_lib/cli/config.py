@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-import anemone_lib
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
+from anemone_lib.scoring import choose_config, load_classifier
 
 config_app = typer.Typer(
     help="Show a configuration, or spell it for Terraform or the environment.", no_args_is_help=True
@@ -63,6 +63,4 @@ def config_to_tfvars(
 
 
 def _settings(config: Path | None, model: str | None) -> InferenceConfig:
-    if config:
-        return InferenceConfig.load(config)
-    return anemone_lib.default_config(anemone_lib.load_classifier(model)) if model else InferenceConfig()
+    return choose_config(InferenceConfig.load(config) if config else None, load_classifier(model))

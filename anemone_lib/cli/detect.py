@@ -14,13 +14,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-import anemone_lib
-from anemone_lib.audio import AUDIO_SUFFIXES
+from anemone_lib.audio import open_recording
+from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, err, out, progress_bars, usage_errors
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detect import FORMATS
+from anemone_lib.detection.detections import FORMATS, Detections
+from anemone_lib.detection.detections import detect as detect_events
 from anemone_lib.errors import AnemoneError, ConfigError
-from anemone_lib.scores import check_fit
+from anemone_lib.scoring import Scores, choose_config, load_classifier, score_recording
+from anemone_lib.scoring.chunks import check_fit
 
 #: More events than this are in the files, not on the screen.
 SHOWN_EVENTS = 40
@@ -61,8 +63,8 @@ def detect(
     with usage_errors():
         kinds = _formats(formats)
         part = _shard(shard, cache)
-        classifier = anemone_lib.load_classifier(model)
-        settings = InferenceConfig.load(config) if config else anemone_lib.default_config(classifier)
+        classifier = load_classifier(model)
+        settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
         check_fit(classifier, settings)
         tasks = _tasks(recordings, out_folder)
     failures: list[tuple[str, str]] = []
@@ -78,9 +80,9 @@ def detect(
 
             try:
                 if part:
-                    recording = anemone_lib.open_recording(task.source, target_sr=settings.target_sr, timezone=timezone)
+                    recording = open_recording(task.source, target_sr=settings.target_sr, timezone=timezone)
                     with recording:
-                        anemone_lib.score_recording(
+                        score_recording(
                             recording,
                             classifier,
                             settings,
@@ -90,7 +92,7 @@ def detect(
                             progress=progress,
                         )
                     continue
-                found = anemone_lib.detect(
+                found = detect_events(
                     task.source,
                     config=settings,
                     classifier=classifier,
@@ -123,7 +125,7 @@ def detect(
         raise typer.Exit(1)
 
 
-def _show(found: anemone_lib.Detections, paths: list[Path]) -> None:
+def _show(found: Detections, paths: list[Path]) -> None:
     """Print the events of one recording as a table, what was odd, and where the files are."""
     scores, events = found.scores, found.events
     speed = scores.duration / max(found.metadata["processing_time"], 1e-9)
@@ -153,7 +155,7 @@ def _show(found: anemone_lib.Detections, paths: list[Path]) -> None:
         out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
-def _utc(scores: anemone_lib.Scores, seconds: float) -> str:
+def _utc(scores: Scores, seconds: float) -> str:
     assert scores.start_time is not None
     return (scores.start_time + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
 

@@ -7,14 +7,15 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-import anemone_lib
-from anemone_lib.classifier import ModelCard
+from anemone_lib.audio import open_recording
 from anemone_lib.cli.common import ConfigOption, app, out, progress_bars, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
+from anemone_lib.scoring.classifier import ModelCard
+from anemone_lib.tables import read_annotations
 
 if TYPE_CHECKING:
-    from anemone_lib.labelled import LabelledWindows
+    from anemone_lib.training.labelled import LabelledWindows
 
 
 @app.command()
@@ -45,8 +46,9 @@ def train(
     ] = None,
 ) -> None:
     """Train a classifier and write its bundle: .keras, .tflite and the card."""
-    from anemone_lib import training
-    from anemone_lib.export import export_bundle
+    from anemone_lib.training.bundle import export_bundle
+    from anemone_lib.training.fitting import train_classifier
+    from anemone_lib.training.recipes import train_demonstration_model
 
     with usage_errors(), progress_bars() as bars:
         bar = bars.add_task("training", total=epochs)
@@ -58,16 +60,14 @@ def train(
             quiet = sorted(without_calls.glob("*.wav")) if without_calls else []
             if without_calls and not quiet:
                 raise ConfigError(f"--without-calls is {without_calls}; there are no .wav files")
-            card = training.train_demonstration_model(
+            card = train_demonstration_model(
                 out_folder, epochs=epochs, seed=seed, without_calls=quiet, progress=progress
             )
         else:
             settings = InferenceConfig.load(config) if config else InferenceConfig()
             windows = _labelled(folder, annotations, settings, labels)
             kept, held_back = windows.split(seed=seed)
-            trained = training.train_classifier(
-                kept.balanced(seed=seed), held_back, epochs=epochs, seed=seed, progress=progress
-            )
+            trained = train_classifier(kept.balanced(seed=seed), held_back, epochs=epochs, seed=seed, progress=progress)
             right = trained.probabilities.argmax(axis=1) == held_back.labels
             card = export_bundle(
                 trained.model,
@@ -105,7 +105,7 @@ def export_model(
     int8: Annotated[bool, typer.Option("--int8", help="8-bit weights and activations.")] = False,
 ) -> None:
     """Convert a .keras model for serving, and check that both answer alike."""
-    from anemone_lib.export import export_model as export
+    from anemone_lib.training.bundle import export_model as export
 
     with usage_errors():
         settings = InferenceConfig.load(config) if config else None
@@ -126,26 +126,26 @@ def _show(card: ModelCard, folder: Path) -> None:
 
 
 def _labelled(folder: Path, annotations: Path | None, config: InferenceConfig, labels: str | None) -> "LabelledWindows":
-    from anemone_lib.labelled import concatenate, windows_from_annotations
-    from anemone_lib.tuning import find_samples
+    from anemone_lib.training.labelled import concatenate, cut_labelled_windows
+    from anemone_lib.tuning.recordings import find_annotated_recordings
 
     classes = dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair) if labels else None
     parts = []
-    for source, table in find_samples(folder, annotations=annotations):
-        with anemone_lib.open_recording(source, target_sr=config.target_sr) as recording:
-            truth = anemone_lib.read_annotations(table, label=config.target_class, recording_name=source.name)
-            parts.append(windows_from_annotations(recording, truth, config, label_classes=classes))
+    for source, table in find_annotated_recordings(folder, annotations=annotations):
+        with open_recording(source, target_sr=config.target_sr) as recording:
+            truth = read_annotations(table, label=config.target_class, recording_name=source.name)
+            parts.append(cut_labelled_windows(recording, truth, config, label_classes=classes))
     return concatenate(parts)
 
 
 def _images(folder: Path, config: InferenceConfig) -> np.ndarray:
     """Images of up to 32 windows of every recording in a folder."""
-    from anemone_lib.labelled import windows_from_annotations
+    from anemone_lib.training.labelled import cut_labelled_windows
 
     parts = []
     for path in sorted(folder.glob("*.wav")):
-        with anemone_lib.open_recording(path, target_sr=config.target_sr) as recording:
-            parts.append(windows_from_annotations(recording, [], config, max_windows=32).images)
+        with open_recording(path, target_sr=config.target_sr) as recording:
+            parts.append(cut_labelled_windows(recording, [], config, max_windows=32).images)
     if not parts:
         raise ConfigError(f"--recordings is {folder}; there are no .wav files")
     return np.concatenate(parts)

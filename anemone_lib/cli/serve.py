@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-import anemone_lib
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
+from anemone_lib.scoring import choose_config, load_classifier
 
 
 @app.command()
@@ -29,10 +29,10 @@ def serve(
             import uvicorn
         except ImportError:
             raise ConfigError("serving needs more packages: pip install 'anemone-lib[serve]'") from None
-        from anemone_lib.scores import check_fit
+        from anemone_lib.scoring.chunks import check_fit
 
-        classifier = anemone_lib.load_classifier(model)
-        settings = InferenceConfig.load(config) if config else anemone_lib.default_config(classifier)
+        classifier = load_classifier(model)
+        settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
         check_fit(classifier, settings)
     # The app reads its settings from the environment, here as on AWS.
     for name in InferenceConfig.model_fields:

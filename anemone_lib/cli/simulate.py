@@ -24,8 +24,8 @@ def simulate(
     noises: Annotated[str | None, typer.Option(help="Names separated by commas. Default: drawn from the seed.")] = None,
 ) -> None:
     """Write a simulated reef recording, and what is in it as a Raven selection table."""
-    from anemone_lib.formats import write_raven
-    from anemone_lib.simulate import write_recording
+    from anemone_lib.simulation.reef import write_recording
+    from anemone_lib.tables.writing import write_raven
 
     with usage_errors():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,13 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-import anemone_lib
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, progress_bars, usage_errors
 from anemone_lib.config import InferenceConfig
+from anemone_lib.scoring import choose_config, load_classifier
 
 if TYPE_CHECKING:
-    from anemone_lib.evaluation import Counts
-    from anemone_lib.sweep import Sample
+    from anemone_lib.evaluation.rates import Counts
+    from anemone_lib.tuning.recordings import AnnotatedRecording
 
 SamplesArgument = Annotated[
     Path, typer.Argument(help="Folder of recordings with tables: reef.wav, reef.Table.1.selections.txt.")
@@ -52,17 +52,17 @@ def evaluate(
     out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
 ) -> None:
     """Hold what is detected against annotations: precision, recall, F1, false alarms per hour."""
-    from anemone_lib.evaluation import METRICS, bootstrap, total
-    from anemone_lib.tuning import count_samples
+    from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, total
+    from anemone_lib.tuning.recordings import count_recordings
 
     with usage_errors():
         settings, samples = _samples(folder, annotations, model, config, cache)
-        counts = count_samples(
+        counts = count_recordings(
             samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
     _show_counts([sample.name for sample in samples], counts)
     pooled = total(counts).to_dict()
-    bounds = {metric: bootstrap(counts, metric=metric) for metric in METRICS}
+    bounds = {metric: bootstrap_interval(counts, metric=metric) for metric in METRICS}
     intervals = {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in bounds.items()}
     for metric, interval in intervals.items():
         rate = "unknown" if pooled[metric] is None else f"{pooled[metric]:.3g}"
@@ -100,11 +100,11 @@ def tune(
     ] = Path("out/tuning"),
 ) -> None:
     """Search the event settings on annotated recordings; write the best for Terraform, and a report."""
-    from anemone_lib import tuning
+    from anemone_lib.tuning import tune as search_settings
 
     with usage_errors():
         settings, samples = _samples(folder, annotations, model, config, cache)
-        best = tuning.tune(
+        best = search_settings(
             samples,
             settings,
             labels=_names(labels),
@@ -133,16 +133,16 @@ def tune(
 
 def _samples(
     folder: Path, annotations: Path | None, model: str | None, config: Path | None, cache: Path
-) -> tuple[InferenceConfig, list["Sample"]]:
+) -> tuple[InferenceConfig, list["AnnotatedRecording"]]:
     """Score the annotated recordings of a folder, or find their scores."""
-    from anemone_lib.tuning import find_samples, score_samples
+    from anemone_lib.tuning.recordings import find_annotated_recordings, score_annotated_recordings
 
-    classifier = anemone_lib.load_classifier(model)
-    settings = InferenceConfig.load(config) if config else anemone_lib.default_config(classifier)
-    found = find_samples(folder, annotations=annotations)
+    classifier = load_classifier(model)
+    settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
+    found = find_annotated_recordings(folder, annotations=annotations)
     with progress_bars() as bars:
         bar = bars.add_task("scoring", total=len(found))
-        samples = score_samples(
+        samples = score_annotated_recordings(
             found,
             classifier=classifier,
             config=settings,

@@ -20,14 +20,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import anemone_lib
-from anemone_lib.detect import code_sha256
+from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.service import schemas
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.incoming import bounded, explain, incoming, parse_json, read_body
 from anemone_lib.service.jobs import PART_BYTES, RESULT_FILES, JobRequest, Jobs, StartRequest
 from anemone_lib.service.predict import predict
-from anemone_lib.service.problems import Problem, problem_of
+from anemone_lib.service.problems import Problem, to_problem
 from anemone_lib.service.settings import MAX_ANSWER_S, MAX_AUDIO_BYTES, MAX_JOB_BYTES, Settings
 from anemone_lib.service.stores import FolderStore, MissingObject
 
@@ -58,7 +57,7 @@ def create_app(
     settings = engine.settings
     app = FastAPI(
         title="Anemone",
-        version=anemone_lib.__version__,
+        version=__version__,
         description=schemas.DESCRIPTION,
         lifespan=lifespan,
         responses=schemas.ERRORS,
@@ -92,7 +91,7 @@ def create_app(
 
     @app.post("/predict", **schemas.PREDICT)
     async def predict_route(request: Request) -> Response:
-        deadline = deadline_of(request, settings)
+        deadline = find_deadline(request, settings)
         async with incoming(request, limited=settings.limits) as given:
             request.scope["observed"]["read_s"] = time.perf_counter() - request.scope["observed"]["began"]
             result, text = await run_in_threadpool(
@@ -145,7 +144,7 @@ def create_app(
         classifier, config = engine.ready()
         return {
             "status": "ok",
-            "code_version": anemone_lib.__version__,
+            "code_version": __version__,
             "code_sha256": code_sha256(),
             "model_version": classifier.version,
             "model_sha256": classifier.sha256,
@@ -160,7 +159,7 @@ def create_app(
 
     @app.get("/", include_in_schema=False)
     def page() -> HTMLResponse:
-        return HTMLResponse(page_text())
+        return HTMLResponse(read_page())
 
     return app
 
@@ -191,7 +190,7 @@ def _add_local_routes(app: FastAPI, jobs: Jobs, recordings: FolderStore) -> None
         return Response(content, media_type=media[name], headers={"Content-Disposition": disposition})
 
 
-def deadline_of(request: Request, settings: Settings) -> float | None:
+def find_deadline(request: Request, settings: Settings) -> float | None:
     """When the answer must be on its way, in seconds of `time.monotonic`; None without limits."""
     if not settings.limits:
         return None
@@ -257,7 +256,7 @@ class Outermost:
         except ClientDisconnect:
             observed["error"] = "client_disconnected"
         except Exception as error:
-            problem = problem_of(error)
+            problem = to_problem(error)
             observed["error"] = problem.error
             if problem.status == 500:
                 log.exception("request %s failed", request_id)
@@ -283,7 +282,7 @@ def _small_enough_to_discard(scope: Scope) -> bool:
     return announced.isdigit() and int(announced) < MAX_DISCARDED_BYTES
 
 
-def page_text() -> str:
+def read_page() -> str:
     """The page at ``/``, whole: its style and its script are in it, so that one route serves it anywhere."""
     folder = files("anemone_lib.service") / "static"
     html, style, script = (

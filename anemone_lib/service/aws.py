@@ -35,7 +35,7 @@ from anemone_lib.service.engine import Engine
 from anemone_lib.service.incoming import clean_name, parse_options, parse_reference
 from anemone_lib.service.jobs import Jobs, make_stores
 from anemone_lib.service.predict import predict
-from anemone_lib.service.problems import Problem, problem_of
+from anemone_lib.service.problems import Problem, to_problem
 from anemone_lib.service.settings import Settings
 from anemone_lib.service.work import Worker
 
@@ -108,14 +108,14 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     try:
         if "task" in event:
             observed["job_id"] = event.get("job_id")
-            return task(event, deadline_of(context))
+            return task(event, find_deadline(context))
         result = invoke(event, context)
         metadata = result["metadata"]
         observed |= {"windows": metadata["total_windows"], "audio_s": metadata["audio_duration"]}
         observed |= {"detect_s": metadata["processing_time"]}
         return result
     except Exception as error:
-        problem = problem_of(error)
+        problem = to_problem(error)
         observed["error"] = problem.error
         if "task" in event:
             raise
@@ -133,11 +133,11 @@ def invoke(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     name = given.pop("filename", None)
     reference = parse_reference(place)
     options, name = parse_options(given), clean_name(name or reference.s3_key)
-    result, _ = predict(engine, jobs, reference, name, options, deadline=deadline_of(context))
+    result, _ = predict(engine, jobs, reference, name, options, deadline=find_deadline(context))
     return result
 
 
-def deadline_of(context: Any) -> float:
+def find_deadline(context: Any) -> float:
     """When this call must be on its way back, in seconds of `time.monotonic`."""
     return time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_S
 

@@ -11,12 +11,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from anemone_lib.audio import open_recording
-from anemone_lib.classifier import Classifier, load_classifier
+from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
-from anemone_lib.detect import Detections, default_config, detect
+from anemone_lib.detection.detections import Detections, detect
 from anemone_lib.errors import ConfigError, ModelError
-from anemone_lib.scores import check_fit, grid_of
+from anemone_lib.scoring.chunks import check_fit, choose_config
+from anemone_lib.scoring.classifier import Classifier, load_classifier
+from anemone_lib.scoring.windows import lay_grid
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.settings import Settings
 
@@ -66,7 +67,7 @@ class Engine:
 
             model = fetch_bundle(settings.model_bucket, settings.model_key)
         classifier = load_classifier(model, sha256=settings.model_sha256 or None)
-        config = settings.config or default_config(classifier)
+        config = choose_config(settings.config, classifier)
         if settings.fingerprint and settings.fingerprint != config.fingerprint:
             raise ConfigError(
                 f"the settings in force have the fingerprint {config.fingerprint}, "
@@ -122,7 +123,11 @@ class Engine:
         config = self.config_with(overrides or {})
         recording = open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name)
         with recording, Share(self.threads) as share:
-            guard = _Guard(classifier, grid_of(recording, config).n_windows, deadline)
+            guard = _Guard(
+                classifier,
+                lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings).n_windows,
+                deadline,
+            )
             yield detect(recording, config=config, classifier=guard, executor=share)
 
 

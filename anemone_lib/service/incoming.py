@@ -147,10 +147,10 @@ async def incoming(request: Request, *, limited: bool) -> AsyncIterator[Incoming
                 raise Problem(400, "malformed", "the body is empty; send the audio as the body or as the field `audio`")
             yield Incoming(file, name, parse_options(query))  # type: ignore[arg-type]
     else:
-        raise not_audio(media)
+        raise report_not_audio(media)
 
 
-def not_audio(media: str) -> Problem:
+def report_not_audio(media: str) -> Problem:
     """Say which types are taken."""
     return Problem(
         415,
@@ -202,9 +202,9 @@ async def request_form(request: Request, limit: int | None) -> AsyncIterator[tup
             )
         media = (upload.content_type or "").partition(";")[0].strip().lower()
         if not AUDIO_TYPE.match(media) and media not in OPAQUE_TYPES:
-            raise not_audio(media)
+            raise report_not_audio(media)
         if limit and (upload.size or 0) > limit:
-            raise too_large(limit)
+            raise report_too_large(limit)
         yield upload, fields
     finally:
         await form.close()
@@ -219,17 +219,17 @@ async def bounded(request: Request, limit: int | None) -> AsyncIterator[bytes]:
     """Yield the body as it comes; stop at the limit."""
     announced = request.headers.get("content-length", "")
     if limit is not None and announced.isdigit() and int(announced) > limit:
-        raise too_large(limit)
+        raise report_too_large(limit)
     n_bytes = 0
     async for part in request.stream():
         n_bytes += len(part)
         if limit is not None and n_bytes > limit:
-            raise too_large(limit)
+            raise report_too_large(limit)
         if part:
             yield part
 
 
-def too_large(limit: int) -> Problem:
+def report_too_large(limit: int) -> Problem:
     """Say how much is allowed, and where more goes."""
     return Problem(413, "too_large", f"the body is over {limit / 1e6:.1f} MB; {TOO_LARGE_HINT}")
 

@@ -173,16 +173,16 @@ class Jobs:
     def request(self, job_id: str) -> dict[str, Any]:
         """Return what a job was created with."""
         if not re.fullmatch(r"[0-9a-f]{32}", job_id):
-            raise no_job(job_id)
+            raise report_missing_job(job_id)
         try:
             return dict(json.loads(self.recordings.read(f"jobs/{job_id}/request.json")))
         except MissingObject:
-            raise no_job(job_id) from None
+            raise report_missing_job(job_id) from None
 
     def describe(self, job_id: str) -> dict[str, Any]:
         """Tell a job's state (uploading, running, done, failed), how far it is, and where its result is."""
         if not re.fullmatch(r"[0-9a-f]{32}", job_id):
-            raise no_job(job_id)
+            raise report_missing_job(job_id)
         key = f"jobs/{job_id}"
         told: dict[str, Any] = {"job_id": job_id}
         if exists(self.results, f"{key}/result.json"):
@@ -246,7 +246,7 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def no_job(job_id: str) -> Problem:
+def report_missing_job(job_id: str) -> Problem:
     """Say that there is no such job."""
     return Problem(
         404, "no_such_job", f"there is no job {job_id[:40]!r}; recordings and results expire after some days"

@@ -19,7 +19,7 @@ from anemone_lib.service.engine import Engine
 from anemone_lib.service.jobs import make_stores
 from anemone_lib.service.settings import Settings
 from anemone_lib.service.stores import Store
-from anemone_lib.service.work import LEASE_S, MAX_ATTEMPTS, BusyError, Worker, reason_of
+from anemone_lib.service.work import LEASE_S, MAX_ATTEMPTS, BusyError, Worker, explain_failure
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Lanes:
                     self._tasks.put(Task(task.name, task.job_id, task.given, task.attempt + 1))
                 else:
                     log.exception("%s of job %s failed for good", task.name, task.job_id)
-                    self._follow(task, None, reason_of(error))
+                    self._follow(task, None, explain_failure(error))
             else:
                 self._follow(task, result, "")
         process.shutdown(wait=False, cancel_futures=True)

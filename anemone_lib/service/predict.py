@@ -5,8 +5,8 @@ import json
 import time
 from typing import Any, BinaryIO
 
-from anemone_lib import formats
-from anemone_lib.detect import Detections
+from anemone_lib.detection.detections import Detections
+from anemone_lib.detection.results import to_json
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.incoming import Options, S3Reference, s3_uri
 from anemone_lib.service.jobs import Jobs, check_object
@@ -65,7 +65,7 @@ def predict(
         result = detections.to_dict()
         if options.files:
             result["files"] = {kind: _as_text(detections, kind) for kind in options.files}
-    text = formats.to_json(result)
+    text = to_json(result)
     too_much = engine.settings.limits and len(text) + text.count('"') > MAX_ANSWER_BYTES
     if not (options.save or too_much):
         return result, text
@@ -73,7 +73,7 @@ def predict(
         raise Problem(
             413, "result_too_large", "the result is over 6 MB, and there is no S3_OUTPUT_BUCKET to keep it in"
         )
-    told = jobs.describe(jobs.keep(formats.to_json({k: v for k, v in result.items() if k != "files"}).encode()))
+    told = jobs.describe(jobs.keep(to_json({k: v for k, v in result.items() if k != "files"}).encode()))
     if too_much:
         result = {"metadata": result["metadata"]}
     result |= {"job_id": told["job_id"], "result_url": told["result_url"]}

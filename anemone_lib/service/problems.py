@@ -30,7 +30,7 @@ class Problem(AnemoneError):
         return {"error": self.error, "message": self.message}
 
 
-def problem_of(error: BaseException) -> Problem:
+def to_problem(error: BaseException) -> Problem:
     """Say what a client is told of an error; of one that nobody raised on purpose, nothing inside."""
     if isinstance(error, Problem):
         return error

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from anemone_lib.detect import FORMATS, Detections
+from anemone_lib.detection.detections import FORMATS, Detections
 
 
 def render(detections: Detections, kind: str) -> bytes:
@@ -12,7 +12,7 @@ def render(detections: Detections, kind: str) -> bytes:
     Parameters
     ----------
     detections : Detections, their recording open where a picture is wanted
-    kind : one of `anemone_lib.detect.FORMATS`
+    kind : one of `anemone_lib.detection.detections.FORMATS`
     """
     if kind == "json":
         return detections.to_json().encode()

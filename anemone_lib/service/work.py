@@ -23,16 +23,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from anemone_lib.audio import Recording, open_recording
-from anemone_lib.classifier import Classifier
+from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detect import Detections, describe
+from anemone_lib.detection.detections import Detections
+from anemone_lib.detection.events import decide_events
+from anemone_lib.detection.results import describe_result
 from anemone_lib.errors import AudioError
-from anemone_lib.scores import CHUNK_WINDOWS, Chunk, events_of, grid_of, merge, score_chunk
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, score_chunk
+from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.scores import Chunk
+from anemone_lib.scoring.windows import lay_grid
 from anemone_lib.service.engine import Engine, Share
 from anemone_lib.service.incoming import S3Reference, s3_uri
 from anemone_lib.service.jobs import RESULT_FILES
-from anemone_lib.service.problems import Problem, problem_of
+from anemone_lib.service.problems import Problem, to_problem
 from anemone_lib.service.render import render
 from anemone_lib.service.stores import MissingObject, Store, exists
 
@@ -87,7 +91,9 @@ class Worker:
         def work() -> dict[str, Any]:
             classifier, config = self._settings_of(job_id)
             recording = self._recording_of(job_id, config)
-            n_windows = grid_of(recording, config).n_windows
+            n_windows = lay_grid(
+                recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings
+            ).n_windows
             chunks = -(-n_windows // CHUNK_WINDOWS)
             size = CHUNK_WINDOWS * -(-chunks // MAX_PIECES)
             pieces = [{"name": HASH_PIECE}]
@@ -135,7 +141,7 @@ class Worker:
                 if claim.attempt < MAX_ATTEMPTS:
                     raise
                 log.exception("piece %s of job %s failed for good", name, job_id)
-                self._recordings.create(failed_key, json.dumps({"reason": reason_of(error)}).encode())
+                self._recordings.create(failed_key, json.dumps({"reason": explain_failure(error)}).encode())
                 return {"chunk": name, "failed": True}
             self._recordings.create(result_key, content)
         return {"chunk": name, "failed": False}
@@ -222,9 +228,9 @@ class Worker:
         except MissingObject:
             digest = recording.sha256
         scores = merge(results, recording=recording, classifier=classifier, config=config, sha256=digest)
-        events = events_of(scores, config)
+        events = decide_events(scores, config)
         started = (self._read_json(f"jobs/{job_id}/started.json") or {}).get("at", time.time())
-        metadata = describe(scores, events, config, processing_time=max(0.0, time.time() - started))
+        metadata = describe_result(scores, events, config, processing_time=max(0.0, time.time() - started))
         detections = Detections(events=events, scores=scores, config=config, metadata=metadata, source=recording)
         # result.json says that the job is done, so it comes last.
         for kind in sorted(RESULT_FILES, key=lambda kind: kind == "json"):
@@ -260,7 +266,7 @@ class Worker:
                 return work()
             except Exception as error:
                 if claim.attempt >= MAX_ATTEMPTS:
-                    self.fail(job_id, reason_of(error))
+                    self.fail(job_id, explain_failure(error))
                 raise
 
     @contextmanager
@@ -337,9 +343,9 @@ class _Claim:
             self._store.write(self._key, self._content())
 
 
-def reason_of(error: BaseException) -> str:
+def explain_failure(error: BaseException) -> str:
     """Say in words why a task failed; of an error that nobody raised on purpose, only its kind."""
-    problem = problem_of(error)
+    problem = to_problem(error)
     return problem.message if problem.status != 500 else f"an unexpected error ({type(error).__name__})"
 
 
@@ -354,7 +360,7 @@ def near(source: str) -> str:
     """
     if not source.startswith("s3://"):
         return source
-    from anemone_lib.sources import S3Source
+    from anemone_lib.audio.sources import S3Source
 
     remote = S3Source(source)
     if remote.read_at(0, 4) in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC"):

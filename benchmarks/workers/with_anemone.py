@@ -8,7 +8,8 @@ from typing import Any
 
 from measure import serve
 
-from anemone_lib import InferenceConfig, default_config, detect, load_classifier
+from anemone_lib import InferenceConfig, detect, load_classifier
+from anemone_lib.scoring import choose_config
 
 classifier_of = cache(load_classifier)
 
@@ -16,7 +17,7 @@ classifier_of = cache(load_classifier)
 def measure(recording: str, model: str | None = None) -> dict[str, Any]:
     """Analyse a recording; tell seconds of the clock, of the processors, and how many windows."""
     classifier = classifier_of(model)
-    config = default_config(classifier) if classifier.card else InferenceConfig()
+    config = choose_config(None, classifier) if classifier.card else InferenceConfig()
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         found = detect(recording, classifier=classifier, config=config)

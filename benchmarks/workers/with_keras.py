@@ -8,8 +8,8 @@ import numpy as np
 from measure import serve
 
 from anemone_lib import InferenceConfig
-from anemone_lib.classifier import DEMONSTRATION_MODEL
-from anemone_lib.export import keras_module
+from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL
+from anemone_lib.training.network import import_keras
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-model = keras_module().models.load_model(DEMONSTRATION_MODEL / "best_model.keras", compile=False)
+model = import_keras().models.load_model(DEMONSTRATION_MODEL / "best_model.keras", compile=False)
 config = InferenceConfig()
 
 

@@ -18,7 +18,7 @@ CLASSES = ["noise", "anemonefish", "biological"]
 
 
 def network() -> nn.Module:
-    """Return layers of the same sizes as those of `anemone_lib.training.build_model`, with random weights."""
+    """Return layers of the same sizes as those of `anemone_lib.training.network.build_model`, with random weights."""
     return nn.Sequential(
         nn.AvgPool2d((8, 1)),
         nn.Conv2d(1, 24, (4, 12), stride=(2, 4), padding=(1, 4), bias=False),

@@ -14,11 +14,15 @@ import numpy as np
 from measure import serve
 from scipy.fft import rfft
 
-from anemone_lib import InferenceConfig, cut_windows, events_of, load_classifier, open_recording, spectrogram_images
-from anemone_lib.classifier import LiteRTClassifier
-from anemone_lib.formats import result_dict, to_json
-from anemone_lib.scores import CHUNK_WINDOWS, Scores, grid_of
-from anemone_lib.spectrogram import BLOCK_FRAMES
+from anemone_lib import InferenceConfig, load_classifier, open_recording
+from anemone_lib.detection import decide_events
+from anemone_lib.scoring import cut_windows, draw_images
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS
+from anemone_lib.scoring.classifier import LiteRTClassifier
+from anemone_lib.scoring.images import BLOCK_FRAMES
+from anemone_lib.scoring.scores import Scores
+from anemone_lib.scoring.windows import lay_grid
+from anemone_lib.tables.writing import result_dict, to_json
 
 ROUNDS = 15
 
@@ -63,8 +67,8 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
     classifier, config = load_classifier(model), InferenceConfig()
     height, width, channels = classifier.input_shape
     with open_recording(path) as recording:
-        grid = grid_of(recording, config)
-        start, stop = grid.samples_of(0, CHUNK_WINDOWS)
+        grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
+        start, stop = grid.sample_range(0, CHUNK_WINDOWS)
         samples = recording.read(start, stop)
         content = Path(path).read_bytes()[: 2 * stop]
         windows = cut_windows(
@@ -78,14 +82,14 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
         scores = Scores(np.full((grid.n_windows, 3), np.float32(1 / 3)), config.classes, grid)
 
         def draw() -> None:
-            spectrogram_images(windows, sample_rate=recording.sample_rate, channels=channels, out=images)
+            draw_images(windows, sample_rate=recording.sample_rate, channels=channels, out=images)
 
         taken = processor_seconds(
             read=lambda: recording.read(start, stop),
             hash=lambda: hashlib.sha256(content).digest(),
             images=draw,
             model=lambda: classifier.probabilities(images[:n_images]),
-            result=lambda: to_json(result_dict(scores, events_of(scores, config), {})),
+            result=lambda: to_json(result_dict(scores, decide_events(scores, config), {})),
         )
     n_windows = {
         "read": CHUNK_WINDOWS,
@@ -117,7 +121,7 @@ def processor_seconds(**runs: Callable[[], Any]) -> dict[str, float]:
 
 def frames_transformed(windows: np.ndarray, sample_rate: int) -> int:
     """Count the frames that are transformed for a batch of windows."""
-    from anemone_lib import spectrogram
+    from anemone_lib.scoring import images as spectrogram
 
     counted, transform = [], spectrogram._transform
 
@@ -127,7 +131,7 @@ def frames_transformed(windows: np.ndarray, sample_rate: int) -> int:
 
     spectrogram._transform = counting
     try:
-        spectrogram_images(windows, sample_rate=sample_rate)
+        draw_images(windows, sample_rate=sample_rate)
     finally:
         spectrogram._transform = transform
     return sum(counted)

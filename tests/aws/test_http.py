@@ -11,8 +11,8 @@ import soundfile
 
 from anemone_lib import detect
 from anemone_lib.config import InferenceConfig
-from anemone_lib.deployment import check_deployment
-from anemone_lib.detect import code_sha256
+from anemone_lib.provenance import code_sha256
+from anemone_lib.service.deployment import check_deployment
 from tests.terraform.cli import TERRAFORM
 
 REEF = "https://reef.example.org"

@@ -11,7 +11,7 @@ import soundfile
 
 from anemone_lib import detect
 from anemone_lib.config import InferenceConfig
-from anemone_lib.scores import CHUNK_WINDOWS
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS
 from tests.aws.test_http import REEF, without_time
 from tests.terraform.cli import TERRAFORM
 

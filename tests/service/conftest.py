@@ -17,7 +17,7 @@ import pytest
 import requests
 import uvicorn
 
-from anemone_lib import classifier
+from anemone_lib.scoring import classifier
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.local import local_app

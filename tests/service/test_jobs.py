@@ -15,15 +15,15 @@ import requests
 import soundfile
 
 from anemone_lib import detect, load_classifier
+from anemone_lib.audio.sources import S3Source
 from anemone_lib.errors import AudioError
-from anemone_lib.formats import read_annotations
 from anemone_lib.service import app, jobs, work
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.jobs import JobRequest, Jobs, make_stores
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.stores import FolderStore, MissingObject, S3Store
 from anemone_lib.service.work import BusyError, Worker
-from anemone_lib.sources import S3Source
+from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, as_json, ended, run_job, serving
 from tests.service.test_predict import comparable
 
@@ -414,7 +414,7 @@ def test_of_an_object_in_s3_only_the_bytes_of_a_piece_are_read_where_the_format_
         return content
 
     monkeypatch.setattr(S3Source, "read_at", counted)
-    monkeypatch.setattr("anemone_lib.sources.REMOTE_BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr("anemone_lib.audio.sources.REMOTE_BLOCK_BYTES", 1 << 16)
     worker = desk.worker()
     chunks = worker.plan(job_id)["chunks"]
     n_read = 0

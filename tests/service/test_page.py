@@ -12,10 +12,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from anemone_lib.formats import read_annotations
 from anemone_lib.service import app as service_app
 from anemone_lib.service.local import local_app
 from anemone_lib.service.settings import Settings
+from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, listening
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

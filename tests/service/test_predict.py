@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from anemone_lib import detect, load_classifier
-from anemone_lib.formats import read_annotations
 from anemone_lib.service import predict
+from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, ORIGIN, as_json, multipart
 
 

@@ -7,7 +7,7 @@ measured on AWS is an assumption, and says so.
 import math
 
 from anemone_lib.config import InferenceConfig
-from anemone_lib.scores import CHUNK_WINDOWS
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS
 from anemone_lib.service.jobs import PART_BYTES
 
 # Prices in US dollars

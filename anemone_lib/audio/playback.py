@@ -1,0 +1,43 @@
+"""Panels for notebooks: review events by button or letter; turn the settings and see what they find."""
+
+import numpy as np
+
+from anemone_lib.audio.recording import Recording
+
+#: Highest rate that every browser plays, in Hz.
+MAX_PLAYED_HZ = 48_000
+
+
+def cut_clip(
+    recording: Recording, start_time: float, end_time: float, *, margin: float = 0.5, speed: float = 1.0
+) -> tuple[np.ndarray, int]:
+    """Cut a clip that a browser plays, as loud as can be without being overdriven.
+
+    Parameters
+    ----------
+    recording : Recording
+    start_time, end_time : float, in seconds
+    margin : float >= 0, in seconds, heard before and after
+    speed : float > 0
+        2 plays twice as fast and an octave higher: calls at 100 Hz that small loudspeakers swallow become audible;
+        0.5 tells the pulses of a train apart.
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n,)], float32 in [-1, 1]
+    sample_rate : int, at most `MAX_PLAYED_HZ`
+    """
+    if not speed > 0:
+        raise ValueError(f"speed is {speed}; it must be more than 0: 1 is as recorded, 2 an octave higher")
+    import soxr
+
+    rate = recording.sample_rate
+    first = max(0, round((start_time - margin) * rate))
+    stop = min(recording.n_samples, round((end_time + margin) * rate))
+    samples = np.nan_to_num(recording.read(first, stop))
+    samples = samples - samples.mean() if len(samples) else samples
+    played = round(rate * speed)
+    if played > MAX_PLAYED_HZ:
+        samples, played = soxr.resample(samples, played, MAX_PLAYED_HZ), MAX_PLAYED_HZ
+    peak = float(np.abs(samples).max(initial=0))
+    return (samples * np.float32(0.9 / peak if peak else 1)).astype(np.float32), played

@@ -1,0 +1,238 @@
+"""Recordings: any source as mono float32, by sample range.
+
+`open_recording` gives a `Recording`, which never holds the audio: ``read(start, stop)`` decodes the range, takes the
+mean of the channels (as librosa does) and resamples if asked to. Whatever the range, the samples are the same bits:
+resampling works on a fixed grid of blocks, each with enough of its neighbours that the filter never sees an edge.
+
+Samples that are not finite, or that could not be decoded, come back as NaN, and the windows they fall in are reported
+as skipped; nothing is replaced by silence.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from anemone_lib.audio.clock import find_start_time, parse_zone
+from anemone_lib.audio.decoders import open_decoder
+from anemone_lib.audio.sources import hash_source, open_source
+from anemone_lib.errors import AudioError
+
+#: What recordings are called, where a folder is searched for them; anything may be opened by its name.
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"),
+    *(".m4a", ".mp4", ".aac", ".webm"),
+)
+
+
+#: Input samples in a resampling block, at least.
+RESAMPLE_BLOCK_SAMPLES = 1 << 16
+
+
+#: Samples at the lower of both rates that a block shares with each neighbour; soxr's HQ filter is shorter.
+RESAMPLE_CONTEXT_SAMPLES = 1 << 11
+
+
+#: A float sample beyond this, 180 dB over full scale, is as damaged as one that is not a number.
+MAX_AMPLITUDE = 1e9
+
+
+#: Samples at the lower of both rates to each side of a gap that the resampling filter blurs it into.
+RESAMPLE_BLUR_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Gap:
+    """An interval that cannot be analysed: seconds from the start of the recording, and why."""
+
+    start_time: float
+    end_time: float
+    reason: str
+
+
+def open_recording(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    target_sr: int | None = None,
+    timezone: str = "UTC",
+    name: str | None = None,
+) -> "Recording":
+    """Open a recording without reading it.
+
+    Parameters
+    ----------
+    source : path, ``file://`` or ``s3://`` address, or binary file object
+        WAV, RF64, W64, AIFF, FLAC, OGG, MP3, M4A, AAC, WebM and more, of any length.
+    target_sr : int > 0, in Hz, or None
+        Resample to this rate; None keeps the recording's own.
+    timezone : str
+        Time zone of the clock that named the file, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names that do not say.
+    name : str, optional
+        The recording's name where the source does not have it: that of an uploaded file, say.
+
+    Returns
+    -------
+    recording : Recording
+
+    Raises
+    ------
+    AudioError
+        There is nothing, or nothing that can be decoded; the message says what was found.
+
+    Examples
+    --------
+    >>> recording = open_recording("reef/20230210_000001.WAV")  # doctest: +SKIP
+    >>> first_minute = recording.read(0, 60 * recording.sample_rate)  # doctest: +SKIP
+    """
+    return Recording(source, target_sr=target_sr, timezone=timezone, name=name)
+
+
+class Recording:
+    """A recording, read by sample range; see `open_recording`.
+
+    Attributes
+    ----------
+    name : str, the file's name
+    sample_rate : int, in Hz, after resampling
+    original_sample_rate : int, in Hz, in the file
+    n_samples : int, counted from the data, at `sample_rate`
+    channels : int, in the file
+    format : str, container and encoding
+    start_time : datetime in UTC, or None where neither the name nor the metadata tells
+    warnings : tuple of str, what was odd about the file and what was done about it
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        target_sr: int | None = None,
+        timezone: str = "UTC",
+        name: str | None = None,
+    ) -> None:
+        if target_sr is not None and target_sr <= 0:
+            raise AudioError(f"target_sr is {target_sr}; it must be a positive number of Hz, or None")
+        self._options: dict[str, Any] = {"target_sr": target_sr, "timezone": timezone, "name": name}
+        self._source = open_source(source)
+        self._source.name = name or self._source.name
+        try:
+            self._decoder = open_decoder(self._source)
+            self.start_time = find_start_time(self._source.name, self._decoder.comments, parse_zone(timezone))
+        except BaseException:
+            self._source.close()
+            raise
+        self.name = self._source.name
+        self.channels = self._decoder.channels
+        self.format = self._decoder.format
+        self.original_sample_rate = self._decoder.sample_rate
+        self.sample_rate = target_sr or self.original_sample_rate
+        self.warnings = tuple(self._decoder.warnings)
+        common = math.gcd(self.sample_rate, self.original_sample_rate)
+        self._up, self._down = self.sample_rate // common, self.original_sample_rate // common
+        self.n_samples = -(-self._decoder.n_frames * self._up // self._down)
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the file's bytes."""
+        return hash_source(self._source)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return the samples from `start` to `stop`.
+
+        Parameters
+        ----------
+        start, stop : int, 0 <= start <= stop <= n_samples
+            In samples at `sample_rate`.
+
+        Returns
+        -------
+        samples : np.ndarray [shape=(stop - start,)], float32
+            Mean of the channels; NaN where the recording has no finite or no decodable sample.
+        """
+        if not 0 <= start <= stop <= self.n_samples:
+            raise AudioError(f"samples {start} to {stop} of {self.name} were asked for; it has {self.n_samples}")
+        if start == stop:
+            return np.zeros(0, np.float32)
+        if self._up == self._down:
+            return self._read_mono(start, stop)
+        return self._read_resampled(start, stop)
+
+    def _read_mono(self, start: int, stop: int) -> np.ndarray:
+        frames = self._decoder.read(start, stop)
+        mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+        with np.errstate(invalid="ignore"):
+            if not (mono.max() <= MAX_AMPLITUDE and mono.min() >= -MAX_AMPLITUDE):  # true for NaN, too
+                mono = np.where(np.abs(mono) <= MAX_AMPLITUDE, mono, np.float32(np.nan))
+        return mono
+
+    def _read_resampled(self, start: int, stop: int) -> np.ndarray:
+        import soxr
+
+        n_frames, up, down = self._decoder.n_frames, self._up, self._down
+        low = max(1.0, down / up)  # original samples a sample at the lower rate
+        block = down * -(-RESAMPLE_BLOCK_SAMPLES // down)
+        context = down * math.ceil(RESAMPLE_CONTEXT_SAMPLES * low / down)
+        block_out, context_out = block // down * up, context // down * up
+        samples = np.empty(stop - start, np.float32)
+        for k in range(start // block_out, -(-stop // block_out)):
+            first, last = k * block - context, (k + 1) * block + context
+            padded = np.zeros(last - first, np.float32)
+            inside = slice(max(0, first), min(n_frames, last))
+            padded[inside.start - first : inside.stop - first] = self._read_mono(inside.start, inside.stop)
+            holes = np.isnan(padded)
+            has_holes = bool(holes.any())
+            if has_holes:
+                padded[holes] = 0
+            resampled = soxr.resample(padded, self.original_sample_rate, self.sample_rate, quality="HQ")
+            resampled = resampled[context_out : context_out + block_out]
+            if has_holes:
+                resampled[self._blurred(holes, low)[context_out : context_out + block_out]] = np.nan
+            begin, end = max(start, k * block_out), min(stop, (k + 1) * block_out)
+            samples[begin - start : end - start] = resampled[begin - k * block_out : end - k * block_out]
+        return samples
+
+    def _blurred(self, holes: np.ndarray, low: float) -> np.ndarray:
+        """Resampled samples that the filter computed from holes."""
+        reach = math.ceil(RESAMPLE_BLUR_SAMPLES * low)
+        edges = np.flatnonzero(np.diff(holes.astype(np.int8), prepend=0, append=0))
+        blurred = np.zeros(len(holes) // self._down * self._up, bool)
+        for start, stop in edges.reshape(-1, 2):
+            first = max(0, (start - reach) * self._up // self._down)
+            blurred[first : -(-(stop + reach) * self._up // self._down)] = True
+        return blurred
+
+    def close(self) -> None:
+        """Close the file; the recording cannot be read afterwards."""
+        self._decoder.close()
+        self._source.close()
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Recording {self.name}: {self.duration:.6g} s at {self.sample_rate} Hz, {self.format}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as an address, and open there again."""
+        if self._source.location is None:
+            raise AudioError(
+                f"{self.name} was opened from a file object, which no other process can reach; "
+                "open it by its path, or score it in threads"
+            )
+        return _reopen, (self._source.location, self._options)
+
+
+def _reopen(location: str, options: Mapping[str, Any]) -> Recording:
+    return Recording(location, **options)

@@ -1,0 +1,214 @@
+"""The bytes of a recording, wherever they lie: a file, an S3 object, an open binary file.
+
+A source knows its name and size and reads any range; nothing here knows what the bytes mean, and nothing here holds
+more of them than was asked for.
+"""
+
+import hashlib
+import io
+import os
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+
+from anemone_lib.errors import AudioError
+
+HASH_BLOCK_BYTES = 1 << 20
+
+
+REMOTE_BLOCK_BYTES = 1 << 20
+
+
+class Source(Protocol):
+    """Bytes that can be read from anywhere in them, by several threads at once."""
+
+    name: str
+    size: int
+    path: Path | None
+    #: What opens the same bytes again in another process; none if nothing does.
+    location: str | None
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Return up to `n_bytes` from `offset`; fewer only at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        ...
+
+
+class FileSource:
+    """A file on disk."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("rb", buffering=0)
+            self.size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise AudioError(f"cannot open {path}: {error.strerror or error}") from None
+        self.name = path.name
+        self.path: Path | None = path
+        self.location: str | None = str(path.resolve())
+        self._lock = threading.Lock()
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Return up to `n_bytes` from `offset`; fewer only at the end."""
+        parts = []
+        while n_bytes > 0:
+            if hasattr(os, "pread"):
+                part = os.pread(self._file.fileno(), n_bytes, offset)
+            else:
+                with self._lock:
+                    self._file.seek(offset)
+                    part = self._file.read(n_bytes) or b""
+            if not part:
+                break
+            parts.append(part)
+            offset, n_bytes = offset + len(part), n_bytes - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class OpenFileSource:
+    """A binary file object that somebody else opened and will close."""
+
+    path: Path | None = None
+    location: str | None = None
+
+    def __init__(self, file: BinaryIO) -> None:
+        try:
+            self.size = file.seek(0, io.SEEK_END)
+        except (OSError, AttributeError, ValueError) as error:
+            raise AudioError(f"a file object must be open, binary and seekable: {error}") from None
+        self.name = Path(str(getattr(file, "name", "recording"))).name
+        self._file = file
+        self._lock = threading.Lock()
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Return up to `n_bytes` from `offset`; fewer only at the end."""
+        with self._lock:
+            self._file.seek(offset)
+            content = self._file.read(n_bytes)
+        if not isinstance(content, bytes | bytearray | memoryview):
+            raise AudioError(f"{self.name} was opened as text; open it in binary mode, like open(path, 'rb')")
+        return bytes(content)
+
+    def close(self) -> None:
+        """Leave the file to its owner."""
+
+
+class S3Source:
+    """An object in S3, read by byte range; never downloaded whole."""
+
+    path: Path | None = None
+
+    def __init__(self, uri: str) -> None:
+        try:
+            import boto3
+            from botocore.exceptions import BotoCoreError, ClientError
+        except ImportError:
+            raise AudioError(f"reading {uri} needs boto3: pip install 'anemone-lib[serve]'") from None
+        parts = urlsplit(uri)
+        self._bucket, self._key = parts.netloc, unquote(parts.path.lstrip("/"))
+        self._errors = (BotoCoreError, ClientError)
+        self.name = Path(self._key).name
+        self.location: str | None = uri
+        try:
+            self._client: Any = boto3.client("s3")
+            head = self._client.head_object(Bucket=self._bucket, Key=self._key)
+        except self._errors as error:
+            raise AudioError(f"cannot open {uri}: {error}") from None
+        self.size, self._etag = int(head["ContentLength"]), head["ETag"]
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Return up to `n_bytes` from `offset`; fewer only at the end."""
+        if n_bytes <= 0 or offset >= self.size:
+            return b""
+        last = min(offset + n_bytes, self.size) - 1
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._key, Range=f"bytes={offset}-{last}", IfMatch=self._etag
+            )
+            return answer["Body"].read()
+        except self._errors as error:
+            raise AudioError(f"cannot read {self.location}: {error}") from None
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
+    """Open a path, a ``file://`` or ``s3://`` URI, or a binary file object.
+
+    Raises
+    ------
+    AudioError
+        Nothing there, not readable, or not something that can be opened.
+    """
+    if isinstance(source, str) and "://" in source:
+        parts = urlsplit(source)
+        if parts.scheme == "s3":
+            return S3Source(source)
+        if parts.scheme != "file":
+            raise AudioError(f"cannot open {source}: give a path, a file:// or an s3:// address")
+        source = unquote(parts.path)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            raise AudioError(f"{path} is a folder; give the recordings in it")
+        return FileSource(path)
+    if hasattr(source, "read"):
+        return OpenFileSource(source)
+    raise AudioError(f"cannot open a {type(source).__name__}; give a path, an address or a binary file object")
+
+
+def hash_source(source: Source) -> str:
+    """SHA-256 (hex) of all bytes of a source, read block by block."""
+    digest = hashlib.sha256()
+    offset = 0
+    while block := source.read_at(offset, HASH_BLOCK_BYTES):
+        digest.update(block)
+        offset += len(block)
+    return digest.hexdigest()
+
+
+class SourceFile(io.RawIOBase):
+    """A source as a read-only binary file, for decoders that want one."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte; return where that is."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the byte that is read next."""
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; return how many bytes were there."""
+        content = self._source.read_at(self._position, len(buffer))
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+
+def open_as_file(source: Source) -> io.BufferedReader:
+    """Return a source as a buffered binary file."""
+    return io.BufferedReader(SourceFile(source), buffer_size=REMOTE_BLOCK_BYTES)

@@ -1,0 +1,154 @@
+"""Recording → detections with provenance: the one place where the stages meet."""
+
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from anemone_lib.audio.recording import Recording, open_recording
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.events import Event, decide_events
+from anemone_lib.detection.formats import FORMATS, register_format
+from anemone_lib.detection.results import build_result, describe_result, to_json, write_json
+from anemone_lib.scoring.chunks import Progress, choose_config, score_recording
+from anemone_lib.scoring.classifier import Classifier, load_classifier
+from anemone_lib.scoring.scores import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in a recording, and by what.
+
+    Attributes
+    ----------
+    events : list of Event, by start time
+    scores : Scores, on which the events were decided
+    config : InferenceConfig
+    metadata : dict
+        Duration, processing time, versions, coverage, warnings, provenance: ``metadata`` of the JSON result.
+    source : what `detect` was given, from which the overview is drawn
+    """
+
+    events: list[Event]
+    scores: Scores
+    config: InferenceConfig
+    metadata: dict[str, Any]
+    source: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as ``/predict`` answers it: ``predictions``, ``events``, ``metadata``."""
+        return build_result(self.scores, self.events, self.metadata)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the result as JSON."""
+        return to_json(self.to_dict(), indent=indent)
+
+    @property
+    def band(self) -> dict[str, Any]:
+        """Frequencies in Hz that the model sees, as ``low_hz`` and ``high_hz``: an event has no band of its own."""
+        return {"low_hz": 0.0, "high_hz": min(self.config.fmax_hz, self.scores.sample_rate / 2)}
+
+    def save(self, folder: str | os.PathLike[str], *, formats: Iterable[str] = ("json",)) -> list[Path]:
+        """Write the detections into a folder, in files named after the recording.
+
+        Parameters
+        ----------
+        folder : path, made if it is missing
+        formats : any of `anemone_lib.detection.formats.FORMATS`
+            The result as ``json``; the events as ``csv``, ``raven`` selection table and ``audacity`` labels; the
+            overview as ``png``, for which the recording is read once more.
+
+        Returns
+        -------
+        paths : list of pathlib.Path, in the order of `formats`
+
+        Raises
+        ------
+        ValueError
+            A format is unknown.
+        """
+        names = list(formats)
+        if unknown := set(names) - set(FORMATS):
+            raise ValueError(f"formats has {', '.join(sorted(unknown))}; known are {', '.join(sorted(FORMATS))}")
+        stem = Path(folder) / (Path(self.scores.recording_name).stem or "recording")
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        return [FORMATS[name](self, stem) for name in names]
+
+
+def save_json(detections: Detections, stem: Path) -> Path:
+    """Write the result of a detection as ``<stem>.json``."""
+    result = build_result(detections.scores, detections.events, detections.metadata, lazy=True)
+    return write_json(f"{stem}.json", result)
+
+
+register_format("json", save_json)
+
+
+def detect(
+    source: str | os.PathLike[str] | BinaryIO | Recording,
+    *,
+    config: InferenceConfig | None = None,
+    classifier: Classifier | None = None,
+    executor: Executor | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    timezone: str = "UTC",
+    progress: Progress | None = None,
+) -> Detections:
+    """Find the events of the target class in a recording.
+
+    Parameters
+    ----------
+    source : path, ``file://`` or ``s3://`` address, binary file object, or an open Recording
+    config : InferenceConfig, optional
+        By default the settings on the model's card.
+    classifier : Classifier, optional
+        By default the demonstration model.
+    executor : concurrent.futures.Executor, optional
+        By default threads, one a core.
+    cache : path of a folder, optional
+        Where scores are kept and found again.
+    timezone : str
+        Time zone of the clock that named the file.
+    progress : callable (done, total), optional
+        Called after every chunk.
+
+    Returns
+    -------
+    detections : Detections
+
+    Raises
+    ------
+    AudioError
+        The recording cannot be opened, decoded, or holds nothing.
+    ModelError, ConfigError
+        The model and the settings do not fit together.
+
+    Examples
+    --------
+    >>> from anemone_lib import detect
+    >>> for event in detect("reef.wav").events:  # doctest: +SKIP
+    ...     print(event.start_time, event.end_time, event.max_confidence)
+    """
+    began = time.perf_counter()
+    classifier = classifier or load_classifier()
+    config = choose_config(config, classifier)
+    recording = (
+        source
+        if isinstance(source, Recording)
+        else open_recording(source, target_sr=config.target_sr, timezone=timezone)
+    )
+    try:
+        # The recording is hashed while it is scored: both read it, from the same pages of memory.
+        with ThreadPoolExecutor(1, "anemone-sha256") as hasher:
+            digest = hasher.submit(lambda: recording.sha256)
+            scores = score_recording(recording, classifier, config, executor=executor, cache=cache, progress=progress)
+            scores = replace(scores, recording_sha256=digest.result())
+        events = decide_events(scores, config)
+    finally:
+        if recording is not source:
+            recording.close()
+    metadata = describe_result(scores, events, config, processing_time=time.perf_counter() - began)
+    return Detections(events=events, scores=scores, config=config, metadata=metadata, source=source)

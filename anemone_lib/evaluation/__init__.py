@@ -1,0 +1,35 @@
+"""Events compared with annotations: matching, rates, and how far the rates can be trusted.
+
+`count_events` is where to start: it matches one to one and gives `Counts`. `intervals` prepares times, `matching`
+matches, `rates` has the rates and their confidence intervals, `windows` judges window by window. Imports detection and
+what lies below it.
+"""
+
+from anemone_lib.evaluation.intervals import as_intervals, join_intervals, mark_windows
+from anemone_lib.evaluation.matching import count_events, match_intervals
+from anemone_lib.evaluation.rates import METRICS, Counts, bootstrap_interval, compute_wilson_interval, total
+from anemone_lib.evaluation.windows import (
+    Reliability,
+    ThresholdCurve,
+    count_confusions,
+    measure_reliability,
+    trace_thresholds,
+)
+
+__all__ = [
+    "METRICS",
+    "Counts",
+    "Reliability",
+    "ThresholdCurve",
+    "as_intervals",
+    "bootstrap_interval",
+    "compute_wilson_interval",
+    "count_confusions",
+    "count_events",
+    "join_intervals",
+    "mark_windows",
+    "match_intervals",
+    "measure_reliability",
+    "total",
+    "trace_thresholds",
+]

@@ -1,0 +1,108 @@
+"""Judge probabilities window by window: precision and recall over thresholds, calibration, confusion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# ---------------------------------------------------------------------- window by window
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdCurve:
+    """Precision and recall at every threshold that makes a difference, from the lowest to the highest.
+
+    Attributes
+    ----------
+    thresholds, precision, recall, f1 : np.ndarray [shape=(n,)], each at ``probability >= threshold``
+    average_precision : float, area under the curve as a sum over steps of recall
+    """
+
+    thresholds: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    average_precision: float
+
+
+def trace_thresholds(present: np.ndarray, probabilities: np.ndarray) -> ThresholdCurve:
+    """Precision and recall of windows, exact over all thresholds.
+
+    Parameters
+    ----------
+    present : np.ndarray [shape=(n_windows,)], bool
+    probabilities : np.ndarray [shape=(n_windows,)], of the target class; NaN where a window was skipped
+
+    Returns
+    -------
+    curve : ThresholdCurve
+    """
+    scored = np.isfinite(probabilities)
+    present, probabilities = np.asarray(present, bool)[scored], np.asarray(probabilities)[scored]
+    if not present.any():
+        raise ValueError("no window holds the target; a curve needs at least one that does")
+    order = np.argsort(-probabilities, kind="stable")
+    last = np.r_[np.flatnonzero(np.diff(probabilities[order])), len(order) - 1]
+    matched = np.cumsum(present[order])[last]
+    precision, recall = matched / (last + 1), matched / present.sum()
+    average = float(np.sum(np.diff(recall, prepend=0) * precision))
+    f1 = 2 * matched / (last + 1 + present.sum())
+    thresholds = probabilities[order][last]
+    return ThresholdCurve(thresholds[::-1], precision[::-1], recall[::-1], f1[::-1], average)
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How often a stated probability comes true, by bins of equal width.
+
+    Attributes
+    ----------
+    mean_probability, frequency : np.ndarray [shape=(n_bins,)], NaN for an empty bin
+    n : np.ndarray [shape=(n_bins,)], int
+    expected_calibration_error : float in [0, 1]
+        Mean of ``|frequency − mean_probability|``, weighed by `n` (Guo et al. 2017).
+    """
+
+    mean_probability: np.ndarray
+    frequency: np.ndarray
+    n: np.ndarray
+    expected_calibration_error: float
+
+
+def measure_reliability(present: np.ndarray, probabilities: np.ndarray, *, n_bins: int = 10) -> Reliability:
+    """Hold stated probabilities against what was there.
+
+    Parameters
+    ----------
+    present : np.ndarray [shape=(n,)], bool
+    probabilities : np.ndarray [shape=(n,)], in [0, 1]; NaN where a window was skipped
+    n_bins : int > 0
+
+    Returns
+    -------
+    reliability : Reliability
+    """
+    scored = np.isfinite(probabilities)
+    present, probabilities = np.asarray(present, float)[scored], np.asarray(probabilities, float)[scored]
+    bins = np.minimum((probabilities * n_bins).astype(int), n_bins - 1)
+    n = np.bincount(bins, minlength=n_bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(bins, probabilities, n_bins) / n
+        frequency = np.bincount(bins, present, n_bins) / n
+    error = float(np.nansum(n * np.abs(frequency - mean)) / max(1, n.sum()))
+    return Reliability(mean, frequency, n, error)
+
+
+def count_confusions(present: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Count which class was taken for which.
+
+    Parameters
+    ----------
+    present, predicted : np.ndarray [shape=(n,)], int, class indices
+    n_classes : int > 0
+
+    Returns
+    -------
+    counts : np.ndarray [shape=(n_classes, n_classes)], int; row: what it was, column: what it was taken for
+    """
+    flat = np.asarray(present, int) * n_classes + np.asarray(predicted, int)
+    return np.bincount(flat, minlength=n_classes**2).reshape(n_classes, n_classes)

@@ -1,0 +1,12 @@
+"""Widgets for JupyterLab: review events, turn the event settings.
+
+`ReviewPanel` and `TuningPanel` are where to start. Imports review, tuning, plots and what lies below them.
+"""
+
+from anemone_lib.notebook.review import ReviewPanel
+from anemone_lib.notebook.tuning import TuningPanel
+
+__all__ = [
+    "ReviewPanel",
+    "TuningPanel",
+]

@@ -1,0 +1,102 @@
+"""Sliders for the event settings, and what they find in annotated recordings."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.events import decide_events
+from anemone_lib.evaluation.rates import total
+from anemone_lib.notebook.review import to_png
+from anemone_lib.tuning.recordings import AnnotatedRecording, count_recordings
+
+
+class TuningPanel:
+    """Sliders for the event settings: what they find in annotated recordings, decided anew at every move.
+
+    Parameters
+    ----------
+    samples : sequence of AnnotatedRecording, at least one
+    config : InferenceConfig, where the sliders stand at first
+    labels, bout_gap : as in `anemone_lib.tuning.recordings.count_recordings`
+
+    Attributes
+    ----------
+    widget : ipywidgets.VBox, to be displayed
+    config : InferenceConfig, as the sliders stand
+    decided_in : float, seconds that the last decision took
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[AnnotatedRecording],
+        config: InferenceConfig,
+        *,
+        labels: Sequence[str] | None = None,
+        bout_gap: float | None = None,
+    ) -> None:
+        import ipywidgets
+
+        self._samples, self._labels, self._bout_gap = list(samples), labels, bout_gap
+        self.config, self.decided_in = config, 0.0
+        wide = {"style": {"description_width": "12em"}, "layout": ipywidgets.Layout(width="36em")}
+        longest = max(5.0, config.min_event_duration, config.min_gap_duration)
+        self.sliders = {
+            "confidence_threshold": ipywidgets.FloatSlider(min=0, max=1, step=0.01, **wide),
+            "smoothing_window": ipywidgets.IntSlider(min=1, max=max(21, config.smoothing_window), step=2, **wide),
+            "min_gap_duration": ipywidgets.FloatSlider(min=0, max=longest, step=0.1, **wide),
+            "min_event_duration": ipywidgets.FloatSlider(min=0, max=longest, step=0.1, **wide),
+        }
+        self._recording = ipywidgets.Dropdown(
+            options=[(sample.name, k) for k, sample in enumerate(self._samples)], description="shown:", **wide
+        )
+        self._status = ipywidgets.HTML()
+        self._picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="960px"))
+        for name, slider in self.sliders.items():
+            slider.value = getattr(config, name)
+            slider.description = name
+            slider.observe(self._moved, "value")
+        self._recording.observe(self._moved, "value")
+        self.widget: ipywidgets.VBox = ipywidgets.VBox(
+            [*self.sliders.values(), self._recording, self._status, self._picture]
+        )
+        self._show()
+
+    def _moved(self, _: Any) -> None:
+        self.config = self.config.replace(**{name: slider.value for name, slider in self.sliders.items()})
+        self._show()
+
+    def _show(self) -> None:
+        began = time.perf_counter()
+        counts = count_recordings(self._samples, self.config, labels=self._labels, bout_gap=self._bout_gap)
+        self.decided_in = time.perf_counter() - began
+        pooled, hours = total(counts), total(counts).duration / 3600
+        rates = " · ".join(f"{name} {getattr(pooled, name.lower()):.3f}" for name in ("Precision", "Recall", "F1"))
+        self._status.value = (
+            f"<b>{pooled.n_estimated} events</b> in {len(self._samples)} recordings ({hours:.2g} h), "
+            f"{pooled.n_matched} of {pooled.n_reference} bouts found · {rates} · "
+            f"{pooled.false_alarms_per_hour:.3g} false alarms per hour · decided in {1000 * self.decided_in:.0f} ms"
+        )
+        self._picture.value = self._track()
+
+    def _track(self) -> bytes:
+        """The probability of the recording that is shown, with its events and annotations."""
+        from anemone_lib.plots.axes import ANNOTATED, EVENT_COLOUR, new_axes
+        from anemone_lib.plots.recording import plot_probabilities
+
+        sample, config = self._samples[self._recording.value], self.config
+        ax = plot_probabilities(
+            sample.scores,
+            target_class=config.target_class,
+            confidence_threshold=config.confidence_threshold,
+            smoothing_window=config.smoothing_window,
+            ax=new_axes((9.5, 2.4)),
+        )
+        bouts = sample.bouts(labels=self._labels or [config.target_class], bout_gap=self._bout_gap)
+        events = [(event.start_time, event.duration) for event in decide_events(sample.scores, config)]
+        called = [(start, end - start) for start, end in bouts]
+        above = ax.get_xaxis_transform()
+        ax.broken_barh(events, (0, 0.92), transform=above, color=EVENT_COLOUR, alpha=0.3, label="event")
+        ax.broken_barh(called, (0.95, 0.05), transform=above, color=ANNOTATED, label="annotated bout")
+        ax.figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize="small")
+        return to_png(ax.figure)

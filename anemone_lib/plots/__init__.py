@@ -1,0 +1,67 @@
+"""Figures: recordings, what the model sees, curves of quality, noise.
+
+`plot_overview` is where to start. `axes` has the colours and what all figures share, `timeaxis` the axes in time. The
+overview is registered as the format ``png`` of `Detections.save`; matplotlib is imported only when a figure is drawn.
+Imports evaluation, soundscape and what lies below them.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from anemone_lib.detection.formats import register_format
+
+#: The functions of this package, by the module that has them; a module is imported when one of its functions is used.
+_MODULES = {
+    "plot_events": "recording",
+    "plot_overview": "recording",
+    "plot_probabilities": "recording",
+    "plot_waveform": "recording",
+    "plot_spectrogram": "spectrogram",
+    "plot_seen_windows": "windows",
+    "plot_window_image": "windows",
+    "plot_noise": "noise",
+    "plot_confusion": "curves",
+    "plot_history": "curves",
+    "plot_over_threshold": "curves",
+    "plot_precision_recall": "curves",
+    "plot_recordings": "curves",
+    "plot_reliability": "curves",
+    "plot_threshold_curve": "curves",
+}
+
+__all__ = [
+    "plot_confusion",
+    "plot_events",
+    "plot_history",
+    "plot_noise",
+    "plot_over_threshold",
+    "plot_overview",
+    "plot_precision_recall",
+    "plot_probabilities",
+    "plot_recordings",
+    "plot_reliability",
+    "plot_seen_windows",
+    "plot_spectrogram",
+    "plot_threshold_curve",
+    "plot_waveform",
+    "plot_window_image",
+    "save_overview",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a figure's module when it is first used: matplotlib takes longer to import than all else."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def save_overview(detections: Any, stem: Path) -> Path:
+    """Draw the overview of detections as ``<stem>.png``."""
+    from anemone_lib.plots.recording import save_overview as draw
+
+    return draw(detections, stem)
+
+
+register_format("png", save_overview)

@@ -1,0 +1,83 @@
+"""What all figures share: colours, new axes, short texts."""
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from anemone_lib.audio.recording import Recording
+from anemone_lib.detection.events import Event
+from anemone_lib.plots.timeaxis import format_time
+
+#: Okabe and Ito's colours, by what they stand for here.
+EVENT_COLOUR = "#E69F00"  # orange
+
+
+ANNOTATION_COLOUR = "#F0E442"  # yellow, in a black frame
+
+
+SMOOTHED_COLOUR = "#0072B2"  # blue
+
+
+RAW_COLOUR = "#56B4E9"  # sky blue
+
+
+THRESHOLD_COLOUR = "#D55E00"  # vermilion
+
+
+SKIPPED_COLOUR = "#999999"
+
+
+# ---------------------------------------------------------------------- what pictures are made of
+
+
+def new_axes(figsize: tuple[float, float]) -> Axes:
+    """Make Axes in a figure of their own, of `figsize` (width, height) inches."""
+    return new_figure(figsize).subplots()
+
+
+def new_figure(figsize: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=figsize, layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+# ---------------------------------------------------------------------- small things
+
+
+def check_span(recording: Recording, start_time: float, end_time: float | None) -> tuple[float, float]:
+    end_time = recording.duration if end_time is None else min(end_time, recording.duration)
+    if not 0 <= start_time < end_time:
+        raise ValueError(
+            f"start_time is {start_time} and end_time {end_time}; {recording.name} has {recording.duration:.6g} s: "
+            "it must be 0 <= start_time < end_time"
+        )
+    return start_time, end_time
+
+
+def format_duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return (
+        f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60} min"
+    )
+
+
+def format_interval(event: Event) -> str:
+    start, end = (format_time(t, longest=event.end_time, step=0.1) for t in (event.start_time, event.end_time))
+    return f"{start}–{end}{' s' * (event.end_time < 120)}"
+
+
+def shorten(text: str, length: int = 90) -> str:
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[-length // 2 + 1 :]}"
+
+
+#: What a person annotated, on white.
+ANNOTATED = "#009E73"
+
+
+#: Okabe and Ito's colours for things without a meaning of their own, and a line style each, for grey prints.
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
+
+STYLES = ("-", "--", "-.", ":")

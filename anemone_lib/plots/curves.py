@@ -1,0 +1,244 @@
+"""Figures of how good settings and models are.
+
+*Conventions.* Every function draws into ``ax`` (a new figure without it) and returns the Axes; the colours are those
+of Okabe and Ito. In every figure the chosen settings are blue and solid, the settings before vermilion and dashed.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from anemone_lib.evaluation.rates import Counts
+from anemone_lib.evaluation.windows import Reliability, ThresholdCurve
+from anemone_lib.plots.axes import (
+    EVENT_COLOUR,
+    SERIES,
+    SMOOTHED_COLOUR,
+    STYLES,
+    THRESHOLD_COLOUR,
+    new_axes,
+)
+
+CHOSEN, BASE = SMOOTHED_COLOUR, THRESHOLD_COLOUR
+
+
+def plot_precision_recall(
+    curve: Mapping[str, np.ndarray],
+    *,
+    chosen: float | None = None,
+    base: float | None = None,
+    base_curve: Mapping[str, np.ndarray] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw precision over recall of events, as the threshold goes from low to high.
+
+    Parameters
+    ----------
+    curve : ``confidence_threshold``, ``precision``, ``recall``, as `Sweep.over_threshold` gives them
+    chosen, base : float, thresholds to mark: of `curve`, and of `base_curve` (of `curve` without it)
+    base_curve : the same of the settings one came with, optional
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((5.5, 4.5))
+    ax.plot(curve["recall"], curve["precision"], color=CHOSEN, marker=".", markersize=3, label="tuned, over thresholds")
+    if base_curve is not None:
+        recall, precision = base_curve["recall"], base_curve["precision"]
+        ax.plot(recall, precision, color=BASE, linestyle="--", linewidth=1, label="before, over thresholds")
+    for source, threshold, colour, marker, name in (
+        (base_curve or curve, base, BASE, "s", "before"),
+        (curve, chosen, CHOSEN, "o", "chosen"),
+    ):
+        if threshold is not None:
+            at = int(np.argmin(np.abs(source["confidence_threshold"] - threshold)))
+            ax.plot(
+                source["recall"][at],
+                source["precision"][at],
+                color=colour,
+                marker=marker,
+                markersize=9,
+                markeredgecolor="black",
+                linestyle="none",
+                label=f"{name}: threshold {threshold:g}",
+                zorder=3,
+                clip_on=False,
+            )
+    ax.set(xlabel="Recall (part of the calls that are found)", ylabel="Precision (part of the events that are calls)")
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.grid(alpha=0.3)
+    ax.legend(loc="lower left", fontsize="small")
+    return ax
+
+
+def plot_over_threshold(
+    curve: Mapping[str, np.ndarray],
+    metric: str = "f1",
+    *,
+    chosen: float | None = None,
+    base: float | None = None,
+    base_curve: Mapping[str, np.ndarray] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a rate over the threshold.
+
+    Parameters
+    ----------
+    curve, chosen, base, base_curve : as in `plot_precision_recall`
+    metric : ``f1``, ``precision``, ``recall`` or ``false_alarms_per_hour``
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((6.5, 3.8))
+    ax.plot(curve["confidence_threshold"], curve[metric], color=CHOSEN, label="other settings tuned")
+    if base_curve is not None:
+        thresholds, rate = base_curve["confidence_threshold"], base_curve[metric]
+        ax.plot(thresholds, rate, color=BASE, linestyle="--", label="other settings as before")
+    for threshold, colour, style, name in ((base, BASE, "--", "before"), (chosen, CHOSEN, "-", "chosen")):
+        if threshold is not None:
+            ax.axvline(threshold, color=colour, linestyle=style, linewidth=1, label=f"{name}: {threshold:g}")
+    ax.set(xlabel="confidence_threshold (probability, 0 to 1)", xlim=(0, 1))
+    if metric == "false_alarms_per_hour":
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(bottom=0)
+        ax.set_ylabel("False alarms per hour")
+    else:
+        ax.set(ylim=(0, 1.02), ylabel={"f1": "F1 (0 to 1)"}.get(metric, f"{metric.capitalize()} (0 to 1)"))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small")
+    return ax
+
+
+def plot_recordings(
+    names: Sequence[str],
+    tuned: Sequence[Counts],
+    base: Sequence[Counts],
+    *,
+    metric: str = "f1",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a rate of each recording, before and after.
+
+    Parameters
+    ----------
+    names : of the recordings
+    tuned, base : Counts of each
+    metric : as in `plot_over_threshold`
+        A recording in which the rate is unknown (F1 where nothing was to be found, and nothing was) has no marks.
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((7, 1.4 + 0.28 * len(names)))
+    rows = np.arange(len(names))[::-1]
+    after, before = (np.array([getattr(one, metric) for one in counts]) for counts in (tuned, base))
+    ax.hlines(rows, np.fmin(after, before), np.fmax(after, before), color="0.7", linewidth=2, zorder=1)
+    ax.scatter(before, rows, color=BASE, marker="s", label="before", zorder=2)
+    ax.scatter(after, rows, color=CHOSEN, marker="o", label="tuned", zorder=3)
+    shown = [name if len(name) <= 42 else f"{name[:20]}…{name[-20:]}" for name in names]
+    calls = [f"{name}  ({one.n_reference})" for name, one in zip(shown, tuned, strict=True)]
+    ax.set_yticks(rows, calls, fontsize="small")
+    ax.set_ylim(-0.8, len(names) - 0.2)
+    if metric == "false_alarms_per_hour":
+        ax.set_xlim(left=0)
+        ax.set_xlabel("False alarms per hour")
+    else:
+        ax.set(xlim=(-0.02, 1.02), xlabel={"f1": "F1 (0 to 1)"}.get(metric, f"{metric.capitalize()} (0 to 1)"))
+    ax.set_title("Recording (bouts of calls in it)", fontsize="medium", loc="left")
+    ax.grid(axis="x", alpha=0.3)
+    ax.legend(fontsize="small", loc="best")
+    return ax
+
+
+def plot_threshold_curve(curve: ThresholdCurve, *, label: str = "", ax: Axes | None = None) -> Axes:
+    """Draw precision over recall of windows, exact over all thresholds.
+
+    Parameters
+    ----------
+    curve : ThresholdCurve
+    label : str, for the legend; several curves may share `ax`
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((5.5, 4.5))
+    number = len(ax.lines)
+    ax.step(
+        curve.recall[::-1],
+        curve.precision[::-1],
+        where="pre",
+        color=SERIES[number % len(SERIES)],
+        linestyle=STYLES[number % len(STYLES)],
+        label=f"{label} (average precision {curve.average_precision:.3f})".strip(),
+    )
+    ax.set(xlabel="Recall of windows", ylabel="Precision of windows", xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.grid(alpha=0.3)
+    ax.legend(loc="lower left", fontsize="small")
+    return ax
+
+
+def plot_reliability(curves: Mapping[str, Reliability], *, ax: Axes | None = None) -> Axes:
+    """Draw how often a stated probability comes true; on the diagonal it says what it means.
+
+    Parameters
+    ----------
+    curves : Reliability by the name for the legend
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((5, 4.5))
+    ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
+    for (name, curve), colour, style, marker in zip(
+        curves.items(), cycle(SERIES), cycle(STYLES), cycle("os^D"), strict=False
+    ):
+        held = curve.n > 0
+        ax.plot(
+            curve.mean_probability[held],
+            curve.frequency[held],
+            color=colour,
+            linestyle=style,
+            marker=marker,
+            label=f"{name} (error {curve.expected_calibration_error:.3f})",
+        )
+    ax.set(xlabel="Stated probability", ylabel="How often it is true", xlim=(0, 1), ylim=(0, 1.02))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", loc="upper left")
+    return ax
+
+
+def plot_confusion(matrix: np.ndarray, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Draw which class was taken for which.
+
+    Parameters
+    ----------
+    matrix : np.ndarray [shape=(n_classes, n_classes)], int; row: what it was, column: what it was taken for
+    classes : their names
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((1.8 + 1.2 * len(classes), 1.2 + 0.9 * len(classes)))
+    part = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    ax.imshow(part, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), n in np.ndenumerate(matrix):
+        colour = "white" if part[row, column] > 0.5 else "black"
+        ax.text(column, row, f"{part[row, column]:.0%}\n({n})", ha="center", va="center", color=colour)
+    ax.set_xticks(range(len(classes)), classes)
+    ax.set_yticks(range(len(classes)), classes)
+    ax.set(xlabel="Taken for", ylabel="It was")
+    return ax
+
+
+def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = None) -> Axes:
+    """Draw the loss while training, of the windows trained on and of those held out.
+
+    Parameters
+    ----------
+    history : ``loss`` and ``val_loss`` by epoch, as Keras keeps them
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((6, 3.5))
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    ax.plot(epochs, history["loss"], color=CHOSEN, marker=".", label="trained on")
+    if "val_loss" in history:
+        ax.plot(
+            epochs, history["val_loss"], color=EVENT_COLOUR, linestyle="--", marker="s", markersize=3, label="held out"
+        )
+    ax.set(xlabel="Epoch", ylabel="Loss (cross-entropy)", ylim=(0, None))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small")
+    return ax

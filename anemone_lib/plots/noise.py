@@ -1,0 +1,36 @@
+"""Figures of the noise in a recording."""
+
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from anemone_lib.plots.axes import EVENT_COLOUR, RAW_COLOUR, SERIES, new_axes
+from anemone_lib.plots.timeaxis import set_time_axis
+from anemone_lib.soundscape.noise import NoiseContext
+
+
+def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None) -> Axes:
+    """Draw the level of each band over time, and the tones that stay, by name.
+
+    Parameters
+    ----------
+    context : NoiseContext
+    duration : float, of the recording, in seconds
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((10, 3.5))
+    colours = {"calls": EVENT_COLOUR, "below": RAW_COLOUR, "above": "#CC79A7", "shrimp": "#009E73"}
+    styles = {"calls": "-", "below": "--", "above": "-.", "shrimp": ":"}
+    for (name, levels), spare in zip(context.levels.items(), cycle(SERIES), strict=False):
+        colour, style = colours.get(name, spare), styles.get(name, "-")
+        width = 2.2 if name == "calls" else 1.4
+        low, high = context.bands_hz[name]
+        label = f"{name}, {low:g} to {high:g} Hz"
+        ax.plot(context.times, levels, color=colour, linestyle=style, linewidth=width, label=label)
+    set_time_axis(ax, 0, duration)
+    ax.set_ylabel("Level (dB re full scale,\nuncalibrated)")
+    ax.grid(alpha=0.3)
+    ax.set_ylim(top=ax.get_ylim()[1] + 0.15 * np.ptp(ax.get_ylim()))  # room for the legend
+    ax.legend(fontsize="small", ncols=4, loc="upper center")
+    return ax

@@ -1,0 +1,338 @@
+"""Pictures: the overview of a recording, its events, what the model sees.
+
+*Conventions.* Every function draws with matplotlib's object-oriented interface, never with the global state of
+pyplot, so that it can be used in a server and in threads. Functions that draw one thing take ``ax`` (a new figure
+without it) and return the Axes; those that draw several return the Figure. Times are seconds from the start of the
+recording; the axes spell them as seconds, minutes or hours, whichever the span asks for.
+
+*Levels* are in dB re a full-scale sine (amplitude 1), averaged over power, not over dB. They are not calibrated:
+without the hydrophone's sensitivity nobody knows the sound pressure.
+
+*Colours.* Levels are grey, dark for loud, as bioacousticians are used to; what was found is in the colours of Okabe
+and Ito (Color Universal Design, 2008), which people with any of the common colour blindnesses tell apart.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from anemone_lib.audio.recording import Gap, Recording, open_recording
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.detections import Detections
+from anemone_lib.detection.events import Annotation, Event, smooth
+from anemone_lib.files import write_atomically
+from anemone_lib.plots.axes import (
+    ANNOTATION_COLOUR,
+    EVENT_COLOUR,
+    RAW_COLOUR,
+    SKIPPED_COLOUR,
+    SMOOTHED_COLOUR,
+    THRESHOLD_COLOUR,
+    check_span,
+    format_duration,
+    format_interval,
+    new_axes,
+    new_figure,
+    shorten,
+)
+from anemone_lib.plots.spectrogram import draw_spectrogram
+from anemone_lib.plots.timeaxis import add_clock_axis, set_time_axis
+from anemone_lib.scoring.scores import Scores
+from anemone_lib.soundscape.levels import MAX_COLUMNS, compute_fraction_shown
+
+
+def plot_overview(
+    recording: Recording,
+    scores: Scores,
+    events: Sequence[Event],
+    config: InferenceConfig,
+    *,
+    start_time: float = 0.0,
+    end_time: float | None = None,
+    annotations: Sequence[Annotation] = (),
+    figsize: tuple[float, float] = (12, 6),
+) -> Figure:
+    """Draw a recording's spectrogram with its events, and the probability of the target class below.
+
+    The audio is read in blocks and never held. A span with more than `MAX_COLUMNS` × `STRETCHES` × `STRETCH_FRAMES`
+    frames (17 minutes at 48 kHz) is sampled: each column is then the mean power of `STRETCHES` stretches of
+    `STRETCH_FRAMES` frames, spread evenly over the column. Events, gaps and probabilities are always complete.
+
+    Parameters
+    ----------
+    recording : Recording
+    scores : Scores, of that recording
+    events : sequence of Event
+    config : InferenceConfig
+        Its `fmax_hz`, `n_fft`, `hop_length` draw the spectrogram, its event settings the probability.
+    start_time, end_time : float, in seconds
+        What to show; by default all.
+    annotations : sequence of Annotation, optional
+        Drawn as bars above the spectrogram.
+    figsize : (width, height), in inches
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        The span is empty or not in the recording.
+    """
+    start_time, end_time = check_span(recording, start_time, end_time)
+    figure = new_figure(figsize)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
+    rate = recording.sample_rate
+    first, stop = round(start_time * rate), min(recording.n_samples, max(1, round(end_time * rate)))
+    image = draw_spectrogram(above, recording.read, recording.n_samples, rate, first, stop, config)
+    figure.colorbar(image, ax=above, pad=0.01, aspect=30, label="Level (dB re full scale,\nuncalibrated)")
+    plot_probabilities(
+        scores,
+        target_class=config.target_class,
+        confidence_threshold=config.confidence_threshold,
+        smoothing_window=config.smoothing_window,
+        start_time=start_time,
+        end_time=end_time,
+        ax=below,
+    )
+    events_here = [event for event in events if event.start_time < end_time and event.end_time > start_time]
+    gaps_here = [gap for gap in scores.skipped if gap.start_time < end_time and gap.end_time > start_time]
+    for ax in (above, below):
+        _shade_events(ax, events_here)
+        _hatch_gaps(ax, gaps_here)
+    _mark_annotations(above, [a for a in annotations if a.start_time <= end_time and a.end_time >= start_time])
+    above.tick_params(labelbottom=False)
+    above.set_xlabel("")
+    if recording.start_time is not None:
+        add_clock_axis(above, start_time, end_time, recording.start_time)
+
+    count = f"{len(events)} {config.target_class} event{'s' * (len(events) != 1)}"
+    if (start_time, end_time) != (0, recording.duration):
+        count = f"{len(events_here)} of {count} in this part"
+    title = [format_duration(recording.duration), count]
+    title += [f"model {scores.model_version}"] if scores.model_version else []
+    part = compute_fraction_shown(-(-(stop - first) // config.hop_length))
+    title += [f"spectrogram from {100 * part:.2g} % of the sound"] if part < 1 else []
+    figure.suptitle(f"{shorten(recording.name)}\n{' · '.join(title)}", fontsize="medium", parse_math=False)
+    handles: dict[str, Artist] = {}
+    for ax in (below, above):
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False, fontsize="small"
+    )
+    return figure
+
+
+def plot_probabilities(
+    scores: Scores,
+    *,
+    target_class: str,
+    confidence_threshold: float,
+    smoothing_window: int,
+    start_time: float = 0.0,
+    end_time: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the probability of a class over time, as scored (light) and smoothed (strong), with the threshold.
+
+    A window's probability is drawn at the window's middle. Where there are more windows than a picture has columns,
+    the light band spans the lowest to the highest of neighbouring windows and the strong line follows the highest.
+
+    Parameters
+    ----------
+    scores : Scores
+    target_class : str, one of the scores' classes
+    confidence_threshold : float in [0, 1]
+    smoothing_window : int, odd, in windows
+    start_time, end_time : float, in seconds
+        What to show; by default all.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+    """
+    if target_class not in scores.classes:
+        raise ValueError(f"target_class is {target_class!r}; it must be one of {', '.join(scores.classes)}")
+    ax = ax or new_axes((10, 2.5))
+    end_time = scores.duration if end_time is None else end_time
+    raw = scores.probabilities[:, scores.classes.index(target_class)]
+    smoothed = smooth(raw, smoothing_window=smoothing_window)
+    first = max(0, int(np.searchsorted(scores.end_times, start_time)) - 1)  # one more on each side: the line goes on
+    shown = slice(first, int(np.searchsorted(scores.start_times, end_time)) + 1)
+    middles = (scores.start_times[shown] + scores.end_times[shown]) / 2
+    raw, smoothed = raw[shown], smoothed[shown]
+    if len(middles) > 2 * MAX_COLUMNS:
+        group = -(-len(middles) // MAX_COLUMNS)
+        starts = np.arange(0, len(middles), group)
+        low, high = np.fmin.reduceat(raw, starts), np.fmax.reduceat(raw, starts)
+        middles, smoothed = middles[starts], np.fmax.reduceat(smoothed, starts)
+        ax.fill_between(middles, low, high, color=RAW_COLOUR, alpha=0.6, linewidth=0.5, label="probability")
+    else:
+        marker = "." if len(middles) <= 300 else None
+        ax.plot(middles, raw, color=RAW_COLOUR, linewidth=1, marker=marker, label="probability")
+    alone = np.isfinite(smoothed).sum() < 3  # a line needs two points
+    ax.plot(
+        middles,
+        smoothed,
+        color=SMOOTHED_COLOUR,
+        linewidth=1.8,
+        marker="o" if alone else None,
+        markersize=3,
+        label=f"smoothed over {smoothing_window} windows",
+    )
+    ax.axhline(
+        confidence_threshold,
+        color=THRESHOLD_COLOUR,
+        linestyle="--",
+        linewidth=1.2,
+        label=f"threshold {confidence_threshold:g}",
+    )
+    ax.set_ylim(-0.02, 1.02)
+    ax.set_yticks([0, 0.5, 1])
+    ax.set_ylabel(f"P({target_class})", parse_math=False)
+    ax.grid(axis="y", alpha=0.3)
+    set_time_axis(ax, start_time, end_time)
+    return ax
+
+
+def plot_events(
+    recording: Recording,
+    events: Sequence[Event],
+    config: InferenceConfig,
+    *,
+    max_events: int = 12,
+    columns: int = 4,
+    margin: float = 0.5,
+) -> Figure:
+    """Draw each event's spectrogram beside the others.
+
+    Parameters
+    ----------
+    recording : Recording
+    events : sequence of Event
+    config : InferenceConfig
+    max_events : int > 0
+        Only so many are drawn, those of the highest confidence, in the order of their times.
+    columns : int > 0, pictures in a row
+    margin : float >= 0, in seconds
+        Shown before and after the event.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    chosen = sorted(events, key=lambda event: -event.max_confidence)[:max_events]
+    chosen.sort(key=lambda event: event.start_time)
+    columns = max(1, min(columns, len(chosen)))
+    rows = max(1, -(-len(chosen) // columns))
+    figure = new_figure((max(4.0, 3.0 * columns), 0.6 + 2.4 * rows))
+    of = f" of {len(events)}, those of the highest confidence" if len(chosen) < len(events) else ""
+    plural = "s" * (len(chosen) != 1)
+    figure.suptitle(f"{shorten(recording.name)}\n{len(chosen)} event{plural}{of}", fontsize="medium", parse_math=False)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    rate = recording.sample_rate
+    for ax, event in zip(grid.flat, chosen, strict=False):
+        first = max(0, round((event.start_time - margin) * rate))
+        stop = min(recording.n_samples, round((event.end_time + margin) * rate))
+        here = -event.start_time
+        draw_spectrogram(ax, recording.read, recording.n_samples, rate, first, stop, config, offset=here)
+        for time in (0, event.duration):
+            ax.axvline(time, color=EVENT_COLOUR, linewidth=1.5)
+        ax.set_title(
+            f"{format_interval(event)}\nmean {event.mean_confidence:.2f}, max {event.max_confidence:.2f}",
+            fontsize="small",
+        )
+        ax.tick_params(labelsize="small")
+        ax.set(xlabel="", ylabel="")
+    for ax in grid.flat[len(chosen) :]:
+        ax.set_axis_off()
+    figure.supxlabel("Time from the start of the event (s)", fontsize="medium")
+    figure.supylabel("Frequency (Hz)", fontsize="medium")
+    return figure
+
+
+# ---------------------------------------------------------------------- what is drawn over them
+
+
+def _shade_events(ax: Axes, events: Sequence[Event]) -> None:
+    if events:
+        ax.broken_barh(
+            [(event.start_time, event.duration) for event in events],
+            (0, 1),
+            transform=ax.get_xaxis_transform(),
+            facecolor=(EVENT_COLOUR, 0.22),
+            edgecolor=EVENT_COLOUR,
+            linewidth=0.8,  # so that an event narrower than a pixel is seen
+            label="event",
+        )
+
+
+def _hatch_gaps(ax: Axes, gaps: Sequence[Gap]) -> None:
+    if gaps:
+        reasons = {gap.reason for gap in gaps}
+        why = reasons.pop() if len(reasons) == 1 else f"{len(reasons)} reasons"
+        ax.broken_barh(
+            [(gap.start_time, gap.end_time - gap.start_time) for gap in gaps],
+            (0, 1),
+            transform=ax.get_xaxis_transform(),
+            facecolor=("white", 0.6),
+            edgecolor=SKIPPED_COLOUR,
+            hatch="///",
+            linewidth=0.8,
+            label=f"skipped: {shorten(why, 60)}".replace("$", r"\$"),  # a dollar would begin a formula
+        )
+
+
+def _mark_annotations(ax: Axes, annotations: Sequence[Annotation]) -> None:
+    if annotations:
+        ax.broken_barh(
+            [(a.start_time, a.end_time - a.start_time) for a in annotations],
+            (0.97, 0.03),
+            transform=ax.get_xaxis_transform(),
+            facecolor=ANNOTATION_COLOUR,
+            edgecolor="black",
+            linewidth=0.8,
+            label="annotation",
+        )
+
+
+def plot_waveform(samples: np.ndarray, sample_rate: int, *, start_time: float = 0.0, ax: Axes | None = None) -> Axes:
+    """Draw samples, each column from its lowest to its highest.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,)], float32, NaN where unreadable
+    sample_rate : int > 0, in Hz
+    start_time : float, in seconds
+    ax : matplotlib.axes.Axes, optional
+    """
+    ax = ax or new_axes((10, 2))
+    step = max(1, len(samples) // 2000)
+    starts = np.arange(0, len(samples), step)
+    low, high = np.fmin.reduceat(samples, starts), np.fmax.reduceat(samples, starts)
+    ax.fill_between(start_time + starts / sample_rate, low, high, color=SMOOTHED_COLOUR, linewidth=0.5)
+    set_time_axis(ax, start_time, start_time + len(samples) / sample_rate)
+    ax.set_ylabel("Amplitude\n(full scale 1)")
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def save_overview(detections: Detections, stem: Path) -> Path:
+    """Draw the overview of detections as ``<stem>.png``; the recording is read once more."""
+    path = Path(f"{stem}.png")
+    with ExitStack() as stack:
+        recording = detections.source
+        if not isinstance(recording, Recording):
+            recording = stack.enter_context(open_recording(recording, target_sr=detections.config.target_sr))
+        figure = plot_overview(recording, detections.scores, detections.events, detections.config)
+        with write_atomically(path) as file:
+            figure.savefig(file, format="png")
+    return path

@@ -1,0 +1,97 @@
+"""The spectrogram of a part of a recording."""
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+
+from anemone_lib.config import InferenceConfig
+from anemone_lib.plots.axes import new_axes
+from anemone_lib.plots.timeaxis import set_time_axis
+from anemone_lib.soundscape.levels import measure_power
+
+#: Power below which a level is not drawn lower: −200 dB, less than the noise of any converter.
+POWER_FLOOR = 1e-20
+
+
+def plot_spectrogram(
+    samples: np.ndarray,
+    sample_rate: int,
+    *,
+    n_fft: int = 1024,
+    hop_length: int = 256,
+    fmax_hz: float = 2000.0,
+    start_time: float = 0.0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the spectrogram of samples in memory.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,)], float32, full scale ±1
+    sample_rate : int > 0, in Hz
+    n_fft, hop_length : int > 0, in samples
+    fmax_hz : float > 0, in Hz
+        Highest frequency shown.
+    start_time : float, in seconds
+        Where the first sample lies in its recording.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+    """
+    if samples.ndim != 1 or len(samples) == 0:
+        raise ValueError(f"samples has shape {samples.shape}; it must be (n,) with n > 0")
+    ax = ax or new_axes((10, 4))
+    config = InferenceConfig(n_fft=n_fft, hop_length=hop_length, fmax_hz=fmax_hz)
+    draw_spectrogram(
+        ax, lambda a, b: samples[a:b], len(samples), sample_rate, 0, len(samples), config, offset=start_time
+    )
+    return ax
+
+
+def draw_spectrogram(
+    ax: Axes,
+    read: Callable[[int, int], np.ndarray],
+    n_samples: int,
+    sample_rate: int,
+    start: int,
+    stop: int,
+    config: InferenceConfig,
+    *,
+    offset: float = 0.0,
+) -> AxesImage:
+    """Draw samples `start` to `stop`; the axes then show them from edge to edge."""
+    width_hz = sample_rate / config.n_fft
+    top_hz = min(config.fmax_hz, sample_rate / 2)
+    n_bins = min(config.n_fft // 2 + 1, int(top_hz / width_hz + 0.5) + 1)
+    power = measure_power(
+        read,
+        n_samples,
+        start=start,
+        stop=stop,
+        n_fft=config.n_fft,
+        hop_length=config.hop_length,
+        n_bins=n_bins,
+    )
+    levels = 10 * np.log10(np.maximum(power, POWER_FLOOR))
+    # What is NaN or silent says nothing of the range, nor does the hum below 100 Hz that most recordings have.
+    quiet = round(100 / width_hz) if n_bins > round(100 / width_hz) + 2 else 0
+    drawn = levels[:, quiet:][power[:, quiet:] > POWER_FLOOR]
+    bottom, top = np.percentile(drawn, (10, 99.9)) if len(drawn) else (-200.0, -180.0)
+    begin, end = offset + start / sample_rate, offset + stop / sample_rate
+    image = ax.imshow(
+        levels.T,
+        origin="lower",
+        aspect="auto",
+        cmap="gray_r",
+        vmin=bottom,
+        vmax=max(top, bottom + 20),
+        extent=(begin, end, -width_hz / 2, (n_bins - 0.5) * width_hz),
+    )
+    ax.set_ylim(0, top_hz)
+    ax.set_ylabel("Frequency (Hz)")
+    set_time_axis(ax, begin, end)
+    return image

@@ -1,0 +1,76 @@
+"""Times as people read them: axes in seconds, minutes or hours, and the time of day."""
+
+import math
+from datetime import datetime, timedelta
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+# Seconds between two ticks: round numbers, and from a minute on those of a clock.
+_STEPS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
+    *(60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400),
+)
+
+
+#: Inches that the label of a tick needs, in all and for each of its characters.
+LABEL_INCHES, CHARACTER_INCHES = 0.4, 0.06
+
+
+def format_time(seconds: float, *, longest: float, step: float = 1.0) -> str:
+    """Spell a time like others beside it: ``12.5``, ``2:05.0`` or ``1:02``.
+
+    Parameters
+    ----------
+    seconds : float
+    longest : float, in seconds
+        The latest of the times: seconds below two minutes, ``min:s`` below an hour, else ``h:min`` or ``h:min:s``.
+    step : float > 0, in seconds
+        What must be told apart: decimals below 1, and from 60 on no seconds beside hours.
+    """
+    decimals = max(0, math.ceil(-math.log10(step) - 1e-9))
+    units = round(seconds * 10**decimals)  # rounded once, so that 59.96 never becomes 0:60.0
+    whole, fraction = divmod(abs(units), 10**decimals)
+    sign, tail = "−" * (units < 0), f".{fraction:0{decimals}d}" if decimals else ""
+    if longest < 120:
+        return f"{sign}{whole}{tail}"
+    minutes, whole = divmod(whole, 60)
+    if longest < 3600:
+        return f"{sign}{minutes}:{whole:02d}{tail}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{sign}{hours}:{minutes:02d}" + (f":{whole:02d}{tail}" if step < 60 else "")
+
+
+def set_time_axis(ax: Axes, start_time: float, end_time: float) -> None:
+    """Let the horizontal axis show `start_time` to `end_time`, in seconds, with round ticks in a fitting unit."""
+    step = _step(end_time - start_time, ax, len(format_time(end_time, longest=end_time)))
+    ax.xaxis.set_major_locator(MultipleLocator(step))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: format_time(seconds, longest=end_time, step=step)))
+    ax.set_xlim(start_time, end_time)
+    unit = "s" if end_time < 120 else "min:s" if end_time < 3600 else "h:min" if step >= 60 else "h:min:s"
+    ax.set_xlabel(f"Time ({unit})")
+
+
+def add_clock_axis(ax: Axes, start_time: float, end_time: float, start_utc: datetime) -> None:
+    """Show the time of day above the axes, of a recording that began at `start_utc`."""
+    midnight = start_utc.replace(hour=0, minute=0, second=0, microsecond=0)
+    began = (start_utc - midnight).total_seconds()
+    step = max(1, _step(end_time - start_time, ax, len("12:34:56")))
+    first, last = math.ceil((began + start_time) / step), math.floor((began + end_time) / step)
+    ticks = np.arange(first, last + 1) * step
+    layout = ("%H:%M" if step >= 60 else "%H:%M:%S") if step < 43_200 else "%m-%d %H:%M"
+    clock = ax.secondary_xaxis("top")
+    clock.set_xticks(
+        (ticks - began).tolist(),
+        [(midnight + timedelta(seconds=float(tick))).strftime(layout) for tick in ticks],
+        fontsize="small",
+    )
+    clock.set_xlabel(f"UTC, from {start_utc + timedelta(seconds=start_time):%Y-%m-%d %H:%M:%S}", fontsize="small")
+
+
+def _step(span: float, ax: Axes, characters: int) -> float:
+    """Seconds between ticks such that labels of so many characters have room."""
+    width = ax.get_window_extent().width / ax.figure.dpi
+    count = max(2, int(width / (LABEL_INCHES + characters * CHARACTER_INCHES)))
+    return next((step for step in _STEPS if span / step <= count), _STEPS[-1] * math.ceil(span / _STEPS[-1] / count))

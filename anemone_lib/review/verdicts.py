@@ -1,0 +1,301 @@
+"""A person's verdict on events: accept, reject, relabel; kept in a table that Raven and Audacity open.
+
+*Conventions.* The label is the verdict, so that it survives every program that knows labels: the target class for an
+accepted event, ``not`` and the class for a rejected one, the class and a question mark for one that is open, any other
+text for one that is something else. Events are known by their id, which a Raven table keeps; where a program drops it,
+as Audacity does, by the most overlap. Rows that a person added have no id and stay as they are.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.detections import Detections
+from anemone_lib.detection.events import Annotation, Event
+from anemone_lib.errors import AnnotationError
+from anemone_lib.evaluation.matching import match_intervals
+from anemone_lib.evaluation.rates import compute_wilson_interval
+from anemone_lib.tables.reading import read_annotations
+from anemone_lib.tables.writing import write_audacity, write_raven
+
+ORDERS = ("uncertain", "time", "random")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What another program's table says differently.
+
+    Attributes
+    ----------
+    kind : ``relabelled``, ``moved``, ``removed`` or ``added``
+    before, after : Annotation, or None where there was, or is, none
+    """
+
+    kind: str
+    before: Annotation | None
+    after: Annotation | None
+
+    def __str__(self) -> str:
+        old, new = (
+            f"{one.start_time:.3f}–{one.end_time:.3f} s {one.label}" if one else "nothing"
+            for one in (self.before, self.after)
+        )
+        return f"{self.kind}: {old} → {new}"
+
+
+class Review:
+    """The verdicts on one recording's events, saved after every one.
+
+    Parameters
+    ----------
+    events : sequence of Event
+    table : path of the Raven table that keeps the verdicts; if it exists, they are taken up again
+    config : InferenceConfig
+        Its target class, threshold and `fmax_hz` are read.
+    recording_name : str
+    start_utc : datetime, optional
+        When the recording began.
+    order : ``uncertain`` (nearest the threshold first), ``time`` or ``random``
+        Only in random order is the precision so far that of all events; uncertain ones first, it is lower.
+
+    Raises
+    ------
+    AnnotationError
+        The table cannot be read, or is that of another recording.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[Event],
+        table: str | os.PathLike[str],
+        *,
+        config: InferenceConfig,
+        recording_name: str = "",
+        start_utc: datetime | None = None,
+        order: str = "uncertain",
+    ) -> None:
+        if order not in ORDERS:
+            raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
+        self.config = config
+        self.table = Path(table)
+        self.recording_name = recording_name
+        self.start_utc = start_utc
+        self.events = _ordered(events, order, config.confidence_threshold)
+        self._labels = {event.id: self.open_label for event in events}
+        self._boxes: dict[str, Annotation] = {}
+        self._added: list[Annotation] = []
+        self._history: list[tuple[str, str]] = []
+        if self.table.exists():
+            self.apply(self.difference(self.table))
+
+    @classmethod
+    def of(cls, detections: Detections, table: str | os.PathLike[str], *, order: str = "uncertain") -> "Review":
+        """Review what `anemone_lib.detection.detections` found."""
+        return cls(
+            detections.events,
+            table,
+            config=detections.config,
+            recording_name=detections.scores.recording_name,
+            start_utc=detections.scores.start_time,
+            order=order,
+        )
+
+    # ------------------------------------------------------------------ verdicts
+
+    @property
+    def target(self) -> str:
+        """The class whose events are reviewed: the label of an accepted one."""
+        return self.config.target_class
+
+    @property
+    def open_label(self) -> str:
+        """The label of an event without a verdict."""
+        return f"{self.target}?"
+
+    @property
+    def rejected_label(self) -> str:
+        """The label of an event that is none."""
+        return f"not {self.target}"
+
+    def label(self, event: Event) -> str:
+        """The label of an event, which is its verdict."""
+        return self._labels[event.id]
+
+    def accept(self, event: Event) -> None:
+        """Say that an event is what it is said to be."""
+        self.relabel(event, self.target)
+
+    def reject(self, event: Event) -> None:
+        """Say that an event is not what it is said to be."""
+        self.relabel(event, self.rejected_label)
+
+    def reopen(self, event: Event) -> None:
+        """Take a verdict back."""
+        self.relabel(event, self.open_label)
+
+    def relabel(self, event: Event, label: str) -> None:
+        """Say what an event is, and save."""
+        label = " ".join(label.split())
+        if not label:
+            raise ValueError("the label is empty; say what the event is, or reopen it")
+        if event.id not in self._labels:
+            raise ValueError(f"event {event.id} is not among those under review")
+        self._history.append((event.id, self._labels[event.id]))
+        self._labels[event.id] = label
+        self.save()
+
+    def undo(self) -> Event | None:
+        """Take the last verdict back; return its event, or None if there is none."""
+        if not self._history:
+            return None
+        event_id, label = self._history.pop()
+        self._labels[event_id] = label
+        self.save()
+        return next(event for event in self.events if event.id == event_id)
+
+    @property
+    def open_events(self) -> list[Event]:
+        """Events without a verdict, in order."""
+        return [event for event in self.events if self.label(event) == self.open_label]
+
+    def precision(self) -> tuple[float, float, float, int]:
+        """Part of the events with a verdict that were accepted.
+
+        Returns
+        -------
+        precision, low, high : float, with the 95 % Wilson interval; NaN, 0 and 1 before the first verdict
+        n : int, events with a verdict
+        """
+        verdicts = [label for label in self._labels.values() if label != self.open_label]
+        accepted = sum(label == self.target for label in verdicts)
+        return (
+            accepted / len(verdicts) if verdicts else float("nan"),
+            *compute_wilson_interval(accepted, len(verdicts)),
+            len(verdicts),
+        )
+
+    # ------------------------------------------------------------------ tables
+
+    def rows(self) -> list[Annotation]:
+        """Every event and every row a person added, labelled with its verdict, by start time."""
+        own = [self._box(event) for event in self.events]
+        return sorted(own + self._added, key=lambda row: (row.start_time, row.end_time))
+
+    def annotations(self) -> list[Annotation]:
+        """What to tune and train on: accepted, relabelled and added; nothing that was rejected or is open."""
+        return [row for row in self.rows() if row.label not in (self.open_label, self.rejected_label)]
+
+    def save(self) -> Path:
+        """Write the table, whole or not at all."""
+        temporary = self.table.with_name(f".{self.table.name}.part")
+        self._write_raven(temporary, self.rows())
+        return temporary.replace(self.table)
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write `annotations` as a Raven table that tuning and training read."""
+        return self._write_raven(Path(path), self.annotations())
+
+    def export_audacity(self, path: str | os.PathLike[str]) -> Path:
+        """Write all rows as labels for Audacity; read them back with `difference` and `apply`."""
+        return write_audacity(path, self.rows())
+
+    def difference(self, path: str | os.PathLike[str]) -> list[Change]:
+        """What a table that was edited elsewhere says differently.
+
+        Parameters
+        ----------
+        path : a Raven table, Audacity labels or CSV of this recording
+
+        Returns
+        -------
+        changes : list of Change, by time
+
+        Raises
+        ------
+        AnnotationError
+            The table cannot be read, or none of its ids belong here.
+        """
+        before, after = self.rows(), [self._in_band(row) for row in read_annotations(path, label=self.open_label)]
+        known = {row.id: k for k, row in enumerate(before) if row.id}
+        with_id = [row for row in after if row.id]
+        if known and with_id and not any(row.id in known for row in with_id):
+            raise AnnotationError(
+                f"{Path(path).name} holds {len(with_id)} events, none of which is under review: it is that of another "
+                "recording, or of other settings; review into another table"
+            )
+        pairs = {known[row.id]: k for k, row in enumerate(after) if row.id in known}
+        left = [k for k in range(len(before)) if k not in pairs]
+        right = [k for k, row in enumerate(after) if row.id not in known]
+        left.sort(key=lambda k: (before[k].start_time, before[k].end_time))
+        right.sort(key=lambda k: (after[k].start_time, after[k].end_time))
+        matched = match_intervals([before[k] for k in left], [after[k] for k in right])
+        pairs |= {left[i]: right[j] for i, j in matched}
+        changes = list(_changes(before, after, pairs))
+        return sorted(changes, key=lambda change: (change.before or change.after).start_time)  # type: ignore[union-attr]
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Take changes over, and save.
+
+        An event that was removed elsewhere is open again: rejecting is a verdict, deleting a line may be a slip.
+        """
+        for change in changes:
+            before, after = change.before, change.after
+            if before is not None and before.id in self._labels:
+                self._labels[before.id] = after.label if after else self.open_label
+                if after is not None:
+                    self._boxes[before.id] = replace(after, id=before.id)
+            else:
+                if before is not None:
+                    self._added.remove(before)
+                if after is not None:
+                    self._added.append(after)
+        self._history.clear()
+        if changes:
+            self.save()
+
+    def _in_band(self, row: Annotation) -> Annotation:
+        """A row with the band that it is drawn in, where nobody drew one."""
+        low_hz = 0.0 if row.low_hz is None else row.low_hz
+        return replace(
+            row, low_hz=low_hz, high_hz=max(low_hz, self.config.fmax_hz) if row.high_hz is None else row.high_hz
+        )
+
+    def _box(self, event: Event) -> Annotation:
+        """An event as a row: where a person moved it to, or where it was found."""
+        found = Annotation(event.start_time, event.end_time, "", 0.0, self.config.fmax_hz, event.id)
+        return replace(self._boxes.get(event.id, found), label=self.label(event))
+
+    def _write_raven(self, path: Path, rows: Sequence[Annotation]) -> Path:
+        return write_raven(
+            path,
+            rows,
+            high_hz=self.config.fmax_hz,
+            start_utc=self.start_utc,
+            recording_name=self.recording_name,
+        )
+
+
+def _ordered(events: Sequence[Event], order: str, threshold: float) -> list[Event]:
+    if order == "time":
+        return sorted(events, key=lambda event: event.start_time)
+    if order == "uncertain":
+        return sorted(events, key=lambda event: (abs(event.mean_confidence - threshold), event.start_time))
+    return sorted(events, key=lambda event: event.id)  # digits of a hash: as good as drawn, and the same again
+
+
+def _changes(before: Sequence[Annotation], after: Sequence[Annotation], pairs: dict[int, int]) -> Iterator[Change]:
+    for i, old in enumerate(before):
+        new = after[pairs[i]] if i in pairs else None
+        if new is None:
+            yield Change("removed", old, None)
+        elif new.label != old.label:
+            yield Change("relabelled", old, new)
+        elif not np.allclose((new.start_time, new.end_time), (old.start_time, old.end_time), rtol=0, atol=1e-4):
+            yield Change("moved", old, new)
+    for j in sorted(set(range(len(after))) - set(pairs.values())):
+        yield Change("added", None, after[j])

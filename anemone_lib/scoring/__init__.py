@@ -1,0 +1,41 @@
+"""Recording × model → scores: the probability of every class in every window.
+
+`score_recording` is where to start. `windows` lays the grid, `images` draws the spectrogram that the model sees,
+`classifier` runs the model, `chunks` cuts the work into pieces and puts it together, `scores` keeps the result on disk.
+Imports audio and what lies below it.
+"""
+
+from anemone_lib.scoring.chunks import (
+    CHUNK_WINDOWS,
+    Chunk,
+    check_fit,
+    choose_config,
+    merge,
+    plan,
+    score_chunk,
+    score_recording,
+)
+from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL, Classifier, ModelCard, load_classifier
+from anemone_lib.scoring.images import draw_images
+from anemone_lib.scoring.scores import Scores
+from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
+
+__all__ = [
+    "CHUNK_WINDOWS",
+    "DEMONSTRATION_MODEL",
+    "Chunk",
+    "Classifier",
+    "ModelCard",
+    "Scores",
+    "WindowGrid",
+    "check_fit",
+    "choose_config",
+    "cut_windows",
+    "draw_images",
+    "lay_grid",
+    "load_classifier",
+    "merge",
+    "plan",
+    "score_chunk",
+    "score_recording",
+]

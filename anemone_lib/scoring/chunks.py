@@ -1,0 +1,366 @@
+"""Recording × classifier → scores, in chunks.
+
+`plan` cuts the grid of windows into chunks, `score_chunk` scores one, `merge` puts them together. All three are pure
+and deterministic, and the result does not depend on how the recording was cut: N chunks equal one chunk bit for bit.
+So any `concurrent.futures.Executor` can do the work (threads, processes, ``dask.distributed.Client.get_executor()``,
+the tasks of a state machine), a stopped run resumes where it was, and a chunk that fails is a named gap, not a loss.
+
+Scores decide nothing about events: those follow in milliseconds (`decide_events`), again and again.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_completed
+
+import numpy as np
+
+from anemone_lib.audio.recording import Gap, Recording
+from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import AudioError, ConfigError, ModelError, ScoresError
+from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.images import draw_images
+from anemone_lib.scoring.scores import Chunk, ScoreCache, Scores
+from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
+
+#: Windows in a chunk, at most: 51 s of audio at the usual stride, 10 MB at 48 kHz.
+CHUNK_WINDOWS = 128
+
+
+#: A short recording is cut finer, so that all cores are done at about the same time, but no finer than pays: windows
+#: of one chunk share their frames.
+SHARED_BY, MIN_CHUNK_WINDOWS = 16, 16
+
+
+UNREADABLE = "the samples are not finite numbers, or could not be decoded"
+
+
+Progress = Callable[[int, int], None]
+
+
+# ---------------------------------------------------------------------- the three steps
+
+
+def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int | None = None) -> list[Chunk]:
+    """Cut a recording's windows into chunks.
+
+    Parameters
+    ----------
+    recording : Recording
+    config : InferenceConfig
+    chunk_windows : int > 0, optional
+        Windows in a chunk; the result does not depend on it. By default `CHUNK_WINDOWS`, fewer in a short recording.
+
+    Returns
+    -------
+    chunks : list of Chunk, together every window once
+    """
+    n_windows = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings).n_windows
+    if chunk_windows is None:
+        chunk_windows = min(CHUNK_WINDOWS, max(MIN_CHUNK_WINDOWS, -(-n_windows // SHARED_BY)))
+    return [
+        Chunk(index, first, min(n_windows, first + chunk_windows))
+        for index, first in enumerate(range(0, n_windows, chunk_windows))
+    ]
+
+
+def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, config: InferenceConfig) -> np.ndarray:
+    """Score the windows of one chunk.
+
+    Parameters
+    ----------
+    recording : Recording
+    chunk : Chunk, from `plan`
+    classifier : Classifier
+    config : InferenceConfig
+
+    Returns
+    -------
+    probabilities : np.ndarray [shape=(chunk.stop - chunk.first, n_classes)], float32
+        NaN in the rows of windows that hold samples which are not finite or could not be decoded.
+    """
+    grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
+    samples = recording.read(*grid.sample_range(chunk.first, chunk.stop))
+    n_windows = chunk.stop - chunk.first
+    windows = cut_windows(
+        samples,
+        n_windows=n_windows,
+        window_samples=grid.window_samples,
+        stride_samples=grid.stride_samples,
+    )
+    readable = _without_nan(samples, grid, n_windows)
+    channels = classifier.input_shape[2]
+    probabilities = np.full((n_windows, classifier.n_classes), np.nan, np.float32)
+    canvas = _canvas(min(n_windows, config.batch_size), classifier.input_shape)
+    for first in range(0, n_windows, config.batch_size):
+        batch = slice(first, min(n_windows, first + config.batch_size))
+        keep = readable[batch]
+        if not keep.any():
+            continue
+        images = draw_images(
+            windows[batch] if keep.all() else windows[batch][keep],
+            sample_rate=grid.sample_rate,
+            **config.image_settings,
+            channels=channels,
+            out=canvas[: keep.sum()],
+        )
+        probabilities[batch][keep] = classifier.probabilities(images)
+    return probabilities
+
+
+def merge(
+    results: Mapping[Chunk, np.ndarray | str],
+    *,
+    recording: Recording,
+    classifier: Classifier,
+    config: InferenceConfig,
+    sha256: str = "",
+) -> Scores:
+    """Put scored chunks together; what is missing becomes a gap with its reason.
+
+    Parameters
+    ----------
+    results : the probabilities of every chunk of the plan, or in words why it has none
+    recording, classifier, config : what was scored with what
+    sha256 : str
+        Of the recording's bytes, where it is known.
+
+    Returns
+    -------
+    scores : Scores
+
+    Raises
+    ------
+    ScoresError
+        Windows are missing without a reason, or a chunk's probabilities are not its own.
+    """
+    grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
+    probabilities = np.full((grid.n_windows, classifier.n_classes), np.nan, np.float32)
+    reasons = np.full(grid.n_windows, "", object)
+    position = 0
+    for chunk in sorted(results, key=lambda chunk: chunk.first):
+        result = results[chunk]
+        if chunk.first != position:
+            raise ScoresError(f"windows {position} to {chunk.first} are in no chunk; score them first")
+        if isinstance(result, str):
+            reasons[chunk.first : chunk.stop] = result
+        elif result.shape != (chunk.stop - chunk.first, classifier.n_classes):
+            raise ScoresError(f"chunk {chunk.index} has probabilities of shape {result.shape}; score it again")
+        else:
+            probabilities[chunk.first : chunk.stop] = result
+        position = chunk.stop
+    if position != grid.n_windows:
+        raise ScoresError(f"windows {position} to {grid.n_windows} are in no chunk; score them first")
+    return Scores(
+        probabilities=probabilities,
+        classes=config.classes,
+        grid=grid,
+        skipped=tuple(_gaps(probabilities, reasons, grid)),
+        recording_name=recording.name,
+        recording_sha256=sha256,
+        start_time=recording.start_time,
+        model_sha256=classifier.sha256,
+        model_version=classifier.version,
+        scores_fingerprint=config.scores_fingerprint,
+        warnings=recording.warnings,
+    )
+
+
+def score_recording(
+    recording: Recording,
+    classifier: Classifier,
+    config: InferenceConfig,
+    *,
+    executor: Executor | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+) -> Scores:
+    """Score a recording, in chunks, by as many workers as the executor has.
+
+    Parameters
+    ----------
+    recording : Recording
+    classifier : Classifier
+    config : InferenceConfig
+    executor : concurrent.futures.Executor, optional
+        By default threads, one a core. Processes and other machines open the recording and the model by address.
+    cache : path of a folder, optional
+        Finished chunks are kept there until all are done, the scores from then on, under a name made of the
+        recording's and the model's SHA-256 and the settings that decide them; a second call resumes or returns them.
+    shard : (i, n)
+        Score only every n-th chunk from the i-th, into the cache; a later call without it puts them together.
+    progress : callable (done, total), optional
+        Called in this thread after every chunk.
+
+    Returns
+    -------
+    scores : Scores
+        With a shard, the chunks of other shards that are not in the cache yet are gaps.
+
+    Raises
+    ------
+    ModelError, ConfigError
+        The model, the settings and the recording do not fit together.
+    ScoresError
+        A worker was killed; what was finished is in the cache, if there is one.
+    """
+    check_fit(classifier, config)
+    if config.target_sr and recording.sample_rate != config.target_sr:
+        raise ConfigError(
+            f"target_sr is {config.target_sr}, the recording was opened at {recording.sample_rate} Hz; "
+            "open it with open_recording(source, target_sr=config.target_sr)"
+        )
+    store = None
+    if cache is not None:
+        key = (recording.sha256[:16], classifier.sha256[:16], config.scores_fingerprint[:16])
+        store = ScoreCache(cache, "-".join(key))
+    if store and (done := store.scores()):
+        return done
+    chunks = plan(recording, config)
+    results: dict[Chunk, np.ndarray | str] = {}
+    for chunk in chunks:
+        if store and (kept := store.chunk(chunk, classifier.n_classes)) is not None:
+            results[chunk] = kept
+    todo = [chunk for chunk in chunks[shard[0] :: shard[1]] if chunk not in results]
+    for chunk, result in _scored(recording, todo, classifier, config, executor):
+        results[chunk] = result
+        if store and not isinstance(result, str):
+            store.keep(chunk, result)
+        if progress:
+            progress(len(results), len(chunks))
+    missing = [chunk for chunk in chunks if chunk not in results]
+    results.update(dict.fromkeys(missing, "not scored yet: it is another shard's"))
+    scores = merge(
+        results,
+        recording=recording,
+        classifier=classifier,
+        config=config,
+        sha256=recording.sha256 if store else "",
+    )
+    if store and not any(isinstance(result, str) for result in results.values()):
+        store.finish(scores)
+    return scores
+
+
+def _scored(
+    recording: Recording,
+    chunks: Sequence[Chunk],
+    classifier: Classifier,
+    config: InferenceConfig,
+    executor: Executor | None,
+) -> Iterator[tuple[Chunk, np.ndarray | str]]:
+    """Yield every chunk's result as it is ready."""
+    if not chunks:
+        return
+    own = None
+    if executor is None:
+        executor = own = ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1), "anemone")
+    try:
+        futures = {executor.submit(score_chunk, recording, chunk, classifier, config): chunk for chunk in chunks}
+        for future in as_completed(futures):
+            chunk = futures.pop(future)
+            try:
+                yield chunk, future.result()
+            except AudioError as error:
+                yield chunk, str(error)
+            except BrokenExecutor as error:
+                raise ScoresError(
+                    f"a worker died while it scored {recording.name} ({error}); with a cache, "
+                    "calling again resumes after the last finished chunk"
+                ) from None
+    finally:
+        if own:
+            own.shutdown(cancel_futures=True)
+
+
+# ---------------------------------------------------------------------- what fits, what is covered
+
+
+def choose_config(config: InferenceConfig | None, classifier: Classifier) -> InferenceConfig:
+    """Return a configuration, or, where there is none, the settings that the model was trained with.
+
+    Parameters
+    ----------
+    config : InferenceConfig, or None
+    classifier : Classifier
+
+    Returns
+    -------
+    config : InferenceConfig
+    """
+    if config is not None:
+        return config
+    return InferenceConfig(**classifier.card.settings) if classifier.card else InferenceConfig()
+
+
+def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
+    """Refuse a configuration that the model was not made for.
+
+    ``stride_duration`` may differ from the card's: it decides where windows lie, not what the model sees in one.
+
+    Raises
+    ------
+    ModelError
+        Naming both sides.
+    """
+    if len(config.classes) != classifier.n_classes:
+        raise ModelError(
+            f"the configuration names {len(config.classes)} classes ({config.model_classes}), "
+            f"the model answers with {classifier.n_classes}"
+        )
+    if classifier.input_shape[:2] != (config.height_pixels, config.width_pixels):
+        raise ModelError(
+            f"the configuration draws images of {config.height_pixels} × {config.width_pixels} pixels, "
+            f"the model takes {classifier.input_shape[0]} × {classifier.input_shape[1]}"
+        )
+    card = classifier.card
+    if card is None:
+        return
+    if card.classes != config.classes:
+        raise ModelError(f"model_classes is {config.model_classes!r}, the model's card says {','.join(card.classes)!r}")
+    settings = config.model_dump()
+    for name, trained_with in card.settings.items():
+        if name not in ("stride_duration", "model_classes") and settings.get(name) != trained_with:
+            raise ModelError(
+                f"{name} is {settings.get(name)!r}, the model was trained with {trained_with!r}; "
+                "change the setting, or train a model for it"
+            )
+
+
+_local = threading.local()
+
+
+def _canvas(n_images: int, image_shape: tuple[int, ...]) -> np.ndarray:
+    """This thread's images, drawn over by every batch: memory used again costs less than memory anew."""
+    canvas: np.ndarray | None = getattr(_local, "canvas", None)
+    if canvas is None or len(canvas) < n_images or canvas.shape[1:] != image_shape:
+        canvas = _local.canvas = np.empty((n_images, *image_shape), np.float32)
+    return canvas
+
+
+def _without_nan(samples: np.ndarray, grid: WindowGrid, n_windows: int) -> np.ndarray:
+    """Tell which windows hold no NaN."""
+    if not np.isnan(samples.max()):  # the usual case, without an array of its own
+        return np.ones(n_windows, bool)
+    counted = np.concatenate([[0], np.cumsum(np.isnan(samples))])
+    starts = np.arange(n_windows) * grid.stride_samples
+    stops = np.minimum(starts + grid.window_samples, len(samples))
+    return counted[stops] == counted[starts]
+
+
+def _gaps(probabilities: np.ndarray, reasons: np.ndarray, grid: WindowGrid) -> Iterator[Gap]:
+    """Intervals that no scored window covers: they and the scored windows make up the whole recording."""
+    scored = np.isfinite(probabilities).all(axis=1)
+    if scored.all():
+        return
+    starts = np.arange(grid.n_windows) * grid.stride_samples
+    ends = np.minimum(starts + grid.window_samples, grid.n_samples)
+    covered = 0
+    for k in [*np.flatnonzero(scored), grid.n_windows]:
+        start = int(starts[k]) if k < grid.n_windows else grid.n_samples
+        if start > covered:
+            first = int(np.searchsorted(ends, covered, side="right"))
+            reason = next((text for text in reasons[first : k + 1] if text), UNREADABLE)
+            yield Gap(covered / grid.sample_rate, start / grid.sample_rate, reason)
+        covered = int(ends[k]) if k < grid.n_windows else covered

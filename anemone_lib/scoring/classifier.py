@@ -1,0 +1,325 @@
+"""Images to probabilities: the model bundle and what runs it.
+
+A bundle is a folder with ``best_model.tflite`` (what serving runs, in LiteRT), ``best_model.keras`` (what training
+writes) and ``best_model.json``, the model card: the classes, the settings the model was trained with, the SHA-256 of
+both files, and in words what it was trained on and what it never saw. A lone ``.keras`` works too, through Keras.
+
+LiteRT's answers are the same bits whatever else is in the batch, so a window's probabilities never depend on its
+neighbours.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from anemone_lib.errors import ModelError
+
+#: The model that comes with the package.
+DEMONSTRATION_MODEL = Path(__file__).parent.parent / "models"
+
+
+STEM = "best_model"
+
+
+#: Keras before this runs code from a .keras file even in safe mode (CVE-2025-49655, CVE-2026-1669).
+MIN_KERAS = (3, 13, 2)
+
+
+class ModelCard(BaseModel):
+    """What ``best_model.json`` says about a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: str = Field(description="What to call the model.")
+    version: str = Field(description="Like v1.0; part of every result.")
+    summary: str = Field("", description="In words: what it was trained on, what it never saw.")
+    classes: tuple[str, ...] = Field(description="In the order of the model's outputs.")
+    input_shape: tuple[int, int, int] = Field(description="height_pixels, width_pixels, channels.")
+    settings: dict[str, int | float | str | None] = Field(
+        description="The score-deciding settings of InferenceConfig that the model was trained with."
+    )
+    sha256: dict[str, str] = Field(description="SHA-256 (hex) by file name.")
+    temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax (calibration).")
+    parity: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Largest difference between the .keras and the .tflite, and on what.",
+    )
+    training: dict[str, Any] = Field(default_factory=dict, description="Data, seeds and command of the training.")
+    metrics: dict[str, Any] = Field(default_factory=dict, description="What was measured, on what.")
+
+
+class Classifier(Protocol):
+    """What turns images into probabilities.
+
+    Attributes
+    ----------
+    card : ModelCard, or None for a lone .keras
+    sha256 : str, of the file that runs
+    version : str, from the card, or the file's name
+    input_shape : (height_pixels, width_pixels, channels)
+    n_classes : int
+    """
+
+    card: ModelCard | None
+    sha256: str
+    version: str
+    input_shape: tuple[int, int, int]
+    n_classes: int
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the probability of every class.
+
+        Parameters
+        ----------
+        images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(n, n_classes)], float32, rows sum to 1
+        """
+        ...
+
+
+def load_classifier(
+    uri: str | os.PathLike[str] | None = None, *, sha256: str | None = None, num_threads: int = 1
+) -> Classifier:
+    """Load a model bundle.
+
+    Parameters
+    ----------
+    uri : path or ``file://`` address of the bundle's folder or of any of its files
+        By default the demonstration model. The ``.tflite`` is preferred to the ``.keras``.
+    sha256 : str, optional
+        What the file that runs must have; checked before anything of it is loaded.
+    num_threads : int > 0
+        Threads inside one call; windows are scored by several calls at once, so 1 is fastest.
+
+    Returns
+    -------
+    classifier : Classifier
+
+    Raises
+    ------
+    ModelError
+        Nothing there, an unknown format, a hash that does not match, or a damaged model.
+    """
+    path = _local_path(uri)
+    if path.is_dir():
+        candidates = [path / f"{STEM}.tflite", path / f"{STEM}.keras"]
+    elif path.suffix == ".json":
+        candidates = [path.with_suffix(".tflite"), path.with_suffix(".keras")]
+    elif path.suffix == ".keras":
+        candidates = [path.with_suffix(".tflite"), path]
+    elif path.suffix == ".tflite":
+        candidates = [path]
+    elif path.suffix in (".h5", ".hdf5"):
+        raise ModelError(
+            f"{path} is in the legacy HDF5 format, which can run code when it is loaded; save it as .keras: "
+            "keras.models.load_model(...).save('best_model.keras'), on a machine you can lose"
+        )
+    else:
+        raise ModelError(f"{path} is no model: give a .keras, a .tflite, its .json card, or their folder")
+    model_path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if model_path is None:
+        raise ModelError(f"no model at {path}: looked for {' and '.join(str(c) for c in candidates)}")
+    card = _read_card(model_path.with_suffix(".json"))
+    actual = _sha256_of(model_path)
+    if sha256 and card and path.suffix == ".keras" and card.sha256.get(path.name) == sha256.lower() == _sha256_of(path):
+        sha256 = None  # pinned by its .keras, which the card ties to the .tflite that runs in its place
+    expected = {"the one asked for": sha256, "the one in its card": card and card.sha256.get(model_path.name)}
+    for whose, value in expected.items():
+        if value and value.lower() != actual:
+            raise ModelError(
+                f"the SHA-256 of {model_path} is {actual}, {whose} is {value}; "
+                "the file is not the one that was tested: copy the bundle again"
+            )
+    if model_path.suffix == ".tflite":
+        return LiteRTClassifier(model_path, card=card, sha256=actual, num_threads=num_threads)
+    return KerasClassifier(model_path, card=card, sha256=actual)
+
+
+def _local_path(uri: str | os.PathLike[str] | None) -> Path:
+    if uri is None:
+        return DEMONSTRATION_MODEL
+    if isinstance(uri, str) and "://" in uri:
+        parts = urlsplit(uri)
+        if parts.scheme != "file":
+            raise ModelError(f"cannot load a model from {uri}; download it and give its path")
+        return Path(unquote(parts.path))
+    return Path(uri)
+
+
+def _read_card(path: Path) -> ModelCard | None:
+    if not path.is_file():
+        return None
+    try:
+        return ModelCard(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValidationError, json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        raise ModelError(f"the model card {path} cannot be read: {error}") from None
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class LiteRTClassifier:
+    """A ``.tflite`` model in LiteRT; each thread has an interpreter of its own."""
+
+    def __init__(self, path: Path, *, card: ModelCard | None, sha256: str, num_threads: int = 1) -> None:
+        self.card, self.sha256 = card, sha256
+        self.version = card.version if card else path.stem
+        self._path, self._num_threads = path, num_threads
+        self._local = threading.local()
+        _, given, answer = self._interpreter()
+        self.input_shape = _image_shape(given["shape"], path)
+        self.n_classes = int(answer["shape"][-1])
+        _check_card(self, path)
+
+    def _interpreter(self) -> tuple[Any, Any, Any]:
+        """This thread's interpreter, ready for one image."""
+        if hasattr(self._local, "ready"):
+            return self._local.ready
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            interpreter = Interpreter(model_path=str(self._path), num_threads=self._num_threads)
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self._path} is not a model that LiteRT can run: {error}") from None
+        given = interpreter.get_input_details()[0]
+        interpreter.resize_tensor_input(given["index"], [1, *given["shape"][1:]])
+        interpreter.allocate_tensors()
+        self._local.ready = interpreter, interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        return self._local.ready
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the probability of every class; see `Classifier`.
+
+        LiteRT gets one image at a time: what passes between the layers stays in the core's cache, so it is faster than
+        any batch, and memory is that of one image however many there are.
+        """
+        _check_images(images, self.input_shape)
+        if len(images) == 0:
+            return np.zeros((0, self.n_classes), np.float32)
+        interpreter, given, answer = self._interpreter()
+        answers = np.empty((len(images), self.n_classes), answer["dtype"])
+        for image, row in zip(_quantised(images, given), answers, strict=True):
+            interpreter.set_tensor(given["index"], image[np.newaxis])
+            interpreter.invoke()
+            row[:] = interpreter.get_tensor(answer["index"])[0]
+        return _calibrated(_dequantised(answers, answer), self.card)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a path, checked there against the same hash."""
+        return _reload, (str(self._path), self.sha256, self._num_threads)
+
+
+class KerasClassifier:
+    """A ``.keras`` model in Keras; TensorFlow is imported when the first one is loaded."""
+
+    def __init__(self, path: Path, *, card: ModelCard | None, sha256: str) -> None:
+        try:
+            import keras
+        except ImportError:
+            raise ModelError(
+                f"{path} needs Keras and TensorFlow: pip install 'anemone-lib[keras]', "
+                "or export it once with `anemone export-model`"
+            ) from None
+        if tuple(int(part) for part in keras.__version__.split(".")[:3]) < MIN_KERAS:
+            raise ModelError(
+                f"Keras is {keras.__version__}; loading a model safely needs {'.'.join(map(str, MIN_KERAS))} or later"
+            )
+        try:
+            self._model = keras.models.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, OSError, TypeError, KeyError, RuntimeError) as error:
+            raise ModelError(f"{path} cannot be loaded by Keras: {error}") from None
+        self.card, self.sha256 = card, sha256
+        self.version = card.version if card else path.stem
+        self._path = path
+        self._lock = threading.Lock()
+        self.input_shape = _image_shape(self._model.input_shape, path)
+        self.n_classes = int(self._model.output_shape[-1])
+        _check_card(self, path)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the probability of every class; see `Classifier`."""
+        _check_images(images, self.input_shape)
+        if len(images) == 0:
+            return np.zeros((0, self.n_classes), np.float32)
+        with self._lock:
+            answer = np.asarray(self._model(images, training=False), np.float32)
+        return _calibrated(answer, self.card)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a path, checked there against the same hash."""
+        return _reload, (str(self._path), self.sha256, 1)
+
+
+_loaded: dict[tuple[str, str], Classifier] = {}
+
+
+def _reload(path: str, sha256: str, num_threads: int) -> Classifier:
+    """Load once in a process, however many pieces of work bring the classifier along."""
+    if (path, sha256) not in _loaded:
+        _loaded[path, sha256] = load_classifier(path, sha256=sha256, num_threads=num_threads)
+    return _loaded[path, sha256]
+
+
+def _image_shape(shape: Any, path: Path) -> tuple[int, int, int]:
+    sizes = [int(size) if size is not None else 0 for size in shape]
+    if len(sizes) != 4 or min(sizes[1:]) < 1 or sizes[3] not in (1, 3):
+        raise ModelError(f"{path} takes input of shape {sizes}; it must be (any, height_pixels, width_pixels, 1 or 3)")
+    return sizes[1], sizes[2], sizes[3]
+
+
+def _check_card(classifier: Classifier, path: Path) -> None:
+    card = classifier.card
+    if card is None:
+        return
+    if card.input_shape != classifier.input_shape:
+        raise ModelError(
+            f"the card of {path} says images are {card.input_shape}, the model takes {classifier.input_shape}"
+        )
+    if len(card.classes) != classifier.n_classes:
+        raise ModelError(
+            f"the card of {path} names {len(card.classes)} classes ({', '.join(card.classes)}), "
+            f"the model answers with {classifier.n_classes}"
+        )
+
+
+def _check_images(images: np.ndarray, shape: tuple[int, int, int]) -> None:
+    if images.ndim != 4 or images.shape[1:] != shape:
+        raise ModelError(f"images have shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})")
+
+
+def _quantised(images: np.ndarray, details: Any) -> np.ndarray:
+    """Images as the model's input type; only fully quantised models take anything but float32."""
+    if details["dtype"] is np.float32:
+        return np.ascontiguousarray(images, np.float32)
+    scale, zero = details["quantization"]
+    limits = np.iinfo(details["dtype"])
+    return np.clip(np.round(images / scale + zero), limits.min, limits.max).astype(details["dtype"])
+
+
+def _dequantised(answer: np.ndarray, details: Any) -> np.ndarray:
+    if details["dtype"] is np.float32:
+        return answer
+    scale, zero = details["quantization"]
+    probabilities = (answer.astype(np.float32) - zero) * np.float32(scale)
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def _calibrated(probabilities: np.ndarray, card: ModelCard | None) -> np.ndarray:
+    """Divide the logits by the card's temperature (Guo et al. 2017, On calibration of modern neural networks)."""
+    if card is None or card.temperature == 1.0:
+        return probabilities
+    logits = np.log(np.maximum(probabilities, 1e-30)) / np.float32(card.temperature)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

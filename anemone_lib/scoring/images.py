@@ -1,0 +1,265 @@
+"""Windows to images: the spectrogram as the model sees it.
+
+*Conventions.* An image is ``(height_pixels, width_pixels, channels)``, float32 in [0, 1], row 0 the highest
+frequency. It equals, within 1/255 a pixel, what ``librosa.display.specshow`` and matplotlib draw at that size, which
+is how published Keras models of this task were trained.
+
+*Definition.* For one window ``y`` with ``D = librosa.stft(y, n_fft, hop_length)`` (periodic Hann, centred, zero
+padding) and ``P = |D|²``:
+
+1. ``dB = 10·log10(max(1e-10, P)) − 10·log10(max(1e-10, max P))``, then at least −80; the maximum is over the window.
+2. ``Z = (dB − min dB) / (0 − min dB)``; a window whose dB is constant gives zeros.
+3. Column c of W shows frame ``ceil((c + ½)/W · n_frames) − 1``: a pixel on the line between two frames shows the
+   earlier one, as matplotlib draws it.
+4. Row r of H from the bottom, with ``n_bins = n_fft/2 + 1`` and ``top = int(fmax_hz / (sr/2) · n_bins)``, shows bin
+   ``floor((r + ½)/H · top + ½)`` if ``top < n_bins``, else bin ``floor((r + ½)/H · n_bins)``.
+5. One channel is Z; three are matplotlib's magma at Z, 8-bit, divided by 255.
+
+*Speed.* Only the bins that are drawn need a logarithm; of the others only the largest and smallest power counts.
+Where windows overlap by whole hops (the usual 0.4 s at 16, 32, 48 or 96 kHz), they are given as a view
+(`anemone_lib.scoring.windows.cut_windows`), which shows in its strides, and the frames they share are transformed once.
+Every frame is computed by the same operations whichever way, so the images are the same bits.
+"""
+
+import base64
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+#: Power below which the logarithm is cut off (librosa's amin) and range of the image below its maximum, in dB.
+POWER_FLOOR = 1e-10
+
+
+TOP_DB = 80.0
+
+
+#: Frames transformed at once: few calls, and work arrays (2 MB) that stay in the cache.
+BLOCK_FRAMES = 256
+
+
+_DB_PER_NEPER = np.float32(10 / np.log(10))
+
+
+# matplotlib's magma (CC0, Nathaniel Smith and Stéfan van der Walt), 256 × RGB, so that serving needs no matplotlib.
+_MAGMA = (
+    "c-jE~1ONO000RI31ONaA0RRU90SN&C3jzWS0s;>M0}%uR69fbm1q2rc1sMkg8wds+2?rkv2O<jyBn$~A4GJg@3Mvl^ED#JY5ezXB"
+    "4KoxCH5Cpx77jWW4?GwTKN=808xTYs5JnylNgokQAQ4R>5l|x$QY8^pCJ|RC5m_n`Tq_Y?Ef8QY5MnS8Wik+FG!SSt4{A3LY&j2Z"
+    "I}dL>4{<&ZazGDrLJxF94|PQkc1I6)NDz2R5P3@wc})>|PZ4`i5_?h-d{YyARTF(z6n$6~ep(fNTNZv@7k*wBe_$AYVHkg78GmIO"
+    "fMyziXd8fO9Dr*afNULrZXSVe9)WQmfpZ^$bRdCtA%S-xfq5c<dLn^*BY}P-fqx`{fhB>0C4qz{frTc4hbMuFD1nM7fs84DjVXYS"
+    "Du9tHfRZbKlq-OhEP$6Rf0-?Rnk|2vE`OdbexEOXp)Y=;Fn**keWo#er!jr0GJLBue5^Bjt~7hFG<&f%db2fpwKjRSHhH)=c)2%t"
+    "yEu2fId{G}cECDy!a8-sJ9Nc7bjCb$$USn(K61-Gam_z)&OmU`L2uDQZqq_-)I)97L~PeZYuQF>+DB>JNNL?kXx>U^;7exVOlIOu"
+    "W#mp|<xpehQDWy(V(3(1>Q!LtR$%N{U+r06?pt2&U0v^9UGQLC@nKx@V_frPT=QpJ^k`f4YFqVeTlQ{S_HbMGaa;FuT=;cd_;+0S"
+    "d0hE>UHN@o`hQ;ffL{87U;Bh$`-Wiqh++GRV*HF_{ElP%kYxOlW&D$7{gr3^muUT&Y5kjO{he$5pKSf1ZvCQf{iJaIrg8qLbN;Gy"
+    "{;YNWu6F*fc>b|@{<C}jwS4}!eg3(B{=0zwyn_C|gZ{vU{=$a-#EAaJiT=ln{>hF0%Z~lckp0h+{n3;C(v|(xm;Kh5{n(oQ+MNB|"
+    "o&DXP{okSe;iLTHrTpcl{N||q=&Jncto-b*{O+*)@Ui^yv;6b5{Pnl{_qqG|yZidR`~1HlOkSD"
+)
+
+
+def draw_images(
+    windows: np.ndarray,
+    *,
+    sample_rate: int,
+    n_fft: int = 1024,
+    hop_length: int = 256,
+    fmax_hz: float = 2000.0,
+    height_pixels: int = 256,
+    width_pixels: int = 256,
+    channels: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw every window's spectrogram.
+
+    Parameters
+    ----------
+    windows : np.ndarray [shape=(n, window_samples)], float32
+        Finite samples; a window with others gives an image without meaning.
+    sample_rate : int > 0, in Hz
+    n_fft : int, even, samples per transform
+    hop_length : int > 0, samples between frames
+    fmax_hz : float > 0, in Hz
+        Highest frequency drawn; beyond half the sample rate, all bins are.
+    height_pixels, width_pixels : int > 0
+    channels : int, 1 or 3
+        1 for the normalised level, 3 for magma colours.
+    out : np.ndarray, optional
+        Where to draw, of the shape and type returned: memory used again costs less than memory anew.
+
+    Returns
+    -------
+    images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        `windows` is not two-dimensional, `channels` is neither 1 nor 3, or `out` has another shape or type.
+    """
+    if windows.ndim != 2 or windows.shape[1] == 0:
+        raise ValueError(f"windows has shape {windows.shape}; it must be (n, window_samples)")
+    if channels not in (1, 3):
+        raise ValueError(f"channels is {channels}; it must be 1 (level) or 3 (magma)")
+    windows = np.asarray(windows, np.float32)
+    n_windows, window_samples = windows.shape
+    layout = _layout(window_samples, sample_rate, n_fft, hop_length, float(fmax_hz), height_pixels, width_pixels)
+    shape = (n_windows, height_pixels, width_pixels, channels)
+    images = np.empty(shape, np.float32) if out is None else out
+    if images.shape != shape or images.dtype != np.float32:
+        raise ValueError(f"out is {images.dtype} of shape {images.shape}; it must be float32 of shape {shape}")
+    if n_windows == 0:
+        return images
+    levels, highest, lowest, columns = _frames_of(windows, layout)
+
+    # Reference and range of each window, in dB, over all its frames.
+    reference = _decibels(highest)
+    bottom = np.maximum(_decibels(lowest) - reference, np.float32(-TOP_DB))
+    scale = np.divide(-1.0, bottom, out=np.zeros_like(bottom), where=bottom < 0)
+    floor = reference + bottom
+    for k in range(n_windows):
+        shown = levels.take(columns[k], axis=0)  # (width_pixels, bins drawn)
+        shown -= floor[k]
+        np.maximum(shown, 0, out=shown)
+        shown *= scale[k]
+        drawn = np.ascontiguousarray(shown.T)
+        if channels == 1:
+            drawn.take(layout.rows, axis=0, out=images[k, :, :, 0], mode="clip")
+        else:
+            colours = load_magma()[np.minimum((drawn * 256).astype(np.intp), 255)]
+            colours.take(layout.rows, axis=0, out=images[k], mode="clip")
+    return images
+
+
+@lru_cache(maxsize=1)
+def load_magma() -> np.ndarray:
+    """Return matplotlib's magma as float32 [shape=(256, 3)], 8-bit values divided by 255."""
+    table = np.frombuffer(zlib.decompress(base64.b85decode(_MAGMA)), np.uint8)
+    return table.reshape(256, 3).astype(np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What depends on the settings alone."""
+
+    n_fft: int
+    hop_length: int
+    n_frames: int
+    left: int  # frames that reach before the window's start
+    inner: int  # frames within
+    hann: np.ndarray
+    n_drawn: int  # bins from 0 that are drawn
+    rows: np.ndarray  # (height_pixels,) bin of each row, from the top
+    frames: np.ndarray  # (width_pixels,) frame of each column
+
+
+@lru_cache(maxsize=32)
+def _layout(
+    window_samples: int,
+    sample_rate: int,
+    n_fft: int,
+    hop_length: int,
+    fmax_hz: float,
+    height_pixels: int,
+    width_pixels: int,
+) -> _Layout:
+    n_bins, pad = n_fft // 2 + 1, n_fft // 2
+    n_frames = 1 + window_samples // hop_length
+    left = min(n_frames, -(-pad // hop_length))
+    fits = (window_samples + pad - n_fft) // hop_length  # last frame that ends within the window
+    inner = max(0, min(n_frames - 1, fits) - left + 1)
+    top = int(fmax_hz / (sample_rate / 2) * n_bins)
+    # In whole numbers, so that a pixel on the line between two bins or frames never depends on rounding.
+    row, column = 2 * np.arange(height_pixels) + 1, 2 * np.arange(width_pixels) + 1
+    if top < n_bins:
+        bins = (row * top + height_pixels) // (2 * height_pixels)
+    else:
+        bins = row * n_bins // (2 * height_pixels)
+    columns = -(-column * n_frames // (2 * width_pixels)) - 1
+    return _Layout(
+        n_fft=n_fft,
+        hop_length=hop_length,
+        n_frames=n_frames,
+        left=left,
+        inner=inner,
+        hann=(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32),
+        n_drawn=int(bins.max()) + 1,
+        rows=bins[::-1].copy(),
+        frames=columns,
+    )
+
+
+def _frames_of(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Transform the frames of all windows, each once.
+
+    Returns
+    -------
+    levels : np.ndarray [shape=(n_transformed, n_drawn)], in dB re 1
+    highest, lowest : np.ndarray [shape=(n,)], power over all frames and bins of each window
+    columns : np.ndarray [shape=(n, width_pixels)], row of `levels` that each image column shows
+    """
+    n_windows, window_samples = windows.shape
+    n_fft, hop, item = layout.n_fft, layout.hop_length, windows.itemsize
+    step, within = windows.strides
+    shared = n_windows > 1 and within == item and 0 < step < window_samples * item and step % (hop * item) == 0
+    # Frames within the windows: a strided view, of the stretch where they are shared, else of each window.
+    first = layout.left * hop - n_fft // 2  # where the first inner frame starts in its window
+    hops = step // (hop * item) if shared else layout.inner
+    if layout.inner == 0:
+        inner = np.empty((0, n_fft), np.float32)
+    elif shared:
+        n_inner = (n_windows - 1) * hops + layout.inner
+        inner = np.lib.stride_tricks.as_strided(
+            windows[:, first:], (n_inner, n_fft), (hop * item, item), writeable=False
+        )
+    else:
+        inner = np.lib.stride_tricks.as_strided(
+            windows[:, first:],
+            (n_windows, layout.inner, n_fft),
+            (step, hop * within, within),
+            writeable=False,
+        )
+    # Frames that reach over a window's edge: each window has its own, on zeros.
+    edges = np.r_[0 : layout.left, layout.left + layout.inner : layout.n_frames]
+    outer = np.zeros((n_windows, len(edges), n_fft), np.float32)
+    for i, frame in enumerate(edges):
+        start = frame * hop - n_fft // 2
+        begin, end = max(0, start), min(window_samples, start + n_fft)
+        outer[:, i, begin - start : end - start] = windows[:, begin:end]
+
+    n_inner = inner.size // n_fft
+    n_total = n_inner + n_windows * len(edges)
+    levels = np.empty((n_total, layout.n_drawn), np.float32)
+    highest, lowest = np.empty(n_total, np.float32), np.empty(n_total, np.float32)
+    parts = [inner] if inner.ndim == 2 else list(inner)
+    position = 0
+    for part in [*parts, outer.reshape(-1, n_fft)]:
+        for start in range(0, len(part), BLOCK_FRAMES):
+            block = part[start : start + BLOCK_FRAMES]
+            into = slice(position, position + len(block))
+            _transform(block, layout, levels[into], highest[into], lowest[into])
+            position += len(block)
+
+    # Which transformed frame is frame t of window k.
+    rows = np.empty((n_windows, layout.n_frames), np.intp)
+    k = np.arange(n_windows)[:, None]
+    rows[:, layout.left : layout.left + layout.inner] = k * hops + np.arange(layout.inner)
+    rows[:, edges] = n_inner + k * len(edges) + np.arange(len(edges))
+    return levels, highest[rows].max(axis=1), lowest[rows].min(axis=1), rows[:, layout.frames]
+
+
+def _transform(block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> None:
+    """Fill the levels of the drawn bins and the extremes of all bins for a block of frames."""
+    from scipy.fft import rfft  # takes longer to import than all else here together
+
+    spectrum = rfft(block * layout.hann, axis=-1, overwrite_x=True)
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    np.max(power, axis=1, out=highest)
+    np.min(power, axis=1, out=lowest)
+    levels[:] = _decibels(power[:, : layout.n_drawn])
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+    levels = np.maximum(power, np.float32(POWER_FLOOR))
+    np.log(levels, out=levels)
+    levels *= _DB_PER_NEPER
+    return levels

@@ -1,0 +1,93 @@
+"""The grid of windows over a recording.
+
+*Conventions.* Window `k` starts at sample ``k * stride_samples``. All windows that fit are in the grid, and one more,
+zero-padded, if samples are left uncovered; a recording shorter than a window is one padded window. Times are always
+``sample_index / sample_rate``, never accumulated.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Where the windows of one recording lie.
+
+    Attributes
+    ----------
+    n_samples : int > 0, length of the recording
+    sample_rate : int > 0, in Hz
+    window_samples, stride_samples : int > 0
+    """
+
+    n_samples: int
+    sample_rate: int
+    window_samples: int
+    stride_samples: int
+
+    @property
+    def n_windows(self) -> int:
+        """Number of windows; the last one may be padded."""
+        beyond = max(0, self.n_samples - self.window_samples)
+        return 1 + -(-beyond // self.stride_samples)
+
+    @property
+    def start_times(self) -> np.ndarray:
+        """Start of every window [shape=(n_windows,)], in seconds, float64."""
+        return np.arange(self.n_windows) * self.stride_samples / self.sample_rate
+
+    @property
+    def end_times(self) -> np.ndarray:
+        """End of every window [shape=(n_windows,)], in seconds, never past the recording's end."""
+        ends = np.arange(self.n_windows) * self.stride_samples + self.window_samples
+        return np.minimum(ends, self.n_samples) / self.sample_rate
+
+    def sample_range(self, first: int, stop: int) -> tuple[int, int]:
+        """Sample range [start, stop) of the recording that windows `first` to `stop` (exclusive) cover."""
+        start = first * self.stride_samples
+        return start, min(self.n_samples, (stop - 1) * self.stride_samples + self.window_samples)
+
+
+def lay_grid(n_samples: int, *, sample_rate: int, window_duration: float, stride_duration: float) -> WindowGrid:
+    """Lay the grid over a recording.
+
+    Parameters
+    ----------
+    n_samples : int > 0
+    sample_rate : int > 0, in Hz
+    window_duration, stride_duration : float > 0, in seconds
+        Rounded to whole samples, at least one.
+
+    Returns
+    -------
+    grid : WindowGrid
+    """
+    if n_samples <= 0:
+        raise ValueError(f"a recording of {n_samples} samples has no windows")
+    return WindowGrid(
+        n_samples=n_samples,
+        sample_rate=sample_rate,
+        window_samples=max(1, round(window_duration * sample_rate)),
+        stride_samples=max(1, round(stride_duration * sample_rate)),
+    )
+
+
+def cut_windows(samples: np.ndarray, *, n_windows: int, window_samples: int, stride_samples: int) -> np.ndarray:
+    """Show a stretch of samples as overlapping windows.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,)], float32
+        From the start of the first window; zeros are appended if the last window needs them.
+    n_windows, window_samples, stride_samples : int > 0
+
+    Returns
+    -------
+    windows : np.ndarray [shape=(n_windows, window_samples)], a read-only view that shares the overlaps
+    """
+    needed = (n_windows - 1) * stride_samples + window_samples
+    if len(samples) < needed:
+        samples = np.concatenate([samples, np.zeros(needed - len(samples), samples.dtype)])
+    view = np.lib.stride_tricks.sliding_window_view(samples[:needed], window_samples)
+    return view[::stride_samples]

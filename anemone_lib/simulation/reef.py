@@ -1,0 +1,373 @@
+"""Recordings of a reef, with exact truth.
+
+*Conventions.* A sound's level is its SNR: mean power of the sound within its annotation's box (start to end, `low_hz`
+to `high_hz`) over that of the noise alone in the same band, from half a second before to half a second after.
+Anemonefish call in bouts, a few calls at most 1.2 s apart, as when one fish chases another, then are silent for at
+least 6 s (chosen). They and their neighbours are annotated call by call, with the kind of call in the annotation's id;
+noise is not annotated. Everything is drawn from the seed: a seed and the settings give the same samples, in memory or
+written minute by minute. `anemone_lib.simulation.sounds` says how each sound is made and after whom.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+
+from anemone_lib.detection.events import Annotation
+from anemone_lib.errors import ConfigError
+from anemone_lib.simulation import noises as noise_sounds
+from anemone_lib.simulation import sounds
+
+#: Length of the blocks in which a recording is made.
+BLOCK_S = 60
+
+
+#: Silence of the anemonefish between two bouts, at least.
+BOUT_GAP_S = 6.0
+
+
+#: What `noises` may name; ``snaps`` are those of single pistol shrimp.
+NOISES = (*noise_sounds.CONTINUOUS, *noise_sounds.TRANSIENTS, "snaps")
+
+
+SAMPLE_RATES_HZ = (8_000, 200_000)
+
+
+#: A sound that is about to be heard: start in seconds, label ("" for noise), kind, sound, SNR in dB.
+_Heard = tuple[float, str, str, sounds.Sound, float]
+
+
+def simulate_recording(
+    *,
+    duration: float,
+    seed: int,
+    sample_rate: int = 48_000,
+    snr_db: tuple[float, float] = (6.0, 18.0),
+    bouts_per_minute: float = 3.0,
+    neighbours_per_minute: float = 6.0,
+    noises: Sequence[str] | None = None,
+) -> tuple[np.ndarray, list[Annotation]]:
+    """Simulate a recording.
+
+    Parameters
+    ----------
+    duration : float > 0, in seconds
+    seed : int >= 0
+    sample_rate : int, 8000 to 200000 Hz
+    snr_db : (lowest, highest), in dB, of every anemonefish bout and every neighbour, drawn evenly
+    bouts_per_minute : float, 0 to 6, bouts of anemonefish
+    neighbours_per_minute : float >= 0, sounds of other animals
+    noises : names of `NOISES`
+        By default wind and a choice that depends on the seed.
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(round(duration * sample_rate),)], float32 in [-1, 1), of 16 bits
+    annotations : list of Annotation, by start time
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range, or a noise unknown.
+
+    Examples
+    --------
+    >>> samples, annotations = simulate_recording(duration=10, seed=1, sample_rate=8000)
+    >>> len(samples), {annotation.label for annotation in annotations} <= {"anemonefish", "biological"}
+    (80000, True)
+    """
+    blocks = list(
+        simulate_blocks(
+            duration=duration,
+            seed=seed,
+            sample_rate=sample_rate,
+            snr_db=snr_db,
+            bouts_per_minute=bouts_per_minute,
+            neighbours_per_minute=neighbours_per_minute,
+            noises=noises,
+        )
+    )
+    pcm = np.concatenate([samples for samples, _ in blocks])
+    return pcm.astype(np.float32) / np.float32(32768), [a for _, annotations in blocks for a in annotations]
+
+
+def write_recording(path: str | os.PathLike[str], **settings: Any) -> list[Annotation]:
+    """Write a simulated recording of any length, a minute in memory at a time.
+
+    Parameters
+    ----------
+    path : ``.wav`` or ``.flac``; beyond 4 GiB a ``.wav`` is written as RF64
+    settings : as for `simulate_recording`
+
+    Returns
+    -------
+    annotations : list of Annotation, by start time
+    """
+    import soundfile
+
+    path = Path(path)
+    sample_rate = settings.get("sample_rate", 48_000)
+    large = settings["duration"] * sample_rate * 2 > 2**32 - 4096 and path.suffix.lower() == ".wav"
+    annotations: list[Annotation] = []
+    blocks = simulate_blocks(**settings)
+    first = next(blocks)  # a wrong setting is told before a file is made
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with soundfile.SoundFile(path, "w", sample_rate, 1, subtype="PCM_16", format="RF64" if large else None) as file:
+        for samples, heard in chain([first], blocks):
+            file.write(samples)
+            annotations += heard
+    return annotations
+
+
+def simulate_blocks(
+    *,
+    duration: float,
+    seed: int,
+    sample_rate: int = 48_000,
+    snr_db: tuple[float, float] = (6.0, 18.0),
+    bouts_per_minute: float = 3.0,
+    neighbours_per_minute: float = 6.0,
+    noises: Sequence[str] | None = None,
+) -> Iterator[tuple[np.ndarray, list[Annotation]]]:
+    """Simulate a recording minute by minute; see `simulate_recording`.
+
+    Yields
+    ------
+    samples : np.ndarray [shape=(n,)], int16
+    annotations : list of Annotation that start in this block, by start time
+    """
+    if not SAMPLE_RATES_HZ[0] <= sample_rate <= SAMPLE_RATES_HZ[1]:
+        raise ConfigError(f"sample_rate is {sample_rate}; it must be 8000 to 200000 Hz")
+    if not duration * sample_rate >= 1:
+        raise ConfigError(f"duration is {duration}; it must be at least one sample (1/{sample_rate} s)")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or more")
+    if not snr_db[0] <= snr_db[1]:
+        raise ConfigError(f"snr_db is {snr_db}; it must be (lowest, highest), in dB")
+    if not 0 <= bouts_per_minute <= 6:
+        raise ConfigError(f"bouts_per_minute is {bouts_per_minute}; it must be 0 to 6, or the bouts would touch")
+    if not 0 <= neighbours_per_minute <= 120:
+        raise ConfigError(f"neighbours_per_minute is {neighbours_per_minute}; it must be 0 to 120")
+    if unknown := set(noises or ()) - set(NOISES):
+        raise ConfigError(f"noises has {', '.join(sorted(unknown))}; it must be of {', '.join(NOISES)}")
+
+    streams = [np.random.default_rng([seed, k]) for k in range(5)]
+    chosen = _choose_noises(streams[0]) if noises is None else tuple(noises)
+    background = _Background(streams[1], sample_rate, chosen)
+    transients = [kind for kind in noise_sounds.TRANSIENTS if kind in chosen]
+    heard = merge(
+        _anemonefish(streams[2], sample_rate, duration, bouts_per_minute, snr_db),
+        _others(streams[3], sample_rate, duration, neighbours_per_minute, snr_db, sounds.NEIGHBOURS, "biological"),
+        _others(
+            streams[4],
+            sample_rate,
+            duration,
+            streams[0].uniform(1, 12) if transients else 0.0,
+            (0.0, 20.0),
+            {kind: noise_sounds.TRANSIENTS[kind] for kind in transients},
+            "",
+        ),
+        key=lambda item: item[0],
+    )
+    n_samples, block = round(duration * sample_rate), BLOCK_S * sample_rate
+    pending, tail, count = next(heard, None), np.zeros(0, np.float32), 0
+    echo_rng = np.random.default_rng([seed, 5])
+    for first in range(0, n_samples, block):
+        noise = background.read(min(block, n_samples - first))
+        mixed = noise.copy()
+        annotations = []
+        after = np.zeros(0, np.float32)  # what sounds on in the next block
+        mixed[: len(tail)] += tail[: len(mixed)]
+        while pending is not None and round(pending[0] * sample_rate) < first + len(noise):
+            start, label, kind, sound, level = pending
+            begin = round(start * sample_rate) - first
+            loud = _at_level(sound, noise, begin, sample_rate, level)
+            loud = sounds.echoes(echo_rng, sample_rate, loud)
+            here = min(len(loud), len(mixed) - begin)
+            mixed[begin : begin + here] += loud[:here]
+            if len(loud) - here > len(after):
+                after = np.pad(after, (0, len(loud) - here - len(after)))
+            after[: len(loud) - here] += loud[here:]
+            if label:
+                count += 1
+                end = (first + begin + len(sound.samples)) / sample_rate
+                annotations.append(
+                    Annotation(
+                        start_time=(first + begin) / sample_rate,
+                        end_time=min(end, n_samples / sample_rate),
+                        label=label,
+                        low_hz=round(sound.low_hz, 1),
+                        high_hz=round(min(sound.high_hz, sample_rate / 2), 1),
+                        id=f"{kind}-{count:05d}",
+                    )
+                )
+            pending = next(heard, None)
+        tail = after
+        yield np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16), annotations
+
+
+def _choose_noises(rng: np.random.Generator) -> tuple[str, ...]:
+    likely = {"flow": 0.5, "rain": 0.2, "shrimp_bed": 0.8, "distant_chorus": 0.3, "boat": 0.35, "hum": 0.15}
+    likely |= {"knocks": 0.3, "bubbles": 0.3, "snaps": 0.9}
+    return ("wind", *(kind for kind, chance in likely.items() if rng.random() < chance))
+
+
+# ---------------------------------------------------------------------- who calls when
+
+
+def _anemonefish(
+    rng: np.random.Generator, sample_rate: int, duration: float, per_minute: float, snr_db: tuple[float, float]
+) -> Iterator[_Heard]:
+    """Bouts: one fish calls one to seven times, and now and then a smaller one answers, submitting."""
+    now = 0.0
+    while per_minute > 0:
+        # A bout lasts about 2 s; what remains of the mean spacing is drawn.
+        now += BOUT_GAP_S + rng.exponential(max(0.1, 60 / per_minute - BOUT_GAP_S - 2)) - BOUT_GAP_S * (now == 0)
+        length_mm, level = rng.uniform(55, 130), rng.uniform(*snr_db)
+        period_s, chirps = sounds.draw_period(rng), rng.random() < 0.4
+        for _ in range(rng.choice(np.arange(1, 8), p=[0.1, 0.2, 0.25, 0.2, 0.12, 0.08, 0.05])):
+            kind, draw = "aggressive_train", rng.random()
+            if draw < 0.12:
+                kind = "submissive_call"
+                smaller = max(55.0, length_mm * rng.uniform(0.5, 0.9))
+                sound = sounds.make_submissive_call(rng, sample_rate, length_mm=smaller)
+            elif chirps and draw < 0.7:
+                kind, sound = "chirp", sounds.make_chirp(rng, sample_rate, length_mm=length_mm)
+            else:
+                sound = sounds.make_aggressive_train(rng, sample_rate, length_mm=length_mm, period_s=period_s)
+            end = now + len(sound.samples) / sample_rate
+            if end > duration:
+                return
+            yield now, "anemonefish", kind, sound, level + rng.uniform(-1, 1)
+            now = end + rng.uniform(0.2, 1.2)
+
+
+def _others(
+    rng: np.random.Generator,
+    sample_rate: int,
+    duration: float,
+    per_minute: float,
+    level_db: tuple[float, float],
+    makers: dict[str, Any],
+    label: str,
+) -> Iterator[_Heard]:
+    """Sounds at random times; those of one kind tend to come together, as animals that stay do."""
+    now, kinds, kind = 0.0, list(makers), ""
+    while per_minute > 0:
+        now += rng.exponential(60 / per_minute)
+        if not kind or rng.random() < 0.5:
+            kind = str(rng.choice(kinds))
+        sound = makers[kind](rng, sample_rate)
+        if now + len(sound.samples) / sample_rate > duration:
+            return
+        yield now, label, kind, sound, rng.uniform(*level_db)
+
+
+def _at_level(sound: sounds.Sound, noise: np.ndarray, begin: int, sample_rate: int, level_db: float) -> np.ndarray:
+    """Scale a sound to its SNR over the noise around it."""
+    half = sample_rate // 2
+    around = noise[max(0, begin - half) : begin + len(sound.samples) + half]
+    wanted = band_power(around, sample_rate=sample_rate, low_hz=sound.low_hz, high_hz=sound.high_hz)
+    power = band_power(sound.samples, sample_rate=sample_rate, low_hz=sound.low_hz, high_hz=sound.high_hz)
+    return sound.samples * np.float32(np.sqrt(wanted * 10 ** (level_db / 10) / max(power, 1e-20)))
+
+
+def band_power(samples: np.ndarray, *, sample_rate: int, low_hz: float, high_hz: float) -> float:
+    """Return the mean power within a band.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,)]
+    sample_rate : int > 0, in Hz
+    low_hz, high_hz : float, in Hz
+
+    Returns
+    -------
+    power : float, mean square of the samples in the band
+    """
+    n = next_fast_len(len(samples), real=True)
+    spectrum = rfft(samples, n)
+    band = spectrum[int(low_hz * n / sample_rate) : int(np.ceil(high_hz * n / sample_rate)) + 1]
+    return float(2 * np.sum(band.real**2 + band.imag**2, dtype=np.float64) / n / len(samples))
+
+
+class _Background:
+    """Noise without end: frames of shaped Gaussian noise, cross-faded at constant power, and snaps."""
+
+    def __init__(self, rng: np.random.Generator, sample_rate: int, noises: tuple[str, ...]) -> None:
+        self._rng = rng
+        self._frame = 1 << (sample_rate - 1).bit_length()  # 1 to 2 s
+        self._fade = self._frame // 8
+        ramp = np.sin(np.pi / 2 * (np.arange(self._fade) + 0.5) / self._fade).astype(np.float32)
+        self._rise, self._fall = ramp, ramp[::-1]
+        frequency = np.arange(self._frame // 2 + 1) * sample_rate / self._frame
+        # The hydrophone: a high-pass at 5 to 60 Hz, some a low-pass, and the recorder's own noise.
+        response = 1 / (1 + (rng.uniform(5, 60) / np.maximum(frequency, 1)) ** 4)
+        if rng.random() < 0.3:
+            response /= 1 + (frequency / rng.uniform(2500, 20_000)) ** 6
+        self._densities, self._passing = [], []
+        for kind, density in noise_sounds.CONTINUOUS.items():
+            if kind in noises:
+                # Within 10 dB of wind at 500 Hz; flow, far below the calls, up to 30 dB above it.
+                level = {"wind": 0.0, "flow": rng.uniform(-1, 3)}.get(kind, rng.uniform(-1, 1))
+                shape = density(rng, frequency) * 10**level
+                self._densities.append(shape * response)
+                self._passing.append(kind in ("boat", "rain"))
+        self._densities.append(np.full(len(frequency), 10 ** rng.uniform(-4, -1.5)))
+        self._passing.append(False)
+        self._phases = rng.uniform(0, 2 * np.pi, (len(self._densities), 2))
+        total = np.sum(self._densities, axis=0)
+        rms = np.sqrt(total.mean() * self._frame)
+        self._gain = 10 ** rng.uniform(-2.7, -1.3) / rms
+        self._snaps_per_sample = 0.0
+        if "snaps" in noises:
+            self._snaps_per_sample = np.exp(rng.uniform(np.log(25), np.log(1500))) / 60 / sample_rate
+            self._shapes = noise_sounds.make_snaps(rng, sample_rate)
+            self._snap_level = 10 ** (rng.uniform(0, 1.2) - 0.3) * self._gain * rms
+        self._offset = np.float32(rng.normal(0, 2e-3) * (rng.random() < 0.3))
+        self._period_s, self._n_read, self._sample_rate = rng.uniform(60, 600), 0, sample_rate
+        self._ready = self._next_frame()
+
+    def _next_frame(self) -> np.ndarray:
+        """One frame, its edges faded."""
+        now = self._n_read / self._sample_rate
+        power = np.zeros(self._frame // 2 + 1)
+        for density, passing, phase in zip(self._densities, self._passing, self._phases, strict=True):
+            # Boats come and go, squalls too; the rest swells by 2 dB.
+            swell = 10 ** (0.2 * np.sin(2 * np.pi * now / 37 + phase[0]))
+            visit = np.cos(np.pi * now / self._period_s + phase[1]) ** 6 if passing else 1.0
+            power += density * swell * visit
+        noise = self._rng.standard_normal((len(power), 2), np.float32).view(np.complex64)[:, 0]
+        noise *= (np.sqrt(power / 2) * self._gain * self._frame).astype(np.float32)
+        frame = irfft(noise, self._frame, overwrite_x=True)
+        frame[: self._fade] *= self._rise
+        frame[-self._fade :] *= self._fall
+        self._n_read += self._frame - self._fade
+        return frame
+
+    def read(self, n: int) -> np.ndarray:
+        """Return the next `n` samples, float32."""
+        out = np.empty(n, np.float32)
+        done = 0
+        while done < n:
+            if len(self._ready) == self._fade:  # only the falling edge is left
+                following = self._next_frame()
+                following[: self._fade] += self._ready
+                self._ready = following
+            part = self._ready[: min(n - done, len(self._ready) - self._fade)]
+            out[done : done + len(part)] = part
+            self._ready = self._ready[len(part) :]
+            done += len(part)
+        if self._snaps_per_sample and n > self._shapes.shape[1]:
+            count = self._rng.poisson(self._snaps_per_sample * n)
+            at = self._rng.integers(0, n - self._shapes.shape[1], count)
+            levels = self._snap_level * np.exp(self._rng.normal(0, 1.0, count)).astype(np.float32)
+            shapes = self._shapes[self._rng.integers(0, len(self._shapes), count)] * levels[:, None]
+            for start, shape in zip(at, shapes, strict=True):
+                out[start : start + len(shape)] += shape
+        return out + self._offset

@@ -1,0 +1,12 @@
+"""What a recording sounds like beside the calls: levels, snapping shrimp, tones of engines.
+
+`describe_noise` is where to start; `levels` measures power by time and frequency for pictures of any length.
+Imports audio and what lies below it.
+"""
+
+from anemone_lib.soundscape.noise import NoiseContext, describe_noise
+
+__all__ = [
+    "NoiseContext",
+    "describe_noise",
+]

@@ -1,0 +1,287 @@
+"""What else is to be heard: levels by band, snapping shrimp, boats' tones, and where the recorder itself was deaf.
+
+"No calls" and "calls could not have been heard" are different answers; these figures tell one from the other.
+
+*Conventions.* Levels are in dB re a full-scale sine, averaged over power, uncalibrated. The recording is read in
+blocks and never held; beyond `MAX_BLOCKS` blocks, so many are read, spread evenly. What is NaN counts for nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from anemone_lib.audio.recording import Recording
+from anemone_lib.soundscape.levels import measure_power
+
+#: Bands in Hz: below the calls (flow, boats), the calls (Colleye & Parmentier 2012), above them, shrimp.
+BANDS_HZ = {"below": (20.0, 300.0), "calls": (300.0, 1000.0), "above": (1000.0, 2000.0), "shrimp": (2000.0, 20_000.0)}
+
+
+BLOCK_S = 10.0
+
+
+MAX_BLOCKS = 360
+
+
+#: A snap reaches this many times the noise's standard deviation ...
+SNAP_FACTOR = 8.0
+
+
+#: ... and the next is at least this much later, in seconds: its echoes are not snaps.
+SNAP_DEAD_TIME_S = 0.01
+
+
+#: Snaps are told from fish by their energy above 1.5 kHz (Bohnenstiehl et al. 2016, doi:10.1371/journal.pone.0143691).
+SNAP_LOW_HZ, SNAP_HIGH_HZ = 1500.0, 20_000.0
+
+
+#: A tone stands out by this much over its neighbours ...
+TONE_DB = 6.0
+
+
+#: ... in at least this part of the time.
+TONE_PRESENCE = 0.5
+
+
+#: ... of at least so many blocks.
+TONE_BLOCKS = 3
+
+
+#: Noise in the calls' band this much over that of the quietest tenth hides faint calls.
+MASKED_DB = 10.0
+
+
+#: Samples from which on a recorder is overdriven, of full scale; level below which it records nothing but zeros.
+CLIPPED_AMPLITUDE = 0.999
+
+
+SILENT_DB = -120.0
+
+
+@dataclass(frozen=True)
+class Tone:
+    """A line in the spectrum that stays.
+
+    Attributes
+    ----------
+    frequency_hz : float
+    prominence_db : float, median level over that of the neighbouring bins
+    presence : float, part of the time in which it stands out, 0 to 1
+    """
+
+    frequency_hz: float
+    prominence_db: float
+    presence: float
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseContext:
+    """What a recording sounds like beside the calls.
+
+    Attributes
+    ----------
+    times : np.ndarray [shape=(n_columns,)], in seconds, the middle of each column
+    levels : dict of np.ndarray [shape=(n_columns,)], dB, by the bands' names; NaN where nothing was readable
+    bands_hz : dict of (low, high), by the same names
+    snaps_per_minute : float, NaN below a sample rate of 6 kHz, which cannot hold a snap
+    tones : list of Tone, the most prominent first
+    clipped, silent : float, part of the audio that is overdriven, or digital silence, 0 to 1
+    """
+
+    times: np.ndarray
+    levels: dict[str, np.ndarray]
+    bands_hz: dict[str, tuple[float, float]]
+    snaps_per_minute: float
+    tones: list[Tone]
+    clipped: float
+    silent: float
+
+    @property
+    def masked(self) -> float:
+        """Part of the time in which the calls' band is `MASKED_DB` louder than in its quietest tenth, 0 to 1.
+
+        Calls that are just heard in the quietest tenth are not heard then.
+        """
+        levels = self.levels["calls"]
+        levels = levels[np.isfinite(levels)]
+        if len(levels) == 0:
+            return 1.0
+        return float(np.mean(levels > np.percentile(levels, 10) + MASKED_DB))
+
+    def doubts(self) -> list[str]:
+        """Why calls might have been there and not been heard, in sentences; empty if nothing speaks for it."""
+        found = []
+        if self.silent > 0.01:
+            found.append(f"{self.silent:.0%} of the audio is digital silence: the recorder was not listening.")
+        if self.clipped > 0.0001:
+            found.append(f"{self.clipped:.2%} of the samples are overdriven: the gain was too high for what was loud.")
+        if self.masked > 0.1:
+            found.append(
+                f"In {self.masked:.0%} of the time the calls' band is {MASKED_DB:g} dB louder than when it is quiet: "
+                "faint calls are not heard then."
+            )
+        if self.tones and min(tone.frequency_hz for tone in self.tones) < 1000:
+            lowest = ", ".join(f"{tone.frequency_hz:.0f}" for tone in self.tones[:3])
+            found.append(f"Tones stay at {lowest} Hz, as of an engine or a pump: look at the levels while it runs.")
+        return found
+
+
+def describe_noise(recording: Recording, *, bands_hz: dict[str, tuple[float, float]] | None = None) -> NoiseContext:
+    """Describe what else is to be heard in a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    bands_hz : dict of (low, high) by name, optional
+        By default `BANDS_HZ`; one is named ``calls``. A band beyond half the sample rate is cut there.
+
+    Returns
+    -------
+    context : NoiseContext
+    """
+    bands_hz = bands_hz or BANDS_HZ
+    if "calls" not in bands_hz:
+        raise ValueError(f"bands_hz names {', '.join(bands_hz)}; one must be 'calls', the band they are heard in")
+    times, levels = measure_band_levels(recording, bands_hz)
+    n_snaps, seconds, clipped, silent, n_samples = 0, 0.0, 0, 0, 0
+    for samples in _blocks(recording):
+        finite = np.isfinite(samples)
+        samples = np.where(finite, samples, 0)
+        n_samples += int(finite.sum())
+        clipped += int((np.abs(samples) >= CLIPPED_AMPLITUDE).sum())
+        silent += int(finite.sum()) * bool(np.mean(samples**2) * 2 < 10 ** (SILENT_DB / 10))
+        n_snaps += len(find_snaps(samples, recording.sample_rate))
+        seconds += float(finite.sum()) / recording.sample_rate
+    audible = recording.sample_rate >= 4 * SNAP_LOW_HZ
+    return NoiseContext(
+        times=times,
+        levels=levels,
+        bands_hz=bands_hz,
+        snaps_per_minute=60 * n_snaps / seconds if audible and seconds else float("nan"),
+        tones=find_tones(recording),
+        clipped=clipped / max(1, n_samples),
+        silent=silent / n_samples if n_samples else 1.0,
+    )
+
+
+def measure_band_levels(
+    recording: Recording, bands_hz: dict[str, tuple[float, float]]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Level of each band over time: the median of every second, so that calls and snaps do not count as noise.
+
+    Parameters
+    ----------
+    recording : Recording
+    bands_hz : dict of (low, high) by name
+
+    Returns
+    -------
+    times : np.ndarray [shape=(n_columns,)], in seconds
+    levels : dict of np.ndarray [shape=(n_columns,)], dB re a full-scale sine
+    """
+    rate = recording.sample_rate
+    n_fft = 1 << int(np.ceil(np.log2(rate / 12)))  # bins of at most 12 Hz
+    power = measure_power(
+        recording.read,
+        recording.n_samples,
+        start=0,
+        stop=recording.n_samples,
+        n_fft=n_fft,
+        hop_length=n_fft // 2,
+        n_bins=n_fft // 2,
+    )
+    frequency = np.arange(n_fft // 2) * rate / n_fft
+    group = max(1, round(len(power) / recording.duration))
+    levels = {}
+    for name, (low, high) in bands_hz.items():
+        inside = (frequency >= low) & (frequency < high)
+        # A Hann window spreads a sine's power over bins that add up to 1.5 of it (Harris 1978).
+        level = power[:, inside].sum(axis=1) / 1.5 if inside.any() else np.full(len(power), np.nan)
+        levels[name] = _medians(10 * np.log10(np.maximum(level, 1e-20)), group)
+    n_columns = -(-len(power) // group)
+    times = (np.arange(n_columns) + 0.5) * group * recording.duration / len(power)
+    return np.minimum(times, recording.duration), levels
+
+
+def find_snaps(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Find the snaps of shrimp: short and loud between 1.5 and 20 kHz.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,)], float32
+    sample_rate : int > 0, in Hz
+
+    Returns
+    -------
+    times : np.ndarray [shape=(n_snaps,)], in seconds
+    """
+    from scipy.signal import butter, find_peaks, sosfilt
+
+    high = min(SNAP_HIGH_HZ, 0.45 * sample_rate)
+    if high <= SNAP_LOW_HZ * 1.2 or not samples.any():
+        return np.empty(0)
+    envelope = np.abs(sosfilt(butter(4, (SNAP_LOW_HZ, high), "band", fs=sample_rate, output="sos"), samples))
+    spread = np.median(envelope[samples != 0]) / 0.6745  # of Gaussian noise, the standard deviation
+    dead_time = max(1, round(SNAP_DEAD_TIME_S * sample_rate))
+    peaks, _ = find_peaks(envelope, height=max(SNAP_FACTOR * spread, 1e-6), distance=dead_time)
+    return peaks / sample_rate
+
+
+def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2000.0) -> list[Tone]:
+    """Find lines that stay, as engines and generators make them; fish and whales do not sing for half the time.
+
+    Parameters
+    ----------
+    recording : Recording
+    low_hz, high_hz : float, in Hz
+
+    Returns
+    -------
+    tones : list of Tone, the most prominent first
+        None of a recording under 30 s: what stays cannot be told from what happens to sound.
+    """
+    from scipy.ndimage import median_filter
+
+    rate = recording.sample_rate
+    n_fft = 1 << int(np.ceil(np.log2(rate / 2)))  # bins of at most 2 Hz
+    hann = np.hanning(n_fft + 1)[:-1].astype(np.float32)
+    frequency = np.fft.rfftfreq(n_fft, 1 / rate)
+    inside = (frequency >= low_hz) & (frequency < min(high_hz, rate / 2))
+    standing: list[np.ndarray] = []
+    for samples in _blocks(recording):
+        frames = samples[: len(samples) // n_fft * n_fft].reshape(-1, n_fft)
+        frames = frames[np.isfinite(frames).all(axis=1) & frames.any(axis=1)]
+        if len(frames) == 0:
+            continue
+        power = np.mean(np.abs(np.fft.rfft(frames * hann, axis=1)) ** 2, axis=0)[inside]
+        level = 10 * np.log10(np.maximum(power, 1e-20))
+        standing.append(level - median_filter(level, size=min(61, len(level)), mode="nearest"))
+    if len(standing) < TONE_BLOCKS:
+        return []
+    above = np.array(standing)
+    prominence, presence = np.median(above, axis=0), np.mean(above >= TONE_DB, axis=0)
+    padded = np.pad(prominence, 1, constant_values=-np.inf)
+    peak = (prominence >= padded[:-2]) & (prominence > padded[2:])
+    found = np.flatnonzero(peak & (presence >= TONE_PRESENCE) & (prominence >= TONE_DB))
+    tones = [Tone(float(frequency[inside][k]), float(prominence[k]), float(presence[k])) for k in found]
+    return sorted(tones, key=lambda tone: -tone.prominence_db)
+
+
+def _medians(values: np.ndarray, group: int) -> np.ndarray:
+    """Median of each group of so many neighbours, NaN left out."""
+    rows = np.full((-(-len(values) // group), group), np.nan)
+    rows.flat[: len(values)] = values
+    medians = np.full(len(rows), np.nan)
+    some = np.isfinite(rows).any(axis=1)
+    medians[some] = np.nanmedian(rows[some], axis=1)
+    return medians
+
+
+def _blocks(recording: Recording) -> Iterator[np.ndarray]:
+    """All of the recording in blocks, or blocks spread evenly over it."""
+    length = round(BLOCK_S * recording.sample_rate)
+    n_blocks = max(1, -(-recording.n_samples // length))
+    for k in range(min(n_blocks, MAX_BLOCKS)):
+        first = (k if n_blocks <= MAX_BLOCKS else k * n_blocks // MAX_BLOCKS) * length
+        yield recording.read(first, min(recording.n_samples, first + length))

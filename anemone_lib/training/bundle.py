@@ -1,0 +1,271 @@
+"""A trained model as the bundle that serving loads: ``best_model.keras``, ``best_model.tflite``, ``best_model.json``.
+
+*Parity.* A bundle is written only if the two models give the same probabilities on real images. A float ``.tflite``
+must agree within 1e-4. One with 8-bit weights and activations (inputs and outputs stay float) is taken only if it
+leads to the same events: at least 95 % of them match one to one, and at most 2 % of the windows change sides of the
+threshold; else the float one is kept, and the card says so.
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from anemone_lib.audio.recording import open_recording
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
+from anemone_lib.detection.events import decide_events
+from anemone_lib.errors import ModelError
+from anemone_lib.evaluation.matching import count_events
+from anemone_lib.scoring.chunks import score_recording
+from anemone_lib.scoring.classifier import STEM, Classifier, LiteRTClassifier, ModelCard, load_classifier
+from anemone_lib.simulation.reef import write_recording
+from anemone_lib.training.labelled import simulate_windows
+from anemone_lib.training.network import import_keras
+
+#: Largest difference of a probability between the .keras and a float .tflite.
+PARITY = 1e-4
+
+
+#: What an 8-bit model must reach: F1 of its events held against the float model's, and windows that change sides.
+INT8_MIN_EVENT_F1, INT8_MAX_CHANGED = 0.95, 0.02
+
+
+#: Seeds of the simulated recordings on which models are compared; training uses none of them.
+COMPARISON_SEED, CALIBRATION_SEED = 900_000, 910_000
+
+
+def export_bundle(
+    model: Any,
+    folder: str | os.PathLike[str],
+    *,
+    config: InferenceConfig | None = None,
+    name: str = "anemone",
+    version: str = "v1.0",
+    summary: str = "",
+    temperature: float = 1.0,
+    training: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | None = None,
+    images: np.ndarray | None = None,
+    int8: bool = False,
+) -> ModelCard:
+    """Write a model bundle.
+
+    Parameters
+    ----------
+    model : keras.Model, images in [0, 1] to probabilities
+    folder : path
+        Made if need be; a bundle that is there is replaced.
+    config : InferenceConfig, optional
+        The settings the model was trained with.
+    name, version, summary, temperature, training, metrics
+        As in `anemone_lib.scoring.classifier.ModelCard`.
+    images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], uint8, or float32 in [0, 1], optional
+        On which parity is checked and 8-bit ranges are found; by default of simulated recordings. 200 are plenty.
+    int8 : bool
+        Try 8-bit weights and activations.
+
+    Returns
+    -------
+    card : ModelCard
+
+    Raises
+    ------
+    ModelError
+        The model does not fit the configuration, or the .tflite does not agree with it.
+    """
+    config = config or InferenceConfig()
+    folder = Path(folder)
+    shape = tuple(model.input_shape[1:])
+    if len(shape) != 3 or shape[:2] != (config.height_pixels, config.width_pixels) or shape[2] not in (1, 3):
+        raise ModelError(
+            f"the model takes images of shape {shape}; the configuration draws "
+            f"({config.height_pixels}, {config.width_pixels}, 1 or 3)"
+        )
+    if model.output_shape[-1] != len(config.classes):
+        raise ModelError(
+            f"the model has {model.output_shape[-1]} outputs; the configuration names {config.model_classes}"
+        )
+    if images is None:
+        images = simulate_windows(
+            n_recordings=16, seed=CALIBRATION_SEED, config=config, channels=shape[2], max_windows=12
+        ).images
+    if images.dtype == np.uint8:
+        images = images.astype(np.float32) / np.float32(255)
+    folder.mkdir(parents=True, exist_ok=True)
+    keras_path, tflite_path = folder / f"{STEM}.keras", folder / f"{STEM}.tflite"
+    (folder / f"{STEM}.json").unlink(missing_ok=True)  # no card beside files it does not describe
+    model.save(keras_path)
+    tflite_path.write_bytes(_converted(model, None))
+    parity = _parity(model, tflite_path, images)
+    if not parity["max_abs_difference"] <= PARITY:
+        raise ModelError(
+            f"{tflite_path} differs from the .keras by {parity['max_abs_difference']:.2g} in a probability, at most "
+            f"{PARITY:g} is allowed; give the model layers that TensorFlow Lite computes exactly"
+        )
+    if int8:
+        parity["int8"] = _try_int8(model, tflite_path, images, config)
+        parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
+    card = ModelCard(
+        name=name,
+        version=version,
+        summary=summary,
+        classes=config.classes,
+        input_shape=shape,
+        settings=config.model_dump(exclude={*EVENT_FIELDS, "batch_size"}),
+        sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (keras_path, tflite_path)},
+        temperature=temperature,
+        parity=parity,
+        training=training or {},
+        metrics=metrics or {},
+    )
+    write_card(card, folder)
+    return card
+
+
+def write_card(card: ModelCard, folder: str | os.PathLike[str]) -> Path:
+    """Write the card of a bundle into its folder; return its path."""
+    path = Path(folder) / f"{STEM}.json"
+    path.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def export_model(
+    model_path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    config: InferenceConfig | None = None,
+    images: np.ndarray | None = None,
+    int8: bool = False,
+) -> ModelCard:
+    """Make a bundle of a ``.keras`` file.
+
+    Parameters
+    ----------
+    model_path : path of a ``.keras`` file, or of a bundle, whose card is kept
+    folder : path
+    config : InferenceConfig, optional
+        The settings the model was trained with; by default those on its card, else the defaults.
+    images, int8
+        As for `export_bundle`.
+
+    Returns
+    -------
+    card : ModelCard
+
+    Raises
+    ------
+    ModelError
+        No such model, or not one that may be loaded or can be converted.
+    """
+    path = Path(model_path)
+    path = path / f"{STEM}.keras" if path.is_dir() else path
+    if path.suffix != ".keras":
+        raise ModelError(f"{path} is not a .keras file; export starts from what training wrote")
+    if not path.is_file():
+        raise ModelError(f"no model at {path}")
+    keras = import_keras()
+    with TemporaryDirectory() as alone:  # checked as serving would: version, safe mode, hash on the card
+        for file in (path, path.with_suffix(".json")):
+            if file.is_file():
+                (Path(alone) / f"{STEM}{file.suffix}").write_bytes(file.read_bytes())
+        given = load_classifier(Path(alone) / f"{STEM}.keras")
+        model = keras.models.load_model(Path(alone) / f"{STEM}.keras", compile=False, safe_mode=True)
+    card = given.card
+    if config is None:
+        height, width, _ = given.input_shape
+        settings = card.settings if card else {"height_pixels": height, "width_pixels": width}
+        config = InferenceConfig(**settings)
+    described = (
+        card.model_dump(include={"name", "version", "summary", "temperature", "training", "metrics"}) if card else {}
+    )
+    described.setdefault("name", path.stem)
+    return export_bundle(model, folder, config=config, images=images, int8=int8, **described)
+
+
+def _converted(model: Any, images: np.ndarray | None) -> bytes:
+    """Convert to TensorFlow Lite; with images, to 8-bit weights and activations."""
+    import_keras()
+    import tensorflow as tf
+
+    with TemporaryDirectory() as folder, _quiet():
+        model.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if images is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ([image[None]] for image in images[:200])
+        converted: bytes = converter.convert()
+    return converted
+
+
+def _parity(model: Any, tflite_path: Path, images: np.ndarray) -> dict[str, Any]:
+    exact = np.concatenate([np.asarray(model(images[k : k + 32], training=False)) for k in range(0, len(images), 32)])
+    lite = _alone(tflite_path)
+    found = np.concatenate([lite.probabilities(images[k : k + 32]) for k in range(0, len(images), 32)])
+    return {
+        "max_abs_difference": float(np.abs(exact - found).max()),
+        "on": f"{len(images)} spectrogram images",
+        "tflite": "float32",
+    }
+
+
+def _try_int8(model: Any, tflite_path: Path, images: np.ndarray, config: InferenceConfig) -> dict[str, Any]:
+    """Replace the float model by an 8-bit one if events stay the same; tell how far they do."""
+    path = tflite_path.with_name(f"{STEM}.int8.tflite")
+    path.write_bytes(_converted(model, images))
+    duration = 300.0
+    with TemporaryDirectory() as folder:
+        wav = Path(folder) / "comparison.wav"
+        write_recording(wav, duration=duration, seed=COMPARISON_SEED, snr_db=(0.0, 18.0))
+        with open_recording(wav, target_sr=config.target_sr) as recording:
+            scores = [score_recording(recording, _alone(p), config) for p in (tflite_path, path)]
+    events = [decide_events(one, config) for one in scores]
+    target = config.classes.index(config.target_class)
+    sides = [one.probabilities[:, target] >= config.confidence_threshold for one in scores]
+    counts = count_events(*events, duration=duration)
+    changed = float(np.mean(sides[0] != sides[1]))
+    taken = counts.f1 >= INT8_MIN_EVENT_F1 and changed <= INT8_MAX_CHANGED
+    agreement = {
+        "taken": taken,
+        "events_float": counts.n_reference,
+        "events_int8": counts.n_estimated,
+        "events_matched": counts.n_matched,
+        "windows_changed": changed,
+        "max_abs_difference": _parity(model, path, images)["max_abs_difference"],
+        "on": f"{duration:g} s simulated at 0 to 18 dB SNR, threshold {config.confidence_threshold:g}",
+    }
+    if taken:
+        path.replace(tflite_path)
+    path.unlink(missing_ok=True)
+    return agreement
+
+
+def _alone(tflite_path: Path) -> Classifier:
+    """The model itself, without a card."""
+    return LiteRTClassifier(tflite_path, card=None, sha256=hashlib.sha256(tflite_path.read_bytes()).hexdigest())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what the converter prints, from Python and from below it."""
+    sys.stderr.flush()
+    saved, log = os.dup(2), logging.getLogger("tensorflow")
+    level = log.level
+    with open(os.devnull, "w") as nothing, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            log.setLevel(level)

@@ -1,0 +1,146 @@
+"""Train and calibrate a classifier."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anemone_lib.errors import ConfigError
+from anemone_lib.training.labelled import LabelledWindows
+from anemone_lib.training.network import REDUCED, build_model, import_keras
+
+#: Called with the number of epochs done and of all epochs.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a training gave.
+
+    Attributes
+    ----------
+    model : keras.Model, images in [0, 1] to probabilities
+    history : dict of lists, one number an epoch: loss, accuracy, val_loss, val_accuracy
+    temperature : float > 0, by which the logits are divided so that probabilities hold (`calibrate`)
+    probabilities : np.ndarray [shape=(n_validation, n_classes)], of the validation windows, calibrated
+    """
+
+    model: Any
+    history: dict[str, list[float]]
+    temperature: float
+    probabilities: np.ndarray
+
+
+def train_classifier(
+    train: LabelledWindows,
+    validation: LabelledWindows,
+    *,
+    model: Any = None,
+    epochs: int = 10,
+    batch_size: int = 128,
+    learning_rate: float = 4e-3,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Training:
+    """Train a classifier and calibrate it.
+
+    Parameters
+    ----------
+    train, validation : LabelledWindows, of different recordings
+    model : keras.Model, optional
+        A model to train on, or one of your own; by default `build_model`.
+    epochs, batch_size : int > 0
+    learning_rate : float > 0
+        At its highest; it rises over the first 5 % and falls along a cosine (AdamW).
+    seed : int, of the first weights and of the order of the windows
+    progress : callable (done, total), optional
+        Called after every epoch.
+
+    Returns
+    -------
+    training : Training
+
+    Raises
+    ------
+    ConfigError
+        The sets share a recording, or a class is missing from the training set.
+    """
+    if shared := set(train.recordings) & set(validation.recordings):
+        raise ConfigError(
+            f"{len(shared)} recordings are in both sets ({min(shared)}, …); split by recording, or the validation "
+            "would be held on what was learnt"
+        )
+    if missing := [name for name, n in train.counts().items() if n == 0]:
+        raise ConfigError(f"no window of {', '.join(missing)} to learn from; annotate some, or add simulated windows")
+    keras = import_keras()
+    model = model or build_model(train.images.shape[1:], len(train.classes), seed=seed)
+    keras.utils.set_random_seed(seed)
+    # What comes before has no weights: it is computed once.
+    names = [layer.name for layer in model.layers]
+    front = keras.Model(model.input, model.get_layer(REDUCED).output) if REDUCED in names else None
+    learner = keras.Model(front.output, model.output) if front else model
+    x, x_validation = _reduced(train, front), _reduced(validation, front)
+    steps = epochs * -(-len(train) // batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / 100, steps, warmup_target=learning_rate, warmup_steps=max(1, steps // 20), alpha=0.01
+    )
+    learner.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=1e-3),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    callbacks = []
+    if progress:
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1, epochs)))
+    history = learner.fit(
+        x,
+        train.labels,
+        validation_data=(x_validation, validation.labels),
+        batch_size=batch_size,
+        epochs=epochs,
+        callbacks=callbacks,
+        verbose=0,
+    ).history
+    probabilities = learner.predict(x_validation, batch_size=batch_size, verbose=0)
+    temperature = calibrate(probabilities, validation.labels)
+    return Training(model, history, temperature, apply_temperature(probabilities, temperature))
+
+
+def _reduced(windows: LabelledWindows, front: Any) -> np.ndarray:
+    """Windows as the first layer with weights sees them, in half precision."""
+    parts = []
+    for start in range(0, len(windows), 512):
+        images = windows.images[start : start + 512].astype(np.float32) / np.float32(255)
+        parts.append(np.asarray(front(images) if front else images, np.float16))
+    return np.concatenate(parts)
+
+
+def calibrate(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Find the temperature at which probabilities are most believable (Guo et al. 2017, On calibration of modern
+    neural networks).
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, n_classes)]
+    labels : np.ndarray [shape=(n,)], int
+
+    Returns
+    -------
+    temperature : float, 0.25 to 4
+    """
+    from scipy.optimize import minimize_scalar
+
+    def surprise(log_temperature: float) -> float:
+        true = apply_temperature(probabilities, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
+        return -float(np.mean(np.log(np.maximum(true, 1e-12))))
+
+    return round(float(np.exp(minimize_scalar(surprise, bounds=np.log([0.25, 4.0]), method="bounded").x)), 4)
+
+
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Divide the logits by a temperature: above 1 the probabilities come closer to each other."""
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,378 @@
+"""Labelled windows to train a classifier on: from annotated recordings, or simulated ones.
+
+*Conventions.* A window belongs to a class when it holds at least 30 ms, or half, of one of its annotations: one pulse
+at the window's edge counts, since an isolated call of 0.1 s lies in only two or three windows and the median filter
+wants to see it in all of them. The target class goes before the others; a window that holds less than that of
+anything is unclear and left out; one that holds nothing is background. Images are kept in 8 bits while training.
+
+Sets are split by recording, never by window: windows of one recording share its hydrophone, its noise and its fish.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from anemone_lib.audio.recording import Recording
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.events import Annotation
+from anemone_lib.errors import ConfigError
+from anemone_lib.scoring.images import draw_images
+from anemone_lib.scoring.windows import cut_windows, lay_grid
+from anemone_lib.simulation.augmentation import augment
+from anemone_lib.simulation.reef import simulate_recording
+
+#: Part of an annotation that a window must hold to be of its class: this long, or half of it.
+MIN_OVERLAP_S = 0.03
+
+
+#: Sample rates of simulated training recordings in Hz and how often each is drawn: those of common recorders.
+SAMPLE_RATES = {
+    8_000: 0.03,
+    16_000: 0.08,
+    22_050: 0.05,
+    24_000: 0.06,
+    32_000: 0.10,
+    44_100: 0.13,
+    48_000: 0.33,
+    64_000: 0.05,
+    96_000: 0.11,
+    192_000: 0.04,
+    200_000: 0.02,
+}
+
+
+Seconds = float
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledWindows:
+    """Windows as images, with the class of each.
+
+    Attributes
+    ----------
+    images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], uint8, 255 for 1
+    labels : np.ndarray [shape=(n,)], int, index into `classes`
+    recordings : np.ndarray [shape=(n,)], str, which recording a window is of
+    start_times : np.ndarray [shape=(n,)], in seconds from that recording's start
+    classes : tuple of str
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    recordings: np.ndarray
+    start_times: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: np.ndarray) -> "LabelledWindows":
+        """Return some of the windows, by index or by mask."""
+        return LabelledWindows(
+            self.images[chosen], self.labels[chosen], self.recordings[chosen], self.start_times[chosen], self.classes
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Number of windows by class."""
+        numbers = np.bincount(self.labels, minlength=len(self.classes))
+        return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+    def split(self, *, fraction: float = 0.2, seed: int = 0) -> tuple["LabelledWindows", "LabelledWindows"]:
+        """Split by recording.
+
+        Parameters
+        ----------
+        fraction : float in (0, 1), part of the recordings that is held out, at least one
+        seed : int
+
+        Returns
+        -------
+        train, held_out : LabelledWindows
+
+        Raises
+        ------
+        ConfigError
+            All windows are of one recording.
+        """
+        names = np.unique(self.recordings)
+        if len(names) < 2:
+            raise ConfigError(f"{len(names)} recording cannot be split; windows of one recording are not independent")
+        n_held = min(len(names) - 1, max(1, round(fraction * len(names))))
+        held = np.isin(self.recordings, np.random.default_rng(seed).permutation(names)[:n_held])
+        return self.take(~held), self.take(held)
+
+    def balanced(self, *, max_ratio: float = 1.5, seed: int = 0) -> "LabelledWindows":
+        """Return fewer windows of the frequent classes.
+
+        Parameters
+        ----------
+        max_ratio : float >= 1
+            No class keeps more than this many times the windows of the rarest.
+        seed : int
+        """
+        numbers = [n for n in self.counts().values() if n]
+        most = int(max_ratio * min(numbers)) if numbers else 0
+        rng = np.random.default_rng(seed)
+        kept = [rng.permutation(np.flatnonzero(self.labels == k))[:most] for k in range(len(self.classes))]
+        return self.take(np.sort(np.concatenate(kept)))
+
+
+def concatenate(parts: Sequence[LabelledWindows]) -> LabelledWindows:
+    """Put the windows of several recordings together."""
+    if not parts:
+        raise ConfigError("there are no windows to put together; give at least one recording")
+    if len({part.classes for part in parts}) > 1:
+        raise ConfigError(f"the recordings were labelled for different classes: {[p.classes for p in parts]}")
+    return LabelledWindows(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.recordings for part in parts]),
+        np.concatenate([part.start_times for part in parts]),
+        parts[0].classes,
+    )
+
+
+# ---------------------------------------------------------------------- windows and their classes
+
+
+def label_windows(
+    annotations: Sequence[Annotation],
+    *,
+    start_times: np.ndarray,
+    end_times: np.ndarray,
+    classes: Sequence[str],
+    target_class: str = "anemonefish",
+    background_class: str = "noise",
+    label_classes: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """Tell the class of every window; see the module's conventions.
+
+    Parameters
+    ----------
+    annotations : sequence of Annotation
+    start_times, end_times : np.ndarray [shape=(n_windows,)], in seconds, ascending
+    classes : names, in the order of the model's outputs
+    target_class, background_class : of `classes`
+    label_classes : mapping, optional
+        The class of a label that is not itself the name of a class, as ``{"pulse_train": "biological"}``.
+
+    Returns
+    -------
+    labels : np.ndarray [shape=(n_windows,)], int
+        Index into `classes`; -1 where it is unclear.
+
+    Raises
+    ------
+    ConfigError
+        A label that belongs to no class.
+    """
+    order = [*(c for c in classes if c not in (target_class, background_class)), target_class]
+    known = {name.casefold(): name for name in classes}
+    known |= {label.strip().casefold(): name for label, name in (label_classes or {}).items()}
+    labels = np.full(len(start_times), list(classes).index(background_class))
+    touched = np.zeros(len(start_times), bool)
+    present = {name: np.zeros(len(start_times), bool) for name in classes}
+    for annotation in annotations:
+        name = known.get(annotation.label.strip().casefold())
+        if name not in present:
+            raise ConfigError(
+                f"label {annotation.label!r} at {annotation.start_time:.2f} s belongs to no class "
+                f"({', '.join(classes)}); say which it is: label_classes={{{annotation.label!r}: 'biological'}}"
+            )
+        if name == background_class:
+            continue
+        first = np.searchsorted(end_times, annotation.start_time, side="right")
+        last = np.searchsorted(start_times, annotation.end_time)
+        overlap = np.minimum(end_times[first:last], annotation.end_time)
+        overlap = overlap - np.maximum(start_times[first:last], annotation.start_time)
+        needed = min(MIN_OVERLAP_S, 0.5 * (annotation.end_time - annotation.start_time))
+        present[name][first:last] |= overlap >= needed - 1e-9
+        touched[first:last] = True
+    labels[touched] = -1
+    for name in order:
+        labels[present[name]] = list(classes).index(name)
+    return labels
+
+
+def cut_labelled_windows(
+    recording: Recording,
+    annotations: Sequence[Annotation],
+    config: InferenceConfig,
+    *,
+    channels: int = 1,
+    max_windows: int | None = 4000,
+    label_classes: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> LabelledWindows:
+    """Cut an annotated recording into labelled windows.
+
+    Parameters
+    ----------
+    recording : Recording
+        Annotated throughout: a window without annotation is taken for background.
+    annotations : sequence of Annotation
+    config : InferenceConfig
+        Its score-deciding settings, `classes` and `target_class` are read.
+    channels : int, 1 or 3
+    max_windows : int > 0, or None
+        At most so many, drawn at random, as evenly over the classes as there are windows; 4000 images take 260 MB.
+    label_classes : mapping, optional
+        As for `label_windows`.
+    seed : int
+
+    Returns
+    -------
+    windows : LabelledWindows
+        Without windows that are unclear or not wholly readable.
+    """
+    grid = lay_grid(
+        recording.n_samples,
+        sample_rate=recording.sample_rate,
+        **config.grid_settings,
+    )
+    labels = label_windows(
+        annotations,
+        start_times=grid.start_times,
+        end_times=grid.end_times,
+        classes=config.classes,
+        target_class=config.target_class,
+        background_class=_background(config),
+        label_classes=label_classes,
+    )
+    chosen = _choose(labels, max_windows, np.random.default_rng(seed))
+    images = []
+    for k in chosen:
+        start, stop = grid.sample_range(k, k + 1)
+        samples = recording.read(start, stop)
+        window = cut_windows(
+            samples, n_windows=1, window_samples=grid.window_samples, stride_samples=grid.stride_samples
+        )
+        images.append(_images(window, recording.sample_rate, config, channels) if np.isfinite(samples).all() else None)
+    kept = [i for i, image in enumerate(images) if image is not None]
+    return LabelledWindows(
+        np.concatenate([images[i] for i in kept]) if kept else _no_images(config, channels),
+        labels[chosen[kept]],
+        np.full(len(kept), recording.name),
+        grid.start_times[chosen[kept]],
+        config.classes,
+    )
+
+
+def simulate_windows(
+    *,
+    n_recordings: int,
+    seed: int,
+    config: InferenceConfig | None = None,
+    channels: int = 1,
+    duration: Seconds = 20.0,
+    snr_db: tuple[float, float] = (-3.0, 24.0),
+    max_windows: int = 24,
+    workers: int | None = None,
+) -> LabelledWindows:
+    """Simulate recordings at many sample rates, augment them, and cut labelled windows from them.
+
+    Parameters
+    ----------
+    n_recordings : int > 0
+    seed : int >= 0
+        Recordings `seed` to ``seed + n_recordings - 1`` of `anemone_lib.simulation.reef`; keep those of sets apart.
+    config : InferenceConfig, optional
+    channels : int, 1 or 3
+    duration : float > 0, in seconds, of each recording
+    snr_db : (lowest, highest), in dB
+    max_windows : int > 0, from each recording
+    workers : int > 0, optional
+        Threads; by default one a core. The windows do not depend on it.
+
+    Returns
+    -------
+    windows : LabelledWindows
+    """
+    config = config or InferenceConfig()
+    one = partial(
+        _simulated_windows_of,
+        config=config,
+        channels=channels,
+        duration=duration,
+        snr_db=snr_db,
+        max_windows=max_windows,
+    )
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        return concatenate(list(pool.map(one, range(seed, seed + n_recordings))))
+
+
+def _simulated_windows_of(
+    seed: int,
+    *,
+    config: InferenceConfig,
+    channels: int,
+    duration: Seconds,
+    snr_db: tuple[float, float],
+    max_windows: int,
+) -> LabelledWindows:
+    rng = np.random.default_rng([seed, 99])
+    rate = config.target_sr or int(rng.choice(list(SAMPLE_RATES), p=list(SAMPLE_RATES.values())))
+    samples, annotations = simulate_recording(
+        duration=duration,
+        seed=seed,
+        sample_rate=rate,
+        snr_db=snr_db,
+        bouts_per_minute=float(rng.choice([0.0, 6.0], p=[0.2, 0.8])),
+        neighbours_per_minute=float(rng.choice([0.0, 6.0, 25.0], p=[0.1, 0.3, 0.6])),
+    )
+    samples = augment(samples, sample_rate=rate, rng=rng)
+    grid = lay_grid(len(samples), sample_rate=rate, **config.grid_settings)
+    labels = label_windows(
+        annotations,
+        start_times=grid.start_times,
+        end_times=grid.end_times,
+        classes=config.classes,
+        target_class=config.target_class,
+        background_class=_background(config),
+    )
+    chosen = _choose(labels, max_windows, rng)
+    windows = cut_windows(
+        samples, n_windows=grid.n_windows, window_samples=grid.window_samples, stride_samples=grid.stride_samples
+    )[chosen]
+    return LabelledWindows(
+        _images(windows, rate, config, channels),
+        labels[chosen],
+        np.full(len(chosen), f"simulated-{seed}"),
+        grid.start_times[chosen],
+        config.classes,
+    )
+
+
+def _choose(labels: np.ndarray, most: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Indices of clear windows, at most so many, in turn from each class."""
+    clear = np.flatnonzero(labels >= 0)
+    if most is None or len(clear) <= most:
+        return clear
+    shuffled = rng.permutation(clear)
+    rank = np.zeros(len(shuffled))
+    for k in np.unique(labels[clear]):
+        of_class = labels[shuffled] == k
+        rank[of_class] = np.arange(of_class.sum())
+    return np.sort(shuffled[np.argsort(rank, kind="stable")[:most]])
+
+
+def _background(config: InferenceConfig) -> str:
+    return "noise" if "noise" in config.classes else next(c for c in config.classes if c != config.target_class)
+
+
+def _images(windows: np.ndarray, sample_rate: int, config: InferenceConfig, channels: int) -> np.ndarray:
+    images = draw_images(
+        windows,
+        sample_rate=sample_rate,
+        **config.image_settings,
+        channels=channels,
+    )
+    return np.round(images * 255).astype(np.uint8)
+
+
+def _no_images(config: InferenceConfig, channels: int) -> np.ndarray:
+    return np.zeros((0, config.height_pixels, config.width_pixels, channels), np.uint8)

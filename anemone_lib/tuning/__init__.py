@@ -1,0 +1,29 @@
+"""The best event settings for annotated recordings.
+
+`tune` is where to start. `recordings` pairs recordings with their annotations and scores them, `sweep` tries every
+setting, `search` chooses, and compares on recordings that were set aside. Imports tables, evaluation and what lies
+below them.
+"""
+
+from anemone_lib.tuning.recordings import (
+    AnnotatedRecording,
+    count_recordings,
+    find_annotated_recordings,
+    score_annotated_recordings,
+    split_recordings,
+)
+from anemone_lib.tuning.search import Tuning, tune
+from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
+
+__all__ = [
+    "AnnotatedRecording",
+    "SearchSpace",
+    "Sweep",
+    "Tuning",
+    "count_recordings",
+    "find_annotated_recordings",
+    "score_annotated_recordings",
+    "split_recordings",
+    "sweep_settings",
+    "tune",
+]

@@ -1,0 +1,302 @@
+"""Every combination of event settings, tried on cached scores.
+
+*Conventions.* A setting is judged by events against annotations, matched one to one (`anemone_lib.evaluation`), pooled
+over the recordings. Annotations closer than `bout_gap` are one bout, for every setting alike: by default a window and
+a stride, the shortest silence sure to hold an empty window, without which no setting could tell two calls apart.
+
+`sweep` is exact: it gives for every setting the very counts of `find_events` and `match_intervals`, but decides each
+recording's windows once a threshold, and counts matches without matching. Events are disjoint, and so are bouts, so
+each event overlaps a range of consecutive bouts and shares at most one with the event before; taking them from left to
+right is then a largest matching, and whether a shared bout is gone follows from the widths of the ranges alone.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.events import smooth
+from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.evaluation.rates import Counts
+from anemone_lib.tuning.recordings import AnnotatedRecording
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The values to try, each with each.
+
+    Attributes
+    ----------
+    smoothing_window, confidence_threshold, min_gap_duration, min_event_duration : tuples of values
+    """
+
+    smoothing_window: tuple[int, ...]
+    confidence_threshold: tuple[float, ...]
+    min_gap_duration: tuple[float, ...]
+    min_event_duration: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Number of values of each setting, in the order of the attributes."""
+        return tuple(len(values) for values in self.axes.values())  # type: ignore[return-value]
+
+    @property
+    def axes(self) -> Mapping[str, tuple[float, ...]]:
+        """The values by the name of the setting."""
+        return vars(self)
+
+    @property
+    def size(self) -> int:
+        """Number of settings."""
+        return math.prod(self.shape)
+
+    @classmethod
+    def around(cls, config: InferenceConfig) -> "SearchSpace":
+        """About 10,000 settings: every one that differs in its effect on windows of this length and stride.
+
+        Gaps between runs of windows, and lengths of runs, come in steps of the stride, so one value between two steps
+        stands for all; thresholds are tried in steps of 0.01. The values of `config` are always among them.
+        """
+        window, stride = config.window_duration, config.stride_duration
+        first_gap = stride * max(2, math.ceil(round(window / stride, 9))) - window
+        gaps = [round(first_gap + (k + 0.5) * stride, 3) for k in range(4)]
+        lengths = [round(window + (k + 0.5) * stride, 3) for k in range(3)]
+        thresholds = [k / 100 for k in range(2, 100)]
+        return cls(
+            smoothing_window=_with(config.smoothing_window, (1, 3, 5, 7, 9)),
+            confidence_threshold=_with(config.confidence_threshold, thresholds),
+            min_gap_duration=_with(config.min_gap_duration, gaps),
+            min_event_duration=_with(config.min_event_duration, lengths),
+        )
+
+    def config(self, index: Sequence[int], base: InferenceConfig) -> InferenceConfig:
+        """Return `base` with the settings at `index`, one index for each axis."""
+        return base.replace(**{name: values[k] for (name, values), k in zip(self.axes.items(), index, strict=True)})
+
+    def index(self, config: InferenceConfig) -> tuple[int, ...]:
+        """Find a configuration's settings in the space.
+
+        Raises
+        ------
+        ConfigError
+            One of its values is not tried.
+        """
+        for name, values in self.axes.items():
+            if getattr(config, name) not in values:
+                raise ConfigError(f"{name} is {getattr(config, name)}, which was not tried; tried were {values}")
+        return tuple(values.index(getattr(config, name)) for name, values in self.axes.items())
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What every setting of a space finds in every sample.
+
+    Attributes
+    ----------
+    space : SearchSpace
+    n_reference, duration : np.ndarray [shape=(n_samples,)], bouts, and analysed seconds
+    n_estimated, n_matched : np.ndarray [shape=(*space.shape, n_samples)], int32
+    """
+
+    space: SearchSpace
+    n_reference: np.ndarray
+    duration: np.ndarray
+    n_estimated: np.ndarray
+    n_matched: np.ndarray
+
+    def counts(self, index: Sequence[int]) -> list[Counts]:
+        """Counts of every sample at one setting."""
+        found, matched = self.n_estimated[tuple(index)], self.n_matched[tuple(index)]
+        columns = (self.n_reference.tolist(), found.tolist(), matched.tolist(), self.duration.tolist())
+        return [Counts(*row) for row in zip(*columns, strict=True)]
+
+    @cached_property
+    def rates(self) -> dict[str, np.ndarray]:
+        """Precision, recall, F1 and false alarms per hour of all samples together [shape=space.shape]."""
+        found, matched = self.n_estimated.sum(axis=-1), self.n_matched.sum(axis=-1)
+        there = self.n_reference.sum()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {
+                "precision": matched / found,
+                "recall": matched / np.full(found.shape, float(there)),
+                "f1": 2 * matched / (there + found),
+                "false_alarms_per_hour": (found - matched) * 3600 / self.duration.sum(),
+            }
+
+    def over_threshold(self, config: InferenceConfig) -> dict[str, np.ndarray]:
+        """Thresholds and rates, every other setting as in `config` [each shape=(n_thresholds,)]."""
+        smoothing, _, gap, length = self.space.index(config)
+        curves = {name: rate[smoothing, :, gap, length] for name, rate in self.rates.items()}
+        return {"confidence_threshold": np.array(self.space.confidence_threshold), **curves}
+
+    def best(
+        self,
+        base: InferenceConfig,
+        *,
+        beta: float = 1.0,
+        max_false_alarms_per_hour: float | None = None,
+    ) -> InferenceConfig:
+        """Choose the setting with the highest F-beta.
+
+        Of settings that are equally good, the one that changes the fewest settings of `base`, and then the one whose
+        threshold is nearest the middle of theirs: the far end of a plateau is a step from its edge.
+
+        Parameters
+        ----------
+        base : InferenceConfig
+        beta : float > 0
+            2 counts a missed call four times a false alarm, 0.5 the other way round.
+        max_false_alarms_per_hour : float >= 0, optional
+            Only settings with at most so many.
+
+        Returns
+        -------
+        config : InferenceConfig
+
+        Raises
+        ------
+        ConfigError
+            No setting has so few false alarms; the message says how few there can be.
+        AnnotationError
+            Nothing to find in any sample.
+        """
+        if not beta > 0:
+            raise ConfigError(f"beta is {beta}; it must be more than 0: 1 weighs misses and false alarms alike")
+        there = self.n_reference.sum()
+        if there == 0:
+            raise AnnotationError(
+                f"no recording to tune on holds an annotation of {base.target_class}; "
+                "check the tables' labels, or say which stand for it"
+            )
+        found, matched = self.n_estimated.sum(axis=-1), self.n_matched.sum(axis=-1)
+        score = (1 + beta**2) * matched / (beta**2 * there + found)
+        if max_false_alarms_per_hour is not None:
+            alarms = self.rates["false_alarms_per_hour"]
+            score = np.where(alarms <= max_false_alarms_per_hour + 1e-9, score, -1)
+            if score.max() < 0:
+                raise ConfigError(
+                    f"max_false_alarms_per_hour is {max_false_alarms_per_hour}; of the {self.space.size} settings the "
+                    f"fewest has {alarms.min():.3g} per hour"
+                )
+        tied = np.argwhere(score >= score.max() - 1e-12)
+        changes = np.zeros(len(tied), int)
+        for axis, (name, values) in enumerate(self.space.axes.items()):
+            if name != "confidence_threshold":
+                changes += np.array(values)[tied[:, axis]] != getattr(base, name)
+        tied = tied[changes == changes.min()]
+        group = tied[(tied[:, [0, 2, 3]] == tied[0, [0, 2, 3]]).all(axis=1)]
+        return self.space.config(group[len(group) // 2].tolist(), base)
+
+
+def sweep_settings(
+    samples: Sequence[AnnotatedRecording],
+    space: SearchSpace,
+    *,
+    target_class: str = "anemonefish",
+    labels: Iterable[str] | None = None,
+    bout_gap: float | None = None,
+) -> Sweep:
+    """Try every setting of a space on every sample.
+
+    10,000 settings on 10 hours of audio take seconds.
+
+    Parameters
+    ----------
+    samples : sequence of AnnotatedRecording, at least one
+    space : SearchSpace
+    target_class : one of the scores' classes
+    labels : names that stand for the target class, by default its own
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+
+    Returns
+    -------
+    sweep : Sweep
+    """
+    wanted = list(labels or [target_class])
+    bouts = [sample.bouts(labels=wanted, bout_gap=bout_gap) for sample in samples]
+    line = _Timeline(samples, bouts)
+    n_estimated = np.zeros((*space.shape, len(samples)), np.int32)
+    n_matched = np.zeros_like(n_estimated)
+    for s, smoothing_window in enumerate(space.smoothing_window):
+        target = line.target(target_class, smoothing_window)
+        for t, threshold in enumerate(space.confidence_threshold):
+            starts, stops, gaps = line.runs(target, threshold)
+            for g, min_gap in enumerate(space.min_gap_duration):
+                apart = gaps >= min_gap - 1e-9
+                first = starts[np.r_[True, apart]] if len(starts) else starts
+                last = stops[np.r_[apart, True]] - 1 if len(starts) else stops
+                length = line.end_times[last] - line.start_times[first]
+                for d, min_length in enumerate(space.min_event_duration):
+                    keep = length >= min_length - 1e-9
+                    where = (s, t, g, d)
+                    n_estimated[where], n_matched[where] = line.count(first[keep], last[keep])
+    return Sweep(
+        space=space,
+        n_reference=np.array([len(own) for own in bouts]),
+        duration=np.array([sample.scores.analysed_duration for sample in samples]),
+        n_estimated=n_estimated,
+        n_matched=n_matched,
+    )
+
+
+class _Timeline:
+    """The windows of all samples behind one another, with a window that is never present around each."""
+
+    def __init__(self, samples: Sequence[AnnotatedRecording], bouts: Sequence[np.ndarray]) -> None:
+        self._samples = samples
+        before = itertools.accumulate((len(own) for own in bouts), initial=0)
+        parts = []
+        for k, (sample, own, n_before) in enumerate(zip(samples, bouts, before, strict=False)):
+            start, end = sample.scores.start_times, sample.scores.end_times
+            low = n_before + np.searchsorted(own[:, 1], start, side="right")
+            high = n_before + np.searchsorted(own[:, 0], end, side="left")
+            parts.append([np.r_[column, column[-1]] for column in (start, end, low, high, np.full(len(start), k))])
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        self.start_times, self.end_times, self._low, self._high, self._sample = (
+            np.r_[column[:1], column] for column in columns
+        )
+
+    def target(self, target_class: str, smoothing_window: int) -> np.ndarray:
+        """Smoothed probability of every window; −inf where there is none."""
+        parts = [np.array([-np.inf], np.float32)]
+        for sample in self._samples:
+            scores = sample.scores
+            column = scores.probabilities[:, scores.classes.index(target_class)]
+            parts += [smooth(column, smoothing_window=smoothing_window), parts[0]]
+        return np.nan_to_num(np.concatenate(parts), nan=-np.inf, neginf=-np.inf)
+
+    def runs(self, target: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Runs of windows that reach the threshold, and the gaps between them: inf where nothing may join them."""
+        present = target >= threshold
+        edges = np.flatnonzero(present[1:] != present[:-1]) + 1
+        starts, stops = edges[::2], edges[1::2]
+        gaps = self.start_times[starts[1:]] - self.end_times[stops[:-1] - 1]
+        missing = np.cumsum(np.isneginf(target))
+        gaps[missing[starts[1:]] != missing[stops[:-1] - 1]] = np.inf
+        return starts, stops, gaps
+
+    def count(self, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Events and matches of every sample; see the module's conventions."""
+        n = len(self._samples)
+        n_events = np.bincount(self._sample[first], minlength=n)
+        low, high = self._low[first], self._high[last]
+        touching = np.flatnonzero(high > low)
+        if len(touching) == 0:
+            return n_events, np.zeros(n, int)
+        low, width = low[touching], (high - low)[touching]
+        # Is the first bout of each event gone already? If the event before shares it and has no other (width 1) it is;
+        # with one other bout (width 2) it is if that event's own first bout was gone too.
+        shared = np.r_[False, low[1:] == low[:-1] + width[:-1] - 1]
+        width_before = np.r_[0, width[:-1]]
+        told = ~(shared & (width_before == 2))
+        gone = (shared & (width_before == 1))[np.maximum.accumulate(np.where(told, np.arange(len(low)), 0))]
+        matched = touching[width > gone]
+        return n_events, np.bincount(self._sample[first[matched]], minlength=n)
+
+
+def _with(value: float, values: Iterable[float]) -> tuple:
+    return tuple(sorted({value, *values}))

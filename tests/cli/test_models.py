@@ -1,0 +1,44 @@
+import json
+
+import soundfile
+
+from anemone_lib import load_classifier
+from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL
+from tests.cli.test_detect import anemone  # noqa: F401
+
+
+def test_a_model_trained_on_annotated_recordings_is_a_bundle_that_detects(anemone, tmp_path):  # noqa: F811
+    folder, bundle = tmp_path / "season", tmp_path / "bundle"
+    for seed in (1, 2, 3):
+        path = folder / f"reef{seed}.wav"
+        arguments = ("--duration", 30, "--seed", seed, "--sample-rate", 16000, "--bouts-per-minute", 6)
+        assert anemone("simulate", path, *arguments).exit_code == 0
+    result = anemone("train", folder, "--epochs", 1, "--out", bundle, "--version", "v7", "--name", "tiny")
+    assert result.exit_code == 0, result.output
+    card = load_classifier(bundle).card
+    assert (card.name, card.version) == ("tiny", "v7")
+    trained_on, held_back = card.training["recordings"], card.metrics["held_back_recordings"]
+    assert sorted([*trained_on, *held_back]) == ["reef1.wav", "reef2.wav", "reef3.wav"]
+    assert card.parity["max_abs_difference"] < 1e-4
+    result = anemone("detect", folder / "reef1.wav", "--model", bundle, "--out", tmp_path / "out", "--formats", "json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out" / "reef1.json").read_text())["metadata"]["model_version"] == "v7"
+
+
+def test_a_keras_model_is_exported_with_its_card_and_compared_on_given_recordings(anemone, tmp_path, noise):  # noqa: F811
+    (tmp_path / "season").mkdir()
+    soundfile.write(tmp_path / "season" / "a.wav", noise(10, 16000), 16000)
+    result = anemone(
+        "export-model", DEMONSTRATION_MODEL, "--out", tmp_path / "copy", "--recordings", tmp_path / "season"
+    )
+    assert result.exit_code == 0, result.output
+    original, copy = load_classifier().card, load_classifier(tmp_path / "copy").card
+    assert (copy.name, copy.version, copy.temperature) == (original.name, original.version, original.temperature)
+    assert copy.parity["max_abs_difference"] < 1e-4
+
+
+def test_what_cannot_be_trained_or_exported_is_said(anemone, tmp_path):  # noqa: F811
+    assert anemone("train", tmp_path).exit_code == 2
+    result = anemone("export-model", tmp_path / "absent.keras")
+    assert result.exit_code == 2
+    assert "absent.keras" in result.stderr

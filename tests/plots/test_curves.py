@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from anemone_lib import InferenceConfig, open_recording, score_recording
+from anemone_lib import plots as charts
+from anemone_lib.evaluation.rates import Counts
+from anemone_lib.evaluation.windows import count_confusions, measure_reliability, trace_thresholds
+from anemone_lib.soundscape.noise import BANDS_HZ, NoiseContext
+
+THRESHOLDS = np.linspace(0.1, 0.9, 9)
+CURVE = {
+    "confidence_threshold": THRESHOLDS,
+    "precision": THRESHOLDS,
+    "recall": 1 - THRESHOLDS**2,
+    "f1": 1 - np.abs(THRESHOLDS - 0.6),
+    "false_alarms_per_hour": 100 * (1 - THRESHOLDS) ** 3,
+}
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.fixture
+def drawn():
+    """Draw what was made, as saving does; a warning on the way is an error."""
+    made = []
+    yield lambda ax: made.append(ax) or ax
+    for ax in made:
+        ax.figure.canvas.draw()
+
+
+def test_the_chosen_point_is_marked_where_the_curve_has_it(drawn):
+    ax = drawn(charts.plot_precision_recall(CURVE, chosen=0.6, base=0.5, base_curve=CURVE))
+    marks = {line.get_label(): line.get_xydata()[0].tolist() for line in ax.lines if "threshold " in line.get_label()}
+    assert marks["chosen: threshold 0.6"] == pytest.approx([1 - 0.36, 0.6])
+    assert marks["before: threshold 0.5"] == pytest.approx([1 - 0.25, 0.5])
+
+
+@pytest.mark.parametrize("metric", ["f1", "precision", "recall", "false_alarms_per_hour"])
+def test_a_rate_over_the_threshold_has_its_name_on_the_axis(drawn, metric):
+    ax = drawn(charts.plot_over_threshold(CURVE, metric, chosen=0.6, base=0.5, base_curve=CURVE))
+    assert ax.get_ylabel()
+    assert "chosen: 0.6" in texts(ax)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), CURVE[metric])
+
+
+def test_each_recording_has_its_row_and_an_unknown_rate_no_mark(drawn):
+    tuned = [Counts(10, 10, 9, 60.0), Counts(0, 0, 0, 60.0)]
+    base = [Counts(10, 5, 5, 60.0), Counts(0, 2, 0, 60.0)]
+    ax = drawn(charts.plot_recordings(["a.wav", "b" * 60 + ".wav"], tuned, base))
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels[0] == "a.wav  (10)"
+    assert len(labels[1]) < 50
+    drawn(charts.plot_recordings(["a.wav", "b.wav"], tuned, base, metric="false_alarms_per_hour"))
+
+
+def test_curves_of_windows_share_axes(drawn, rng):
+    present, probabilities = rng.random(200) < 0.3, rng.random(200)
+    ax = charts.plot_threshold_curve(trace_thresholds(present, probabilities), label="before")
+    drawn(
+        charts.plot_threshold_curve(
+            trace_thresholds(present, 0.5 * present + 0.5 * probabilities), label="after", ax=ax
+        )
+    )
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
+    assert "after (average precision 1.000)" in texts(ax)
+
+
+def test_reliability_says_its_error(drawn, rng):
+    probabilities = rng.random(1000)
+    curve = measure_reliability(rng.random(1000) < probabilities, probabilities)
+    ax = drawn(charts.plot_reliability({"as trained": curve}))
+    assert texts(ax) == ["perfect", f"as trained (error {curve.expected_calibration_error:.3f})"]
+
+
+def test_the_confusion_matrix_has_parts_and_numbers(drawn):
+    matrix = count_confusions(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), n_classes=3)
+    ax = drawn(charts.plot_confusion(matrix, ["noise", "anemonefish", "biological"]))
+    assert [text.get_text() for text in ax.texts][:2] == ["50%\n(1)", "50%\n(1)"]
+
+
+def test_history_noise_and_waveform_are_drawn(drawn):
+    drawn(charts.plot_history({"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}))
+    levels = {name: np.linspace(-60, -40, 5) for name in ("below", "calls", "above", "shrimp")}
+    context = NoiseContext(np.arange(5.0), levels, BANDS_HZ, 100.0, [], 0.0, 0.0)
+    ax = drawn(charts.plot_noise(context, duration=5.0))
+    assert "Level (dB" in ax.get_ylabel()
+    assert "calls, 300 to 1000 Hz" in texts(ax)
+    samples = np.sin(np.arange(48_000) / 10).astype(np.float32)
+    samples[100:2000] = np.nan
+    ax = drawn(charts.plot_waveform(samples, 48_000, start_time=3.0))
+    assert ax.get_xlim() == (3.0, 4.0)
+
+
+def test_windows_are_drawn_as_the_model_sees_them_with_what_it_says(write_wav, noise, loudness):
+    config = InferenceConfig()
+    with open_recording(write_wav(noise(4))) as recording:
+        scores = score_recording(recording, loudness, config)
+        figure = charts.plot_seen_windows(recording, scores, config, [0, scores.n_windows - 1])
+    figure.canvas.draw()
+    image, _, bars, _ = figure.axes
+    start, end = scores.start_times[0], scores.start_times[0] + 1
+    assert image.get_xlim() == (start, end)
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(scores.probabilities[0].tolist())
