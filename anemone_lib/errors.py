@@ -35,3 +35,12 @@ class AnnotationError(AnemoneError):
 
 class ScoresError(AnemoneError):
     """Cached scores are damaged or belong to another recording, model or setting."""
+
+
+def spell_count(number: int, noun: str, plural: str = "") -> str:
+    """Spell a number of things, for messages: ``1 row``, ``2 rows``.
+
+    >>> spell_count(1, "event"), spell_count(1200, "event"), spell_count(2, "entry", "entries")
+    ('1 event', '1,200 events', '2 entries')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,11 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what their names may be."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from anemone_lib.errors import ConfigError
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def write_atomically(path: Path) -> Iterator[Any]:
     'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".anemone-")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -49,3 +52,65 @@ def _read_umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+#: Bytes that most disks allow for one name.
+MAX_NAME_BYTES = 255
+
+
+def spell_name(name: str) -> str:
+    r"""Spell a file's name so that it can be written anywhere: bytes that are no text become ``\xe9``.
+
+    >>> spell_name("r\udce9cif.wav")
+    'r\\xe9cif.wav'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shorten_name(stem: str, suffix: str) -> str:
+    """Put a stem and a suffix together; a name that is too long for a disk is cut, and told apart by a check sum.
+
+    >>> shorten_name("reef", ".events.csv"), len(shorten_name("é" * 200, ".events.csv").encode()) <= MAX_NAME_BYTES
+    ('reef.events.csv', True)
+    """
+    room = MAX_NAME_BYTES - len(suffix.encode()) - 8  # for a number behind the stem, and a dot before it
+    whole = stem.encode("utf-8", "surrogateescape")
+    if len(whole) <= room:
+        return stem + suffix
+    kept = whole[: room - 9].decode("utf-8", "ignore")
+    return f"{kept}~{hashlib.sha256(whole).hexdigest()[:8]}{suffix}"
+
+
+def check_folder(folder: str | os.PathLike[str], what: str) -> None:
+    """Make a folder, and see that files can be written there: before hours of work, not after.
+
+    Parameters
+    ----------
+    folder : path
+    what : str, how the folder was named, for the message: ``--out``
+
+    Raises
+    ------
+    ConfigError
+        It is a file, cannot be written to, or has no room.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=".anemone-") as file:
+            file.write(b"\0" * PROBE_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise ConfigError(f"{what} is {folder}, which is a file; name a folder") from None
+    except NotADirectoryError:
+        raise ConfigError(f"{what} is {folder}, which lies below a file; name a folder") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{what} is {folder}, where nothing can be written ({error.strerror or error}); "
+            "name another folder, or make room"
+        ) from None
+
+
+#: So much must fit into a folder for results.
+PROBE_BYTES = 1 << 16

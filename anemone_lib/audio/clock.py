@@ -1,74 +1,381 @@
-"""When a recording began: what its name and its metadata say."""
+"""When a recording began: from what the recorder wrote into the file, or from the file's name.
 
-import math
+*Conventions.* `read_clock` asks, in this order, and the first that answers counts:
+
+1. the caller: ``start_time``, or ``start_time_format`` for the name;
+2. what recorders write into the file: the comment of an AudioMoth, GUANO, Wildlife Acoustics' ``wamd``;
+3. the file's name (the table of makers is in ``docs/clocks.md``);
+4. the origination date of a broadcast WAV, and tags such as ``DATE`` and ``CREATION_TIME``.
+
+A clock that states its own offset from UTC (``+1000``, ``Z``, ``(UTC-3)``) wins over the time zone that the caller
+gives, and a note says so. A date that does not exist, and one that only a clock that was never set shows, is no date.
+
+The answer is an instant with a constant offset from UTC, as a recorder's clock has: no daylight saving comes in
+between.
+"""
+
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anemone_lib.errors import AudioError
 
-# ---------------------------------------------------------------------- when it was recorded
-
-_STAMPS = (
-    # 20230210_000001.WAV, ..._20191001T040002Z.wav, AMAR173.4.20190920T004248Z.wav, 2019-10-01T04-00-02
-    (
-        re.compile(r"(?<!\d)(\d{4}-?\d\d-?\d\d[_T ]\d\d[-:]?\d\d[-:]?\d\d)(?:\.\d+)?(Z?)(?!\d)"),
-        "%Y%m%d%H%M%S",
-    ),
-    # SoundTrap: 67416073.210610033655.wav, yyMMddHHmmss
-    (re.compile(r"(?<=\.)(\d{12})()(?=\.|$)"), "%y%m%d%H%M%S"),
-    # 20190920004248
-    (re.compile(r"(?<!\d)((?:19|20)\d{12})(Z?)(?!\d)"), "%Y%m%d%H%M%S"),
-)
+#: No recording of an underwater recorder is older; a clock that was never set begins at 1970, 1980 or 2000.
+FIRST_YEAR = 1990
 
 
-_AUDIOMOTH_HEX = re.compile(r"^([0-9A-F]{8})\.WAV$", re.IGNORECASE)
+@dataclass(frozen=True)
+class Clock:
+    """When a recording began, and how that is known.
+
+    Attributes
+    ----------
+    start_time : datetime with a constant offset from UTC, or None where nothing tells
+    source : str, what told it, in words; empty where nothing did
+    notes : tuple of str, what was not believed, or believed against the caller
+    """
+
+    start_time: datetime | None = None
+    source: str = ""
+    notes: tuple[str, ...] = ()
 
 
-_AUDIOMOTH_COMMENT = re.compile(
-    r"Recorded at (\d\d:\d\d:\d\d)(?:\.\d+)? (\d\d/\d\d/\d{4}) \(UTC(?:([+-]\d{1,2})(?::(\d\d))?)?\)"
-)
+def read_clock(
+    name: str,
+    comments: Mapping[str, str] | None = None,
+    *,
+    timezone: str | None = None,
+    start_time: datetime | str | None = None,
+    start_time_format: str | None = None,
+) -> Clock:
+    """Tell when a recording began.
+
+    Parameters
+    ----------
+    name : str, the file's name
+    comments : mapping of str to str, text found in the file, by key
+    timezone : str, optional
+        Time zone of clocks that do not state theirs, like ``"Asia/Tokyo"`` or ``"+09:00"``; UTC by default.
+    start_time : datetime or str, optional
+        When it began, where the caller knows it, like ``"2023-02-10 00:00:01+09:00"``.
+    start_time_format : str, optional
+        How dates are written in the name, in the codes of `datetime.strptime`, like ``"%d-%m-%Y %Hh%M"``; what stands
+        before and after is left alone.
+
+    Returns
+    -------
+    clock : Clock
+
+    Raises
+    ------
+    AudioError
+        No such time zone, or a start or a format that cannot be understood.
+
+    Examples
+    --------
+    >>> read_clock("20210521T000000+1000_Spyglass.flac").start_time.isoformat()
+    '2021-05-21T00:00:00+10:00'
+    >>> read_clock("67416073.210610033655.wav", timezone="Asia/Tokyo").start_time.isoformat()
+    '2021-06-10T03:36:55+09:00'
+    >>> read_clock("dive 3, 7 May 2023 14h05.wav", start_time_format="%d %B %Y %Hh%M").start_time.isoformat()
+    '2023-05-07T14:05:00+00:00'
+    """
+    zone = zone_of(timezone or "UTC")
+    if start_time is not None:
+        return Clock(_fixed(_stated_start(start_time), zone), "the start that was given")
+    if start_time_format is not None:
+        found = _by_format(name, start_time_format)
+        if found is None:
+            note = f"the name does not hold a date as {start_time_format!r} writes it, so that its start is not known"
+            return Clock(notes=(note,))
+        return Clock(_fixed(found, zone), f"the name, by {start_time_format!r}")
+    unset = ""
+    for moment, source in _moments(name, comments or {}):
+        if not FIRST_YEAR <= moment.year <= datetime.now(UTC).year + 1:
+            unset = unset or f"{source} says {moment:%Y-%m-%d %H:%M:%S}: the clock was not set, and is not believed"
+            continue
+        notes: tuple[str, ...] = (unset,) if unset else ()
+        if moment.tzinfo is not None and timezone and _fixed(moment.replace(tzinfo=None), zone) != moment:
+            notes += (f"{source} states {spell_offset(moment)}, which counts; the time zone {timezone} does not",)
+        return Clock(_fixed(moment, zone), source, notes)
+    return Clock(notes=(unset,) if unset else ())
 
 
-def find_start_time(name: str, comments: Mapping[str, str], zone: Any) -> datetime | None:
-    for text in comments.values():
-        if found := _AUDIOMOTH_COMMENT.search(text):
-            clock, date, hours, minutes = found.groups()
-            offset = timedelta(hours=int(hours or 0))
-            offset += math.copysign(1, int(hours or 0)) * timedelta(minutes=int(minutes or 0))
-            return _parse(f"{date} {clock}", "%d/%m/%Y %H:%M:%S", timezone(offset))
-    for pattern, layout in _STAMPS:
-        if found := pattern.search(name):
-            digits = re.sub(r"\D", "", found.group(1))
-            if when := _parse(digits, layout, UTC if found.group(2) else zone):
-                return when
-    if found := _AUDIOMOTH_HEX.match(name):
-        when = datetime.fromtimestamp(int(found.group(1), 16), UTC)
-        return when if 2010 <= when.year <= 2100 else None
-    if stamp := comments.get("origination"):
-        return _parse(re.sub(r"\D", "", stamp), "%Y%m%d%H%M%S", zone)
-    if stamp := comments.get("creation_time"):
-        return _parse(re.sub(r"\D", "", stamp)[:14], "%Y%m%d%H%M%S", UTC if stamp.endswith("Z") else zone)
+def zone_of(name: str) -> tzinfo:
+    """Return the time zone of a name like ``Asia/Tokyo`` or an offset like ``+09:00``.
+
+    Raises
+    ------
+    AudioError
+        There is none.
+    """
+    if found := re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?", name):
+        if (offset := _offset(*found.groups())) is not None:
+            return timezone(offset)
+    else:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            if name == "UTC":
+                return UTC
+    raise AudioError(f"timezone is {name!r}; give a name like Asia/Tokyo or an offset like +09:00")
+
+
+def spell_offset(moment: datetime) -> str:
+    """Spell the offset of a clock: ``UTC``, ``UTC+10:00``, ``UTC−03:30``.
+
+    >>> spell_offset(datetime(2023, 2, 10, tzinfo=timezone(timedelta(hours=-3.5))))
+    'UTC−03:30'
+    """
+    minutes = round((moment.utcoffset() or timedelta()).total_seconds() / 60)
+    sign = "−" if minutes < 0 else "+"
+    return "UTC" if minutes == 0 else f"UTC{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+def _fixed(moment: datetime, zone: tzinfo) -> datetime:
+    """Give a moment without an offset the zone's, and let it keep that."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    offset = moment.utcoffset() or timedelta()
+    return moment.astimezone(UTC if not offset else timezone(offset))
+
+
+def _stated_start(start: datetime | str) -> datetime:
+    if isinstance(start, datetime):
+        return start
+    try:
+        return datetime.fromisoformat(start.strip())
+    except ValueError:
+        raise AudioError(
+            f"start_time is {start!r}; give a date and a time like 2023-02-10 00:00:01 or 2023-02-10T00:00:01+09:00"
+        ) from None
+
+
+# ---------------------------------------------------------------------- the caller's format
+
+_CODES = {
+    "Y": r"\d{4}",
+    "y": r"\d\d",
+    "m": r"\d{1,2}",
+    "d": r"\d{1,2}",
+    "H": r"\d{1,2}",
+    "I": r"\d{1,2}",
+    "M": r"\d{1,2}",
+    "S": r"\d{1,2}",
+    "f": r"\d{1,6}",
+    "j": r"\d{1,3}",
+    "p": r"[AaPp][Mm]",
+    "%": "%",
+    "b": r"[^\W\d_]+\.?",
+    "B": r"[^\W\d_]+",
+    "a": r"[^\W\d_]+\.?",
+    "A": r"[^\W\d_]+",
+    "Z": r"(?:UTC|GMT)",
+    "z": r"(?:Z|[+-]\d\d:?\d\d)",
+}
+
+
+def _by_format(name: str, layout: str) -> datetime | None:
+    pattern, position = "", 0
+    codes = set()
+    while position < len(layout):
+        if layout[position] == "%" and position + 1 < len(layout):
+            code = layout[position + 1]
+            if code not in _CODES:
+                raise AudioError(
+                    f"start_time_format is {layout!r}; %{code} cannot be read, known are %{' %'.join(_CODES)}"
+                )
+            # What is written without a separator has its full width, so that 20230210 is one date only.
+            width = _CODES[code].replace("{1,2}", "{2}") if _touches(layout, position) else _CODES[code]
+            pattern += width
+            codes.add(code)
+            position += 2
+        else:
+            pattern += re.escape(layout[position])
+            position += 1
+    if not codes & {"d", "j"} or not codes & {"H", "I"}:
+        raise AudioError(f"start_time_format is {layout!r}; it must hold a day and an hour, like %Y%m%d_%H%M%S")
+    for found in re.finditer(f"(?=({pattern}))", name, re.IGNORECASE):
+        try:
+            moment = datetime.strptime(found.group(1), layout)
+        except ValueError:
+            continue
+        if moment.tzinfo is None and codes & {"Z"}:
+            moment = moment.replace(tzinfo=UTC)
+        if moment.year >= FIRST_YEAR:
+            return moment
     return None
 
 
-def _parse(text: str, layout: str, zone: Any) -> datetime | None:
-    try:
-        when = datetime.strptime(text, layout).replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
+def _touches(layout: str, position: int) -> bool:
+    """Tell whether a code has another of digits right before or after it."""
+    before = layout[max(0, position - 2) : position]
+    after = layout[position + 2 : position + 4]
+    return any(len(code) == 2 and code[0] == "%" and code[1] in "YymdHIMSfj" for code in (before, after))
+
+
+# ---------------------------------------------------------------------- what files and names say
+
+
+def _moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime, str]]:
+    """Yield what tells when the recording began, the best first, and what that is, in words."""
+    keys = {key.lower(): text for key, text in comments.items()}
+    for text in keys.values():
+        if moment := _audiomoth_comment(text):
+            yield moment, "the AudioMoth's comment in the file"
+    for key, source in (("guano_timestamp", "the GUANO metadata"), ("wamd_timestamp", "the wamd metadata")):
+        if moment := _iso(keys.get(key, "")):
+            yield moment, f"{source} in the file"
+    for moment in _in_name(name):
+        yield moment, "the name"
+    if moment := _audiomoth_name(name):
+        yield moment, "the name"
+    if moment := _iso(keys.get("origination", "")):
+        yield moment, "the origination date in the file"
+    for key in _TAGS:
+        if moment := _iso(keys.get(key, "")):
+            yield moment, f"the tag {key} in the file"
+
+
+#: Tags that hold when a recording was made, in small letters; a date without a time of day is not enough.
+_TAGS = (
+    *("start_time", "starttime", "recording_start", "datetimeoriginal", "date_time_original", "recording_date"),
+    *("date_recorded", "recorded_date", "timestamp", "datetime", "date", "tdrc", "icrd", "creation_time"),
+    *("creationtime", "creation_date", "com.apple.quicktime.creationdate"),
+)
+
+_AUDIOMOTH_COMMENT = re.compile(
+    r"Recorded at (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))? (\d\d)/(\d\d)/(\d{4})"
+    r"(?: \((UTC)(?:([+-])(\d{1,2})(?::(\d\d))?)?\))?"
+)
+_AUDIOMOTH_HEX = re.compile(r"([0-9A-F]{8})T?\.[A-Z0-9]+", re.IGNORECASE)
+#: The first AudioMoth was sold in 2017, and named its files by their seconds until 2018; later ones could still.
+_AUDIOMOTH_YEARS = range(2016, 2036)
+
+
+def _audiomoth_comment(text: str) -> datetime | None:
+    if not (found := _AUDIOMOTH_COMMENT.search(text)):
         return None
-    return when if 1950 <= when.year <= 2100 else None
+    hour, minute, second, fraction, day, month, year, utc, *offset = found.groups()
+    moment = _moment(year, month, day, hour, minute, second, fraction)
+    if moment is None or not utc:
+        return moment
+    shift = _offset(*offset) if offset[0] else timedelta()
+    return None if shift is None else moment.replace(tzinfo=timezone(shift))
 
 
-def parse_zone(name: str) -> Any:
-    if found := re.fullmatch(r"([+-])(\d\d):?(\d\d)", name):
-        minutes = int(found.group(2)) * 60 + int(found.group(3))
-        return timezone(timedelta(minutes=minutes if found.group(1) == "+" else -minutes))
+def _audiomoth_name(name: str) -> datetime | None:
+    """Hexadecimal seconds since 1970, in UTC: the names of the first AudioMoths."""
+    if not (found := _AUDIOMOTH_HEX.fullmatch(name)):
+        return None
+    moment = datetime.fromtimestamp(int(found.group(1), 16), UTC)
+    return moment if moment.year in _AUDIOMOTH_YEARS else None
+
+
+# An offset behind a stamp: Z, _Z, +1000, _-0500, (UTC-3), UTC+5:30. Two digits after a minus and nothing else are one
+# only after a T, a space or "UTC": elsewhere they number the parts of a recording.
+_OFFSET = (
+    r"(?:[_\- ]?\(?(?:(?P<utc>Z|UTC|GMT)(?![A-Za-z0-9+\-])"
+    r"|(?P<prefix>UTC|GMT)?(?P<sign>[+\-−])(?P<hours>\d\d?)(?::?(?P<minutes>\d\d))?(?!\d|[.:]\d))\)?)?"
+)
+_FRACTION = r"(?:[.,](?P<fraction>\d{1,3}|\d{6}|\d{9})(?=$|[^\d]))?"
+_DATE = r"(?P<year>(?:19|20)\d\d)(?P<dash>[-_.]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+_SEPARATOR = r"(?P<separator>[_\-$ .]{0,2}T|[_\-$ .]{1,2}|-birdnet(?:-[A-Za-z0-9_]+)?-)"
+_TIME = r"(?P<hour>\d\d)(?P<colon>[-_:.h]?)(?P<minute>\d\d)[-_:.m]?(?P<second>\d\d)"
+_STAMPS = tuple(
+    re.compile(rf"(?<!\d)(?={pattern})")
+    for pattern in (
+        # 20230210_000001.WAV, 20120615$210000, 20191001T040002.000Z, 2019-10-01T04-00-02, 2010-06-22-20-01-07
+        rf"{_DATE}{_SEPARATOR}{_TIME}(?!\d){_FRACTION}{_OFFSET}",
+        # SoundTrap: 67416073.210610033655.wav and 1678032935_181112190000.wav
+        r"(?<=\d[._])(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?=[._]|$)",
+        # 20190920004248
+        r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?!\d)"
+        rf"{_FRACTION}{_OFFSET}",
+        # HARP, WISPR, gliders: CINMS17B_d03_111226_000500, WISPR_230504_195202, sg639_230411-221029.038
+        r"(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<separator>[_\-$T])(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
+        rf"(?!\d){_FRACTION}{_OFFSET}",
+        # 20170116_1130_, 2017-01-16_11-30
+        rf"{_DATE}{_SEPARATOR}(?P<hour>\d\d)[-_:.h]?(?P<minute>\d\d)(?!\d){_OFFSET}",
+        # 201701161130
+        r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?!\d)" + _OFFSET,
+    )
+)
+# An offset that stands by itself in a name: multi_UTCm5_20170528_110000.aif
+_OFFSET_ALONE = re.compile(r"(?<![A-Za-z])(?:UTC|GMT)(?P<sign>[mp+\-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?(?!\d)")
+
+
+def _in_name(name: str) -> Iterator[datetime]:
+    for pattern in _STAMPS:
+        for found in pattern.finditer(name):
+            parts = found.groupdict()
+            year = parts["year"]
+            year = f"20{year}" if len(year) == 2 else year
+            if int(year) > datetime.now(UTC).year + 1:  # another number
+                continue
+            month, day, hour, minute, second = (
+                parts.get(key) or "0" for key in ("month", "day", "hour", "minute", "second")
+            )
+            moment = _moment(year, month, day, hour, minute, second, parts.get("fraction"))
+            if moment is None:
+                continue
+            zone = _zone_in(parts, name)
+            yield moment.replace(tzinfo=zone) if zone else moment
+
+
+def _zone_in(parts: Mapping[str, str | None], name: str) -> tzinfo | None:
+    if parts.get("utc"):
+        return UTC
+    if sign := parts.get("sign"):
+        minutes = parts.get("minutes")
+        spelled_out = parts.get("prefix") or (parts.get("separator") or "").endswith(("T", " "))
+        if sign == "+" or minutes or spelled_out:
+            offset = _offset(sign, parts["hours"] or "", minutes)
+            if offset is not None:
+                return timezone(offset)
+    if alone := _OFFSET_ALONE.search(name):
+        sign, hours, minutes = alone.groups()
+        offset = _offset("-" if sign in "m-" else "+", hours, minutes)
+        return None if offset is None else timezone(offset)
+    return None
+
+
+_ISO = re.compile(
+    r"\s*(\d{4})[-:/_. ]?(\d\d)[-:/_. ]?(\d\d)[T _]?\s*(\d\d)[-:_. ]?(\d\d)(?:[-:_. ]?(\d\d)(?:[.,](\d{1,9}))?)?"
+    r"\s*(Z|UTC|GMT|([+-])(\d\d?):?(\d\d)?)?\s*"
+)
+
+
+def _iso(text: str) -> datetime | None:
+    """Read a date and time of day as metadata write them, with or without an offset."""
+    if not (found := _ISO.fullmatch(text)):
+        return None
+    year, month, day, hour, minute, second, fraction, zone, *offset = found.groups()
+    moment = _moment(year, month, day, hour, minute, second or "0", fraction)
+    if moment is None or not zone:
+        return moment
+    shift = _offset(*offset) if offset[0] else timedelta()
+    return moment if shift is None else moment.replace(tzinfo=timezone(shift) if shift else UTC)
+
+
+def _moment(
+    year: str, month: str, day: str, hour: str, minute: str, second: str, fraction: str | None = None
+) -> datetime | None:
+    """Put a date together; none if there is no such day or second."""
+    microsecond = int((fraction or "0")[:6].ljust(6, "0"))
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        if name == "UTC":
-            return UTC
-        raise AudioError(f"timezone is {name!r}; give a name like Asia/Tokyo or an offset like +09:00") from None
+        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), microsecond)
+    except ValueError:
+        return None
+
+
+def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta | None:
+    """Offset from UTC; none if no place on Earth has it."""
+    shift = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    if int(minutes or 0) not in (0, 15, 30, 45):
+        return None
+    if sign in ("-", "−"):
+        return -shift if shift <= timedelta(hours=12) else None
+    return shift if shift <= timedelta(hours=14) else None

@@ -12,15 +12,19 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from anemone_lib.audio.clock import find_start_time, parse_zone
+from anemone_lib.audio.clock import Clock, read_clock
 from anemone_lib.audio.decoders import open_decoder
+from anemone_lib.audio.metadata import read_tags
 from anemone_lib.audio.sources import hash_source, open_source
+from anemone_lib.audio.wav import PcmDecoder
 from anemone_lib.errors import AudioError
+from anemone_lib.files import spell_name
 
 #: What recordings are called, where a folder is searched for them; anything may be opened by its name.
 AUDIO_SUFFIXES = (
@@ -58,7 +62,9 @@ def open_recording(
     source: str | os.PathLike[str] | BinaryIO,
     *,
     target_sr: int | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
+    start_time: datetime | str | None = None,
+    start_time_format: str | None = None,
     name: str | None = None,
 ) -> "Recording":
     """Open a recording without reading it.
@@ -69,8 +75,13 @@ def open_recording(
         WAV, RF64, W64, AIFF, FLAC, OGG, MP3, M4A, AAC, WebM and more, of any length.
     target_sr : int > 0, in Hz, or None
         Resample to this rate; None keeps the recording's own.
-    timezone : str
-        Time zone of the clock that named the file, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names that do not say.
+    timezone : str, optional
+        Time zone of the clock that named the file, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names and metadata that
+        do not state their offset; UTC by default.
+    start_time : datetime or str, optional
+        When it began, where neither the name nor the file tells, like ``"2023-02-10 00:00:01"``.
+    start_time_format : str, optional
+        How dates are written in the name, in the codes of `datetime.strptime`, where it is not one of the usual ways.
     name : str, optional
         The recording's name where the source does not have it: that of an uploaded file, say.
 
@@ -88,7 +99,14 @@ def open_recording(
     >>> recording = open_recording("reef/20230210_000001.WAV")  # doctest: +SKIP
     >>> first_minute = recording.read(0, 60 * recording.sample_rate)  # doctest: +SKIP
     """
-    return Recording(source, target_sr=target_sr, timezone=timezone, name=name)
+    return Recording(
+        source,
+        target_sr=target_sr,
+        timezone=timezone,
+        start_time=start_time,
+        start_time_format=start_time_format,
+        name=name,
+    )
 
 
 class Recording:
@@ -102,7 +120,8 @@ class Recording:
     n_samples : int, counted from the data, at `sample_rate`
     channels : int, in the file
     format : str, container and encoding
-    start_time : datetime in UTC, or None where neither the name nor the metadata tells
+    start_time : datetime by the recorder's clock, with its offset from UTC, or None where nothing tells
+    clock : Clock, what told when it began, and what was not believed
     warnings : tuple of str, what was odd about the file and what was done about it
     """
 
@@ -111,17 +130,24 @@ class Recording:
         source: str | os.PathLike[str] | BinaryIO,
         *,
         target_sr: int | None = None,
-        timezone: str = "UTC",
+        timezone: str | None = None,
+        start_time: datetime | str | None = None,
+        start_time_format: str | None = None,
         name: str | None = None,
     ) -> None:
         if target_sr is not None and target_sr <= 0:
             raise AudioError(f"target_sr is {target_sr}; it must be a positive number of Hz, or None")
-        self._options: dict[str, Any] = {"target_sr": target_sr, "timezone": timezone, "name": name}
+        clock: dict[str, Any] = {
+            "timezone": timezone,
+            "start_time": start_time,
+            "start_time_format": start_time_format,
+        }
+        self._options: dict[str, Any] = {"target_sr": target_sr, "name": name, **clock}
         self._source = open_source(source)
-        self._source.name = name or self._source.name
+        self._source.name = spell_name(name or self._source.name)
         try:
             self._decoder = open_decoder(self._source)
-            self.start_time = find_start_time(self._source.name, self._decoder.comments, parse_zone(timezone))
+            self.clock = self._read_clock(clock)
         except BaseException:
             self._source.close()
             raise
@@ -130,10 +156,20 @@ class Recording:
         self.format = self._decoder.format
         self.original_sample_rate = self._decoder.sample_rate
         self.sample_rate = target_sr or self.original_sample_rate
-        self.warnings = tuple(self._decoder.warnings)
+        self.start_time = self.clock.start_time
+        self.warnings = (*self._decoder.warnings, *self.clock.notes)
         common = math.gcd(self.sample_rate, self.original_sample_rate)
         self._up, self._down = self.sample_rate // common, self.original_sample_rate // common
         self.n_samples = -(-self._decoder.n_frames * self._up // self._down)
+
+    def _read_clock(self, clock: Mapping[str, Any]) -> Clock:
+        """When it began, by its name and the text in the file; rarer tags are read if nothing else tells."""
+        name = self._source.name.rpartition("/")[2]
+        found = read_clock(name, self._decoder.comments, **clock)
+        has_tags = not isinstance(self._decoder, PcmDecoder)
+        if found.start_time is None and clock["start_time_format"] is None and has_tags:
+            return read_clock(name, {**read_tags(self._source), **self._decoder.comments}, **clock)
+        return found
 
     @property
     def duration(self) -> float:

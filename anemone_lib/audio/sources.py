@@ -7,12 +7,14 @@ more of them than was asked for.
 import hashlib
 import io
 import os
+import stat
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from anemone_lib.errors import AudioError
+from anemone_lib.files import spell_name
 
 HASH_BLOCK_BYTES = 1 << 20
 
@@ -42,13 +44,16 @@ class FileSource:
     """A file on disk."""
 
     def __init__(self, path: Path) -> None:
+        if why := refuse_special_file(path):  # opening a pipe waits until somebody writes into it
+            raise AudioError(f"cannot open {path}: {why}")
         try:
             self._file = path.open("rb", buffering=0)
             self.size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise AudioError(f"cannot open {path}: {error.strerror or error}") from None
         self.name = path.name
-        self.path: Path | None = path
+        # A name that is no text cannot be handed to decoders; they read such a file through this one.
+        self.path: Path | None = path if spell_name(str(path)) == str(path) else None
         self.location: str | None = str(path.resolve())
         self._lock = threading.Lock()
 
@@ -164,6 +169,22 @@ def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
     if hasattr(source, "read"):
         return OpenFileSource(source)
     raise AudioError(f"cannot open a {type(source).__name__}; give a path, an address or a binary file object")
+
+
+def refuse_special_file(path: str | os.PathLike[str]) -> str:
+    """Say why a path cannot be a recording: it is a pipe, a device or a socket; empty where it is none of these."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    kinds = {
+        stat.S_IFIFO: "a pipe (FIFO)",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFSOCK: "a socket",
+    }
+    kind = kinds.get(stat.S_IFMT(mode))
+    return f"it is {kind}, which cannot be read twice; save what comes out of it to a file" if kind else ""
 
 
 def hash_source(source: Source) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from anemone_lib.audio.metadata import TEXT_CHUNKS, chunk_comments
 from anemone_lib.audio.sources import Source
 from anemone_lib.errors import AudioError
 
@@ -54,8 +55,8 @@ def read_wav_layout(source: Source) -> WavLayout | None:
             long_size = struct.unpack("<Q", source.read_at(body + 8, 8).ljust(8, b"\0"))[0]
         elif name == b"fmt ":
             fmt = source.read_at(body, min(size, 40))
-        elif name in (b"LIST", b"bext") and size < 1 << 20:
-            comments.update(_wav_comments(name, source.read_at(body, size)))
+        elif name in TEXT_CHUNKS and size < 1 << 20:
+            comments.update(chunk_comments(name, source.read_at(body, size)))
         elif name == b"data":
             data = (body, long_size if size == 0xFFFFFFFF and long_size else size)
             break
@@ -80,8 +81,8 @@ def read_wav_layout(source: Source) -> WavLayout | None:
     trailing = source.read_at(offset + size + size % 2, 1 << 16) if size == claimed else b""
     while len(trailing) >= 8:
         name, length = struct.unpack(order + "4sI", trailing[:8])
-        if name in (b"LIST", b"bext"):
-            comments.update(_wav_comments(name, trailing[8 : 8 + length]))
+        if name in TEXT_CHUNKS:
+            comments.update(chunk_comments(name, trailing[8 : 8 + length]))
         trailing = trailing[8 + length + length % 2 :]
     return WavLayout(
         sample_rate=sample_rate,
@@ -127,23 +128,6 @@ def _true_data_size(source: Source, offset: int, claimed: int, bytes_per_s: int)
 
 def _is_chunk_name(name: bytes) -> bool:
     return len(name) == 4 and all(32 <= letter < 127 for letter in name)
-
-
-def _wav_comments(name: bytes, body: bytes) -> dict[str, str]:
-    """Text of a LIST INFO or a broadcast extension chunk."""
-    if name == b"bext":
-        date = body[320:338].decode("ascii", "replace").strip("\0 ")
-        return {"origination": date} if len(date) == 18 else {}
-    found, position = {}, 4
-    if body[:4] != b"INFO":
-        return {}
-    while position + 8 <= len(body):
-        key, size = struct.unpack("<4sI", body[position : position + 8])
-        text = body[position + 8 : position + 8 + size].split(b"\0")[0].decode("utf-8", "replace").strip()
-        if text:
-            found[key.decode("ascii", "replace")] = text
-        position += 8 + size + size % 2
-    return found
 
 
 class PcmDecoder:

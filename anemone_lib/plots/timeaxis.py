@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from anemone_lib.audio.clock import spell_offset
+
 # Seconds between two ticks: round numbers, and from a minute on those of a clock.
 _STEPS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
@@ -52,21 +54,25 @@ def set_time_axis(ax: Axes, start_time: float, end_time: float) -> None:
     ax.set_xlabel(f"Time ({unit})")
 
 
-def add_clock_axis(ax: Axes, start_time: float, end_time: float, start_utc: datetime) -> None:
-    """Show the time of day above the axes, of a recording that began at `start_utc`."""
-    midnight = start_utc.replace(hour=0, minute=0, second=0, microsecond=0)
-    began = (start_utc - midnight).total_seconds()
+def add_clock_axis(ax: Axes, start_time: float, end_time: float, began: datetime) -> None:
+    """Show the time of day above the axes, by the clock of a recording that began at `began`, and name its offset.
+
+    That clock is the one of ``start_local`` in tables.
+    """
+    midnight = began.replace(hour=0, minute=0, second=0, microsecond=0)
+    seconds = (began - midnight).total_seconds()
     step = max(1, _step(end_time - start_time, ax, len("12:34:56")))
-    first, last = math.ceil((began + start_time) / step), math.floor((began + end_time) / step)
+    first, last = math.ceil((seconds + start_time) / step), math.floor((seconds + end_time) / step)
     ticks = np.arange(first, last + 1) * step
     layout = ("%H:%M" if step >= 60 else "%H:%M:%S") if step < 43_200 else "%m-%d %H:%M"
     clock = ax.secondary_xaxis("top")
     clock.set_xticks(
-        (ticks - began).tolist(),
+        (ticks - seconds).tolist(),
         [(midnight + timedelta(seconds=float(tick))).strftime(layout) for tick in ticks],
         fontsize="small",
     )
-    clock.set_xlabel(f"UTC, from {start_utc + timedelta(seconds=start_time):%Y-%m-%d %H:%M:%S}", fontsize="small")
+    first_shown = began + timedelta(seconds=start_time)
+    clock.set_xlabel(f"{spell_offset(began)}, from {first_shown:%Y-%m-%d %H:%M:%S}", fontsize="small")
 
 
 def _step(span: float, ax: Axes, characters: int) -> float:

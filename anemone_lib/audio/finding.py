@@ -1,0 +1,281 @@
+"""Which recordings are meant by files, folders, globs and addresses; and what lies there and is left out, with the
+reason.
+
+*Conventions.* Every real file is found once, however many links, folders or globs lead to it. A recording is named by
+its path from the folder that was given, with ``/``; from the folder before the first ``*`` of a glob; by its file
+name where itself was given; and by more of its path where two would be named alike. Nothing is left out in silence:
+`Finding.notes` says what and why.
+"""
+
+import glob
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from anemone_lib.audio.recording import AUDIO_SUFFIXES
+from anemone_lib.audio.sources import refuse_special_file
+from anemone_lib.errors import spell_count
+
+#: Folders that hold what was thrown away, or what systems keep for themselves.
+TRASH = (
+    *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx", "@eadir", "#recycle"),
+    *("#snapshot", "trash", "found.000", "__pycache__"),
+)
+#: Suffixes of files that lie beside recordings and are none; of any other that is no recording's, it is said.
+BESIDE_RECORDINGS = (
+    *(
+        ".txt",
+        ".csv",
+        ".tsv",
+        ".json",
+        ".jsonl",
+        ".xml",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".ini",
+        ".cfg",
+        ".conf",
+        ".log",
+        ".md",
+    ),
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".svg", ".pdf", ".html", ".htm", ".css", ".js", ".rst", ".tex"),
+    *(".xlsx", ".xls", ".ods", ".docx", ".doc", ".odt", ".pptx", ".rtf", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".nc"),
+    *(
+        ".parquet",
+        ".feather",
+        ".pkl",
+        ".rds",
+        ".rdata",
+        ".r",
+        ".py",
+        ".ipynb",
+        ".m",
+        ".sh",
+        ".bat",
+        ".sqlite",
+        ".sqlite3",
+    ),
+    *(
+        ".db",
+        ".keras",
+        ".tflite",
+        ".tfvars",
+        ".tf",
+        ".kml",
+        ".kmz",
+        ".gpx",
+        ".shp",
+        ".geojson",
+        ".sha256",
+        ".md5",
+        ".url",
+    ),
+    *(".lnk", ".bak", ".tmp", ".part", ".pgdf", ".pgdx", ".pgnf", ".psf", ".psfx", ".wac", ".lastrun"),
+)
+
+
+@dataclass(frozen=True)
+class FoundRecording:
+    """A recording that was found.
+
+    Attributes
+    ----------
+    source : str, the path or address that opens it
+    name : str, its path from the folder that was given, with ``/``
+    """
+
+    source: str
+    name: str
+
+
+@dataclass
+class Finding:
+    """What was found, and what was not.
+
+    Attributes
+    ----------
+    recordings : list of FoundRecording, in the order of the sources, within a folder by name
+    failures : list of (source, reason): what was named and cannot be analysed at all
+    omissions : dict of str to list of str: reason, and the files and folders that were left out for it
+    """
+
+    recordings: list[FoundRecording] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    omissions: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out and why, one sentence a reason."""
+        return [
+            f"{reason}: {spell_count(len(paths), 'place')} left out ({', '.join(paths[:3])}{', …' * (len(paths) > 3)})"
+            for reason, paths in self.omissions.items()
+        ]
+
+
+def find_recordings(sources: Iterable[str | os.PathLike[str]]) -> Finding:
+    """Find the recordings that files, folders, globs and addresses mean.
+
+    Parameters
+    ----------
+    sources : paths of files, of folders (searched with all that is in them), globs, ``s3://`` and ``file://`` addresses
+
+    Returns
+    -------
+    finding : Finding
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> (folder / "site b").mkdir()
+    >>> _ = (folder / "site b" / "reef.wav").write_bytes(b""), (folder / "reef.ape").write_bytes(b"")
+    >>> finding = find_recordings([folder])
+    >>> [recording.name for recording in finding.recordings], len(finding.notes)
+    (['site b/reef.wav'], 1)
+    """
+    finding = Finding()
+    places: list[tuple[str, str, str]] = []  # source, name, and the whole path by which it can be told from others
+    seen: dict[str, str] = {}
+    for source in [os.fspath(source) for source in sources]:
+        before = len(places), len(finding.failures)
+        for path, name in _paths_of(source, finding):
+            if "://" in path:
+                real, whole = path, unquote(urlsplit(path).netloc + urlsplit(path).path)
+            else:
+                real, whole = os.path.realpath(path), os.path.abspath(path)
+            if real in seen:
+                if os.path.abspath(seen[real]) != whole and "://" not in path:
+                    finding.omissions["another name of a recording that is analysed already"].append(path)
+                continue
+            seen[real] = path
+            places.append((path, name, Path(whole).as_posix()))
+        if before == (len(places), len(finding.failures)) and not _names_known(source, seen):
+            finding.failures.append((source, _nothing_there(source)))
+    names = _tell_apart(places)
+    finding.recordings = [FoundRecording(path, name) for (path, _, _), name in zip(places, names, strict=True)]
+    return finding
+
+
+def _paths_of(source: str, finding: Finding) -> Iterator[tuple[str, str]]:
+    """Yield the recordings of one source: the path, and the name relative to what was given."""
+    if "://" in source:
+        yield source, Path(unquote(urlsplit(source).path)).name or source
+    elif os.path.isdir(source):
+        yield from _inside(source, finding)
+    elif not os.path.lexists(source) and any(letter in source for letter in "*?["):
+        yield from _matching(source, finding)
+    elif why := refuse_special_file(source):
+        finding.failures.append((source, why))
+    elif os.path.islink(source) and not os.path.exists(source):
+        finding.failures.append((source, f"it is a link to {os.readlink(source)}, which is not there"))
+    else:
+        yield source, os.path.basename(source) or source  # what is not there fails by its own error
+
+
+def _matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
+    fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    root = os.path.dirname(fixed) or "."
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        if os.path.isfile(path):
+            yield path, Path(os.path.relpath(path, root)).as_posix()
+        elif not os.path.isdir(path):
+            why = "a link to what is not there" if os.path.islink(path) else "not a file (a pipe, a device or a socket)"
+            finding.omissions[why].append(path)
+
+
+def _inside(folder: str, finding: Finding) -> Iterator[tuple[str, str]]:
+    """Yield the recordings in a folder and in those in it, by name; note what is left out."""
+
+    def unreadable(error: OSError) -> None:
+        finding.omissions[f"the folder cannot be read ({error.strerror})"].append(str(error.filename))
+
+    visited = {_identity(folder)}
+    for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        folders[:] = sorted(_searched(parent, folders, visited, finding))
+        for name in sorted(files):
+            path = os.path.join(parent, name)
+            if why := _why_not(path, name):
+                if why != "beside":
+                    finding.omissions[why].append(path)
+                continue
+            yield path, Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _searched(parent: str, folders: list[str], visited: set[tuple[int, int]], finding: Finding) -> Iterator[str]:
+    for name in folders:
+        path = os.path.join(parent, name)
+        if name.lower() in TRASH or name.lower().startswith((".trash", ".")):
+            if name not in (".git", ".venv", ".ipynb_checkpoints", "__pycache__"):
+                finding.omissions["trash and hidden folders are not searched"].append(path)
+        elif (identity := _identity(path)) in visited:
+            finding.omissions["the folder is searched already, under another name"].append(path)
+        else:
+            visited.add(identity)
+            yield name
+
+
+def _why_not(path: str, name: str) -> str:
+    """Say why a file in a folder is not taken; empty where it is, ``beside`` where it needs no word."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in AUDIO_SUFFIXES:
+        if name.startswith("."):
+            return "hidden files are not taken"
+        if os.path.islink(path) and not os.path.exists(path):
+            return "a link to what is not there"
+        if not os.path.isfile(path):
+            return "not a file (a pipe, a device or a socket)"
+        return ""
+    if name.startswith(".") or suffix in BESIDE_RECORDINGS or name.lower() in ("thumbs.db", "desktop.ini"):
+        return "beside"
+    if not suffix:
+        return "files without a suffix are not taken; name them one by one to try"
+    return f"{suffix} is not among the suffixes of recordings; name such files one by one to try"
+
+
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        about = os.stat(path)
+    except OSError:
+        return (-1, hash(path))
+    return about.st_dev, about.st_ino
+
+
+def _names_known(source: str, seen: dict[str, str]) -> bool:
+    """Tell whether a source gave nothing because others had named all of it before."""
+    if "://" in source or (os.path.lexists(source) and not os.path.isdir(source)):
+        return True
+    here = os.path.realpath(source)
+    if os.path.isdir(source):
+        return any(real.startswith(here + os.sep) for real in seen)
+    return any(os.path.realpath(path) in seen for path in glob.glob(source, recursive=True))
+
+
+def _nothing_there(source: str) -> str:
+    if os.path.isdir(source):
+        return f"the folder holds no recordings ({', '.join(AUDIO_SUFFIXES)})"
+    return "no file matches"
+
+
+def _tell_apart(places: list[tuple[str, str, str]]) -> list[str]:
+    """Give every recording a name of its own, by as much of its path as it takes."""
+    names = [name for _, name, _ in places]
+    while True:
+        alike = Counter(names)
+        longer = [
+            _one_more(name, whole) if alike[name] > 1 else name
+            for name, (_, _, whole) in zip(names, places, strict=True)
+        ]
+        if longer == names:
+            return names
+        names = longer
+
+
+def _one_more(name: str, whole: str) -> str:
+    """Put one more folder before a name."""
+    parts, n_parts = [part for part in whole.split("/") if part], len(name.split("/"))
+    return "/".join(parts[-n_parts - 1 :])

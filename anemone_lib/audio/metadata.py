@@ -1,0 +1,99 @@
+"""Text that recorders and programs leave beside the samples: chunks of WAV files, tags of other containers.
+
+*Conventions.* Text comes as ``{key: text}``. Chunks of LIST INFO keep their four letters (``ICMT``, ``ICRD``); the
+dates of other chunks are ``origination`` (broadcast WAV), ``guano_timestamp`` and ``wamd_timestamp``. Damaged
+metadata give less text, never an error: what they say is nothing that the samples depend on.
+"""
+
+import struct
+
+from anemone_lib.audio.sources import Source, open_as_file
+
+#: WAV chunks that hold text which is read.
+TEXT_CHUNKS = (b"LIST", b"bext", b"guan", b"wamd")
+#: The field of a ``wamd`` chunk that holds when the recording began.
+_WAMD_START = 0x05
+
+
+def chunk_comments(name: bytes, body: bytes) -> dict[str, str]:
+    """Read the text of one chunk of a WAV file.
+
+    Parameters
+    ----------
+    name : bytes, one of `TEXT_CHUNKS`
+    body : bytes
+
+    Returns
+    -------
+    comments : dict of str to str
+
+    Examples
+    --------
+    >>> chunk_comments(b"guan", b"GUANO|Version: 1.0\\nTimestamp: 2017-04-14T04:18:51-04:00\\n")
+    {'guano_timestamp': '2017-04-14T04:18:51-04:00'}
+    """
+    readers = {b"LIST": _read_info, b"bext": _read_bext, b"guan": _read_guano, b"wamd": _read_wamd}
+    return readers[name](body) if name in readers else {}
+
+
+def _read_info(body: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    position = 4
+    if body[:4] != b"INFO":
+        return found
+    while position + 8 <= len(body):
+        key, size = struct.unpack("<4sI", body[position : position + 8])
+        text = _text(body[position + 8 : position + 8 + size])
+        if text:
+            found[key.decode("ascii", "replace")] = text
+        position += 8 + size + size % 2
+    return found
+
+
+def _read_bext(body: bytes) -> dict[str, str]:
+    found = {"description": _text(body[:256]), "origination": body[320:338].decode("ascii", "replace").strip("\0 ")}
+    if len(found["origination"]) == 18:  # the date and the time of day stand one behind the other
+        found["origination"] = f"{found['origination'][:10]} {found['origination'][10:]}"
+    return {key: text for key, text in found.items() if text}
+
+
+def _read_guano(body: bytes) -> dict[str, str]:
+    for line in body.decode("utf-8", "replace").replace("\0", "").splitlines():
+        key, _, text = line.partition(":")
+        if key.strip().lower() == "timestamp" and text.strip():
+            return {"guano_timestamp": text.strip()}
+    return {}
+
+
+def _read_wamd(body: bytes) -> dict[str, str]:
+    position = 0
+    while position + 6 <= len(body):
+        field, size = struct.unpack("<HI", body[position : position + 6])
+        if field == _WAMD_START:
+            return {"wamd_timestamp": _text(body[position + 6 : position + 6 + size])}
+        position += 6 + size
+    return {}
+
+
+def _text(content: bytes) -> str:
+    return content.split(b"\0")[0].decode("utf-8", "replace").strip()
+
+
+def read_tags(source: Source) -> dict[str, str]:
+    """Read the tags of a FLAC, OGG, MP3 or MP4 file, those that the decoder does not know among them.
+
+    Returns
+    -------
+    tags : dict of str to str, empty where the file cannot be opened
+    """
+    import av
+
+    tags: dict[str, str] = {}
+    try:
+        with av.open(str(source.path) if source.path else open_as_file(source), mode="r") as container:
+            tags.update(container.metadata)
+            for stream in container.streams.audio:
+                tags.update(stream.metadata)
+    except (av.FFmpegError, OSError, ValueError, AttributeError):
+        return {}
+    return tags
