@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 
 import numpy as np
 
@@ -216,7 +217,7 @@ def score_recording(
         key = (recording.sha256[:16], classifier.sha256[:16], config.scores_fingerprint[:16])
         store = ScoreCache(cache, "-".join(key))
     if store and (done := store.scores()):
-        return done
+        return _of_this_use(done, recording)
     chunks = plan(recording, config)
     results: dict[Chunk, np.ndarray | str] = {}
     for chunk in chunks:
@@ -239,8 +240,20 @@ def score_recording(
         sha256=recording.sha256 if store else "",
     )
     if store and not any(isinstance(result, str) for result in results.values()):
-        store.finish(scores)
+        store.finish(_of_no_use(scores, recording))
     return scores
+
+
+def _of_no_use(scores: Scores, recording: Recording) -> Scores:
+    """Scores as they are kept: known by content alone, so without the name and the clock of the file at hand."""
+    warnings = tuple(note for note in scores.warnings if note not in recording.clock.notes)
+    return replace(scores, recording_name="", start_time=None, warnings=warnings)
+
+
+def _of_this_use(scores: Scores, recording: Recording) -> Scores:
+    """Kept scores with the name and the clock of the file at hand, whatever it was called when it was scored."""
+    warnings = (*scores.warnings, *recording.clock.notes)
+    return replace(scores, recording_name=recording.name, start_time=recording.start_time, warnings=warnings)
 
 
 def _scored(
