@@ -5,13 +5,15 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Event, decide_events
-from anemone_lib.detection.formats import FORMATS, register_format
+from anemone_lib.detection.formats import FORMATS, name_output, register_format
+from anemone_lib.detection.marks import find_free_path
 from anemone_lib.detection.results import build_result, describe_result, to_json, write_json
 from anemone_lib.scoring.chunks import Progress, choose_config, score_recording
 from anemone_lib.scoring.classifier import Classifier, load_classifier
@@ -61,6 +63,9 @@ class Detections:
             The result as ``json``; the events as ``csv``, ``raven`` selection table and ``audacity`` labels; the
             overview as ``png``, for which the recording is read once more.
 
+        A file that lies there already is replaced only if this program wrote it and nobody changed it since; beside
+        that of a person, the next free name is taken (``reef.events-2.csv``).
+
         Returns
         -------
         paths : list of pathlib.Path, in the order of `formats`
@@ -73,18 +78,18 @@ class Detections:
         names = list(formats)
         if unknown := set(names) - set(FORMATS):
             raise ValueError(f"formats has {', '.join(sorted(unknown))}; known are {', '.join(sorted(FORMATS))}")
-        stem = Path(folder) / (Path(self.scores.recording_name).stem or "recording")
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        return [FORMATS[name](self, stem) for name in names]
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        recording_name = self.scores.recording_name
+        return [FORMATS[name](self, find_free_path(folder / name_output(recording_name, name))) for name in names]
 
 
-def save_json(detections: Detections, stem: Path) -> Path:
-    """Write the result of a detection as ``<stem>.json``."""
-    result = build_result(detections.scores, detections.events, detections.metadata, lazy=True)
-    return write_json(f"{stem}.json", result)
+def save_json(detections: Detections, path: Path) -> Path:
+    """Write the result of a detection as JSON."""
+    return write_json(path, build_result(detections.scores, detections.events, detections.metadata, lazy=True))
 
 
-register_format("json", save_json)
+register_format("json", save_json, suffix=".json")
 
 
 def detect(
@@ -94,7 +99,10 @@ def detect(
     classifier: Classifier | None = None,
     executor: Executor | None = None,
     cache: str | os.PathLike[str] | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
+    start_time: datetime | str | None = None,
+    start_time_format: str | None = None,
+    name: str | None = None,
     progress: Progress | None = None,
 ) -> Detections:
     """Find the events of the target class in a recording.
@@ -110,8 +118,8 @@ def detect(
         By default threads, one a core.
     cache : path of a folder, optional
         Where scores are kept and found again.
-    timezone : str
-        Time zone of the clock that named the file.
+    timezone, start_time, start_time_format, name
+        When the recording began, and what it is called: as in `open_recording`, for a source that is not open yet.
     progress : callable (done, total), optional
         Called after every chunk.
 
@@ -138,7 +146,14 @@ def detect(
     recording = (
         source
         if isinstance(source, Recording)
-        else open_recording(source, target_sr=config.target_sr, timezone=timezone)
+        else open_recording(
+            source,
+            target_sr=config.target_sr,
+            timezone=timezone,
+            start_time=start_time,
+            start_time_format=start_time_format,
+            name=name,
+        )
     )
     try:
         # The recording is hashed while it is scored: both read it, from the same pages of memory.

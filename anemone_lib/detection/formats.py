@@ -7,21 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: Writes detections to a file whose name begins with a path (the stem), and returns the file's path.
+from anemone_lib.files import shorten_name
+
+#: Writes detections to a file of this path, and returns the path.
 Writer = Callable[[Any, Path], Path]
 
 #: The writer of each format, by the format's name.
 FORMATS: dict[str, Writer] = {}
+#: How the names of their files end.
+SUFFIXES: dict[str, str] = {}
 
 
-def register_format(name: str, write: Writer) -> None:
+def register_format(name: str, write: Writer, *, suffix: str) -> None:
     """Add a format to those that `Detections.save` writes.
 
     Parameters
     ----------
     name : str, a short name in lower case
-    write : callable (detections, stem) -> path
-        ``stem`` is the path of the file to write, without its ending.
+    write : callable (detections, path) -> path
+    suffix : str, how the names of its files end, like ``.events.csv``
 
     Raises
     ------
@@ -36,4 +40,14 @@ def register_format(name: str, write: Writer) -> None:
     """
     if FORMATS.get(name, write) is not write:
         raise ValueError(f"format {name!r} is registered already; choose another name")
-    FORMATS[name] = write
+    FORMATS[name], SUFFIXES[name] = write, suffix
+
+
+def name_output(recording_name: str, kind: str) -> str:
+    """Name the file of a format, after the recording; a name too long for a disk is shortened.
+
+    >>> import anemone_lib.tables
+    >>> name_output("site b/reef.wav", "csv")
+    'reef.events.csv'
+    """
+    return shorten_name(Path(recording_name).stem or "recording", SUFFIXES[kind])

@@ -7,7 +7,7 @@ needs. What is not a number (NaN) is never written.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def write_json(path: str | os.PathLike[str], result: Mapping[str, Any], *, inden
     """Write a result as JSON, piece by piece, and whole or not at all; see `to_json`."""
     path = Path(path)
     with write_atomically(path) as file:
-        file.writelines(piece.encode() for piece in _encode(result, indent))
+        file.writelines(piece.encode("utf-8", "backslashreplace") for piece in _encode(result, indent))
         file.write(b"\n")
     return path
 
@@ -177,11 +177,23 @@ def _shorten(values: np.ndarray) -> np.ndarray:
     return shortest
 
 
-def format_utc(startformat_utc: datetime | None, seconds: float) -> str:
-    if startformat_utc is None:
-        return ""
-    when = (startformat_utc + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-    return when.replace("+00:00", "Z")
+def format_utc(began: datetime | None, seconds: float) -> str:
+    """Spell the time of day, in UTC, so many seconds after a recording began; blank where nobody knows when that was.
+
+    >>> format_utc(datetime(2023, 2, 10, 0, 0, 1, tzinfo=UTC), 45.2)
+    '2023-02-10T00:00:46.200Z'
+    """
+    return format_local(began.astimezone(UTC) if began else None, seconds).replace("+00:00", "Z")
+
+
+def format_local(began: datetime | None, seconds: float) -> str:
+    """Spell the time of day by the recorder's own clock, with its offset from UTC.
+
+    >>> from datetime import timezone
+    >>> format_local(datetime(2023, 2, 10, 9, 0, 1, tzinfo=timezone(timedelta(hours=9))), 45.2)
+    '2023-02-10T09:00:46.200+09:00'
+    """
+    return (began + timedelta(seconds=seconds)).isoformat(timespec="milliseconds") if began else ""
 
 
 def format_confidence(value: float) -> str:

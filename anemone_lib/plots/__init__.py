@@ -57,11 +57,11 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
-def save_overview(detections: Any, stem: Path) -> Path:
-    """Draw the overview of detections as ``<stem>.png``."""
+def save_overview(detections: Any, path: Path) -> Path:
+    """Draw the overview of detections as PNG."""
     from anemone_lib.plots.recording import save_overview as draw
 
-    return draw(detections, stem)
+    return draw(detections, path)
 
 
-register_format("png", save_overview)
+register_format("png", save_overview, suffix=".png")

@@ -25,6 +25,7 @@ from anemone_lib.audio.recording import Gap, Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event, smooth
+from anemone_lib.detection.marks import DETECTOR
 from anemone_lib.files import write_atomically
 from anemone_lib.plots.axes import (
     ANNOTATION_COLOUR,
@@ -109,8 +110,8 @@ def plot_overview(
     _mark_annotations(above, [a for a in annotations if a.start_time <= end_time and a.end_time >= start_time])
     above.tick_params(labelbottom=False)
     above.set_xlabel("")
-    if recording.start_time is not None:
-        add_clock_axis(above, start_time, end_time, recording.start_time)
+    if scores.start_time is not None:
+        add_clock_axis(above, start_time, end_time, scores.start_time)
 
     count = f"{len(events)} {config.target_class} event{'s' * (len(events) != 1)}"
     if (start_time, end_time) != (0, recording.duration):
@@ -325,14 +326,13 @@ def plot_waveform(samples: np.ndarray, sample_rate: int, *, start_time: float = 
     return ax
 
 
-def save_overview(detections: Detections, stem: Path) -> Path:
-    """Draw the overview of detections as ``<stem>.png``; the recording is read once more."""
-    path = Path(f"{stem}.png")
+def save_overview(detections: Detections, path: Path) -> Path:
+    """Draw the overview of detections as PNG; the recording is read once more."""
     with ExitStack() as stack:
         recording = detections.source
         if not isinstance(recording, Recording):
             recording = stack.enter_context(open_recording(recording, target_sr=detections.config.target_sr))
         figure = plot_overview(recording, detections.scores, detections.events, detections.config)
         with write_atomically(path) as file:
-            figure.savefig(file, format="png")
+            figure.savefig(file, format="png", metadata={"Software": DETECTOR})
     return path

@@ -220,7 +220,8 @@ class Review:
         AnnotationError
             The table cannot be read, or none of its ids belong here.
         """
-        before, after = self.rows(), [self._in_band(row) for row in read_annotations(path, label=self.open_label)]
+        rows = read_annotations(path, label=self.open_label, blank_label=self.open_label, detections=True)
+        before, after = self.rows(), [self._in_band(row) for row in rows]
         known = {row.id: k for k, row in enumerate(before) if row.id}
         with_id = [row for row in after if row.id]
         if known and with_id and not any(row.id in known for row in with_id):

@@ -1,8 +1,9 @@
 """Events and annotations → CSV, Raven selection table, Audacity labels.
 
-*Conventions.* Times are seconds from the start of the recording. In tables they are written with every digit that a
-float64 needs, so that what is read is what was written; in JSON they are rounded to the microsecond, less than a
-sample. Probabilities keep every digit that a float32 needs. What is not a number (NaN) is never written.
+*Conventions.* Times are seconds from the start of the recording, rounded to the microsecond, which is less than a
+sample, and without the digits behind it that only binary fractions have: 1.8, not 1.8000000000000007. What is not a
+number (NaN) is never written. The time of day is written twice: in UTC, and by the recorder's own clock, with its
+offset.
 
 An interval to be written is an `Event` or an `Annotation`; what is read (`anemone_lib.tables.reading`) is always an
 `Annotation`, and an event's id is then the annotation's, so that a table reviewed elsewhere still says which event is
@@ -24,7 +25,9 @@ import numpy as np
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event
 from anemone_lib.detection.formats import register_format
-from anemone_lib.detection.results import format_confidence, format_utc
+from anemone_lib.detection.marks import DETECTED_BY, DETECTED_LABEL, DETECTOR, sign_table
+from anemone_lib.detection.results import format_confidence, format_local, format_utc
+from anemone_lib.files import write_atomically
 
 Interval = Event | Annotation
 
@@ -43,6 +46,7 @@ CSV_COLUMNS = (
     "max_confidence",
     "num_windows",
     "start_utc",
+    "start_local",
 )
 
 
@@ -58,6 +62,7 @@ def write_csv(
     start_utc: datetime | None = None,
     recording_name: str = "",
     extra: Mapping[str, object] | None = None,
+    detected_by: str = "",
 ) -> Path:
     """Write intervals as CSV with the columns `CSV_COLUMNS`.
 
@@ -69,16 +74,19 @@ def write_csv(
     low_hz, high_hz : float, in Hz, optional
         Band of intervals that have none of their own.
     start_utc : datetime, optional
-        When the recording began; gives every interval its time of day.
+        When the recording began; gives every interval its time of day, in UTC and by the clock's own offset.
     recording_name : str
     extra : mapping, optional
         More columns, each with one value for all rows: the model's version, say.
+    detected_by : str, optional
+        Which program found the intervals, where no person drew them: the table says so in a column of its own
+        (`anemone_lib.detection.marks`), and is never taken for the truth.
 
     Returns
     -------
     path : pathlib.Path
     """
-    extra = extra or {}
+    extra = {**(extra or {}), **({DETECTED_BY: detected_by} if detected_by else {})}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*CSV_COLUMNS, *extra])
@@ -87,9 +95,9 @@ def write_csv(
         label, name, mean, maximum, windows = _words(interval)
         begin, end = interval.start_time, interval.end_time
         place = [_digits(x) for x in (begin, end, end - begin, low, high)]
-        found = [mean, maximum, windows, format_utc(start_utc, begin)]
+        found = [mean, maximum, windows, format_utc(start_utc, begin), format_local(start_utc, begin)]
         writer.writerow([recording_name, name, label, *place, *found, *extra.values()])
-    return _write(path, text.getvalue())
+    return _write(path, sign_table(text.getvalue(), detected_by))
 
 
 def write_raven(
@@ -101,6 +109,7 @@ def write_raven(
     start_utc: datetime | None = None,
     recording_name: str = "",
     extra: Mapping[str, object] | None = None,
+    detected_by: str = "",
 ) -> Path:
     """Write intervals as a selection table that Raven Pro and Raven Lite open.
 
@@ -112,7 +121,7 @@ def write_raven(
     intervals : sequence of Event or Annotation
     low_hz, high_hz : float, in Hz
         Band of intervals that have none of their own; Raven draws no selection without one.
-    start_utc, recording_name, extra
+    start_utc, recording_name, extra, detected_by
         As in `write_csv`.
 
     Returns
@@ -120,17 +129,20 @@ def write_raven(
     path : pathlib.Path
     """
     extra = {"Begin File": recording_name, **(extra or {})} if recording_name else dict(extra or {})
+    extra |= {DETECTED_BY: detected_by} if detected_by else {}
     header = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
-    header += ["Annotation", "Mean Confidence", "Max Confidence", "Windows", "Event ID", "Begin UTC", *extra]
+    header += ["Annotation", "Mean Confidence", "Max Confidence", "Windows", "Event ID", "Begin UTC", "Begin Local"]
+    header += extra
     lines = [header]
     constant = [_one_line(str(value)) for value in extra.values()]
     for number, interval in enumerate(intervals, start=1):
         low, high = _band(interval, low_hz, high_hz)
         label, name, mean, maximum, windows = _words(interval)
         place = [_digits(x) for x in (interval.start_time, interval.end_time, low, high)]
-        utc = format_utc(start_utc, interval.start_time)
-        lines.append([str(number), "Spectrogram 1", "1", *place, label, mean, maximum, windows, name, utc, *constant])
-    return _write(path, "".join("\t".join(line) + "\n" for line in lines))
+        clock = [spell(start_utc, interval.start_time) for spell in (format_utc, format_local)]
+        found = [label, mean, maximum, windows, name, *clock]
+        lines.append([str(number), "Spectrogram 1", "1", *place, *found, *constant])
+    return _write(path, sign_table("".join("\t".join(line) + "\n" for line in lines), _one_line(detected_by)))
 
 
 def write_audacity(
@@ -139,6 +151,7 @@ def write_audacity(
     *,
     low_hz: float | None = None,
     high_hz: float | None = None,
+    detected_by: str = "",
 ) -> Path:
     r"""Write intervals as labels that Audacity imports.
 
@@ -149,18 +162,22 @@ def write_audacity(
     low_hz, high_hz : float, in Hz, optional
         Band of intervals that have none of their own. An interval with a band has a second line,
         ``\ <tab> low <tab> high``, in which −1 stands for an end that is not defined.
+    detected_by : str, optional
+        Which program found the intervals, where no person drew them: a label at the start says so.
 
     Returns
     -------
     path : pathlib.Path
     """
     text = io.StringIO()
+    if detected_by:
+        text.write(f"0.0\t0.0\t{DETECTED_LABEL} {_one_line(detected_by)}\n")
     for interval in intervals:
         low, high = _band(interval, low_hz, high_hz)
         text.write(f"{_digits(interval.start_time)}\t{_digits(interval.end_time)}\t{_words(interval)[0]}\n")
         if low is not None or high is not None:
             text.write(f"\\\t{_digits(low) or '-1.0'}\t{_digits(high) or '-1.0'}\n")
-    return _write(path, text.getvalue())
+    return _write(path, sign_table(text.getvalue(), _one_line(detected_by)))
 
 
 def _words(interval: Interval) -> tuple[str, str, str, str, str]:
@@ -183,12 +200,12 @@ def _band(interval: Interval, low_hz: float | None, high_hz: float | None) -> tu
 
 
 def _digits(value: float | None) -> str:
-    """Every digit that the float64 needs, without an exponent."""
+    """A time or a frequency to the millionth, without an exponent and without zeros at the end but one."""
     if value is None:
         return ""
     if not math.isfinite(value):
         raise ValueError(f"{value} is not a time or a frequency; only finite numbers are written")
-    return np.format_float_positional(np.float64(value), trim="0")
+    return np.format_float_positional(np.float64(value), precision=6, unique=True, trim="0")
 
 
 def _one_line(text: str) -> str:
@@ -197,27 +214,27 @@ def _one_line(text: str) -> str:
 
 def _write(path: str | os.PathLike[str], text: str) -> Path:
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    with write_atomically(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
     return path
 
 
 # ---------------------------------------------------------------------- what `Detections.save` writes
 
 
-def save_csv(detections: Detections, stem: Path) -> Path:
-    """Write the events of detections as ``<stem>.events.csv``."""
-    return write_csv(f"{stem}.events.csv", detections.events, **detections.band, **_origin(detections))
+def save_csv(detections: Detections, path: Path) -> Path:
+    """Write the events of detections as CSV."""
+    return write_csv(path, detections.events, **detections.band, **_origin(detections))
 
 
-def save_raven(detections: Detections, stem: Path) -> Path:
-    """Write the events of detections as ``<stem>.selections.txt``."""
-    return write_raven(f"{stem}.selections.txt", detections.events, **detections.band, **_origin(detections))
+def save_raven(detections: Detections, path: Path) -> Path:
+    """Write the events of detections as a Raven selection table."""
+    return write_raven(path, detections.events, **detections.band, **_origin(detections))
 
 
-def save_audacity(detections: Detections, stem: Path) -> Path:
-    """Write the events of detections as ``<stem>.audacity.txt``."""
-    return write_audacity(f"{stem}.audacity.txt", detections.events, **detections.band)
+def save_audacity(detections: Detections, path: Path) -> Path:
+    """Write the events of detections as labels for Audacity."""
+    return write_audacity(path, detections.events, **detections.band, detected_by=DETECTOR)
 
 
 def _origin(detections: Detections) -> dict[str, Any]:
@@ -227,9 +244,10 @@ def _origin(detections: Detections) -> dict[str, Any]:
         "start_utc": scores.start_time,
         "recording_name": scores.recording_name,
         "extra": {"Model Version": scores.model_version, "Config Fingerprint": detections.config.fingerprint},
+        "detected_by": DETECTOR,
     }
 
 
-register_format("csv", save_csv)
-register_format("raven", save_raven)
-register_format("audacity", save_audacity)
+register_format("csv", save_csv, suffix=".events.csv")
+register_format("raven", save_raven, suffix=".selections.txt")
+register_format("audacity", save_audacity, suffix=".audacity.txt")

@@ -92,7 +92,7 @@ def test_a_job_gives_what_detect_finds_in_every_spelling(request, where, reef, e
     assert requests.get(job["files"]["png"]).content.startswith(b"\x89PNG\r\n")
     for kind, name in {"csv": "a.csv", "raven": "a.selections.txt", "audacity": "a.txt"}.items():
         (tmp_path / name).write_bytes(requests.get(job["files"][kind]).content)
-        assert [a.start_time for a in read_annotations(tmp_path / name)] == [
+        assert [a.start_time for a in read_annotations(tmp_path / name, detections=True)] == [
             event["start_time"] for event in expected["events"]
         ]
 

@@ -104,7 +104,7 @@ def check_result(page, wav, duration, folder):
     for name, suffix in (("CSV", ".events.csv"), ("Raven", ".selections.txt"), ("Audacity", ".audacity.txt")):
         path = download(page, name, folder)
         assert path.name == wav.stem + suffix
-        [annotation] = read_annotations(path)
+        [annotation] = read_annotations(path, detections=True)
         assert (annotation.start_time, annotation.end_time) == (0, duration)
 
 

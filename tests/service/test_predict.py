@@ -72,7 +72,7 @@ def test_a_result_comes_in_every_spelling_that_is_asked_for(front, wav, tmp_path
     for kind, name in {"csv": "a.csv", "raven": "a.selections.txt", "audacity": "a.txt"}.items():
         path = tmp_path / name
         path.write_text(answer["files"][kind])
-        [annotation] = read_annotations(path)
+        [annotation] = read_annotations(path, detections=True)
         [event] = answer["events"]
         assert (annotation.start_time, annotation.end_time) == (event["start_time"], event["end_time"])
         assert kind == "audacity" or annotation.id == event["id"]

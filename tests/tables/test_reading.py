@@ -12,18 +12,6 @@ from tests.conftest import shared
 RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)"
 
 
-@pytest.fixture
-def table(tmp_path):
-    """Write a file; return its path."""
-
-    def write(content, name="reef.Table.1.selections.txt"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
-
-
 # ---------------------------------------------------------------------- Raven
 
 
@@ -87,7 +75,8 @@ def test_a_raven_table_may_lack_frequencies_and_labels(table):
 
 def test_a_given_label_does_not_replace_one_that_is_there(table):
     path = table(f"{RAVEN}\tSpecies\n1\tSpectrogram 1\t1\t0.5\t0.9\t1\t2\tWOTH\n2\tSpectrogram 1\t1\t1.5\t1.9\t1\t2\n")
-    assert [a.label for a in read_annotations(path, label="bird")] == ["WOTH", "bird"]
+    assert [a.label for a in read_annotations(path, label="bird")] == ["WOTH", ""]
+    assert [a.label for a in read_annotations(path, blank_label="bird")] == ["WOTH", "bird"]
 
 
 def test_another_column_can_hold_the_labels(table):
@@ -155,7 +144,8 @@ def test_audacity_labels_with_and_without_frequencies_are_read(table):
         "2.000000\t2.500000\t\n\\\t-1.000000\t6334.588867\n"
         "4.000000\t4.500000\tboth\n\\\t1484.669312\t2969.338523\n"
     )
-    assert read_annotations(path, label="fish") == [
+    assert [a.label for a in read_annotations(path, label="fish")] == ["pulse train", "", "both"]
+    assert read_annotations(path, blank_label="fish") == [
         Annotation(0.81, 1.25, "pulse train"),
         Annotation(2.0, 2.5, "fish", None, 6334.588867),
         Annotation(4.0, 4.5, "both", 1484.669312, 2969.338523),
@@ -199,17 +189,10 @@ def test_a_csv_of_several_recordings_wants_to_know_which(table):
     assert read_annotations(path, recording_name="b.wav") == [Annotation(1, 3, "pop")]
 
 
-def test_a_csv_without_labels_wants_one_because_it_may_be_a_table_of_clips(table):
-    path = table("file,start_time,end_time,anemonefish\na.wav,0,3,0\na.wav,3,6,1\n", "clips.csv")
-    with pytest.raises(AnnotationError, match=r"no column of labels among file, .*label_column.*label"):
-        read_annotations(path)
-    assert len(read_annotations(path, label="clip")) == 2
-
-
-def test_the_events_of_a_json_result_are_annotations(table):
+def test_the_events_of_a_json_result_are_read_as_detections(table):
     event = {"id": "abc", "class": "anemonefish", "start_time": 1.5, "end_time": 2, "duration": 0.5}
     path = table(json.dumps({"predictions": [], "events": [event], "metadata": {}}), "reef.json")
-    assert read_annotations(path) == [Annotation(1.5, 2.0, "anemonefish", id="abc")]
+    assert read_annotations(path, detections=True) == [Annotation(1.5, 2.0, "anemonefish", id="abc")]
 
 
 # ---------------------------------------------------------------------- errors

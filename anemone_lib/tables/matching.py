@@ -1,0 +1,88 @@
+"""Which rows of a table are of which recording: by file name, whatever wrote it.
+
+*Conventions.* Names are compared without regard to case, to the way in which accents are encoded (NFC, NFD), and to the
+suffix: ``reef.wav`` and ``reef.flac`` are one recording. Folders count where both sides name one: then the last folders
+must be alike too, and among several files those count whose path shares the most of its end with the recording's.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from anemone_lib.errors import AnnotationError
+
+
+def same_name(one: str, other: str) -> bool:
+    """Tell whether two file names, with or without suffix, are of one recording.
+
+    >>> same_name("Réef.WAV", "re\\u0301ef.flac"), same_name("reef.wav", "reef2.wav")
+    (True, False)
+    """
+    one, other = fold(one), fold(other)
+    return one == other or _stem(one) == _stem(other) or one == _stem(other) or _stem(one) == other
+
+
+def rows_of_recording(files: Sequence[str], recording_name: str | None, *, table: str) -> set[int]:
+    """Choose the rows of one recording.
+
+    Parameters
+    ----------
+    files : the file that each row names; empty where it names none
+    recording_name : str or None
+        Path or name of the recording; None for all rows.
+    table : str, the table's name, for messages
+
+    Returns
+    -------
+    chosen : set of int
+        Rows of this recording, and those that name none.
+
+    Raises
+    ------
+    AnnotationError
+        Recordings in several folders have this name, and nothing tells which is meant.
+    """
+    if recording_name is None:
+        return set(range(len(files)))
+    sought = _parts(recording_name)
+    alike = {}
+    for file in set(files) - {""}:
+        parts = _parts(file)
+        shared = _shared_end(parts, sought)
+        if shared > 1 or (shared == 1 and min(len(parts), len(sought)) == 1):
+            alike[file] = shared
+    best = max(alike.values(), default=0)
+    chosen = {file for file, shared in alike.items() if shared == best}
+    folders = {"/".join(_parts(file)[:-1]) for file in chosen}
+    if len(folders) > 1:
+        raise AnnotationError(
+            f"{table} names {recording_name} in {len(folders)} folders ({', '.join(sorted(alike)[:3])}); "
+            "give recording_name with as many of its folders as it takes"
+        )
+    return {k for k, file in enumerate(files) if not file or file in chosen}
+
+
+def fold(name: str) -> str:
+    """Spell a name so that equal names are equal."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts two paths share at their ends; none if not even the names are alike."""
+    if not one or not other or not same_name(one[-1], other[-1]):
+        return 0
+    shared = 1
+    for a, b in zip(reversed(one[:-1]), reversed(other[:-1]), strict=False):
+        if a != b:
+            break
+        shared += 1
+    return shared
+
+
+def _parts(path: str) -> list[str]:
+    return [fold(part) for part in re.split(r"[/\\]", path.strip()) if part not in ("", ".")]
+
+
+def _stem(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and dot and len(suffix) <= 5 and suffix.isalnum() and not suffix.isdigit() else name

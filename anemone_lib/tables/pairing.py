@@ -1,0 +1,214 @@
+"""Which table belongs to which recording of a folder; and which recordings have none.
+
+*Conventions.* A table belongs to ``reef.wav`` if its name begins with ``reef.`` and it lies in the same folder, or in
+the same folder below the one that holds the tables. Where a recording has several, the order is written in
+``docs/tables.md``: never what this package detected; a person's before a program's; Raven's own names first.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+from anemone_lib.audio.finding import FoundRecording, find_recordings
+from anemone_lib.errors import AnnotationError, spell_count
+from anemone_lib.tables.matching import fold
+from anemone_lib.tables.reading import is_detection, read_table
+
+#: What a table of annotations may be called behind the recording's name, in the order in which they count.
+TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt", ".json")
+#: Bytes at the beginning of a JSON file that tell what it is.
+HEAD_BYTES = 1 << 12
+#: So many names are listed, the rest is counted.
+SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True)
+class AnnotatedFile(Sequence[Path]):
+    """A recording and its table, a pair of paths.
+
+    Attributes
+    ----------
+    recording, table : pathlib.Path
+    name : str, the recording's path from the folder that was given, with ``/``
+    """
+
+    recording: Path
+    table: Path
+    name: str
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Path]: ...
+    def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
+        """The recording and the table, in this order."""
+        return (self.recording, self.table)[index]
+
+    def __len__(self) -> int:
+        """Return 2."""
+        return 2
+
+
+@dataclass(frozen=True)
+class AnnotatedFolder(Sequence[AnnotatedFile]):
+    """The recordings of a folder that have a table, by name; `notes` says what is left out.
+
+    Attributes
+    ----------
+    files : tuple of AnnotatedFile
+    notes : tuple of str
+    """
+
+    files: tuple[AnnotatedFile, ...]
+    notes: tuple[str, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedFile: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[AnnotatedFile]: ...
+    def __getitem__(self, index: int | slice) -> AnnotatedFile | Sequence[AnnotatedFile]:
+        """One recording with its table, or several."""
+        return self.files[index]
+
+    def __len__(self) -> int:
+        """How many recordings have a table."""
+        return len(self.files)
+
+
+def pair_tables(
+    folder: str | os.PathLike[str], *, annotations: str | os.PathLike[str] | None = None
+) -> AnnotatedFolder:
+    """Find the recordings of a folder, and of those in it, that have a table of annotations.
+
+    Parameters
+    ----------
+    folder : path of a folder with recordings
+    annotations : path, optional
+        Folder with the tables, where they do not lie beside the recordings; or one table that names its recordings.
+
+    Returns
+    -------
+    annotated : AnnotatedFolder
+        An empty one has its reasons in `notes`.
+
+    Raises
+    ------
+    AnnotationError
+        There is no such folder, or the one table is what this package detected.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AnnotationError(f"{folder} is no folder; name one that holds recordings and their tables")
+    finding = find_recordings([folder])
+    notes = list(finding.notes)
+    if annotations is not None and Path(annotations).is_file():
+        files = _in_one_table(finding.recordings, Path(annotations), notes)
+    else:
+        tables_folder = Path(annotations or folder)
+        if not tables_folder.is_dir():
+            raise AnnotationError(f"{tables_folder} is no folder; name one that holds recordings and their tables")
+        files = _in_folder(finding.recordings, tables_folder, notes)
+    without = sorted({recording.name for recording in finding.recordings} - {file.name for file in files})
+    if without:
+        notes.append(f"{spell_count(len(without), 'recording')} without a table left out ({_listed(without)})")
+    return AnnotatedFolder(tuple(sorted(files, key=lambda file: file.name)), tuple(notes))
+
+
+def _in_one_table(recordings: Sequence[FoundRecording], table: Path, notes: list[str]) -> list[AnnotatedFile]:
+    """Pair every recording that a table of many names with it."""
+    files = []
+    for recording in recordings:
+        found = read_table(table, label="", recording_name=recording.name)
+        if found.annotations or not found.other_recordings:
+            files.append(AnnotatedFile(Path(recording.source), table, recording.name))
+    return files
+
+
+def _in_folder(recordings: Sequence[FoundRecording], folder: Path, notes: list[str]) -> list[AnnotatedFile]:
+    tables = _tables_in(folder)
+    own = _assign(recordings, tables)
+    files, detected, passed_over = [], [], []
+    for recording in recordings:
+        candidates = own.get(recording.name, [])
+        ours = [table for table in candidates if is_detection(table)]
+        detected += ours
+        candidates = sorted((table for table in candidates if table not in ours), key=_rank)
+        if candidates:
+            files.append(AnnotatedFile(Path(recording.source), candidates[0], recording.name))
+            if candidates[1:]:
+                passed_over.append(f"{candidates[0].name} before {_listed([t.name for t in candidates[1:]])}")
+    if detected:
+        notes.append(
+            f"{spell_count(len(detected), 'table')} of what anemone detected passed over: that is no truth "
+            f"({_listed([table.name for table in detected])})"
+        )
+    if passed_over:
+        notes.append(
+            f"{spell_count(len(passed_over), 'recording')} with several tables, of which one counts: "
+            f"{_listed(passed_over)}"
+        )
+    used = {table for tables in own.values() for table in tables}
+    orphans = [t.name for ts in tables.values() for t in ts if t not in used and t.name.endswith(TABLE_SUFFIXES[:2])]
+    if orphans:
+        notes.append(f"{spell_count(len(orphans), 'table')} of no recording here ({_listed(sorted(orphans))})")
+    return files
+
+
+def _tables_in(folder: Path) -> dict[str, list[Path]]:
+    """Tables by the folder that they lie in, relative to `folder`, folded."""
+    tables: dict[str, list[Path]] = defaultdict(list)
+    for parent, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = fold(Path(os.path.relpath(parent, folder)).as_posix())
+        tables[here] += [Path(parent, name) for name in sorted(names) if _may_be_table(parent, name)]
+    return tables
+
+
+def _may_be_table(parent: str, name: str) -> bool:
+    if name.startswith(".") or not name.lower().endswith(TABLE_SUFFIXES) or not Path(parent, name).is_file():
+        return False
+    if not name.lower().endswith(".json"):
+        return True
+    try:  # most JSON beside recordings is something else
+        content = Path(parent, name).read_bytes()[:HEAD_BYTES]
+    except OSError:
+        return False
+    return b'"collection_type"' in content or b'"predictions"' in content
+
+
+def _assign(recordings: Sequence[FoundRecording], tables: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    """Give every table to the recording in its folder whose name is the longest that it begins with."""
+    stems: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for recording in recordings:
+        path = Path(recording.name)
+        stems[fold(path.parent.as_posix())].append((fold(path.stem), recording.name))
+    own: dict[str, list[Path]] = defaultdict(list)
+    everywhere = [pair for pairs in stems.values() for pair in pairs]
+    for here, paths in tables.items():
+        beside = stems.get(here) or (everywhere if here == "." else [])
+        for table in paths:
+            name = fold(table.name)
+            longest = max((len(stem) for stem, _ in beside if name.startswith(f"{stem}.")), default=0)
+            owners = [owner for stem, owner in beside if len(stem) == longest and name.startswith(f"{stem}.")]
+            if len(owners) == 1 or beside is not everywhere:
+                for owner in owners:
+                    own[owner].append(table)
+    return own
+
+
+def _rank(table: Path) -> tuple[bool, bool, int, str]:
+    """Order of the tables of one recording, the one that counts first."""
+    try:
+        by_program = bool(read_table(table, label="").made_by)
+    except AnnotationError:
+        by_program = False  # it will be read, and the fault be named
+    name = table.name.lower()
+    ending = next(k for k, suffix in enumerate(TABLE_SUFFIXES) if name.endswith(suffix))
+    return by_program, ".table." not in name, ending, name
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + ", …" * (len(names) > SHOWN_NAMES)
