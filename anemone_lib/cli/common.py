@@ -1,6 +1,8 @@
 """What the commands share: the app, the consoles, the options, the bars."""
 
-from collections.abc import Iterator
+import io
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from anemone_lib.errors import AnemoneError
+from anemone_lib.files import spell_name
 from anemone_lib.provenance import __version__, code_sha256
 
 app = typer.Typer(
@@ -42,7 +45,7 @@ def usage_errors() -> Iterator[None]:
     try:
         yield
     except AnemoneError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]error:[/] {escape(printable(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
 
@@ -60,9 +63,39 @@ def main(
     ] = False,
 ) -> None:
     """Find anemonefish calls in hydrophone recordings."""
+    print_anything()
 
 
-def progress_bars() -> Progress:
+def printable(text: str) -> str:
+    r"""Spell a text so that any terminal shows it on one line: what is no text as ``\xe9``, a line end as ``\n``."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in spell_name(text))
+
+
+def spell_note(text: str) -> str:
+    """Mark a text up as a note."""
+    return f"[yellow]note:[/] {escape(printable(text))}"
+
+
+def conclude_batch(failures: Sequence[tuple[str, str]]) -> None:
+    """Name what failed in a batch, each with its reason, and exit with 1 if anything did."""
+    for source, why in failures:
+        line = f"[bold red]failed:[/] {escape(printable(source))}: {escape(printable(why))}"
+        err.print(line, highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def print_anything() -> None:
+    """Let standard output spell what its encoding does not have, instead of ending in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+print_anything()
+
+
+def progress_bars(*, quiet: bool = False) -> Progress:
     """Bars for long work, on the terminal only."""
     return Progress(
         TextColumn("{task.description}"),
@@ -71,5 +104,5 @@ def progress_bars() -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
+        disable=quiet or not err.is_terminal,
     )

@@ -1,39 +1,74 @@
 """``anemone detect``: recordings to events, files and a table on the screen."""
 
-import glob
 import os
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from anemone_lib.audio import open_recording
-from anemone_lib.audio.recording import AUDIO_SUFFIXES
-from anemone_lib.cli.common import ConfigOption, ModelOption, app, err, out, progress_bars, usage_errors
+from anemone_lib.audio.clock import spell_offset, zone_of
+from anemone_lib.audio.finding import Finding, FoundRecording, find_recordings
+from anemone_lib.cli.chatter import Chatter, catch_chatter
+from anemone_lib.cli.common import (
+    ConfigOption,
+    ModelOption,
+    app,
+    conclude_batch,
+    err,
+    out,
+    printable,
+    progress_bars,
+    spell_note,
+    usage_errors,
+)
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detection.detections import FORMATS, Detections
+from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.detections import detect as detect_events
-from anemone_lib.errors import AnemoneError, ConfigError
-from anemone_lib.scoring import Scores, choose_config, load_classifier, score_recording
-from anemone_lib.scoring.chunks import check_fit
+from anemone_lib.detection.formats import FORMATS, name_output
+from anemone_lib.errors import AnemoneError, ConfigError, spell_count
+from anemone_lib.files import check_folder
+from anemone_lib.scoring import choose_config, load_classifier, score_recording
+from anemone_lib.scoring.chunks import Progress, check_fit
+from anemone_lib.scoring.classifier import Classifier
 
 #: More events than this are in the files, not on the screen.
 SHOWN_EVENTS = 40
+#: So many recordings are named, the rest counted.
+SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
 class Task:
     """One recording to be analysed, and the folder its results go to."""
 
-    source: str
+    recording: FoundRecording
     folder: Path
+
+
+@dataclass
+class Batch:
+    """What all recordings of a command share, and what became of them."""
+
+    classifier: Classifier
+    settings: InferenceConfig
+    kinds: list[str]
+    cache: Path | None
+    part: tuple[int, int] | None
+    clock: dict[str, Any]
+    quiet: bool
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    without_start: list[str] = field(default_factory=list)
+    n_done: int = 0
+    n_events: int = 0
 
 
 @app.command()
@@ -47,6 +82,9 @@ def detect(
     formats: Annotated[
         str, typer.Option(help=f"What to write, separated by commas: {', '.join(FORMATS)}.")
     ] = "json,csv,raven",
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Confidence threshold, instead of the configuration's.")
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder where scores are kept, so that a stopped run resumes.")
     ] = None,
@@ -56,108 +94,163 @@ def detect(
             metavar="I/N", help="Score only the I-th of N parts (1/4 … 4/4) into the cache, and write nothing."
         ),
     ] = None,
-    timezone: Annotated[str, typer.Option(help="Clock that named the files, like Asia/Tokyo or +09:00.")] = "UTC",
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            help="Clock that named the files, like Asia/Tokyo or +09:00, for names that do not say. Else UTC."
+        ),
+    ] = None,
+    start_time: Annotated[
+        str | None, typer.Option(help="When the recording began, like '2023-02-10 00:00:01'; of one recording only.")
+    ] = None,
+    start_time_format: Annotated[
+        str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what went wrong.")] = False,
 ) -> None:
     """Find events in recordings; one bad file never ends the batch."""
-    with usage_errors():
-        kinds = _formats(formats)
-        part = _shard(shard, cache)
-        classifier = load_classifier(model)
-        settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
-        check_fit(classifier, settings)
-        tasks = _tasks(recordings, out_folder)
-    failures: list[tuple[str, str]] = []
-    n_events = 0
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1, "anemone") as executor, progress_bars() as bars:
+    with catch_chatter() as chatter:
+        with usage_errors():
+            kinds, part = _formats(formats), _shard(shard, cache)
+            zone_of(timezone or "UTC")
+            classifier = load_classifier(model)
+            settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
+            if threshold is not None:
+                settings = InferenceConfig(**{**settings.model_dump(), "confidence_threshold": threshold})
+            check_fit(classifier, settings)
+            finding = find_recordings(recordings)
+            _check_found(finding, start_time)
+            for option, folder in (("--out", None if part else out_folder), ("--cache", cache)):
+                if folder is not None:
+                    check_folder(folder, option)
+            tasks = _tasks(finding, out_folder)
+        clock = {"timezone": timezone, "start_time": start_time, "start_time_format": start_time_format}
+        batch = Batch(classifier, settings, kinds, cache, part, clock, quiet, failures=list(finding.failures))
+        _run(batch, tasks, workers, chatter)
+    _conclude(batch, finding, out_folder, shard, len(tasks))
+
+
+def _run(batch: Batch, tasks: Sequence[Task], workers: int | None, chatter: Chatter) -> None:
+    """Analyse the recordings one after the other, each by all workers."""
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count() or 1, "anemone") as executor,
+        progress_bars(quiet=batch.quiet) as bars,
+    ):
         bar = bars.add_task("", total=None)
         for position, task in enumerate(tasks, start=1):
-            name = Path(task.source).name
-            bars.reset(bar, description=escape(f"{position}/{len(tasks)} {name}"), total=None)
+            title = escape(printable(f"{position}/{len(tasks)} {task.recording.name}"))
+            bars.reset(bar, description=title, total=None)
 
             def progress(done: int, total: int) -> None:
                 bars.update(bar, completed=done, total=total)
 
+            shown = None
             try:
-                if part:
-                    recording = open_recording(task.source, target_sr=settings.target_sr, timezone=timezone)
-                    with recording:
-                        score_recording(
-                            recording,
-                            classifier,
-                            settings,
-                            executor=executor,
-                            cache=cache,
-                            shard=part,
-                            progress=progress,
-                        )
-                    continue
-                found = detect_events(
-                    task.source,
-                    config=settings,
-                    classifier=classifier,
-                    executor=executor,
-                    cache=cache,
-                    timezone=timezone,
-                    progress=progress,
-                )
-                paths = found.save(task.folder, formats=kinds)
+                shown = _analyse(batch, task, executor, progress)
+                batch.n_done += 1
             except AnemoneError as error:
-                failures.append((task.source, str(error)))
-                continue
+                batch.failures.append((task.recording.source, str(error)))
+            except OSError as error:
+                batch.failures.append((task.recording.source, f"cannot be written or read: {error}"))
             except Exception as error:  # noqa: BLE001 a defect of ours must not end a night's batch either
-                failures.append((task.source, f"unexpected {type(error).__name__}: {error}"))
-                continue
-            n_events += len(found.events)
-            bars.stop()
-            _show(found, paths)
-            bars.start()
-    done = len(tasks) - len(failures)
-    if part:
+                batch.failures.append((task.recording.source, f"unexpected {type(error).__name__}: {error}"))
+            said = chatter.notes()
+            if shown is not None and not batch.quiet:
+                bars.stop()
+                _show(*shown, said)
+                bars.start()
+            elif said:
+                err.print(spell_note(f"{task.recording.name}: {'; '.join(said)}"), highlight=False, soft_wrap=True)
+
+
+def _analyse(
+    batch: Batch, task: Task, executor: Executor, progress: Progress
+) -> tuple[Detections, list[Path], list[Path]] | None:
+    """Score one recording, and unless that is all that was asked for, write its events."""
+    opened = open_recording(
+        task.recording.source, target_sr=batch.settings.target_sr, name=task.recording.name, **batch.clock
+    )
+    options: dict[str, Any] = {"executor": executor, "cache": batch.cache, "progress": progress}
+    with opened as recording:
+        if recording.start_time is None:
+            batch.without_start.append(task.recording.name)
+        if batch.part:
+            score_recording(recording, batch.classifier, batch.settings, shard=batch.part, **options)
+            return None
+        if not task.folder.is_dir() and task.folder.exists():
+            raise ConfigError(f"{task.folder} is a file; the results need a folder of that name")
+        found = detect_events(recording, config=batch.settings, classifier=batch.classifier, **options)
+        batch.n_events += len(found.events)
+        paths = found.save(task.folder, formats=batch.kinds)
+    kept = [task.folder / name_output(recording.name, kind) for kind in batch.kinds]
+    return found, paths, [wanted for wanted, path in zip(kept, paths, strict=True) if wanted != path]
+
+
+def _conclude(batch: Batch, finding: Finding, out_folder: Path, shard: str | None, n_tasks: int) -> None:
+    """Say what became of the batch, and exit with 1 if not all went well."""
+    if batch.part and not batch.quiet:
         out.print(
-            f"Scored part {shard} of {done} recordings into {cache}. When all parts are done, run without --shard."
+            f"Scored part {shard} of {spell_count(batch.n_done, 'recording')} into {batch.cache}. "
+            "When all parts are done, run without --shard."
         )
-    elif len(tasks) > 1:
-        out.print(f"{done} of {len(tasks)} recordings analysed, {n_events} events; results in {out_folder}")
-    for source, why in failures:
-        err.print(f"[bold red]failed:[/] {escape(source)}: {escape(why)}", highlight=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(1)
+    elif n_tasks > 1 and not batch.quiet:
+        out.print(
+            f"{batch.n_done} of {spell_count(n_tasks, 'recording')} analysed, {spell_count(batch.n_events, 'event')}; "
+            f"results in {escape(printable(str(out_folder)))}"
+        )
+    for note in finding.notes:
+        err.print(spell_note(note), highlight=False, soft_wrap=True)
+    if batch.without_start:
+        names = ", ".join(batch.without_start[:SHOWN_NAMES]) + ", …" * (len(batch.without_start) > SHOWN_NAMES)
+        err.print(
+            spell_note(
+                f"nothing tells when {spell_count(len(batch.without_start), 'recording')} began ({names}), so that "
+                "there is no time of day in the tables; say how dates are written in the names with "
+                "--start-time-format, or when one began with --start-time"
+            ),
+            highlight=False,
+            soft_wrap=True,
+        )
+    conclude_batch(batch.failures)
 
 
-def _show(found: Detections, paths: list[Path]) -> None:
+def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str]) -> None:
     """Print the events of one recording as a table, what was odd, and where the files are."""
     scores, events = found.scores, found.events
     speed = scores.duration / max(found.metadata["processing_time"], 1e-9)
-    title = f"{scores.recording_name}: {scores.duration:.1f} s, {len(events)} {found.config.target_class} events"
+    count = spell_count(len(events), f"{found.config.target_class} event")
+    title = printable(f"{scores.recording_name}: {scores.duration:.1f} s, {count}")
     out.print(f"[bold]{escape(title)}[/]  ({speed:,.0f}× real time)", highlight=False, soft_wrap=True)
     if events:
-        table = Table()
-        for heading in ("start", "end", "duration", "confidence (mean)", "(max)", "windows"):
-            table.add_column(heading, justify="right")
-        if scores.start_time:
-            table.add_column("start, UTC")
-        for event in events[:SHOWN_EVENTS]:
-            row = [f"{event.start_time:.2f} s", f"{event.end_time:.2f} s", f"{event.duration:.2f} s"]
-            row += [f"{event.mean_confidence:.2f}", f"{event.max_confidence:.2f}", str(event.num_windows)]
-            if scores.start_time:
-                row.append(_utc(scores, event.start_time))
-            table.add_row(*row)
-        out.print(table)
-        if len(events) > SHOWN_EVENTS:
-            out.print(f"… and {len(events) - SHOWN_EVENTS} more, in the files")
-    for warning in scores.warnings:
-        out.print(f"[yellow]note:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+        _show_events(out, found)
+    for note in [*scores.warnings, *said]:
+        out.print(spell_note(note), highlight=False, soft_wrap=True)
     for gap in scores.skipped[:SHOWN_EVENTS]:
         text = f"skipped {gap.start_time:.2f} to {gap.end_time:.2f} s: {gap.reason}"
-        out.print(f"[yellow]note:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        out.print(spell_note(text), highlight=False, soft_wrap=True)
+    for path in kept:
+        text = f"{path} was not made by this program, or was changed since: it is kept, the result lies beside it"
+        out.print(spell_note(text), highlight=False, soft_wrap=True)
     for path in paths:
-        out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
+        out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)
 
 
-def _utc(scores: Scores, seconds: float) -> str:
-    assert scores.start_time is not None
-    return (scores.start_time + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
+def _show_events(console: Console, found: Detections) -> None:
+    began, table = found.scores.start_time, Table()
+    for heading in ("start", "end", "duration", "confidence (mean)", "(max)", "windows"):
+        table.add_column(heading, justify="right")
+    if began:
+        table.add_column(f"start, {spell_offset(began)}")
+    for event in found.events[:SHOWN_EVENTS]:
+        row = [f"{event.start_time:.2f} s", f"{event.end_time:.2f} s", f"{event.duration:.2f} s"]
+        row += [f"{event.mean_confidence:.2f}", f"{event.max_confidence:.2f}", str(event.num_windows)]
+        if began:
+            row.append((began + timedelta(seconds=event.start_time)).strftime("%Y-%m-%d %H:%M:%S"))
+        table.add_row(*row)
+    console.print(table)
+    if len(found.events) > SHOWN_EVENTS:
+        console.print(f"… and {len(found.events) - SHOWN_EVENTS} more, in the files")
 
 
 def _formats(text: str) -> list[str]:
@@ -181,37 +274,36 @@ def _shard(text: str | None, cache: Path | None) -> tuple[int, int] | None:
     return int(index) - 1, int(count)
 
 
-def _tasks(arguments: Iterable[str], out_folder: Path) -> list[Task]:
-    """Find the recordings that were named, and give each a place for its results."""
-    found: list[tuple[str, Path]] = []
-    for argument in arguments:
-        path = Path(argument)
-        if "://" in argument or path.is_file():
-            found.append((argument, out_folder))
-        elif path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES)
-            inside = [p for p in inside if not p.name.startswith(".")]
-            if not inside:
-                raise ConfigError(f"the folder {argument} holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
-            found += [(str(p), out_folder / p.relative_to(path).parent) for p in inside]
-        elif any(letter in argument for letter in "*?["):
-            matches = sorted(p for p in glob.glob(argument, recursive=True) if Path(p).is_file())
-            if not matches:
-                raise ConfigError(f"no file matches {argument}")
-            found += [(match, out_folder) for match in matches]
-        else:
-            found.append((argument, out_folder))  # fails by its own error, beside the others
-    found = list(dict.fromkeys(found))
-    # Recordings that would write over each other's results get a folder each, by their full name.
-    shared = Counter((folder, Path(source).stem) for source, folder in found)
-    tasks, taken = [], set()
-    for source, folder in found:
-        path = Path(source)
-        if shared[folder, path.stem] > 1:
-            folder, number = folder / path.name, 1
-            while folder in taken:
+def _check_found(finding: Finding, start_time: str | None) -> None:
+    """Refuse what leaves nothing to do, and one start for several recordings."""
+    if not finding.recordings:
+        reasons = "; ".join([f"{source}: {why}" for source, why in finding.failures] + finding.notes)
+        raise ConfigError(f"there is nothing to analyse: {reasons}")
+    if start_time is not None and len(finding.recordings) > 1:
+        raise ConfigError(
+            f"--start-time is {start_time!r} for {len(finding.recordings)} recordings; it is of one recording: say how "
+            "dates are written in the names with --start-time-format"
+        )
+
+
+def _tasks(finding: Finding, out_folder: Path) -> list[Task]:
+    """Give every recording a place for its results: its folder, as it was found."""
+    places = [out_folder.joinpath(*_parents(recording.name)) for recording in finding.recordings]
+    # Recordings that would write over each other's results get a folder each, by their full name; a disk may hold
+    # upper and lower case for the same.
+    stems = [str(place / Path(r.name).stem).casefold() for place, r in zip(places, finding.recordings, strict=True)]
+    shared, tasks, taken = Counter(stems), [], set()
+    for place, stem, recording in zip(places, stems, finding.recordings, strict=True):
+        if shared[stem] > 1:
+            full, number = place / Path(recording.name).name, 1
+            place = full
+            while str(place).casefold() in taken:
                 number += 1
-                folder = folder.with_name(f"{path.name}-{number}")
-            taken.add(folder)
-        tasks.append(Task(source, folder))
+                place = full.with_name(f"{full.name}-{number}")
+            taken.add(str(place).casefold())
+        tasks.append(Task(recording, place))
     return tasks
+
+
+def _parents(name: str) -> list[str]:
+    return [printable(part) for part in name.split("/")[:-1] if part not in ("", ".", "..")]

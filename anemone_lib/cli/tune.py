@@ -11,13 +11,25 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, progress_bars, usage_errors
+from anemone_lib.cli.common import (
+    ConfigOption,
+    ModelOption,
+    app,
+    conclude_batch,
+    err,
+    out,
+    progress_bars,
+    spell_note,
+    usage_errors,
+)
 from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import ConfigError, spell_count
+from anemone_lib.files import check_folder
 from anemone_lib.scoring import choose_config, load_classifier
 
 if TYPE_CHECKING:
     from anemone_lib.evaluation.rates import Counts
-    from anemone_lib.tuning.recordings import AnnotatedRecording
+    from anemone_lib.tuning.recordings import ScoredFolder
 
 SamplesArgument = Annotated[
     Path, typer.Argument(help="Folder of recordings with tables: reef.wav, reef.Table.1.selections.txt.")
@@ -56,10 +68,14 @@ def evaluate(
     from anemone_lib.tuning.recordings import count_recordings
 
     with usage_errors():
+        if out_file:
+            check_folder(out_file.parent, "--out")
         settings, samples = _samples(folder, annotations, model, config, cache)
         counts = count_recordings(
             samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
+    if other := samples.other_labels(_names(labels) or [settings.target_class]):
+        err.print(spell_note(other), highlight=False, soft_wrap=True)
     _show_counts([sample.name for sample in samples], counts)
     pooled = total(counts).to_dict()
     bounds = {metric: bootstrap_interval(counts, metric=metric) for metric in METRICS}
@@ -70,6 +86,7 @@ def evaluate(
         out.print(f"{metric.replace('_', ' ')}: {rate}{doubt}", highlight=False)
     content = {
         "recordings": [{"name": sample.name, **one.to_dict()} for sample, one in zip(samples, counts, strict=True)],
+        "failed": [{"name": name, "reason": reason} for name, reason in samples.failures],
         "all": pooled,
         "intervals": intervals,
         "inference_config": settings.model_dump(),
@@ -78,6 +95,7 @@ def evaluate(
     if out_file:
         out_file.parent.mkdir(parents=True, exist_ok=True)
         out_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    conclude_batch(samples.failures)
 
 
 @app.command()
@@ -103,6 +121,10 @@ def tune(
     from anemone_lib.tuning import tune as search_settings
 
     with usage_errors():
+        if out_folder == Path("out/tuning") or out_folder.is_dir():
+            check_folder(out_folder, "--out")
+        else:  # a wrong word for an environment must not make a new one
+            raise ConfigError(f"{out_folder} is no folder; make it, or name one that is there")
         settings, samples = _samples(folder, annotations, model, config, cache)
         best = search_settings(
             samples,
@@ -114,8 +136,6 @@ def tune(
             beta=beta,
             max_false_alarms_per_hour=max_false_alarms_per_hour,
         )
-        if out_folder == Path("out/tuning"):
-            out_folder.mkdir(parents=True, exist_ok=True)
         paths = best.promote(out_folder, command=shlex.join(["anemone", *sys.argv[1:]]))
     table = Table(title=f"best of {best.sweep.space.size} settings by {best.objective}")
     for heading in ("setting", "tuned", "before"):
@@ -125,18 +145,20 @@ def tune(
     out.print(table)
     gain, low, high = best.gain()
     interval = "unknown" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
-    aside = f"F1 on {len(best.held_out)} recordings set aside"
+    aside = f"F1 on {spell_count(len(best.held_out), 'recording')} set aside"
     out.print(f"{aside}: {gain:+.3f} (95 % by recording: {interval})", highlight=False)
     for path in paths:
         out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
+    conclude_batch(samples.failures)
 
 
 def _samples(
     folder: Path, annotations: Path | None, model: str | None, config: Path | None, cache: Path
-) -> tuple[InferenceConfig, list["AnnotatedRecording"]]:
+) -> tuple[InferenceConfig, "ScoredFolder"]:
     """Score the annotated recordings of a folder, or find their scores."""
     from anemone_lib.tuning.recordings import find_annotated_recordings, score_annotated_recordings
 
+    check_folder(cache, "--cache")
     classifier = load_classifier(model)
     settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
     found = find_annotated_recordings(folder, annotations=annotations)
@@ -149,6 +171,8 @@ def _samples(
             cache=cache,
             progress=lambda done, _: bars.update(bar, completed=done),
         )
+    for note in (*found.notes, *samples.notes):
+        err.print(spell_note(note), highlight=False, soft_wrap=True)
     return settings, samples
 
 

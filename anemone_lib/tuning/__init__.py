@@ -7,6 +7,7 @@ below them.
 
 from anemone_lib.tuning.recordings import (
     AnnotatedRecording,
+    ScoredFolder,
     count_recordings,
     find_annotated_recordings,
     score_annotated_recordings,
@@ -17,6 +18,7 @@ from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 
 __all__ = [
     "AnnotatedRecording",
+    "ScoredFolder",
     "SearchSpace",
     "Sweep",
     "Tuning",

@@ -3,23 +3,27 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
-from anemone_lib.audio.recording import AUDIO_SUFFIXES, open_recording
+from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation, decide_events
-from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.errors import AnemoneError, AnnotationError, ConfigError, spell_count
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals
 from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import Counts
-from anemone_lib.scoring.chunks import score_recording
+from anemone_lib.scoring.chunks import check_fit, score_recording
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Scores
-from anemone_lib.tables.reading import read_annotations
+from anemone_lib.tables.matching import fold
+from anemone_lib.tables.pairing import AnnotatedFolder, pair_tables
+from anemone_lib.tables.reading import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,89 +78,154 @@ class AnnotatedRecording:
         return bouts[heard]
 
 
-#: What a table of annotations may be called behind the recording's name, the first that exists counts.
-TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt")
-
-
 def find_annotated_recordings(
     folder: str | os.PathLike[str], *, annotations: str | os.PathLike[str] | None = None
-) -> list[tuple[Path, Path]]:
-    """Find recordings and the tables that belong to them, by name: ``reef.wav``, ``reef.Table.1.selections.txt``.
+) -> AnnotatedFolder:
+    """Find the recordings of a folder that have a table, by name: ``reef.wav``, ``reef.Table.1.selections.txt``.
 
     Parameters
     ----------
     folder : path of a folder with recordings
-    annotations : path of a folder with the tables, optional
-        By default they lie beside the recordings.
+    annotations : path, optional
+        Folder with the tables, by default beside the recordings; or one table that names its recordings.
 
     Returns
     -------
-    samples : list of (recording, table), by name
+    annotated : AnnotatedFolder
+        Pairs of (recording, table), by name, and notes on what is left out.
 
     Raises
     ------
     AnnotationError
         No recording there has a table.
     """
-    tables_folder = Path(annotations or folder)
-    for path in (Path(folder), tables_folder):
-        if not path.is_dir():
-            raise AnnotationError(f"{path} is no folder; name one that holds recordings and their tables")
-    tables = sorted(path for path in tables_folder.iterdir() if path.name.lower().endswith(TABLE_SUFFIXES))
-    samples = []
-    for recording in sorted(Path(folder).iterdir()):
-        if recording.suffix.lower() not in AUDIO_SUFFIXES:
-            continue
-        own = [table for table in tables if table.name.startswith(f"{recording.stem}.")]
-        if own:
-            samples.append((recording, min(own, key=_table_order)))
-    if not samples:
+    annotated = pair_tables(folder, annotations=annotations)
+    if not annotated:
+        notes = "".join(f". {note}" for note in annotated.notes)
         raise AnnotationError(
-            f"no recording in {folder} has a table of annotations in {tables_folder}; a table's name starts with the "
-            "recording's: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity labels)"
+            f"no recording in {folder} has a table of annotations in {annotations or folder}; a table's name starts "
+            "with the recording's: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity "
+            f"labels){notes}"
         )
-    return samples
+    return annotated
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFolder(Sequence[AnnotatedRecording]):
+    """Annotated recordings with their scores, and what became of the others.
+
+    Attributes
+    ----------
+    recordings : tuple of AnnotatedRecording, those that could be read and scored
+    failures : tuple of (name, reason), the others
+    notes : tuple of str, what was left out of tables, one sentence each
+    """
+
+    recordings: tuple[AnnotatedRecording, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedRecording: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[AnnotatedRecording]: ...
+    def __getitem__(self, index: int | slice) -> AnnotatedRecording | Sequence[AnnotatedRecording]:
+        """One recording, or several."""
+        return self.recordings[index]
+
+    def __len__(self) -> int:
+        """How many could be scored."""
+        return len(self.recordings)
+
+    def other_labels(self, labels: Iterable[str]) -> str:
+        """Say which labels of the tables stand for no target, and how often each is there; empty where all do.
+
+        Parameters
+        ----------
+        labels : names that stand for the target class; upper and lower case are the same
+        """
+        targets = {label.casefold() for label in labels}
+        found = Counter(a.label for recording in self.recordings for a in recording.annotations)
+        other = {label: n for label, n in found.items() if label.casefold() not in targets}
+        if not other:
+            return ""
+        most = sorted(other.items(), key=lambda pair: (-pair[1], pair[0]))
+        listed = ", ".join(f"{label or 'blank'} ({n})" for label, n in most[:8]) + ", …" * (len(most) > 8)
+        none = "" if len(other) < len(found) else f"; none is {', '.join(sorted(targets))}"
+        return f"{spell_count(sum(other.values()), 'annotation')} with labels that are not the target: {listed}{none}"
 
 
 def score_annotated_recordings(
-    samples: Iterable[tuple[str | os.PathLike[str], str | os.PathLike[str]]],
+    files: Iterable[Sequence[str | os.PathLike[str]]],
     *,
     classifier: Classifier,
     config: InferenceConfig,
     cache: str | os.PathLike[str],
+    label_column: str | None = None,
+    blank_label: str = "",
     progress: Callable[[int, int], None] | None = None,
-) -> list[AnnotatedRecording]:
-    """Score recordings, or find their scores in the cache, and read their annotations.
+) -> ScoredFolder:
+    """Score recordings, or find their scores in the cache, and read their annotations; a bad one never ends the batch.
 
     Parameters
     ----------
-    samples : pairs of (recording, table of annotations)
+    files : pairs of (recording, table of annotations), as `pair_tables` gives them
     classifier : Classifier
     config : InferenceConfig; only the settings that decide the scores are read, and the target class, which is the
-        label of annotations that have none
+        label of all annotations of a table that has no labels
     cache : path of a folder
+    label_column, blank_label : as in `read_annotations`
     progress : callable (done, total), optional
         Called after every recording.
 
     Returns
     -------
-    samples : list of AnnotatedRecording
+    scored : ScoredFolder
 
     Raises
     ------
-    AudioError, ModelError, AnnotationError
+    ModelError, ConfigError
+        The model and the settings do not fit together.
+    AnnotationError
+        Not one recording could be read and scored.
     """
-    pairs = list(samples)
-    scored = []
-    for done, (source, table) in enumerate(pairs, start=1):
-        # The table first: a wrong line is said before an hour of audio is scored.
-        annotations = read_annotations(table, label=config.target_class, recording_name=Path(source).name)
-        with open_recording(source, target_sr=config.target_sr) as recording:
-            scores = score_recording(recording, classifier, config, cache=cache)
-        scored.append(AnnotatedRecording(scores, annotations))
+    check_fit(classifier, config)
+    pairs = list(files)
+    scored, failures, notes = [], [], []
+    for done, pair in enumerate(pairs, start=1):
+        name = getattr(pair, "name", Path(pair[0]).name)
+        try:
+            with open_recording(pair[0], target_sr=config.target_sr, name=name) as recording:
+                # The table first: a wrong line is said before an hour of audio is scored.
+                table = read_table(
+                    pair[1],
+                    label=config.target_class,
+                    label_column=label_column,
+                    blank_label=blank_label,
+                    recording_name=_name_in_table(Path(pair[1]), name),
+                    start_time=recording.start_time,
+                ).within(recording.duration)
+                if not table.annotations and table.other_recordings:
+                    raise AnnotationError(f"{table.path.name} names other recordings only: {'; '.join(table.notes)}")
+                scores = score_recording(recording, classifier, config, cache=cache)
+            scored.append(AnnotatedRecording(scores, table.annotations))
+            notes += [f"{name}: {note}" for note in table.notes]
+        except (AnemoneError, OSError) as error:
+            failures.append((name, str(error)))
+        except Exception as error:  # noqa: BLE001 a defect of ours must not end a batch either
+            failures.append((name, f"unexpected {type(error).__name__}: {error}"))
         if progress:
             progress(done, len(pairs))
-    return scored
+    if pairs and not scored:
+        reasons = "; ".join(f"{name}: {why}" for name, why in failures[:3]) + "; …" * (len(failures) > 3)
+        raise AnnotationError(f"none of {spell_count(len(pairs), 'recording')} could be read and scored: {reasons}")
+    return ScoredFolder(tuple(scored), tuple(failures), tuple(notes))
+
+
+def _name_in_table(table: Path, name: str) -> str:
+    """The recording's name as its table may have it: in a table of its own, folders say nothing."""
+    own = fold(table.name).startswith(f"{fold(Path(name).stem)}.")
+    return Path(name).name if own else name
 
 
 def split_recordings(
@@ -228,9 +297,3 @@ def count_recordings(
         )
         for sample in samples
     ]
-
-
-def _table_order(table: Path) -> tuple[bool, int, str]:
-    """Raven's own names first: beside them lies what other programs made of them, and what was detected."""
-    name = table.name.lower()
-    return ".table." not in name, next(k for k, ending in enumerate(TABLE_SUFFIXES) if name.endswith(ending)), name

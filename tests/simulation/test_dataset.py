@@ -10,7 +10,7 @@ from anemone_lib.tuning.recordings import find_annotated_recordings
 
 def test_a_season_is_a_folder_of_recordings_with_their_tables(tmp_path):
     samples = write_dataset(tmp_path, n_recordings=4, duration=60, sample_rate=8000)
-    assert samples == find_annotated_recordings(tmp_path)
+    assert samples == [tuple(pair) for pair in find_annotated_recordings(tmp_path)]
     calls = [sum(a.label == "anemonefish" for a in read_annotations(table)) for _, table in samples]
     assert calls[0] == 0
     assert min(calls[2:]) > 0

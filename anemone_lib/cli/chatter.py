@@ -1,0 +1,86 @@
+"""What decoders and model runners write to standard error by themselves, behind Python's back.
+
+libmpg123, FFmpeg, XNNPACK, oneDNN and TensorFlow print lines of their own. Those that say nothing about the recording
+are dropped; those of a decoder become a note on the recording it was about; the rest goes on to standard error.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+# What says nothing of a recording.
+_NOISE = re.compile(
+    r"XNNPACK|oneDNN|TensorFlow Lite|tensorflow|cpu_feature_guard|rebuild TensorFlow|absl::InitializeLog|cuda|CUDA"
+    r"|TF-TRT|^WARNING: All log messages|^INFO: |^I0000|^W0000|^E0000"
+)
+# What a decoder says of the bytes it was given.
+_DECODER = re.compile(
+    r"mpg123|MPEG|Xing|ID3|libsndfile|FLAC|flac|ogg|vorbis|opus|aac|\[mp3|\[wav|\[matroska|\[mov", re.I
+)
+#: So many different lines of a decoder are told of one recording.
+SHOWN_LINES = 3
+
+
+class Chatter:
+    """What was written to standard error since it was last asked for."""
+
+    def __init__(self, file: IO[bytes] | None, stderr: int) -> None:
+        self._file, self._stderr, self._position = file, stderr, 0
+
+    def notes(self) -> list[str]:
+        """What decoders said since the last call, shortened; the rest goes to standard error, noise nowhere."""
+        if self._file is None:
+            return []
+        with suppress(OSError):
+            size = os.fstat(self._file.fileno()).st_size
+            content = os.pread(self._file.fileno(), size - self._position, self._position)
+            self._position = size
+            lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
+            told = [line for line in lines if not _NOISE.search(line)]
+            said = [line for line in told if _DECODER.search(line)]
+            other = [line for line in told if line not in said]
+            if other:
+                os.write(self._stderr, ("\n".join(other) + "\n").encode("utf-8", "replace"))
+            different = list(dict.fromkeys(re.sub(r"^\[[^\]]*\]\s*", "", line)[:200] for line in said))
+            if different:
+                more = f" and {len(said) - SHOWN_LINES} more lines" if len(said) > SHOWN_LINES else ""
+                return [f"the decoder says: {'; '.join(different[:SHOWN_LINES])}{more}"]
+        return []
+
+
+@contextmanager
+def catch_chatter() -> Iterator[Chatter]:
+    """Catch what libraries write to file descriptor 2; Python's own `sys.stderr` goes on to where it went.
+
+    Where standard error is not file descriptor 2 (in tests, in notebooks), nothing is caught.
+    """
+    try:
+        ours = sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    if not ours:
+        yield Chatter(None, 2)
+        return
+    before = sys.stderr
+    before.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        sys.stderr = open(  # noqa: SIM115 closed below
+            os.dup(kept), "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=True
+        )
+        chatter = Chatter(file, kept)
+        try:
+            yield chatter
+        finally:
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
+            sys.stderr.close()
+            sys.stderr = before
+            chatter.notes()
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,80 @@
+"""``anemone evaluate`` and ``anemone tune`` go through a batch to its end, and say what did not count."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from anemone_lib.cli import app
+from anemone_lib.simulation.dataset import write_dataset
+
+
+@pytest.fixture
+def anemone():
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def season(tmp_path, loudness, monkeypatch):
+    """Four good annotated recordings, and two bad ones."""
+    monkeypatch.chdir(tmp_path)
+    for command in ("tune", "detect"):
+        monkeypatch.setattr(f"anemone_lib.cli.{command}.load_classifier", lambda model=None: loudness)
+    folder = tmp_path / "season"
+    write_dataset(folder, n_recordings=4, duration=10, sample_rate=8000)
+    (folder / "broken.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
+    (folder / "broken.csv").write_text("start,end,label\n1,2,anemonefish\n")
+    first = next(iter(sorted(folder.glob("reef*.wav"))))
+    (folder / "site b").mkdir()
+    (folder / "site b" / first.name).write_bytes(first.read_bytes())
+    (folder / "site b" / f"{first.stem}.csv").write_text("start,end,Laut\n1,2,anemonefish\n")
+    (folder / "alone.wav").write_bytes(first.read_bytes())
+    return folder
+
+
+def test_evaluate_rates_the_good_names_the_bad_and_exits_with_1(anemone, season, tmp_path):
+    result = anemone("evaluate", season, "--out", tmp_path / "evaluation.json")
+    assert result.exit_code == 1, result.output
+    content = json.loads((tmp_path / "evaluation.json").read_text())
+    assert len(content["recordings"]) == 4
+    assert [row["name"].split("/")[0] for row in content["failed"]] == ["broken.wav", "site b"]
+    assert "failed: broken.wav" in result.stderr
+    assert "'Laut' ('anemonefish')" in result.stderr
+    assert "1 recording without a table left out (alone.wav)" in result.stderr
+
+
+def test_tune_does_the_same(anemone, season, tmp_path):
+    result = anemone("tune", season)
+    assert result.exit_code == 1, result.output
+    assert (tmp_path / "out" / "tuning" / "inference_config.auto.tfvars.json").is_file()
+    assert "failed: broken.wav" in result.stderr
+
+
+def test_the_same_name_in_two_folders_is_two_rows(anemone, season, tmp_path):
+    (season / "broken.wav").unlink()
+    table = next((season / "site b").glob("*.csv"))
+    table.write_text("start,end,label\n")
+    assert anemone("evaluate", season, "--out", tmp_path / "evaluation.json").exit_code == 0
+    names = [row["name"] for row in json.loads((tmp_path / "evaluation.json").read_text())["recordings"]]
+    assert len(names) == len(set(names)) == 5
+    assert sum(name.startswith("site b/") for name in names) == 1
+
+
+def test_labels_that_match_nothing_are_said(anemone, season):
+    result = anemone("evaluate", season, "--labels", "whale")
+    assert "none is whale" in result.stderr
+
+
+def test_tables_of_what_was_detected_are_never_the_truth(anemone, season, tmp_path):
+    for table in season.rglob("*.selections.txt"):
+        table.unlink()
+    assert (
+        anemone("detect", season, "--out", season, "--formats", "json,csv,raven,audacity", "--threshold", "0").exit_code
+        == 1
+    )
+    (season / "broken.csv").unlink()
+    next((season / "site b").glob("*.csv")).unlink()
+    result = anemone("evaluate", season)
+    assert result.exit_code == 2
+    assert "has a table" in result.stderr
+    assert "of what anemone detected passed over: that is no truth" in result.stderr.replace("\n", " ")
