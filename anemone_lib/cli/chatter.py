@@ -19,7 +19,9 @@ _NOISE = re.compile(
 )
 # What a decoder says of the bytes it was given.
 _DECODER = re.compile(
-    r"mpg123|MPEG|Xing|ID3|libsndfile|FLAC|flac|ogg|vorbis|opus|aac|\[mp3|\[wav|\[matroska|\[mov", re.I
+    r"^Note: |^Warning: |resync|bytes in input|bitreservoir|big_values|part2_3|mpg123|MPEG|Xing|ID3|libsndfile|FLAC"
+    r"|ogg|vorbis|opus|aac|\[mp3|\[wav|\[matroska|\[mov",
+    re.I,
 )
 #: So many different lines of a decoder are told of one recording.
 SHOWN_LINES = 3

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import (
     ConfigOption,
     ModelOption,
@@ -126,6 +127,8 @@ def tune(
         else:  # a wrong word for an environment must not make a new one
             raise ConfigError(f"{out_folder} is no folder; make it, or name one that is there")
         settings, samples = _samples(folder, annotations, model, config, cache)
+        if other := samples.other_labels(_names(labels) or [settings.target_class]):
+            err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(
             samples,
             settings,
@@ -162,16 +165,22 @@ def _samples(
     classifier = load_classifier(model)
     settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
     found = find_annotated_recordings(folder, annotations=annotations)
-    with progress_bars() as bars:
+    said: list[str] = []
+    with catch_chatter() as chatter, progress_bars() as bars:
         bar = bars.add_task("scoring", total=len(found))
+
+        def progress(done: int, _total: int) -> None:
+            said.extend(f"{found[done - 1].name}: {note}" for note in chatter.notes())
+            bars.update(bar, completed=done)
+
         samples = score_annotated_recordings(
             found,
             classifier=classifier,
             config=settings,
             cache=cache,
-            progress=lambda done, _: bars.update(bar, completed=done),
+            progress=progress,
         )
-    for note in (*found.notes, *samples.notes):
+    for note in (*found.notes, *samples.notes, *said):
         err.print(spell_note(note), highlight=False, soft_wrap=True)
     return settings, samples
 

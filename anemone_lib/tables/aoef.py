@@ -37,7 +37,8 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
         io = importlib.import_module("soundevent.io")
     except ImportError:
         raise AnnotationError(
-            f"{path.name} is in the AOEF format of whombat; reading it needs one more package: pip install soundevent"
+            f"{path.name} is in the AOEF format of whombat; reading it needs one more package: "
+            "pip install 'anemone-lib[aoef]'"
         ) from None
     try:
         content: Any = io.load(path)

@@ -76,7 +76,7 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
             "(--label-column), or give the label of all rows with label"
         )
     file_place = find_column(sheet.columns, names.FILES)
-    files = [sheet.cell(row, file_place) for row in sheet.rows]
+    files = [_file_of(sheet, row, file_place) for row in sheet.rows]
     chosen = rows_of_recording(files, question.recording_name, table=sheet.name)
     others = Counter(_basename(files[k]) for k in range(len(files)) if k not in chosen)
     if question.recording_name is None and file_place is not None and timing.offset is None:
@@ -298,6 +298,12 @@ def _without_second_views(
         views[key] = len(kept), sheet.cell(row, view)
         kept.append(found)
     return [annotation for found in kept for annotation in found]
+
+
+def _file_of(sheet: _Sheet, row: Sequence[str], place: int | None) -> str:
+    """The file that a row is of, with its folder where that has a column of its own (Kaleidoscope)."""
+    name, folder = sheet.cell(row, place), sheet.cell(row, sheet.columns.get("folder"))
+    return f"{folder}/{name}" if name and folder and not re.search(r"[/\\]", name) else name
 
 
 def _check_one_recording(files: Sequence[str], table: str) -> None:

@@ -110,7 +110,7 @@ def pair_tables(
         tables_folder = Path(annotations or folder)
         if not tables_folder.is_dir():
             raise AnnotationError(f"{tables_folder} is no folder; name one that holds recordings and their tables")
-        files = _in_folder(finding.recordings, tables_folder, notes)
+        files = _in_folder(finding.recordings, tables_folder, notes, elsewhere=annotations is not None)
     without = sorted({recording.name for recording in finding.recordings} - {file.name for file in files})
     if without:
         notes.append(f"{spell_count(len(without), 'recording')} without a table left out ({_listed(without)})")
@@ -127,9 +127,11 @@ def _in_one_table(recordings: Sequence[FoundRecording], table: Path, notes: list
     return files
 
 
-def _in_folder(recordings: Sequence[FoundRecording], folder: Path, notes: list[str]) -> list[AnnotatedFile]:
+def _in_folder(
+    recordings: Sequence[FoundRecording], folder: Path, notes: list[str], *, elsewhere: bool
+) -> list[AnnotatedFile]:
     tables = _tables_in(folder)
-    own = _assign(recordings, tables)
+    own = _assign(recordings, tables, anywhere=elsewhere)
     files, detected, passed_over = [], [], []
     for recording in recordings:
         candidates = own.get(recording.name, [])
@@ -179,24 +181,36 @@ def _may_be_table(parent: str, name: str) -> bool:
     return b'"collection_type"' in content or b'"predictions"' in content
 
 
-def _assign(recordings: Sequence[FoundRecording], tables: dict[str, list[Path]]) -> dict[str, list[Path]]:
-    """Give every table to the recording in its folder whose name is the longest that it begins with."""
+def _assign(
+    recordings: Sequence[FoundRecording], tables: dict[str, list[Path]], *, anywhere: bool
+) -> dict[str, list[Path]]:
+    """Give every table to the recording in its folder whose name is the longest that it begins with.
+
+    Tables that lie together in a folder of their own (`anywhere`) also belong to the only recording of the name,
+    wherever that is.
+    """
     stems: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for recording in recordings:
         path = Path(recording.name)
         stems[fold(path.parent.as_posix())].append((fold(path.stem), recording.name))
-    own: dict[str, list[Path]] = defaultdict(list)
     everywhere = [pair for pairs in stems.values() for pair in pairs]
+    own: dict[str, list[Path]] = defaultdict(list)
     for here, paths in tables.items():
-        beside = stems.get(here) or (everywhere if here == "." else [])
         for table in paths:
-            name = fold(table.name)
-            longest = max((len(stem) for stem, _ in beside if name.startswith(f"{stem}.")), default=0)
-            owners = [owner for stem, owner in beside if len(stem) == longest and name.startswith(f"{stem}.")]
-            if len(owners) == 1 or beside is not everywhere:
-                for owner in owners:
-                    own[owner].append(table)
+            owners = _owners(table, stems.get(here, []))
+            if not owners and anywhere and here == ".":
+                owners = _owners(table, everywhere)
+                owners = owners if len(owners) == 1 else []
+            for owner in owners:
+                own[owner].append(table)
     return own
+
+
+def _owners(table: Path, stems: Sequence[tuple[str, str]]) -> list[str]:
+    """Of the recordings that a table's name begins with, those of the longest name."""
+    fitting = [(len(stem), owner) for stem, owner in stems if fold(table.name).startswith(f"{stem}.")]
+    longest = max(fitting, default=(0, ""))[0]
+    return [owner for length, owner in fitting if length == longest]
 
 
 def _rank(table: Path) -> tuple[bool, bool, int, str]:

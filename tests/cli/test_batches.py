@@ -338,6 +338,7 @@ def test_the_chatter_of_decoders_becomes_a_note_on_the_recording_it_is_about(ree
         "original = recording.open_decoder\n"
         "def noisy(source):\n"
         "    os.write(2, b'[src/libmpg123/layer3.c:INT123_do_layer3():1801] error: part2_3_length too large\\n')\n"
+        "    os.write(2, b'Note: Trying to resync...\\nNote: Skipped 1024 bytes in input.\\n')\n"
         "    os.write(2, b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\n')\n"
         "    os.write(2, b'oneDNN custom operations are on\\n')\n"
         "    os.write(2, b'something else entirely\\n')\n"

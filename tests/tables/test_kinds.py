@@ -90,6 +90,12 @@ def test_kaleidoscope_gives_an_offset_and_a_duration(table):
     assert "1 row of id.csv is of other recordings (other.wav)" in found.notes
 
 
+def test_kaleidoscope_names_the_folder_beside_the_file(table):
+    path = table(KALEIDOSCOPE.replace("site 1,other.wav", "site 2,reef.wav"), "id.csv")
+    assert len(read_annotations(path, recording_name="site 1/reef.wav")) == 2
+    assert [a.label for a in read_annotations(path, recording_name="site 2/reef.wav")] == ["grouper"]
+
+
 def test_what_kaleidoscope_decided_itself_is_no_label_of_a_person(table):
     text = KALEIDOSCOPE.replace("anemonefish", "").replace("grouper", "").replace("NoID", "AMPCLA")
     path = table(text, "id.csv")
@@ -212,8 +218,8 @@ def test_aoef_is_read_by_its_own_package(table):
 
 
 def test_aoef_is_refused_with_the_command_where_its_package_is_missing(table, monkeypatch):
-    monkeypatch.setitem(sys.modules, "soundevent", None)
-    with pytest.raises(AnnotationError, match="AOEF.*pip install soundevent"):
+    monkeypatch.setitem(sys.modules, "soundevent.io", None)
+    with pytest.raises(AnnotationError, match=r"AOEF.*pip install 'anemone-lib\[aoef\]'"):
         read_annotations(table(json.dumps(AOEF), "whombat.json"))
 
 

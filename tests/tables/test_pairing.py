@@ -49,6 +49,10 @@ def test_tables_may_lie_in_the_same_folders_elsewhere_or_in_one_folder(season, t
     folder = season({"a/one.wav": "", "b/two.wav": "", "../tables/a/one.csv": RAVEN, "../flat/one.csv": RAVEN})
     assert pairs_of(folder, annotations=tmp_path / "tables") == [("a/one.wav", "one.csv")]
     assert pairs_of(folder, annotations=tmp_path / "flat") == [("a/one.wav", "one.csv")]
+    season({"top.wav": "", "../flat/top.csv": RAVEN})
+    assert pairs_of(folder, annotations=tmp_path / "flat") == [("a/one.wav", "one.csv"), ("top.wav", "top.csv")]
+    season({"c/one.wav": ""})  # of which one is one.csv?
+    assert pairs_of(folder, annotations=tmp_path / "flat") == [("top.wav", "top.csv")]
 
 
 def test_a_pair_is_a_recording_and_its_table(season):
