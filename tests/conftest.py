@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from anemone_lib.scoring.classifier import ModelCard
+from anemone_lib.detection import Annotation
+from anemone_lib.scoring import ModelCard, Scores, WindowGrid
+from anemone_lib.tuning import AnnotatedRecording
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -108,3 +110,12 @@ def noise(rng):
         return samples.astype(np.float32)
 
     return make
+
+
+def make_annotated_recording(target, annotations=(), *, stride=2, window=5, sample_rate=5, name="reef.wav"):
+    """Windows of 1 s every 0.4 s (at 5 samples a second), whose probabilities of the target are given."""
+    target = np.asarray(target, np.float32)
+    grid = WindowGrid((len(target) - 1) * stride + window, sample_rate, window, stride)
+    probabilities = np.stack([(1 - target) * 0.75, target, (1 - target) * 0.25], axis=1)
+    scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid, recording_name=name)
+    return AnnotatedRecording(scores, [Annotation(start, end, "anemonefish") for start, end in annotations])

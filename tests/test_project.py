@@ -3,10 +3,14 @@
 import ast
 import re
 import sys
+import threading
 import tomllib
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
+
+from anemone_lib import detect
 
 #: Folders of tests about something that is not a package.
 OTHER_FOLDERS = {"aws", "docs", "image", "notebooks", "release", "terraform"}
@@ -99,3 +103,34 @@ def test_every_package_says_what_lives_there(root, package):
     assert about is not None
     assert "where to start" in about
     assert "Imports" in about
+
+
+def test_a_recording_passes_through_the_packages_once_and_downwards(root, write_wav, noise):
+    lines = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = [set(re.split(r"\s*[|:]\s*", line)) for line in lines[0]["layers"]]
+    rank = {package: number for number, layer in enumerate(layers) for package in layer}
+    package_root = root / "anemone_lib"
+    crossings = set()
+
+    def package_of(frame):
+        path = Path(frame.f_code.co_filename)
+        return path.relative_to(package_root).parts[0].removesuffix(".py") if package_root in path.parents else None
+
+    def watch(frame, event, _):
+        if event == "call" and (to := package_of(frame)) in rank:
+            caller = frame.f_back
+            while caller is not None and package_of(caller) not in rank:
+                caller = caller.f_back
+            if caller is not None and (begin := package_of(caller)) != to:
+                crossings.add((begin, to))
+
+    path = write_wav(noise(3))
+    sys.setprofile(watch)
+    threading.setprofile(watch)
+    try:
+        detect(path)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert {("detection", "scoring"), ("detection", "audio"), ("scoring", "audio")} <= crossings
+    assert {pair for pair in crossings if rank[pair[0]] >= rank[pair[1]]} - {("provenance", "provenance")} == set()

@@ -22,7 +22,7 @@ from anemone_lib.scoring.classifier import LiteRTClassifier
 from anemone_lib.scoring.images import BLOCK_FRAMES
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.scoring.windows import lay_grid
-from anemone_lib.tables.writing import result_dict, to_json
+from anemone_lib.detection.results import build_result, to_json
 
 ROUNDS = 15
 
@@ -89,7 +89,7 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
             hash=lambda: hashlib.sha256(content).digest(),
             images=draw,
             model=lambda: classifier.probabilities(images[:n_images]),
-            result=lambda: to_json(result_dict(scores, decide_events(scores, config), {})),
+            result=lambda: to_json(build_result(scores, decide_events(scores, config), {})),
         )
     n_windows = {
         "read": CHUNK_WINDOWS,

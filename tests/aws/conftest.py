@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
 #: What the image runs.
 HANDLER = re.search(r'^CMD \["(.+)"\]', (ROOT / "docker/Dockerfile.inference").read_text(), flags=re.MULTILINE)[1]
+#: An origin whose pages may call the deployed service.
+REEF = "https://reef.example.org"
 MODEL_BUCKET = "our-models"
 #: What a person would write into terraform.tfvars; the rest is as shipped. Two chunks at once are enough for two cores.
 VARIABLES = {
@@ -269,3 +271,9 @@ def empty(s3, outputs) -> None:
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
                 s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+
+
+def without_time(result):
+    """A result but for what differs between two runs."""
+    metadata = {name: value for name, value in result["metadata"].items() if name != "processing_time"}
+    return {**result, "metadata": metadata}

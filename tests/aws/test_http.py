@@ -13,9 +13,9 @@ from anemone_lib import detect
 from anemone_lib.config import InferenceConfig
 from anemone_lib.provenance import code_sha256
 from anemone_lib.service.deployment import check_deployment
+from tests.aws.conftest import REEF, without_time
 from tests.terraform.cli import TERRAFORM
 
-REEF = "https://reef.example.org"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-api-key"}
 
 
@@ -35,12 +35,6 @@ def recording(noise):
     file = io.BytesIO()
     soundfile.write(file, noise(10, 16000), 16000, format="WAV", subtype="PCM_16")
     return file.getvalue()
-
-
-def without_time(result):
-    """A result but for what differs between two runs."""
-    metadata = {name: value for name, value in result["metadata"].items() if name != "processing_time"}
-    return {**result, "metadata": metadata}
 
 
 # ---------------------------------------------------------------- /predict

@@ -12,7 +12,7 @@ import soundfile
 from anemone_lib import detect
 from anemone_lib.config import InferenceConfig
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS
-from tests.aws.test_http import REEF, without_time
+from tests.aws.conftest import REEF, without_time
 from tests.terraform.cli import TERRAFORM
 
 WAIT_S = 120

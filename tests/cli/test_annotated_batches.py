@@ -3,15 +3,8 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from anemone_lib.cli import app
 from anemone_lib.simulation.dataset import write_dataset
-
-
-@pytest.fixture
-def anemone():
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -10,22 +10,10 @@ import unicodedata
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
 from anemone_lib import open_recording
-from anemone_lib.cli import app
 from anemone_lib.errors import ConfigError
 from anemone_lib.files import check_folder, shorten_name
-
-
-@pytest.fixture
-def anemone():
-    """Run the command in this process; return its exit code, output and errors."""
-
-    def run(*arguments):
-        return CliRunner().invoke(app, [os.fsdecode(a) if isinstance(a, bytes) else str(a) for a in arguments])
-
-    return run
 
 
 @pytest.fixture

@@ -6,22 +6,10 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
 from anemone_lib import InferenceConfig, read_annotations
 from anemone_lib.cli import app
 from tests.conftest import ROOT
-
-
-@pytest.fixture
-def anemone():
-    """Run the command in this process; return its exit code, output and errors."""
-    runner = CliRunner()
-
-    def run(*arguments):
-        return runner.invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-
-    return run
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import soundfile
 
 from anemone_lib import load_classifier
 from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL
-from tests.cli.test_detect import anemone  # noqa: F401
 
 
-def test_a_model_trained_on_annotated_recordings_is_a_bundle_that_detects(anemone, tmp_path):  # noqa: F811
+def test_a_model_trained_on_annotated_recordings_is_a_bundle_that_detects(anemone, tmp_path):
     folder, bundle = tmp_path / "season", tmp_path / "bundle"
     for seed in (1, 2, 3):
         path = folder / f"reef{seed}.wav"
@@ -25,7 +24,7 @@ def test_a_model_trained_on_annotated_recordings_is_a_bundle_that_detects(anemon
     assert json.loads((tmp_path / "out" / "reef1.json").read_text())["metadata"]["model_version"] == "v7"
 
 
-def test_a_keras_model_is_exported_with_its_card_and_compared_on_given_recordings(anemone, tmp_path, noise):  # noqa: F811
+def test_a_keras_model_is_exported_with_its_card_and_compared_on_given_recordings(anemone, tmp_path, noise):
     (tmp_path / "season").mkdir()
     soundfile.write(tmp_path / "season" / "a.wav", noise(10, 16000), 16000)
     result = anemone(
@@ -37,7 +36,7 @@ def test_a_keras_model_is_exported_with_its_card_and_compared_on_given_recording
     assert copy.parity["max_abs_difference"] < 1e-4
 
 
-def test_what_cannot_be_trained_or_exported_is_said(anemone, tmp_path):  # noqa: F811
+def test_what_cannot_be_trained_or_exported_is_said(anemone, tmp_path):
     assert anemone("train", tmp_path).exit_code == 2
     result = anemone("export-model", tmp_path / "absent.keras")
     assert result.exit_code == 2

@@ -5,7 +5,6 @@ import pytest
 import anemone_lib
 from anemone_lib import InferenceConfig
 from anemone_lib.simulation.dataset import write_dataset
-from tests.cli.test_detect import anemone  # noqa: F401
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def folder(tmp_path, loudness, monkeypatch):
     return tmp_path / "season"
 
 
-def test_evaluate_rates_every_recording_and_all_of_them(anemone, folder, tmp_path):  # noqa: F811
+def test_evaluate_rates_every_recording_and_all_of_them(anemone, folder, tmp_path):
     result = anemone("evaluate", folder, "--out", tmp_path / "evaluation.json")
     assert result.exit_code == 0, result.output
     assert "false alarms per hour:" in result.output
@@ -31,7 +30,7 @@ def test_evaluate_rates_every_recording_and_all_of_them(anemone, folder, tmp_pat
     assert strict["all"]["n_matched"] <= content["all"]["n_matched"]
 
 
-def test_tune_writes_what_terraform_loads_and_a_report_with_the_command(anemone, folder, tmp_path):  # noqa: F811
+def test_tune_writes_what_terraform_loads_and_a_report_with_the_command(anemone, folder, tmp_path):
     result = anemone("tune", folder, "--seed", "1")
     assert result.exit_code == 0, result.output
     assert "recordings set aside:" in result.output
@@ -39,7 +38,7 @@ def test_tune_writes_what_terraform_loads_and_a_report_with_the_command(anemone,
     assert config.fingerprint in (tmp_path / "out/tuning/inference_config.md").read_text()
 
 
-def test_tables_may_use_other_labels(anemone, folder):  # noqa: F811
+def test_tables_may_use_other_labels(anemone, folder):
     assert anemone("evaluate", folder, "--labels", "biological, Anemonefish").exit_code == 0
 
 
@@ -52,7 +51,7 @@ def test_tables_may_use_other_labels(anemone, folder):  # noqa: F811
         (["evaluate", "season", "--annotations", "."], "no recording in season has a table"),
     ],
 )
-def test_what_cannot_be_tuned_exits_with_2_and_says_why(anemone, folder, arguments, words):  # noqa: F811
+def test_what_cannot_be_tuned_exits_with_2_and_says_why(anemone, folder, arguments, words):
     result = anemone(*arguments)
     assert result.exit_code == 2
     assert words in result.stderr.replace("\n", " ")

@@ -11,7 +11,7 @@ from anemone_lib.detection.events import Event, decide_events
 from anemone_lib.notebook.review import ReviewPanel
 from anemone_lib.notebook.tuning import TuningPanel
 from anemone_lib.review.verdicts import Review
-from tests.tuning.test_sweep import sample
+from tests.conftest import make_annotated_recording
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_nothing_to_review_is_said(recording, tmp_path):
 
 
 def test_a_slider_decides_the_events_anew():
-    one = sample(np.random.default_rng(8).random(300), [(10, 12), (50, 51)])
+    one = make_annotated_recording(np.random.default_rng(8).random(300), [(10, 12), (50, 51)])
     config = InferenceConfig(smoothing_window=1)
     panel = TuningPanel([one], config)
     status, picture = panel.widget.children[-2:]
@@ -138,7 +138,10 @@ def test_a_slider_decides_the_events_anew():
 
 
 def test_another_recording_is_shown_when_it_is_chosen():
-    pair = [sample(np.full(20, 0.9), [(1, 2)], name="a.wav"), sample(np.zeros(20), [], name="b.wav")]
+    pair = [
+        make_annotated_recording(np.full(20, 0.9), [(1, 2)], name="a.wav"),
+        make_annotated_recording(np.zeros(20), [], name="b.wav"),
+    ]
     panel = TuningPanel(pair, InferenceConfig())
     picture = bytes(panel.widget.children[-1].value)
     panel.widget.children[-3].value = 1

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -296,3 +297,48 @@ def ended(client, job_id, *, seconds=120):
             return job
         time.sleep(0.1)
     raise AssertionError(f"job {job_id} is still {job} after {seconds} s")
+
+
+def comparable(result):
+    result = json.loads(json.dumps(result))
+    result["metadata"].pop("processing_time")
+    result["metadata"]["provenance"].pop("code_sha256")  # of files that someone may be editing; see tests/image
+    return result
+
+
+# ---------------------------------------------------------------- a browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        assert os.environ.get("CI") != "true", "CI needs Chromium: apt-get install chromium"
+        pytest.skip("needs Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # no sandbox: tests run as root in containers, and the page is our own
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A new page on which no script may fail."""
+    context = browser.new_context(accept_downloads=True)
+    opened = context.new_page()
+    problems = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.set_default_timeout(60_000)
+    yield opened
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def reef(write_wav, noise):
+    """Twenty seconds: small enough for one call."""
+    return write_wav(noise(20, 16000), 16000, name="20230210_000001.wav")

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from anemone_lib import detect, load_classifier
-from tests.service.test_predict import comparable
+from tests.service.conftest import comparable
 
 
 def test_the_service_keeps_to_its_own_description(local):

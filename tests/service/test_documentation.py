@@ -10,8 +10,7 @@ import yaml
 
 from anemone_lib.service import settings as service_settings
 from tests.conftest import ROOT
-from tests.service.test_page import browser, page, reef  # noqa: F401  fixtures
-from tests.service.test_predict import comparable
+from tests.service.conftest import comparable
 
 README = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
 SOURCES = [path.read_text(encoding="utf-8") for path in (ROOT / "anemone_lib" / "service").glob("*.py")]
@@ -22,7 +21,7 @@ def examples(language):
 
 
 @pytest.mark.parametrize("example", examples("sh"))
-def test_shell_examples_work(local, reef, tmp_path, example):  # noqa: F811
+def test_shell_examples_work(local, reef, tmp_path, example):
     if not shutil.which("curl"):
         pytest.skip("needs curl")
     shutil.copy(reef, tmp_path / "reef.wav")
@@ -35,7 +34,7 @@ def test_shell_examples_work(local, reef, tmp_path, example):  # noqa: F811
     assert told.get("state") == "done" or len(told["predictions"]) == 49
 
 
-def test_browser_examples_work(page, local, reef):  # noqa: F811
+def test_browser_examples_work(page, local, reef):
     page.goto(local.url)
     page.evaluate("document.body.innerHTML = '<input type=file>'")
     page.set_input_files("input", reef)

@@ -24,8 +24,7 @@ from anemone_lib.service.problems import Problem
 from anemone_lib.service.stores import FolderStore, MissingObject, S3Store
 from anemone_lib.service.work import BusyError, Worker
 from anemone_lib.tables.reading import read_annotations
-from tests.service.conftest import INPUT, OUTPUT, as_json, ended, run_job, serving
-from tests.service.test_predict import comparable
+from tests.service.conftest import INPUT, OUTPUT, as_json, comparable, ended, run_job, serving
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 import base64
 import json
-import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -17,35 +14,6 @@ from anemone_lib.service.local import local_app
 from anemone_lib.service.settings import Settings
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, listening
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM:
-        assert os.environ.get("CI") != "true", "CI needs Chromium: apt-get install chromium"
-        pytest.skip("needs Chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # no sandbox: tests run as root in containers, and the page is our own
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def page(browser):
-    """A new page on which no script may fail."""
-    context = browser.new_context(accept_downloads=True)
-    opened = context.new_page()
-    problems = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.set_default_timeout(60_000)
-    yield opened
-    context.close()
-    assert problems == []
 
 
 @contextmanager
@@ -61,12 +29,6 @@ def guarded_by_key(settings, key):
 
     with listening(app) as front:
         yield front
-
-
-@pytest.fixture
-def reef(write_wav, noise):
-    """Twenty seconds: small enough for one call."""
-    return write_wav(noise(20, 16000), 16000, name="20230210_000001.wav")
 
 
 def found(page):

@@ -11,20 +11,13 @@ import requests
 from anemone_lib import detect, load_classifier
 from anemone_lib.service import predict
 from anemone_lib.tables.reading import read_annotations
-from tests.service.conftest import INPUT, ORIGIN, as_json, multipart
+from tests.service.conftest import INPUT, ORIGIN, as_json, comparable, multipart
 
 
 @pytest.fixture
 def expected(wav, model):
     """What detect() finds in the recording, without what differs between two runs."""
     return comparable(detect(wav, classifier=load_classifier(model)).to_dict())
-
-
-def comparable(result):
-    result = json.loads(json.dumps(result))
-    result["metadata"].pop("processing_time")
-    result["metadata"]["provenance"].pop("code_sha256")  # of files that someone may be editing; see tests/image
-    return result
 
 
 def test_every_form_of_request_answers_what_detect_finds(front, wav, expected, s3):

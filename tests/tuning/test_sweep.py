@@ -7,29 +7,17 @@ from hypothesis import strategies as st
 
 from anemone_lib.audio.recording import Gap
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detection.events import Annotation, decide_events
+from anemone_lib.detection.events import decide_events
 from anemone_lib.errors import AnnotationError, ConfigError
 from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import Counts
-from anemone_lib.scoring.scores import Scores
-from anemone_lib.scoring.windows import WindowGrid
-from anemone_lib.tuning.recordings import AnnotatedRecording
 from anemone_lib.tuning.sweep import SearchSpace, sweep_settings
-
-
-def sample(target, annotations=(), *, stride=2, window=5, sample_rate=5, name="reef.wav"):
-    """Windows of 1 s every 0.4 s (at 5 samples a second), whose probabilities of the target are given."""
-    target = np.asarray(target, np.float32)
-    grid = WindowGrid((len(target) - 1) * stride + window, sample_rate, window, stride)
-    probabilities = np.stack([(1 - target) * 0.75, target, (1 - target) * 0.25], axis=1)
-    scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid, recording_name=name)
-    return AnnotatedRecording(scores, [Annotation(start, end, "anemonefish") for start, end in annotations])
-
+from tests.conftest import make_annotated_recording
 
 levels = st.sampled_from([0.0, 0.2, 0.3, 0.5, 0.7, 0.9, np.nan])
 intervals = st.tuples(st.integers(0, 80), st.integers(1, 40)).map(lambda pair: (pair[0] / 7, sum(pair) / 7))
 samples = st.builds(
-    sample,
+    make_annotated_recording,
     st.lists(levels, min_size=1, max_size=25).filter(lambda target: np.isfinite(target).any()),
     st.lists(intervals, max_size=6),
 )
@@ -66,7 +54,7 @@ def test_a_hand_computed_recording():
     target = np.zeros(60)
     target[[3, 4]], target[10] = 0.8, 0.6
     tried = sweep_settings(
-        [sample(target, [(2.0, 2.2), (20.0, 20.5)])],
+        [make_annotated_recording(target, [(2.0, 2.2), (20.0, 20.5)])],
         SearchSpace((1,), (0.5, 0.7), (0.1, 1.5), (0.2,)),
     )
     assert tried.n_estimated[0, :, :, 0, 0].tolist() == [[2, 1], [1, 1]]
@@ -77,18 +65,21 @@ def test_a_hand_computed_recording():
 
 
 def test_events_do_not_run_from_one_recording_into_the_next():
-    tried = sweep_settings([sample([0.1, 0.9]), sample([0.9, 0.1])], SearchSpace((1,), (0.5,), (100.0,), (0.0,)))
+    tried = sweep_settings(
+        [make_annotated_recording([0.1, 0.9]), make_annotated_recording([0.9, 0.1])],
+        SearchSpace((1,), (0.5,), (100.0,), (0.0,)),
+    )
     assert tried.n_estimated[0, 0, 0, 0].tolist() == [1, 1]
 
 
 def test_bouts_in_skipped_audio_count_neither_for_nor_against():
-    one = sample(np.zeros(20), [(1, 1.2), (5, 5.5)])
+    one = make_annotated_recording(np.zeros(20), [(1, 1.2), (5, 5.5)])
     one = replace(one, scores=replace(one.scores, skipped=(Gap(4.8, 6.0, "unreadable"),)))
     assert one.bouts(labels=["anemonefish"]).tolist() == [[1, 1.2]]
 
 
 def test_by_default_a_bout_ends_with_a_silence_of_a_window_and_a_stride():
-    one = sample(np.zeros(20), [(0, 0.5), (1.9, 2.0), (3.5, 4.0)])
+    one = make_annotated_recording(np.zeros(20), [(0, 0.5), (1.9, 2.0), (3.5, 4.0)])
     assert one.bouts(labels=["anemonefish"]).tolist() == [[0, 2.0], [3.5, 4.0]]
 
 
@@ -105,7 +96,9 @@ def test_the_default_space_has_one_value_between_every_two_gaps_that_can_be(wind
     around = replace(SearchSpace.around(config), smoothing_window=(1,), confidence_threshold=(0.5,))
     unbridged = []
     for empty in range(12):
-        one = sample([0.9, *[0.0] * empty, 0.9], sample_rate=20, stride=round(stride * 20), window=round(window * 20))
+        one = make_annotated_recording(
+            [0.9, *[0.0] * empty, 0.9], sample_rate=20, stride=round(stride * 20), window=round(window * 20)
+        )
         unbridged.append(int((sweep_settings([one], around).n_estimated[0, 0, :, 0, 0] == 2).sum()))
     steps = np.diff(unbridged)
     assert set(steps) == {0, 1}
@@ -115,15 +108,17 @@ def test_the_default_space_has_one_value_between_every_two_gaps_that_can_be(wind
 def test_the_best_setting_is_the_one_with_the_highest_f1():
     target = np.zeros(40)
     target[[5, 6]], target[20] = 0.8, 0.6
-    best = sweep_settings([sample(target, [(2.5, 2.8)])], SearchSpace.around(InferenceConfig())).best(InferenceConfig())
-    assert len(decide_events(sample(target).scores, best)) == 1
+    best = sweep_settings([make_annotated_recording(target, [(2.5, 2.8)])], SearchSpace.around(InferenceConfig())).best(
+        InferenceConfig()
+    )
+    assert len(decide_events(make_annotated_recording(target).scores, best)) == 1
 
 
 def test_of_equally_good_settings_the_nearest_to_the_given_in_the_middle_of_the_plateau_is_chosen():
     target = np.zeros(40)
     target[5:9] = 0.8
     base = InferenceConfig(smoothing_window=3)
-    best = sweep_settings([sample(target, [(2.5, 2.8)])], SearchSpace.around(base)).best(base)
+    best = sweep_settings([make_annotated_recording(target, [(2.5, 2.8)])], SearchSpace.around(base)).best(base)
     assert best == base.replace(confidence_threshold=best.confidence_threshold)
     assert best.confidence_threshold == pytest.approx(0.41, abs=0.011)  # right from 0.02 to 0.80
 
@@ -132,7 +127,7 @@ def test_a_beta_below_one_prefers_precision_and_above_one_recall():
     # At 0.5: both calls and four false alarms. At 0.7: one call and no false alarm.
     target = np.zeros(120)
     target[10], target[[30, 50, 60, 70, 80]] = 0.8, 0.6
-    recording = sample(target, [(4.2, 4.4), (12.2, 12.4)])
+    recording = make_annotated_recording(target, [(4.2, 4.4), (12.2, 12.4)])
     choices = SearchSpace((1,), (0.5, 0.7), (0.1,), (0.2,))
     base = InferenceConfig(smoothing_window=1)
     tried = sweep_settings([recording], choices)
@@ -145,7 +140,7 @@ def test_a_beta_below_one_prefers_precision_and_above_one_recall():
 
 def test_a_limit_on_false_alarms_that_nothing_meets_says_how_few_there_can_be():
     # One event over all of the 40.6 s, which is a false alarm, and a call of which nothing is found in 1 s.
-    recordings = [sample(np.full(100, 0.9)), sample([0.0], [(0.2, 0.4)])]
+    recordings = [make_annotated_recording(np.full(100, 0.9)), make_annotated_recording([0.0], [(0.2, 0.4)])]
     tried = sweep_settings(recordings, SearchSpace((1,), (0.5,), (0.1,), (0.2,)))
     with pytest.raises(ConfigError, match=rf"_hour is 1; of the 1 settings the fewest has {3600 / 41.6:.3g} per hour"):
         tried.best(InferenceConfig(), max_false_alarms_per_hour=1)
@@ -153,12 +148,12 @@ def test_a_limit_on_false_alarms_that_nothing_meets_says_how_few_there_can_be():
 
 def test_nothing_annotated_is_an_error_not_a_perfect_score():
     with pytest.raises(AnnotationError, match="no recording to tune on holds an annotation of anemonefish"):
-        sweep_settings([sample([0.9])], SearchSpace.around(InferenceConfig())).best(InferenceConfig())
+        sweep_settings([make_annotated_recording([0.9])], SearchSpace.around(InferenceConfig())).best(InferenceConfig())
 
 
 def test_the_curve_over_the_threshold_holds_the_other_settings():
     rng = np.random.default_rng(5)
-    recording = sample(rng.random(200), [(10, 12), (40, 41), (60, 66)])
+    recording = make_annotated_recording(rng.random(200), [(10, 12), (40, 41), (60, 66)])
     around = SearchSpace.around(InferenceConfig())
     curve = sweep_settings([recording], around).over_threshold(InferenceConfig())
     at = curve["confidence_threshold"].tolist().index(0.6)
@@ -175,6 +170,6 @@ def test_a_value_that_was_not_tried_is_named():
 
 
 def test_the_hash_of_annotations_follows_what_they_say():
-    one, other = sample([0.1], [(1, 2), (3, 4)]), sample([0.1], [(3, 4), (1, 2)])
+    one, other = make_annotated_recording([0.1], [(1, 2), (3, 4)]), make_annotated_recording([0.1], [(3, 4), (1, 2)])
     assert one.annotations_sha256 == other.annotations_sha256
-    assert one.annotations_sha256 != sample([0.1], [(1, 2)]).annotations_sha256
+    assert one.annotations_sha256 != make_annotated_recording([0.1], [(1, 2)]).annotations_sha256
