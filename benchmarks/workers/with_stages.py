@@ -16,13 +16,13 @@ from scipy.fft import rfft
 
 from anemone_lib import InferenceConfig, load_classifier, open_recording
 from anemone_lib.detection import decide_events
+from anemone_lib.detection.results import build_result, to_json
 from anemone_lib.scoring import cut_windows, draw_images
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS
 from anemone_lib.scoring.classifier import LiteRTClassifier
 from anemone_lib.scoring.images import BLOCK_FRAMES
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.scoring.windows import lay_grid
-from anemone_lib.detection.results import build_result, to_json
 
 ROUNDS = 15
 
