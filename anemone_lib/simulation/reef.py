@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
+from scipy.fft import next_fast_len, rfft
 
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
 from anemone_lib.simulation import noises as noise_sounds
 from anemone_lib.simulation import sounds
+from anemone_lib.simulation.background import Background
 
 #: Length of the blocks in which a recording is made.
 BLOCK_S = 60
@@ -115,7 +116,7 @@ def write_recording(path: str | os.PathLike[str], **settings: Any) -> list[Annot
     large = settings["duration"] * sample_rate * 2 > 2**32 - 4096 and path.suffix.lower() == ".wav"
     annotations: list[Annotation] = []
     blocks = simulate_blocks(**settings)
-    first = next(blocks)  # a wrong setting is told before a file is made
+    first = next(blocks)  # a wrong setting is refused before a file is made
     path.parent.mkdir(parents=True, exist_ok=True)
     with soundfile.SoundFile(path, "w", sample_rate, 1, subtype="PCM_16", format="RF64" if large else None) as file:
         for samples, heard in chain([first], blocks):
@@ -141,24 +142,18 @@ def simulate_blocks(
     samples : np.ndarray [shape=(n,)], int16
     annotations : list of Annotation that start in this block, by start time
     """
-    if not SAMPLE_RATES_HZ[0] <= sample_rate <= SAMPLE_RATES_HZ[1]:
-        raise ConfigError(f"sample_rate is {sample_rate}; it must be 8000 to 200000 Hz")
-    if not duration * sample_rate >= 1:
-        raise ConfigError(f"duration is {duration}; it must be at least one sample (1/{sample_rate} s)")
-    if seed < 0:
-        raise ConfigError(f"seed is {seed}; it must be 0 or more")
-    if not snr_db[0] <= snr_db[1]:
-        raise ConfigError(f"snr_db is {snr_db}; it must be (lowest, highest), in dB")
-    if not 0 <= bouts_per_minute <= 6:
-        raise ConfigError(f"bouts_per_minute is {bouts_per_minute}; it must be 0 to 6, or the bouts would touch")
-    if not 0 <= neighbours_per_minute <= 120:
-        raise ConfigError(f"neighbours_per_minute is {neighbours_per_minute}; it must be 0 to 120")
-    if unknown := set(noises or ()) - set(NOISES):
-        raise ConfigError(f"noises has {', '.join(sorted(unknown))}; it must be of {', '.join(NOISES)}")
-
+    _check_settings(
+        duration=duration,
+        seed=seed,
+        sample_rate=sample_rate,
+        snr_db=snr_db,
+        bouts_per_minute=bouts_per_minute,
+        neighbours_per_minute=neighbours_per_minute,
+        noises=noises,
+    )
     streams = [np.random.default_rng([seed, k]) for k in range(5)]
     chosen = _choose_noises(streams[0]) if noises is None else tuple(noises)
-    background = _Background(streams[1], sample_rate, chosen)
+    background = Background(streams[1], sample_rate, chosen)
     transients = [kind for kind in noise_sounds.TRANSIENTS if kind in chosen]
     heard = merge(
         _anemonefish(streams[2], sample_rate, duration, bouts_per_minute, snr_db),
@@ -195,20 +190,51 @@ def simulate_blocks(
             after[: len(loud) - here] += loud[here:]
             if label:
                 count += 1
-                end = (first + begin + len(sound.samples)) / sample_rate
                 annotations.append(
-                    Annotation(
-                        start_time=(first + begin) / sample_rate,
-                        end_time=min(end, n_samples / sample_rate),
-                        label=label,
-                        low_hz=round(sound.low_hz, 1),
-                        high_hz=round(min(sound.high_hz, sample_rate / 2), 1),
-                        id=f"{kind}-{count:05d}",
-                    )
+                    _annotate(sound, label, f"{kind}-{count:05d}", first + begin, n_samples, sample_rate)
                 )
             pending = next(heard, None)
         tail = after
         yield np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16), annotations
+
+
+def _check_settings(
+    *,
+    duration: float,
+    seed: int,
+    sample_rate: int,
+    snr_db: tuple[float, float],
+    bouts_per_minute: float,
+    neighbours_per_minute: float,
+    noises: Sequence[str] | None,
+) -> None:
+    """Refuse settings out of their ranges; see `simulate_recording`."""
+    if not SAMPLE_RATES_HZ[0] <= sample_rate <= SAMPLE_RATES_HZ[1]:
+        raise ConfigError(f"sample_rate is {sample_rate}; it must be 8000 to 200000 Hz")
+    if not duration * sample_rate >= 1:
+        raise ConfigError(f"duration is {duration}; it must be at least one sample (1/{sample_rate} s)")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or more")
+    if not snr_db[0] <= snr_db[1]:
+        raise ConfigError(f"snr_db is {snr_db}; it must be (lowest, highest), in dB")
+    if not 0 <= bouts_per_minute <= 6:
+        raise ConfigError(f"bouts_per_minute is {bouts_per_minute}; it must be 0 to 6, or the bouts would touch")
+    if not 0 <= neighbours_per_minute <= 120:
+        raise ConfigError(f"neighbours_per_minute is {neighbours_per_minute}; it must be 0 to 120")
+    if unknown := set(noises or ()) - set(NOISES):
+        raise ConfigError(f"noises has {', '.join(sorted(unknown))}; it must be of {', '.join(NOISES)}")
+
+
+def _annotate(sound: sounds.Sound, label: str, name: str, begin: int, n_samples: int, sample_rate: int) -> Annotation:
+    """Describe a sound that begins at sample `begin` of the recording."""
+    return Annotation(
+        start_time=begin / sample_rate,
+        end_time=min((begin + len(sound.samples)) / sample_rate, n_samples / sample_rate),
+        label=label,
+        low_hz=round(sound.low_hz, 1),
+        high_hz=round(min(sound.high_hz, sample_rate / 2), 1),
+        id=name,
+    )
 
 
 def _choose_noises(rng: np.random.Generator) -> tuple[str, ...]:
@@ -272,12 +298,12 @@ def _at_level(sound: sounds.Sound, noise: np.ndarray, begin: int, sample_rate: i
     """Scale a sound to its SNR over the noise around it."""
     half = sample_rate // 2
     around = noise[max(0, begin - half) : begin + len(sound.samples) + half]
-    wanted = band_power(around, sample_rate=sample_rate, low_hz=sound.low_hz, high_hz=sound.high_hz)
-    power = band_power(sound.samples, sample_rate=sample_rate, low_hz=sound.low_hz, high_hz=sound.high_hz)
-    return sound.samples * np.float32(np.sqrt(wanted * 10 ** (level_db / 10) / max(power, 1e-20)))
+    noise_power = measure_band_power(around, sample_rate=sample_rate, low_hz=sound.low_hz, high_hz=sound.high_hz)
+    power = measure_band_power(sound.samples, sample_rate=sample_rate, low_hz=sound.low_hz, high_hz=sound.high_hz)
+    return sound.samples * np.float32(np.sqrt(noise_power * 10 ** (level_db / 10) / max(power, 1e-20)))
 
 
-def band_power(samples: np.ndarray, *, sample_rate: int, low_hz: float, high_hz: float) -> float:
+def measure_band_power(samples: np.ndarray, *, sample_rate: int, low_hz: float, high_hz: float) -> float:
     """Return the mean power within a band.
 
     Parameters
@@ -294,80 +320,3 @@ def band_power(samples: np.ndarray, *, sample_rate: int, low_hz: float, high_hz:
     spectrum = rfft(samples, n)
     band = spectrum[int(low_hz * n / sample_rate) : int(np.ceil(high_hz * n / sample_rate)) + 1]
     return float(2 * np.sum(band.real**2 + band.imag**2, dtype=np.float64) / n / len(samples))
-
-
-class _Background:
-    """Noise without end: frames of shaped Gaussian noise, cross-faded at constant power, and snaps."""
-
-    def __init__(self, rng: np.random.Generator, sample_rate: int, noises: tuple[str, ...]) -> None:
-        self._rng = rng
-        self._frame = 1 << (sample_rate - 1).bit_length()  # 1 to 2 s
-        self._fade = self._frame // 8
-        ramp = np.sin(np.pi / 2 * (np.arange(self._fade) + 0.5) / self._fade).astype(np.float32)
-        self._rise, self._fall = ramp, ramp[::-1]
-        frequency = np.arange(self._frame // 2 + 1) * sample_rate / self._frame
-        # The hydrophone: a high-pass at 5 to 60 Hz, some a low-pass, and the recorder's own noise.
-        response = 1 / (1 + (rng.uniform(5, 60) / np.maximum(frequency, 1)) ** 4)
-        if rng.random() < 0.3:
-            response /= 1 + (frequency / rng.uniform(2500, 20_000)) ** 6
-        self._densities, self._passing = [], []
-        for kind, density in noise_sounds.CONTINUOUS.items():
-            if kind in noises:
-                # Within 10 dB of wind at 500 Hz; flow, far below the calls, up to 30 dB above it.
-                level = {"wind": 0.0, "flow": rng.uniform(-1, 3)}.get(kind, rng.uniform(-1, 1))
-                shape = density(rng, frequency) * 10**level
-                self._densities.append(shape * response)
-                self._passing.append(kind in ("boat", "rain"))
-        self._densities.append(np.full(len(frequency), 10 ** rng.uniform(-4, -1.5)))
-        self._passing.append(False)
-        self._phases = rng.uniform(0, 2 * np.pi, (len(self._densities), 2))
-        total = np.sum(self._densities, axis=0)
-        rms = np.sqrt(total.mean() * self._frame)
-        self._gain = 10 ** rng.uniform(-2.7, -1.3) / rms
-        self._snaps_per_sample = 0.0
-        if "snaps" in noises:
-            self._snaps_per_sample = np.exp(rng.uniform(np.log(25), np.log(1500))) / 60 / sample_rate
-            self._shapes = noise_sounds.make_snaps(rng, sample_rate)
-            self._snap_level = 10 ** (rng.uniform(0, 1.2) - 0.3) * self._gain * rms
-        self._offset = np.float32(rng.normal(0, 2e-3) * (rng.random() < 0.3))
-        self._period_s, self._n_read, self._sample_rate = rng.uniform(60, 600), 0, sample_rate
-        self._ready = self._next_frame()
-
-    def _next_frame(self) -> np.ndarray:
-        """One frame, its edges faded."""
-        now = self._n_read / self._sample_rate
-        power = np.zeros(self._frame // 2 + 1)
-        for density, passing, phase in zip(self._densities, self._passing, self._phases, strict=True):
-            # Boats come and go, squalls too; the rest swells by 2 dB.
-            swell = 10 ** (0.2 * np.sin(2 * np.pi * now / 37 + phase[0]))
-            visit = np.cos(np.pi * now / self._period_s + phase[1]) ** 6 if passing else 1.0
-            power += density * swell * visit
-        noise = self._rng.standard_normal((len(power), 2), np.float32).view(np.complex64)[:, 0]
-        noise *= (np.sqrt(power / 2) * self._gain * self._frame).astype(np.float32)
-        frame = irfft(noise, self._frame, overwrite_x=True)
-        frame[: self._fade] *= self._rise
-        frame[-self._fade :] *= self._fall
-        self._n_read += self._frame - self._fade
-        return frame
-
-    def read(self, n: int) -> np.ndarray:
-        """Return the next `n` samples, float32."""
-        out = np.empty(n, np.float32)
-        done = 0
-        while done < n:
-            if len(self._ready) == self._fade:  # only the falling edge is left
-                following = self._next_frame()
-                following[: self._fade] += self._ready
-                self._ready = following
-            part = self._ready[: min(n - done, len(self._ready) - self._fade)]
-            out[done : done + len(part)] = part
-            self._ready = self._ready[len(part) :]
-            done += len(part)
-        if self._snaps_per_sample and n > self._shapes.shape[1]:
-            count = self._rng.poisson(self._snaps_per_sample * n)
-            at = self._rng.integers(0, n - self._shapes.shape[1], count)
-            levels = self._snap_level * np.exp(self._rng.normal(0, 1.0, count)).astype(np.float32)
-            shapes = self._shapes[self._rng.integers(0, len(self._shapes), count)] * levels[:, None]
-            for start, shape in zip(at, shapes, strict=True):
-                out[start : start + len(shape)] += shape
-        return out + self._offset
