@@ -28,6 +28,9 @@ EVENT_FIELDS = (
     "smoothing_window",
 )
 
+#: The sample rate for which the defaults of the transform are made, Hz.
+DEFAULT_RATE_HZ = 48_000
+
 ClassName = Annotated[str, StringConstraints(pattern=r"^[^\s,][^,]*$")]
 
 
@@ -135,6 +138,32 @@ class InferenceConfig(BaseModel):
                 f"so that the filter has a middle: try {self.smoothing_window - 1} or {self.smoothing_window + 1}"
             )
         return self
+
+    @classmethod
+    def for_sample_rate(cls, sample_rate: int, **settings: Any) -> "InferenceConfig":
+        """Return the settings that keep the time and frequency resolution of the defaults at a sample rate.
+
+        The defaults are those of 48 kHz: frames of 21.3 ms, one every 5.3 ms, bins of 46.9 Hz.
+
+        Parameters
+        ----------
+        sample_rate : int > 0, in Hz, of the recordings
+        **settings
+            Others, which keep their value.
+
+        Returns
+        -------
+        config : InferenceConfig
+            ``n_fft`` is the nearest even number of samples and ``hop_length`` the nearest number, within their limits.
+
+        Examples
+        --------
+        >>> config = InferenceConfig.for_sample_rate(96_000)
+        >>> config.n_fft, config.hop_length
+        (2048, 512)
+        """
+        n_fft, hop_length = fit_transform(sample_rate)
+        return cls(**{"n_fft": n_fft, "hop_length": hop_length, **settings})
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -268,6 +297,18 @@ class InferenceConfig(BaseModel):
             return cls(**settings)
         except ConfigError as error:
             raise ConfigError(f"in the environment: {error}") from None
+
+
+def fit_transform(sample_rate: int) -> tuple[int, int]:
+    """Return the ``n_fft`` and ``hop_length`` that last as long at a sample rate as the defaults do at 48 kHz.
+
+    >>> fit_transform(16_000)
+    (342, 85)
+    """
+    if sample_rate <= 0:
+        raise ConfigError(f"sample_rate is {sample_rate}; it must be a positive number of Hz")
+    n_fft = min(65_536, max(16, 2 * round(512 * sample_rate / DEFAULT_RATE_HZ)))
+    return n_fft, min(n_fft, max(1, round(256 * sample_rate / DEFAULT_RATE_HZ)))
 
 
 def _sha256_of(settings: dict[str, Any]) -> str:

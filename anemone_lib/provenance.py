@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def describe_provenance(
-    *, model_sha256: str, config_fingerprint: str, recording_sha256: str, recording_name: str
+    *, model_sha256: str, config_fingerprint: str, recording_sha256: str, recording_name: str, channel: str = "mean"
 ) -> dict[str, str]:
     """Return what a result says of its making: ``metadata.provenance`` of the JSON.
 
@@ -18,6 +18,7 @@ def describe_provenance(
     config_fingerprint : str, `anemone_lib.config.InferenceConfig.fingerprint`
     recording_sha256 : str, SHA-256 (hex) of the recording's bytes
     recording_name : str
+    channel : str, what was listened to: ``mean``, or a channel's number from 1
 
     Returns
     -------
@@ -30,6 +31,7 @@ def describe_provenance(
         "config_fingerprint": config_fingerprint,
         "recording_sha256": recording_sha256,
         "recording_name": recording_name,
+        "channel": channel,
     }
 
 

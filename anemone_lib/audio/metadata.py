@@ -88,9 +88,11 @@ def read_tags(source: Source) -> dict[str, str]:
     """
     import av
 
+    from anemone_lib.audio.ffmpeg import OPTIONS
+
     tags: dict[str, str] = {}
     try:
-        with av.open(str(source.path) if source.path else open_as_file(source), mode="r") as container:
+        with av.open(open_as_file(source), mode="r", options=OPTIONS) as container:
             tags.update(container.metadata)
             for stream in container.streams.audio:
                 tags.update(stream.metadata)

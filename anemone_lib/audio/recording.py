@@ -1,8 +1,9 @@
 """Recordings: any source as mono float32, by sample range.
 
 `open_recording` gives a `Recording`, which never holds the audio: ``read(start, stop)`` decodes the range, takes the
-mean of the channels (as librosa does) and resamples if asked to. Whatever the range, the samples are the same bits:
-resampling works on a fixed grid of blocks, each with enough of its neighbours that the filter never sees an edge.
+mean of the channels (as librosa does) or one of them, and resamples if asked to. Whatever the range, the samples are
+the same bits: resampling works on a fixed grid of blocks, each with enough of its neighbours that the filter never
+sees an edge.
 
 Samples that are not finite, or that could not be decoded, come back as NaN, and the windows they fall in are reported
 as skipped; nothing is replaced by silence.
@@ -11,17 +12,19 @@ as skipped; nothing is replaced by silence.
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from anemone_lib.audio.channels import Channel, check_channel, compare_channels, describe_channels
 from anemone_lib.audio.clock import Clock, read_clock
 from anemone_lib.audio.decoders import open_decoder
+from anemone_lib.audio.gaps import find_reason
 from anemone_lib.audio.metadata import read_tags
 from anemone_lib.audio.sources import hash_source, open_source
+from anemone_lib.audio.spool import DecodeLimits
 from anemone_lib.audio.wav import PcmDecoder
 from anemone_lib.errors import AudioError
 from anemone_lib.files import spell_name
@@ -29,7 +32,7 @@ from anemone_lib.files import spell_name
 #: What recordings are called, where a folder is searched for them; anything may be opened by its name.
 AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"),
-    *(".m4a", ".mp4", ".aac", ".webm"),
+    *(".m4a", ".mp4", ".aac", ".mp2", ".webm", ".mka", ".mkv", ".ts"),
 )
 
 
@@ -48,14 +51,7 @@ MAX_AMPLITUDE = 1e9
 #: Samples at the lower of both rates to each side of a gap that the resampling filter blurs it into.
 RESAMPLE_BLUR_SAMPLES = 64
 
-
-@dataclass(frozen=True)
-class Gap:
-    """An interval that cannot be analysed: seconds from the start of the recording, and why."""
-
-    start_time: float
-    end_time: float
-    reason: str
+NOT_FINITE = "the samples are not finite numbers, or could not be decoded"
 
 
 def open_recording(
@@ -66,13 +62,15 @@ def open_recording(
     start_time: datetime | str | None = None,
     start_time_format: str | None = None,
     name: str | None = None,
+    channel: Channel = "mean",
+    limits: DecodeLimits | None = None,
 ) -> "Recording":
     """Open a recording without reading it.
 
     Parameters
     ----------
     source : path, ``file://`` or ``s3://`` address, or binary file object
-        WAV, RF64, W64, AIFF, FLAC, OGG, MP3, M4A, AAC, WebM and more, of any length.
+        WAV, RF64, W64, AIFF, FLAC, OGG, MP3, M4A, AAC, WebM, Matroska, MPEG-TS and more, of any length.
     target_sr : int > 0, in Hz, or None
         Resample to this rate; None keeps the recording's own.
     timezone : str, optional
@@ -84,6 +82,11 @@ def open_recording(
         How dates are written in the name, in the codes of `datetime.strptime`, where it is not one of the usual ways.
     name : str, optional
         The recording's name where the source does not have it: that of an uploaded file, say.
+    channel : int from 1, ``"mean"`` or ``"loudest"``
+        Which of several hydrophones is listened to: one by its number, the mean of all, or the one with the highest
+        level.
+    limits : DecodeLimits, optional
+        How much it may become when it is decoded.
 
     Returns
     -------
@@ -106,6 +109,8 @@ def open_recording(
         start_time=start_time,
         start_time_format=start_time_format,
         name=name,
+        channel=channel,
+        limits=limits,
     )
 
 
@@ -119,6 +124,8 @@ class Recording:
     original_sample_rate : int, in Hz, in the file
     n_samples : int, counted from the data, at `sample_rate`
     channels : int, in the file
+    channel : int or str, as it was chosen
+    pauses : tuple of Pause, times that were not recorded: the audio goes on without them, the clock does not
     format : str, container and encoding
     start_time : datetime by the recorder's clock, with its offset from UTC, or None where nothing tells
     clock : Clock, what told when it began, and what was not believed
@@ -134,6 +141,8 @@ class Recording:
         start_time: datetime | str | None = None,
         start_time_format: str | None = None,
         name: str | None = None,
+        channel: Channel = "mean",
+        limits: DecodeLimits | None = None,
     ) -> None:
         if target_sr is not None and target_sr <= 0:
             raise AudioError(f"target_sr is {target_sr}; it must be a positive number of Hz, or None")
@@ -142,14 +151,21 @@ class Recording:
             "start_time": start_time,
             "start_time_format": start_time_format,
         }
-        self._options: dict[str, Any] = {"target_sr": target_sr, "name": name, **clock}
+        self._options: dict[str, Any] = {"target_sr": target_sr, "name": name, "channel": channel, **clock}
         self._source = open_source(source)
         self._source.name = spell_name(name or self._source.name)
         try:
-            self._decoder = open_decoder(self._source)
-            self.clock = self._read_clock(clock)
+            self._decoder = open_decoder(self._source, limits)
         except BaseException:
             self._source.close()
+            raise
+        self.pauses = tuple(getattr(self._decoder, "pauses", ()))
+        try:
+            self.clock = self._read_clock(clock)
+            self.warnings = (*self._decoder.warnings, *self.clock.notes)
+            self._choose(channel)
+        except BaseException:
+            self.close()
             raise
         self.name = self._source.name
         self.channels = self._decoder.channels
@@ -157,7 +173,6 @@ class Recording:
         self.original_sample_rate = self._decoder.sample_rate
         self.sample_rate = target_sr or self.original_sample_rate
         self.start_time = self.clock.start_time
-        self.warnings = (*self._decoder.warnings, *self.clock.notes)
         common = math.gcd(self.sample_rate, self.original_sample_rate)
         self._up, self._down = self.sample_rate // common, self.original_sample_rate // common
         self.n_samples = -(-self._decoder.n_frames * self._up // self._down)
@@ -171,6 +186,31 @@ class Recording:
             return read_clock(name, {**read_tags(self._source), **self._decoder.comments}, **clock)
         return found
 
+    def _choose(self, channel: Channel) -> None:
+        """Decide which channel is read, and notice what the mean of all would hide."""
+        decoder = self._decoder
+        self.channel = check_channel(channel, decoder.channels, self._source.name)
+        self._column = self.channel - 1 if isinstance(self.channel, int) else None
+        if decoder.channels == 1:
+            self._column = 0
+        elif self._column is None:
+            levels, correlations = compare_channels(decoder.read, decoder.n_frames, decoder.sample_rate)
+            if self.channel == "loudest":
+                self._column = int(levels.argmax())
+            elif decoder.n_frames >= decoder.sample_rate // 10:
+                self.warnings += tuple(describe_channels(levels, correlations))
+
+    @property
+    def channel_read(self) -> str:
+        """What is listened to: ``mean``, or the channel's number from 1."""
+        return "mean" if self._column is None else str(self._column + 1)
+
+    def explain_loss(self, start: int, stop: int) -> str:
+        """Say why samples from `start` to `stop`, some of which `read` gave as NaN, have no value."""
+        first, last = start * self._down // self._up, -(-stop * self._down // self._up)
+        default = getattr(self._decoder, "default_reason", NOT_FINITE)
+        return find_reason(self._decoder.lost, first, max(last, first + 1), default)
+
     @property
     def duration(self) -> float:
         """Length in seconds."""
@@ -178,7 +218,7 @@ class Recording:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 (hex) of the file's bytes."""
+        """SHA-256 (hex) of the file's bytes; those that the disk cannot read count as zeros."""
         return hash_source(self._source)
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -192,7 +232,7 @@ class Recording:
         Returns
         -------
         samples : np.ndarray [shape=(stop - start,)], float32
-            Mean of the channels; NaN where the recording has no finite or no decodable sample.
+            Of the channel that was chosen; NaN where the recording has no finite or no decodable sample.
         """
         if not 0 <= start <= stop <= self.n_samples:
             raise AudioError(f"samples {start} to {stop} of {self.name} were asked for; it has {self.n_samples}")
@@ -204,7 +244,10 @@ class Recording:
 
     def _read_mono(self, start: int, stop: int) -> np.ndarray:
         frames = self._decoder.read(start, stop)
-        mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+        column = self._column
+        mono = frames.mean(axis=1, dtype=np.float32) if column is None else np.ascontiguousarray(frames[:, column])
+        if getattr(self._decoder, "bounded", False):  # whole numbers: nothing to look for
+            return mono
         with np.errstate(invalid="ignore"):
             if not (mono.max() <= MAX_AMPLITUDE and mono.min() >= -MAX_AMPLITUDE):  # true for NaN, too
                 mono = np.where(np.abs(mono) <= MAX_AMPLITUDE, mono, np.float32(np.nan))

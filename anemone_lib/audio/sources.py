@@ -17,9 +17,17 @@ from anemone_lib.errors import AudioError
 from anemone_lib.files import spell_name
 
 HASH_BLOCK_BYTES = 1 << 20
-
-
 REMOTE_BLOCK_BYTES = 1 << 20
+#: What cannot be read is looked for in pieces of this size, a disk's sector.
+SECTOR_BYTES = 4096
+
+
+class DecoderError(AudioError):
+    """One decoder does not read a recording; another may."""
+
+
+class UnreadableError(AudioError):
+    """Bytes of a recording cannot be read, though they should be there."""
 
 
 class Source(Protocol):
@@ -32,7 +40,13 @@ class Source(Protocol):
     location: str | None
 
     def read_at(self, offset: int, n_bytes: int) -> bytes:
-        """Return up to `n_bytes` from `offset`; fewer only at the end."""
+        """Return up to `n_bytes` from `offset`; fewer only at the end.
+
+        Raises
+        ------
+        UnreadableError
+            The system cannot read them: a damaged sector, a share that is gone. `read_around` reads the rest.
+        """
         ...
 
     def close(self) -> None:
@@ -61,12 +75,15 @@ class FileSource:
         """Return up to `n_bytes` from `offset`; fewer only at the end."""
         parts = []
         while n_bytes > 0:
-            if hasattr(os, "pread"):
-                part = os.pread(self._file.fileno(), n_bytes, offset)
-            else:
-                with self._lock:
-                    self._file.seek(offset)
-                    part = self._file.read(n_bytes) or b""
+            try:
+                if hasattr(os, "pread"):
+                    part = os.pread(self._file.fileno(), n_bytes, offset)
+                else:
+                    with self._lock:
+                        self._file.seek(offset)
+                        part = self._file.read(n_bytes) or b""
+            except OSError as error:
+                raise _unreadable(self.name, offset, error) from None
             if not part:
                 break
             parts.append(part)
@@ -96,8 +113,11 @@ class OpenFileSource:
     def read_at(self, offset: int, n_bytes: int) -> bytes:
         """Return up to `n_bytes` from `offset`; fewer only at the end."""
         with self._lock:
-            self._file.seek(offset)
-            content = self._file.read(n_bytes)
+            try:
+                self._file.seek(offset)
+                content = self._file.read(n_bytes)
+            except OSError as error:
+                raise _unreadable(self.name, offset, error) from None
         if not isinstance(content, bytes | bytearray | memoryview):
             raise AudioError(f"{self.name} was opened as text; open it in binary mode, like open(path, 'rb')")
         return bytes(content)
@@ -187,11 +207,55 @@ def refuse_special_file(path: str | os.PathLike[str]) -> str:
     return f"it is {kind}, which cannot be read twice; save what comes out of it to a file" if kind else ""
 
 
+def _unreadable(name: str, offset: int, error: OSError) -> UnreadableError:
+    return UnreadableError(f"{name} cannot be read at byte {offset:,}: {error.strerror or error}")
+
+
+def read_around(source: Source, offset: int, n_bytes: int) -> tuple[bytes, list[tuple[int, int]]]:
+    """Read a range; what cannot be read becomes zeros.
+
+    Parameters
+    ----------
+    source : Source
+    offset, n_bytes : int >= 0
+
+    Returns
+    -------
+    content : bytes, fewer than `n_bytes` only at the end of the source
+    unreadable : list of (start, stop), bytes of the source, whole sectors but at the edges of the range
+    """
+    try:
+        return source.read_at(offset, n_bytes), []
+    except UnreadableError:
+        pass
+    stop = min(offset + n_bytes, source.size)
+    parts: list[bytes] = []
+    unreadable: list[tuple[int, int]] = []
+    while offset < stop:
+        end = min(stop, offset - offset % SECTOR_BYTES + SECTOR_BYTES)
+        try:
+            part = source.read_at(offset, end - offset)
+        except UnreadableError:
+            part = bytes(end - offset)
+            if unreadable and unreadable[-1][1] == offset:
+                unreadable[-1] = (unreadable[-1][0], end)
+            else:
+                unreadable.append((offset, end))
+        parts.append(part)
+        if len(part) < end - offset:
+            break
+        offset = end
+    return b"".join(parts), unreadable
+
+
 def hash_source(source: Source) -> str:
-    """SHA-256 (hex) of all bytes of a source, read block by block."""
+    """SHA-256 (hex) of all bytes of a source, read block by block.
+
+    Bytes that cannot be read count as zeros: the digest is that of a rescued copy, as ``ddrescue`` writes it.
+    """
     digest = hashlib.sha256()
     offset = 0
-    while block := source.read_at(offset, HASH_BLOCK_BYTES):
+    while block := read_around(source, offset, HASH_BLOCK_BYTES)[0]:
         digest.update(block)
         offset += len(block)
     return digest.hexdigest()
@@ -223,8 +287,8 @@ class SourceFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; return how many bytes were there."""
-        content = self._source.read_at(self._position, len(buffer))
+        """Fill the buffer, with zeros for bytes that cannot be read; return how many bytes were there."""
+        content, _ = read_around(self._source, self._position, len(buffer))
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)

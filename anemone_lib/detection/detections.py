@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, overload
 
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
@@ -32,6 +32,7 @@ class Detections:
     metadata : dict
         Duration, processing time, versions, coverage, warnings, provenance: ``metadata`` of the JSON result.
     source : what `detect` was given, from which the overview is drawn
+    of_each_channel : bool, there are others, of the same recording's other channels; files carry the channel's number
     """
 
     events: list[Event]
@@ -39,6 +40,7 @@ class Detections:
     config: InferenceConfig
     metadata: dict[str, Any]
     source: Any = None
+    of_each_channel: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as ``/predict`` answers it: ``predictions``, ``events``, ``metadata``."""
@@ -81,7 +83,11 @@ class Detections:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         recording_name = self.scores.recording_name
-        return [FORMATS[name](self, find_free_path(folder / name_output(recording_name, name))) for name in names]
+        channel = f".channel{self.scores.channel}" if self.of_each_channel else ""
+        return [
+            FORMATS[name](self, find_free_path(folder / name_output(recording_name, name, part=channel)))
+            for name in names
+        ]
 
 
 def save_json(detections: Detections, path: Path) -> Path:
@@ -90,6 +96,40 @@ def save_json(detections: Detections, path: Path) -> Path:
 
 
 register_format("json", save_json, suffix=".json")
+
+
+@overload
+def detect(
+    source: str | os.PathLike[str] | BinaryIO | Recording,
+    *,
+    config: InferenceConfig | None = None,
+    classifier: Classifier | None = None,
+    executor: Executor | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    timezone: str | None = None,
+    start_time: datetime | str | None = None,
+    start_time_format: str | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+    channel: Literal["each"],
+) -> list[Detections]: ...
+
+
+@overload
+def detect(
+    source: str | os.PathLike[str] | BinaryIO | Recording,
+    *,
+    config: InferenceConfig | None = None,
+    classifier: Classifier | None = None,
+    executor: Executor | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    timezone: str | None = None,
+    start_time: datetime | str | None = None,
+    start_time_format: str | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+    channel: int | Literal["mean", "loudest"] = "mean",
+) -> Detections: ...
 
 
 def detect(
@@ -104,7 +144,8 @@ def detect(
     start_time_format: str | None = None,
     name: str | None = None,
     progress: Progress | None = None,
-) -> Detections:
+    channel: int | str = "mean",
+) -> Detections | list[Detections]:
     """Find the events of the target class in a recording.
 
     Parameters
@@ -122,10 +163,12 @@ def detect(
         When the recording began, and what it is called: as in `open_recording`, for a source that is not open yet.
     progress : callable (done, total), optional
         Called after every chunk.
+    channel : int from 1, ``"mean"``, ``"loudest"`` or ``"each"``
+        Which of several hydrophones is listened to; an open Recording has been given its own.
 
     Returns
     -------
-    detections : Detections
+    detections : Detections, or of ``"each"`` a list with one a channel
 
     Raises
     ------
@@ -140,6 +183,10 @@ def detect(
     >>> for event in detect("reef.wav").events:  # doctest: +SKIP
     ...     print(event.start_time, event.end_time, event.max_confidence)
     """
+    if channel == "each" and not isinstance(source, Recording):
+        options: dict[str, Any] = {"config": config, "classifier": classifier, "executor": executor, "cache": cache}
+        options |= {"timezone": timezone, "start_time": start_time, "start_time_format": start_time_format}
+        return _detect_each(source, **options, name=name, progress=progress)
     began = time.perf_counter()
     classifier = classifier or load_classifier()
     config = choose_config(config, classifier)
@@ -153,6 +200,7 @@ def detect(
             start_time=start_time,
             start_time_format=start_time_format,
             name=name,
+            channel=channel,
         )
     )
     try:
@@ -167,3 +215,12 @@ def detect(
             recording.close()
     metadata = describe_result(scores, events, config, processing_time=time.perf_counter() - began)
     return Detections(events=events, scores=scores, config=config, metadata=metadata, source=source)
+
+
+def _detect_each(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> list[Detections]:
+    """Detect in every channel of a recording."""
+    with open_recording(source) as recording:
+        channels = recording.channels
+    return [
+        replace(detect(source, **options, channel=number), of_each_channel=True) for number in range(1, channels + 1)
+    ]

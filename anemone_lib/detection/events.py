@@ -11,8 +11,9 @@ few in a bridged gap are not counted.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -183,18 +184,32 @@ def decide_events(scores: Scores, config: InferenceConfig) -> list[Event]:
     """
     if config.target_class not in scores.classes:
         raise ConfigError(f"target_class is {config.target_class!r}; the scores know {', '.join(scores.classes)}")
-    return find_events(
-        scores.probabilities,
-        start_times=scores.start_times,
-        end_times=scores.end_times,
-        classes=scores.classes,
-        target_class=config.target_class,
-        confidence_threshold=config.confidence_threshold,
-        smoothing_window=config.smoothing_window,
-        min_gap_duration=config.min_gap_duration,
-        min_event_duration=config.min_event_duration,
-        recording_id=scores.recording_sha256,
-    )
+    events: list[Event] = []
+    for first, stop, begin, end in _between_pauses(scores):
+        part = slice(first, stop)
+        events += find_events(
+            scores.probabilities[part],
+            start_times=np.maximum(scores.start_times[part], begin),
+            end_times=np.minimum(scores.end_times[part], end),
+            classes=scores.classes,
+            target_class=config.target_class,
+            confidence_threshold=config.confidence_threshold,
+            smoothing_window=config.smoothing_window,
+            min_gap_duration=config.min_gap_duration,
+            min_event_duration=config.min_event_duration,
+            recording_id=scores.recording_sha256,
+        )
+    return events
+
+
+def _between_pauses(scores: Scores) -> Iterator[tuple[int, int, float, float]]:
+    """Yield the windows and the seconds of each stretch that was recorded without a pause; no event spans one."""
+    middles = (scores.start_times + scores.end_times) / 2
+    times = [0.0, *(pause.time for pause in scores.pauses), scores.duration]
+    edges = [0, *np.searchsorted(middles, times[1:-1]).tolist(), scores.n_windows]
+    for k, (first, stop) in enumerate(pairwise(edges)):
+        if first < stop:
+            yield first, stop, times[k], times[k + 1]
 
 
 def name_event(recording_id: str, class_name: str, start_time: float, end_time: float) -> str:

@@ -43,11 +43,13 @@ def register_format(name: str, write: Writer, *, suffix: str) -> None:
     FORMATS[name], SUFFIXES[name] = write, suffix
 
 
-def name_output(recording_name: str, kind: str) -> str:
+def name_output(recording_name: str, kind: str, *, part: str = "") -> str:
     """Name the file of a format, after the recording; a name too long for a disk is shortened.
+
+    `part` says of which part of the recording it is, like ``.channel2``.
 
     >>> import anemone_lib.tables
     >>> name_output("site b/reef.wav", "csv")
     'reef.events.csv'
     """
-    return shorten_name(Path(recording_name).stem or "recording", SUFFIXES[kind])
+    return shorten_name(Path(recording_name).stem or "recording", part + SUFFIXES[kind])

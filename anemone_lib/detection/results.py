@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from anemone_lib.audio.gaps import Pause, add_pauses
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Event
 from anemone_lib.files import write_atomically
@@ -46,6 +47,7 @@ def describe_result(
             config_fingerprint=config.fingerprint,
             recording_sha256=scores.recording_sha256,
             recording_name=scores.recording_name,
+            channel=scores.channel,
         ),
     }
 
@@ -72,7 +74,7 @@ def build_result(
     """
     return {
         "predictions": _predictions(scores) if lazy else list(_predictions(scores)),
-        "events": [_describe_event(event, scores.start_time) for event in events],
+        "events": [_describe_event(event, scores.start_time, scores.pauses) for event in events],
         "metadata": dict(metadata),
     }
 
@@ -146,7 +148,7 @@ def _encode(result: Mapping[str, Any], indent: int | None) -> Iterator[str]:
     yield "}" if indent is None else "\n}"
 
 
-def _describe_event(event: Event, start_utc: datetime | None) -> dict[str, Any]:
+def _describe_event(event: Event, start_utc: datetime | None, pauses: Sequence[Pause]) -> dict[str, Any]:
     content = {
         "id": event.id,
         "class": event.class_name,
@@ -158,7 +160,7 @@ def _describe_event(event: Event, start_utc: datetime | None) -> dict[str, Any]:
         "num_windows": event.num_windows,
     }
     if start_utc is not None:
-        content["start_utc"] = format_utc(start_utc, event.start_time)
+        content["start_utc"] = format_utc(start_utc, event.start_time, pauses)
     return content
 
 
@@ -177,23 +179,25 @@ def _shorten(values: np.ndarray) -> np.ndarray:
     return shortest
 
 
-def format_utc(began: datetime | None, seconds: float) -> str:
+def format_utc(began: datetime | None, seconds: float, pauses: Sequence[Pause] = ()) -> str:
     """Spell the time of day, in UTC, so many seconds after a recording began; blank where nobody knows when that was.
 
     >>> format_utc(datetime(2023, 2, 10, 0, 0, 1, tzinfo=UTC), 45.2)
     '2023-02-10T00:00:46.200Z'
     """
-    return format_local(began.astimezone(UTC) if began else None, seconds).replace("+00:00", "Z")
+    return format_local(began.astimezone(UTC) if began else None, seconds, pauses).replace("+00:00", "Z")
 
 
-def format_local(began: datetime | None, seconds: float) -> str:
+def format_local(began: datetime | None, seconds: float, pauses: Sequence[Pause] = ()) -> str:
     """Spell the time of day by the recorder's own clock, with its offset from UTC.
 
     >>> from datetime import timezone
     >>> format_local(datetime(2023, 2, 10, 9, 0, 1, tzinfo=timezone(timedelta(hours=9))), 45.2)
     '2023-02-10T09:00:46.200+09:00'
     """
-    return (began + timedelta(seconds=seconds)).isoformat(timespec="milliseconds") if began else ""
+    if began is None:
+        return ""
+    return (began + timedelta(seconds=add_pauses(seconds, pauses))).isoformat(timespec="milliseconds")
 
 
 def format_confidence(value: float) -> str:

@@ -21,7 +21,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from anemone_lib.audio.recording import Gap, Recording, open_recording
+from anemone_lib.audio.gaps import Gap
+from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event, smooth
@@ -331,7 +332,10 @@ def save_overview(detections: Detections, path: Path) -> Path:
     with ExitStack() as stack:
         recording = detections.source
         if not isinstance(recording, Recording):
-            recording = stack.enter_context(open_recording(recording, target_sr=detections.config.target_sr))
+            channel = detections.scores.channel
+            recording = stack.enter_context(
+                open_recording(recording, target_sr=detections.config.target_sr, channel=channel)
+            )
         figure = plot_overview(recording, detections.scores, detections.events, detections.config)
         with write_atomically(path) as file:
             figure.savefig(file, format="png", metadata={"Software": DETECTOR})

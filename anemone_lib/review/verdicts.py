@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anemone_lib.audio.gaps import Pause
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event
@@ -59,6 +60,7 @@ class Review:
         Its target class, threshold and `fmax_hz` are read.
     recording_name : str
     start_utc : datetime, optional
+    pauses : sequence of Pause, times that were not recorded, which the time of day counts
         When the recording began.
     order : ``uncertain`` (nearest the threshold first), ``time`` or ``random``
         Only in random order is the precision so far that of all events; uncertain ones first, it is lower.
@@ -77,6 +79,7 @@ class Review:
         config: InferenceConfig,
         recording_name: str = "",
         start_utc: datetime | None = None,
+        pauses: Sequence[Pause] = (),
         order: str = "uncertain",
     ) -> None:
         if order not in ORDERS:
@@ -85,6 +88,7 @@ class Review:
         self.table = Path(table)
         self.recording_name = recording_name
         self.start_utc = start_utc
+        self.pauses = tuple(pauses)
         self.events = _ordered(events, order, config.confidence_threshold)
         self._labels = {event.id: self.open_label for event in events}
         self._boxes: dict[str, Annotation] = {}
@@ -102,6 +106,7 @@ class Review:
             config=detections.config,
             recording_name=detections.scores.recording_name,
             start_utc=detections.scores.start_time,
+            pauses=detections.scores.pauses,
             order=order,
         )
 
@@ -277,6 +282,7 @@ class Review:
             rows,
             high_hz=self.config.fmax_hz,
             start_utc=self.start_utc,
+            pauses=self.pauses,
             recording_name=self.recording_name,
         )
 

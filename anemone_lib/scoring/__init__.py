@@ -1,7 +1,8 @@
 """Recording × model → scores: the probability of every class in every window.
 
 `score_recording` is where to start. `windows` lays the grid, `images` draws the spectrogram that the model sees,
-`classifier` runs the model, `chunks` cuts the work into pieces and puts it together, `scores` keeps the result on disk.
+`classifier` runs the model, `chunks` cuts the work into pieces and puts it together, `scores` keeps the result on disk,
+`coverage` says what was analysed, `condition` what is wrong with the sound.
 Imports audio and what lies below it.
 """
 
@@ -17,13 +18,14 @@ from anemone_lib.scoring.chunks import (
 )
 from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL, Classifier, ModelCard, load_classifier
 from anemone_lib.scoring.images import draw_images
-from anemone_lib.scoring.scores import Scores
+from anemone_lib.scoring.scores import ChunkScores, Scores
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
 
 __all__ = [
     "CHUNK_WINDOWS",
     "DEMONSTRATION_MODEL",
     "Chunk",
+    "ChunkScores",
     "Classifier",
     "ModelCard",
     "Scores",

@@ -16,12 +16,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from anemone_lib.audio.recording import Gap, Recording
+from anemone_lib.audio.gaps import Gap, Lost, find_lost, find_reason, join_lost
+from anemone_lib.audio.recording import NOT_FINITE, Recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import AudioError, ConfigError, ModelError, ScoresError
 from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.condition import LOST, N_MEASURES, describe_condition, describe_rates, measure
+from anemone_lib.scoring.coverage import JOIN_S, find_uncovered, place_windows
 from anemone_lib.scoring.images import draw_images
-from anemone_lib.scoring.scores import Chunk, ScoreCache, Scores
+from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
 
 #: Windows in a chunk, at most: 51 s of audio at the usual stride, 10 MB at 48 kHz.
@@ -31,9 +34,6 @@ CHUNK_WINDOWS = 128
 #: A short recording is cut finer, so that all cores are done at about the same time, but no finer than pays: windows
 #: of one chunk share their frames.
 SHARED_BY, MIN_CHUNK_WINDOWS = 16, 16
-
-
-UNREADABLE = "the samples are not finite numbers, or could not be decoded"
 
 
 Progress = Callable[[int, int], None]
@@ -65,7 +65,7 @@ def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int | 
     ]
 
 
-def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, config: InferenceConfig) -> np.ndarray:
+def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, config: InferenceConfig) -> ChunkScores:
     """Score the windows of one chunk.
 
     Parameters
@@ -77,40 +77,74 @@ def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, conf
 
     Returns
     -------
-    probabilities : np.ndarray [shape=(chunk.stop - chunk.first, n_classes)], float32
-        NaN in the rows of windows that hold samples which are not finite or could not be decoded.
+    scored : ChunkScores
+        NaN in the rows of windows that hold lost samples and cannot be moved past them: see
+        `anemone_lib.scoring.coverage`.
     """
     grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
-    samples = recording.read(*grid.sample_range(chunk.first, chunk.stop))
     n_windows = chunk.stop - chunk.first
-    windows = cut_windows(
-        samples,
-        n_windows=n_windows,
-        window_samples=grid.window_samples,
-        stride_samples=grid.stride_samples,
-    )
-    readable = _without_nan(samples, grid, n_windows)
+    begin, end = grid.sample_range(chunk.first, chunk.stop)
+    samples = recording.read(begin, end)
+    # A window's own samples are those up to the next window: together they are the recording.
+    own = samples if chunk.stop == grid.n_windows else samples[: n_windows * grid.stride_samples]
+    measures = measure(own, n_windows, grid.stride_samples)
+    whole = not measures[:, LOST].any() and not np.isnan(samples[len(own) :]).any()
+    if whole:
+        windows = cut_windows(
+            samples,
+            n_windows=n_windows,
+            window_samples=grid.window_samples,
+            stride_samples=grid.stride_samples,
+        )
+        rows = np.arange(n_windows)
+    else:
+        windows, rows = _moved_windows(recording, chunk, grid)
     channels = classifier.input_shape[2]
     probabilities = np.full((n_windows, classifier.n_classes), np.nan, np.float32)
     canvas = _canvas(min(n_windows, config.batch_size), classifier.input_shape)
-    for first in range(0, n_windows, config.batch_size):
-        batch = slice(first, min(n_windows, first + config.batch_size))
-        keep = readable[batch]
-        if not keep.any():
-            continue
+    for first in range(0, len(rows), config.batch_size):
+        batch = slice(first, min(len(rows), first + config.batch_size))
         images = draw_images(
-            windows[batch] if keep.all() else windows[batch][keep],
+            windows[batch],
             sample_rate=grid.sample_rate,
             **config.image_settings,
             channels=channels,
-            out=canvas[: keep.sum()],
+            out=canvas[: batch.stop - batch.start],
         )
-        probabilities[batch][keep] = classifier.probabilities(images)
-    return probabilities
+        probabilities[rows[batch]] = classifier.probabilities(images)
+    return ChunkScores(probabilities, measures)
+
+
+def _moved_windows(recording: Recording, chunk: Chunk, grid: WindowGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the windows of a chunk in which samples are lost.
+
+    Returns
+    -------
+    windows : np.ndarray [shape=(n, window_samples)], float32
+    rows : np.ndarray [shape=(n,)], int, of the chunk, those that can be analysed
+    """
+    begin, end = grid.sample_range(chunk.first, chunk.stop)
+    begin, end = max(0, begin - grid.window_samples), min(grid.n_samples, end + grid.window_samples)
+    samples = recording.read(begin, end)
+    join = max(1, round(JOIN_S * grid.sample_rate))
+    lost = join_lost((Lost(begin + a, begin + b, "") for a, b in find_lost(samples).tolist()), closer_than=join)
+    starts, ends = place_windows(
+        lost,
+        first=chunk.first,
+        stop=chunk.stop,
+        n_samples=grid.n_samples,
+        window_samples=grid.window_samples,
+        stride_samples=grid.stride_samples,
+    )
+    rows = np.flatnonzero(starts >= 0)
+    windows = np.zeros((len(rows), grid.window_samples), np.float32)
+    for window, row in zip(windows, rows, strict=True):
+        window[: ends[row] - starts[row]] = samples[starts[row] - begin : ends[row] - begin]
+    return windows, rows
 
 
 def merge(
-    results: Mapping[Chunk, np.ndarray | str],
+    results: Mapping[Chunk, ChunkScores | str],
     *,
     recording: Recording,
     classifier: Classifier,
@@ -121,7 +155,7 @@ def merge(
 
     Parameters
     ----------
-    results : the probabilities of every chunk of the plan, or in words why it has none
+    results : what `score_chunk` gave for every chunk of the plan, or in words why it has none
     recording, classifier, config : what was scored with what
     sha256 : str
         Of the recording's bytes, where it is known.
@@ -137,6 +171,7 @@ def merge(
     """
     grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
     probabilities = np.full((grid.n_windows, classifier.n_classes), np.nan, np.float32)
+    measures = np.full((grid.n_windows, N_MEASURES), np.nan, np.float32)
     reasons = np.full(grid.n_windows, "", object)
     position = 0
     for chunk in sorted(results, key=lambda chunk: chunk.first):
@@ -145,10 +180,13 @@ def merge(
             raise ScoresError(f"windows {position} to {chunk.first} are in no chunk; score them first")
         if isinstance(result, str):
             reasons[chunk.first : chunk.stop] = result
-        elif result.shape != (chunk.stop - chunk.first, classifier.n_classes):
-            raise ScoresError(f"chunk {chunk.index} has probabilities of shape {result.shape}; score it again")
+        elif result.probabilities.shape != (chunk.stop - chunk.first, classifier.n_classes):
+            raise ScoresError(
+                f"chunk {chunk.index} has probabilities of shape {result.probabilities.shape}; score it again"
+            )
         else:
-            probabilities[chunk.first : chunk.stop] = result
+            probabilities[chunk.first : chunk.stop] = result.probabilities
+            measures[chunk.first : chunk.stop] = result.measures
         position = chunk.stop
     if position != grid.n_windows:
         raise ScoresError(f"windows {position} to {grid.n_windows} are in no chunk; score them first")
@@ -156,14 +194,20 @@ def merge(
         probabilities=probabilities,
         classes=config.classes,
         grid=grid,
-        skipped=tuple(_gaps(probabilities, reasons, grid)),
+        skipped=tuple(_gaps(recording, probabilities, measures, reasons, grid)),
         recording_name=recording.name,
         recording_sha256=sha256,
         start_time=recording.start_time,
         model_sha256=classifier.sha256,
         model_version=classifier.version,
         scores_fingerprint=config.scores_fingerprint,
-        warnings=recording.warnings,
+        warnings=(
+            *recording.warnings,
+            *describe_condition(measures, grid.start_times, grid.n_samples / grid.sample_rate),
+            *describe_rates(recording.sample_rate, original_rate=recording.original_sample_rate, n_fft=config.n_fft),
+        ),
+        channel=recording.channel_read,
+        pauses=recording.pauses,
     )
 
 
@@ -215,11 +259,12 @@ def score_recording(
     store = None
     if cache is not None:
         key = (recording.sha256[:16], classifier.sha256[:16], config.scores_fingerprint[:16])
-        store = ScoreCache(cache, "-".join(key))
+        channel = () if recording.channels == 1 or recording.channel_read == "mean" else (f"c{recording.channel_read}",)
+        store = ScoreCache(cache, "-".join((*key, *channel)))
     if store and (done := store.scores()):
         return _of_this_use(done, recording)
     chunks = plan(recording, config)
-    results: dict[Chunk, np.ndarray | str] = {}
+    results: dict[Chunk, ChunkScores | str] = {}
     for chunk in chunks:
         if store and (kept := store.chunk(chunk, classifier.n_classes)) is not None:
             results[chunk] = kept
@@ -262,7 +307,7 @@ def _scored(
     classifier: Classifier,
     config: InferenceConfig,
     executor: Executor | None,
-) -> Iterator[tuple[Chunk, np.ndarray | str]]:
+) -> Iterator[tuple[Chunk, ChunkScores | str]]:
     """Yield every chunk's result as it is ready."""
     if not chunks:
         return
@@ -352,28 +397,41 @@ def _canvas(n_images: int, image_shape: tuple[int, ...]) -> np.ndarray:
     return canvas
 
 
-def _without_nan(samples: np.ndarray, grid: WindowGrid, n_windows: int) -> np.ndarray:
-    """Tell which windows hold no NaN."""
-    if not np.isnan(samples.max()):  # the usual case, without an array of its own
-        return np.ones(n_windows, bool)
-    counted = np.concatenate([[0], np.cumsum(np.isnan(samples))])
-    starts = np.arange(n_windows) * grid.stride_samples
-    stops = np.minimum(starts + grid.window_samples, len(samples))
-    return counted[stops] == counted[starts]
-
-
-def _gaps(probabilities: np.ndarray, reasons: np.ndarray, grid: WindowGrid) -> Iterator[Gap]:
+def _gaps(
+    recording: Recording, probabilities: np.ndarray, measures: np.ndarray, reasons: np.ndarray, grid: WindowGrid
+) -> Iterator[Gap]:
     """Intervals that no scored window covers: they and the scored windows make up the whole recording."""
-    scored = np.isfinite(probabilities).all(axis=1)
-    if scored.all():
-        return
-    starts = np.arange(grid.n_windows) * grid.stride_samples
-    ends = np.minimum(starts + grid.window_samples, grid.n_samples)
-    covered = 0
-    for k in [*np.flatnonzero(scored), grid.n_windows]:
-        start = int(starts[k]) if k < grid.n_windows else grid.n_samples
-        if start > covered:
-            first = int(np.searchsorted(ends, covered, side="right"))
-            reason = next((text for text in reasons[first : k + 1] if text), UNREADABLE)
-            yield Gap(covered / grid.sample_rate, start / grid.sample_rate, reason)
-        covered = int(ends[k]) if k < grid.n_windows else covered
+    lost = _lost(recording, measures[:, LOST], grid)
+    starts, ends = place_windows(
+        lost,
+        first=0,
+        stop=grid.n_windows,
+        n_samples=grid.n_samples,
+        window_samples=grid.window_samples,
+        stride_samples=grid.stride_samples,
+    )
+    scored = np.isfinite(probabilities).all(axis=1) & (starts >= 0)
+    for start, stop in find_uncovered(starts[scored], ends[scored], grid.n_samples):
+        first, last = start // grid.stride_samples, -(-stop // grid.stride_samples)
+        failed = next((text for text in reasons[first:last] if text), NOT_FINITE)
+        reason = find_reason(lost, start, stop, failed)
+        yield Gap(start / grid.sample_rate, stop / grid.sample_rate, reason)
+
+
+def _lost(recording: Recording, shares: np.ndarray, grid: WindowGrid) -> list[Lost]:
+    """Find the lost samples again; `shares` says in which windows' own samples there are some."""
+    spans: list[Lost] = []
+    for first, stop in find_lost(np.where(shares == 1, np.float32(np.nan), np.float32(0))).tolist():
+        begin = first * grid.stride_samples
+        end = grid.n_samples if stop == grid.n_windows else stop * grid.stride_samples
+        spans.append(Lost(begin, end, recording.explain_loss(begin, end)))
+    for k in np.flatnonzero((shares > 0) & (shares < 1)).tolist():
+        begin = k * grid.stride_samples
+        end = grid.n_samples if k + 1 == grid.n_windows else begin + grid.stride_samples
+        try:
+            runs = find_lost(recording.read(begin, end)).tolist()
+        except AudioError as error:
+            spans.append(Lost(begin, end, str(error)))
+            continue
+        spans += [Lost(begin + a, begin + b, recording.explain_loss(begin + a, begin + b)) for a, b in runs]
+    return join_lost(spans, closer_than=max(1, round(JOIN_S * grid.sample_rate)))

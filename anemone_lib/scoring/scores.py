@@ -7,15 +7,16 @@ chunks of a recording that is being scored, and its scores from then on.
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from anemone_lib.audio.recording import Gap
+from anemone_lib.audio.gaps import Gap, Pause, add_pauses
 from anemone_lib.errors import ScoresError
 from anemone_lib.files import write_atomically
+from anemone_lib.scoring.condition import N_MEASURES
 from anemone_lib.scoring.windows import WindowGrid
 
 FORMAT = "anemone-scores-1"
@@ -28,6 +29,31 @@ class Chunk:
     index: int
     first: int
     stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkScores:
+    """What was found in one chunk.
+
+    Attributes
+    ----------
+    probabilities : np.ndarray [shape=(n_windows, n_classes)], float32
+        NaN in the rows of windows that were skipped.
+    measures : np.ndarray [shape=(n_windows, 5)], float32
+        Of the sound itself: see `anemone_lib.scoring.condition.measure`.
+    """
+
+    probabilities: np.ndarray
+    measures: np.ndarray
+
+    def to_array(self) -> np.ndarray:
+        """Return both beside each other, as they are kept: ``(n_windows, n_classes + 5)``, float32."""
+        return np.concatenate([self.probabilities, self.measures], axis=1)
+
+    @classmethod
+    def from_array(cls, array: np.ndarray) -> "ChunkScores":
+        """Return what `to_array` gave."""
+        return cls(array[:, :-N_MEASURES], array[:, -N_MEASURES:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +70,9 @@ class Scores:
     recording_name, recording_sha256 : str
     start_time : datetime in UTC, or None
     model_sha256, model_version, scores_fingerprint : str
-    warnings : what was odd about the recording
+    warnings : what was odd about the recording and the sound in it
+    channel : what was listened to: ``mean``, or a channel's number from 1
+    pauses : times that were not recorded: `utc_at` knows of them
     """
 
     probabilities: np.ndarray
@@ -58,6 +86,8 @@ class Scores:
     model_version: str = ""
     scores_fingerprint: str = ""
     warnings: tuple[str, ...] = field(default=())
+    channel: str = "mean"
+    pauses: tuple[Pause, ...] = ()
 
     @property
     def n_windows(self) -> int:
@@ -84,6 +114,12 @@ class Scores:
         """Length of the recording, in seconds."""
         return self.grid.n_samples / self.grid.sample_rate
 
+    def utc_at(self, seconds: float) -> datetime | None:
+        """Return the time of day at a time of the recording, past all pauses before it; None where it is not known."""
+        if self.start_time is None:
+            return None
+        return self.start_time + timedelta(seconds=add_pauses(seconds, self.pauses))
+
     @property
     def analysed_duration(self) -> float:
         """Seconds that at least one scored window covers: `duration` less what was skipped."""
@@ -106,6 +142,8 @@ class Scores:
             "model_version": self.model_version,
             "scores_fingerprint": self.scores_fingerprint,
             "warnings": self.warnings,
+            "channel": self.channel,
+            "pauses": [asdict(pause) for pause in self.pauses],
         }
         path = Path(path)
         with write_atomically(path) as file:
@@ -135,6 +173,7 @@ class Scores:
                 skipped=tuple(Gap(**gap) for gap in about.pop("skipped")),
                 start_time=datetime.fromisoformat(start_time) if start_time else None,
                 warnings=tuple(about.pop("warnings")),
+                pauses=tuple(Pause(**pause) for pause in about.pop("pauses", ())),
                 **about,
             )
         except FileNotFoundError:
@@ -154,8 +193,8 @@ class ScoreCache:
         """Return the finished scores, if there are any."""
         return Scores.load(self._path) if self._path.exists() else None
 
-    def chunk(self, chunk: Chunk, n_classes: int) -> np.ndarray | None:
-        """Return a finished chunk's probabilities; none if it is not there, or not whole."""
+    def chunk(self, chunk: Chunk, n_classes: int) -> ChunkScores | None:
+        """Return a finished chunk; none if it is not there, or not whole."""
         path = self._chunk_path(chunk)
         if not path.exists():
             return None
@@ -163,12 +202,13 @@ class ScoreCache:
             kept = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        return kept if kept.shape == (chunk.stop - chunk.first, n_classes) else None
+        whole = kept.shape == (chunk.stop - chunk.first, n_classes + N_MEASURES)
+        return ChunkScores.from_array(kept) if whole else None
 
-    def keep(self, chunk: Chunk, probabilities: np.ndarray) -> None:
-        """Keep a chunk's probabilities."""
+    def keep(self, chunk: Chunk, scored: ChunkScores) -> None:
+        """Keep a finished chunk."""
         with write_atomically(self._chunk_path(chunk)) as file:
-            np.save(file, probabilities)
+            np.save(file, scored.to_array())
 
     def finish(self, scores: Scores) -> None:
         """Keep the scores, and let go of the chunks."""

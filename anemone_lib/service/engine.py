@@ -100,6 +100,7 @@ class Engine:
         *,
         name: str | None = None,
         timezone: str = "UTC",
+        channel: str = "mean",
         overrides: Mapping[str, Any] | None = None,
         deadline: float | None = None,
     ) -> Iterator[Detections]:
@@ -110,6 +111,7 @@ class Engine:
         source : path, ``s3://`` address or binary file object
         name : the recording's name, where the source does not have it
         timezone : of the clock that named the file
+        channel : number from 1, ``mean`` or ``loudest``
         overrides : event settings to change
         deadline : of `time.monotonic`, in seconds, or None
 
@@ -121,7 +123,7 @@ class Engine:
         """
         classifier, _ = self.ready()
         config = self.config_with(overrides or {})
-        recording = open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name)
+        recording = open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name, channel=channel)
         with recording, Share(self.threads) as share:
             guard = _Guard(
                 classifier,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.types import Message
 
@@ -27,6 +27,10 @@ SPOOL_BYTES = 1 << 20
 OPAQUE_TYPES = ("", "application/octet-stream", "application/ogg", "binary/octet-stream")
 AUDIO_TYPE = re.compile(r"audio/|video/(mp4|webm|ogg|quicktime)$")
 
+#: Which of several hydrophones: a number from 1, or a word.
+ChannelChoice = Annotated[str, BeforeValidator(str), StringConstraints(pattern=r"^([1-9][0-9]{0,2}|mean|loudest)$")]
+CHANNEL_HELP = "Which of several hydrophones is listened to: a number from 1, mean or loudest."
+
 FileKind = Literal["csv", "raven", "audacity", "png"]
 
 
@@ -39,6 +43,7 @@ class Options(BaseModel):
         default={}, description='Event settings that differ from those in force, like {"confidence_threshold": 0.7}.'
     )
     timezone: str = Field("UTC", max_length=64, description="Clock that named the file, like Asia/Tokyo or +09:00.")
+    channel: ChannelChoice = Field("mean", description=CHANNEL_HELP)
     files: list[FileKind] = Field(
         default=[], max_length=4, description="More spellings of the result, under `files`; the PNG in base64."
     )

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from anemone_lib.service.engine import Engine
-from anemone_lib.service.incoming import S3Reference, clean_name
+from anemone_lib.service.incoming import CHANNEL_HELP, ChannelChoice, S3Reference, clean_name
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.settings import MAX_JOB_BYTES
 from anemone_lib.service.stores import FolderStore, MissingObject, S3Store, Store, exists
@@ -47,6 +47,7 @@ class JobRequest(BaseModel):
     s3_key: str | None = Field(None, min_length=1, max_length=1024)
     config: dict[str, Any] = Field(default={}, description="Event settings that differ from those in force.")
     timezone: str = Field("UTC", max_length=64, description="Clock that named the file.")
+    channel: ChannelChoice = Field("mean", description=CHANNEL_HELP)
 
 
 class UploadedPart(BaseModel):
@@ -106,6 +107,7 @@ class Jobs:
             "filename": clean_name(wanted.filename or wanted.s3_key),
             "config": wanted.config,
             "timezone": wanted.timezone,
+            "channel": wanted.channel,
             "created": _now(),
         }
         job_id = new_id()

@@ -60,7 +60,12 @@ def predict(
     else:
         opened = source
     with engine.detections(
-        opened, name=name, timezone=options.timezone, overrides=options.config, deadline=deadline
+        opened,
+        name=name,
+        timezone=options.timezone,
+        channel=options.channel,
+        overrides=options.config,
+        deadline=deadline,
     ) as detections:
         result = detections.to_dict()
         if options.files:

@@ -173,6 +173,7 @@ PREDICT: dict[str, Any] = {
                                 "description": "Event settings, as JSON.",
                             },
                             "timezone": _options["timezone"],
+                            "channel": _options["channel"],
                         },
                     }
                 },

@@ -31,7 +31,7 @@ from anemone_lib.detection.results import describe_result
 from anemone_lib.errors import AudioError
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, score_chunk
 from anemone_lib.scoring.classifier import Classifier
-from anemone_lib.scoring.scores import Chunk
+from anemone_lib.scoring.scores import Chunk, ChunkScores
 from anemone_lib.scoring.windows import lay_grid
 from anemone_lib.service.engine import Engine, Share
 from anemone_lib.service.incoming import S3Reference, s3_uri
@@ -192,7 +192,7 @@ class Worker:
             for start in range(first, stop, CHUNK_WINDOWS)
         ]
 
-        def score(part: Chunk) -> np.ndarray:
+        def score(part: Chunk) -> ChunkScores:
             if deadline is not None and monotonic() > deadline:
                 raise Problem(
                     413,
@@ -204,8 +204,8 @@ class Worker:
 
         scored = []
         with Share(self._executor) if self._executor else nullcontext() as share:
-            for probabilities in share.map(score, parts) if share else map(score, parts):
-                scored.append(probabilities)
+            for part_scores in share.map(score, parts) if share else map(score, parts):
+                scored.append(part_scores.to_array())
                 renew()
         file = io.BytesIO()
         np.save(file, np.concatenate(scored))
@@ -216,7 +216,7 @@ class Worker:
         recording = self._recording_of(job_id, config)
         seen = {str(item["chunk"]["name"]): str(item.get("error", "")) for item in failed}
         pieces = json.loads(self._recordings.read(f"jobs/{job_id}/plan.json"))["pieces"]
-        results: dict[Chunk, np.ndarray | str] = {}
+        results: dict[Chunk, ChunkScores | str] = {}
         for index, piece in enumerate(pieces):
             if piece["name"] != HASH_PIECE:
                 results[Chunk(index, piece["first"], piece["stop"])] = self._piece_result(job_id, piece["name"], seen)
@@ -245,11 +245,12 @@ class Worker:
             self._results.write(f"jobs/{job_id}/{name}", content, media_type=media_type)
         return metadata
 
-    def _piece_result(self, job_id: str, name: str, seen: Mapping[str, str]) -> np.ndarray | str:
-        """A piece's probabilities, or why it has none."""
+    def _piece_result(self, job_id: str, name: str, seen: Mapping[str, str]) -> ChunkScores | str:
+        """What was found in a piece, or why there is nothing."""
         stem = f"jobs/{job_id}/pieces/{name}"
         try:
-            return np.asarray(np.load(io.BytesIO(self._recordings.read(f"{stem}.npy")), allow_pickle=False))
+            kept = np.load(io.BytesIO(self._recordings.read(f"{stem}.npy")), allow_pickle=False)
+            return ChunkScores.from_array(np.asarray(kept))
         except MissingObject:
             pass
         told = self._read_json(f"{stem}.failed.json")
@@ -303,7 +304,11 @@ class Worker:
         else:
             source = self._recordings.address(f"jobs/{job_id}/recording")
         recording = open_recording(
-            near(source), target_sr=config.target_sr, timezone=request["timezone"], name=request["filename"]
+            near(source),
+            target_sr=config.target_sr,
+            timezone=request["timezone"],
+            name=request["filename"],
+            channel=request.get("channel", "mean"),
         )
         self._open = job_id, recording
         return recording

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from anemone_lib.audio.gaps import Pause
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event
 from anemone_lib.detection.formats import register_format
@@ -60,6 +61,7 @@ def write_csv(
     low_hz: float | None = None,
     high_hz: float | None = None,
     start_utc: datetime | None = None,
+    pauses: Sequence[Pause] = (),
     recording_name: str = "",
     extra: Mapping[str, object] | None = None,
     detected_by: str = "",
@@ -75,6 +77,8 @@ def write_csv(
         Band of intervals that have none of their own.
     start_utc : datetime, optional
         When the recording began; gives every interval its time of day, in UTC and by the clock's own offset.
+    pauses : sequence of Pause
+        Times that were not recorded, which the time of day counts.
     recording_name : str
     extra : mapping, optional
         More columns, each with one value for all rows: the model's version, say.
@@ -95,7 +99,7 @@ def write_csv(
         label, name, mean, maximum, windows = _words(interval)
         begin, end = interval.start_time, interval.end_time
         place = [_digits(x) for x in (begin, end, end - begin, low, high)]
-        found = [mean, maximum, windows, format_utc(start_utc, begin), format_local(start_utc, begin)]
+        found = [mean, maximum, windows, format_utc(start_utc, begin, pauses), format_local(start_utc, begin, pauses)]
         writer.writerow([recording_name, name, label, *place, *found, *extra.values()])
     return _write(path, sign_table(text.getvalue(), detected_by))
 
@@ -107,6 +111,7 @@ def write_raven(
     high_hz: float,
     low_hz: float = 0.0,
     start_utc: datetime | None = None,
+    pauses: Sequence[Pause] = (),
     recording_name: str = "",
     extra: Mapping[str, object] | None = None,
     detected_by: str = "",
@@ -121,7 +126,7 @@ def write_raven(
     intervals : sequence of Event or Annotation
     low_hz, high_hz : float, in Hz
         Band of intervals that have none of their own; Raven draws no selection without one.
-    start_utc, recording_name, extra, detected_by
+    start_utc, pauses, recording_name, extra, detected_by
         As in `write_csv`.
 
     Returns
@@ -139,7 +144,7 @@ def write_raven(
         low, high = _band(interval, low_hz, high_hz)
         label, name, mean, maximum, windows = _words(interval)
         place = [_digits(x) for x in (interval.start_time, interval.end_time, low, high)]
-        clock = [spell(start_utc, interval.start_time) for spell in (format_utc, format_local)]
+        clock = [spell(start_utc, interval.start_time, pauses) for spell in (format_utc, format_local)]
         found = [label, mean, maximum, windows, name, *clock]
         lines.append([str(number), "Spectrogram 1", "1", *place, *found, *constant])
     return _write(path, sign_table("".join("\t".join(line) + "\n" for line in lines), _one_line(detected_by)))
@@ -242,6 +247,7 @@ def _origin(detections: Detections) -> dict[str, Any]:
     scores = detections.scores
     return {
         "start_utc": scores.start_time,
+        "pauses": scores.pauses,
         "recording_name": scores.recording_name,
         "extra": {"Model Version": scores.model_version, "Config Fingerprint": detections.config.fingerprint},
         "detected_by": DETECTOR,

@@ -12,7 +12,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from anemone_lib.audio.recording import Gap, open_recording
+from anemone_lib.audio.gaps import Gap
+from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation, decide_events
 from anemone_lib.plots import recording as plotting

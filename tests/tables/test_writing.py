@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anemone_lib.audio.recording import Gap
+from anemone_lib.audio.gaps import Gap
 from anemone_lib.detection.events import Annotation, Event
 from anemone_lib.detection.results import build_result, to_json, write_json
 from anemone_lib.scoring.scores import Scores

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anemone_lib.audio.recording import Gap
+from anemone_lib.audio.gaps import Gap
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import decide_events
 from anemone_lib.errors import AnnotationError, ConfigError

@@ -1,0 +1,321 @@
+"""What FFmpeg demultiplexes and decodes: OGG, M4A, WebM, Matroska, MPEG-TS, CAF and more, once and in order.
+
+Seeking in these streams is not exact, and their length is known only at the end. So they are decoded to a temporary
+file, packet by packet: a packet that is damaged costs itself, and the stream's own timestamps say where the next one
+belongs. Where they jump forward, that time is lost, and is said to be.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anemone_lib.audio.gaps import Lost, join_lost
+from anemone_lib.audio.sources import DecoderError, Source, open_as_file
+from anemone_lib.audio.spool import DecodeLimits, Spool
+from anemone_lib.audio.wav import MAX_SAMPLE_RATE_HZ
+from anemone_lib.errors import AudioError
+
+#: FFmpeg's names of the containers that are opened: audio and nothing that names other files or addresses.
+CONTAINERS = (
+    *("aac", "aiff", "au", "caf", "flac", "matroska", "webm", "mov", "mp4", "m4a"),
+    *("mp3", "mpegts", "ogg", "w64", "wav", "wv", "ape", "tta", "amr"),
+)
+#: Given to every FFmpeg demuxer: no container but those, no file and no address but the recording itself.
+OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none", "err_detect": "crccheck+explode"}
+#: A jump of the timestamps that is shorter is rounding, seconds; a jump that is longer is a damaged timestamp.
+MIN_JUMP_S, MAX_JUMP_S = 0.05, 86400.0
+#: Frames on either side of a jump by which its size is measured.
+SURE_FRAMES = 32
+#: A damaged timestamp is followed by a right one within this time, seconds.
+GLITCH_S = 2.0
+#: An OGG stream that begins later was cut out of another, seconds.
+MAX_LATE_START_S = 10.0
+#: Frames after a loss that a lossy codec computes from what it no longer knows, by codec; others: one frame.
+SETTLE_S = {"opus": 0.08, "vorbis": 0.0}
+LOSSLESS = ("pcm", "flac", "alac", "wavpack", "ape", "tta", "adpcm")
+
+#: Channels of a frame that PyAV shows as arrays of their own.
+MAX_PLANES = 8
+
+DAMAGED = "a damaged part could not be decoded"
+MISSING = "missing in the file: its timestamps jump here"
+
+
+@dataclass
+class _Jump:
+    """A jump of the timestamps before a decoded frame, in samples, and whether something there was damaged."""
+
+    frame: int  # in the order of decoding, of those with a timestamp
+    stored: int  # samples before it
+    size: int
+    damaged: bool
+    start: float = 0.0  # seconds, when the first frame was due
+
+
+class FfmpegDecoder:
+    """What FFmpeg reads, decoded once and in order.
+
+    Parameters
+    ----------
+    source : Source
+    limits : DecodeLimits
+
+    Raises
+    ------
+    AudioError
+        FFmpeg does not know it, there is no audio in it, or it is more than the limits allow.
+    """
+
+    def __init__(self, source: Source, limits: DecodeLimits) -> None:
+        import av
+
+        self.warnings: list[str] = []
+        self.lost: list[Lost] = []
+        self._damaged = self._changed = 0
+        self._jumps: list[_Jump] = []
+        self._offsets: list[int] = []  # of every frame: its timestamp less the samples before it
+        self._settling: list[Lost] = []  # stored frames that are not right yet
+        # While decoding, in seconds: the first timestamp, the next that is due, the last end; in samples: of the last
+        # frame, of those to come that are not right yet; and whether something was damaged since the last good frame.
+        self._first: float | None = None
+        self._due: float | None = None
+        self._end, self._last, self._settle, self._broken = 0.0, 0, 0, False
+        self._name = source.name
+        self._spool = Spool(source.name, limits)
+        try:
+            with av.open(open_as_file(source), mode="r", options=OPTIONS) as container:
+                if not container.streams.audio:
+                    raise DecoderError(f"{source.name} holds no audio stream")
+                stream = container.streams.audio[0]
+                if stream.codec_context is None:
+                    raise DecoderError(f"FFmpeg has no decoder for what is in {source.name}")
+                self.format = f"{container.format.name.split(',')[0]} {getattr(stream.codec_context, 'name', '?')}"
+                self.comments = {**container.metadata, **stream.metadata}
+                self._paged = container.format.name == "ogg"
+                stream.codec_context.options = {"err_detect": "crccheck+explode"}
+                self._decode(container, stream)
+            if self._spool.n_stored == 0:
+                raise DecoderError(f"FFmpeg could decode nothing in {source.name}")
+            self.sample_rate, self.channels = self._spool.sample_rate, self._spool.channels
+            self._arrange()
+        except (av.FFmpegError, AttributeError, OverflowError, ValueError, IndexError) as error:
+            self._spool.close()
+            raise DecoderError(f"FFmpeg says: {getattr(error, 'strerror', None) or error}") from None
+        except BaseException:
+            self._spool.close()
+            raise
+
+    def _decode(self, container: Any, stream: Any) -> None:
+        """Decode every packet of the stream, and note where its timestamps jump."""
+        codec, base = stream.codec_context, stream.time_base
+        self._settle_s = 0.0 if codec.name.startswith(LOSSLESS) else SETTLE_S.get(codec.name)
+        due: float | None = None  # seconds, when the next packet is
+        for packet in self._packets(container, stream):
+            time = None if packet.pts is None or base is None else float(packet.pts * base)
+            duration = float((packet.duration or 0) * base) if base else 0.0
+            late = time is not None and due is not None and time - due > MIN_JUMP_S
+            if (late or self._broken) and self._spool.n_stored:
+                codec.flush_buffers()
+            if time is not None:
+                due = time + duration
+            frames = self._frames_of(packet)
+            for frame in frames:
+                if self._fits(frame):
+                    self._take(frame, codec)
+                else:
+                    self._note_damage()
+            if not frames and self._broken and time is not None and self._first is not None:
+                self._end = max(self._end, time + duration - self._first)
+
+    def _note_damage(self) -> None:
+        self._broken = True
+        self._damaged += 1
+
+    def _frames_of(self, packet: Any) -> list[Any]:
+        """Decode a packet; none of its frames where it is damaged."""
+        import av
+
+        try:
+            frames = list(packet.decode())
+        except (av.FFmpegError, OverflowError, MemoryError, ValueError):
+            self._note_damage()
+            return []
+        if packet.is_corrupt:
+            self._note_damage()
+            return []
+        return frames
+
+    def _take(self, frame: Any, codec: Any) -> None:
+        """Store a frame, and note whether its timestamp is the one that was due."""
+        spool, rate = self._spool, frame.sample_rate
+        time = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+        if self._first is None and time is not None:
+            self._first = time
+            if self._paged and 0 < time <= MAX_LATE_START_S:  # OGG counts from 0: the first pages are lost
+                self._first, self._due = 0.0, _pre_skip(codec)
+        jump = 0.0 if time is None or self._due is None else time - self._due
+        settling = frame.samples if self._settle_s is None else round(self._settle_s * rate)
+        if abs(jump) >= MIN_JUMP_S or (self._broken and jump > 0):
+            place = len(self._offsets), spool.n_stored
+            self._jumps.append(_Jump(*place, round(jump * rate), self._broken or self._paged, self._due or 0.0))
+            if self._paged and jump > 0:  # FFmpeg counts on from the last good page for one packet
+                self._settling.append(Lost(spool.n_stored - self._last, spool.n_stored, DAMAGED))
+            if jump > 0 or self._broken:  # back to the start is another stream that was joined
+                self._settle = settling
+        elif self._broken and self._due is not None:
+            self._settle = settling
+        if self._settle > 0:
+            n = min(self._settle, frame.samples)
+            self._settling.append(Lost(spool.n_stored, spool.n_stored + n, DAMAGED))
+            self._settle -= n
+        self._broken, self._last = False, frame.samples
+        if time is not None:
+            self._offsets.append(round((time - (self._first or 0.0)) * rate) - spool.n_stored)
+            self._due = time + frame.samples / rate
+            self._end = max(self._end, self._due - (self._first or 0.0))
+        elif self._due is not None:
+            self._due += frame.samples / rate
+        spool.append(convert_frame(frame, frame.layout.nb_channels), rate)
+
+    def _packets(self, container: Any, stream: Any) -> Any:
+        """Yield the stream's packets; what the demuxer stumbles over ends nothing that it can go on from."""
+        import av
+
+        failures = 0
+        packets = container.demux(stream)
+        while True:
+            try:
+                yield next(packets)
+                failures = 0
+            except StopIteration:
+                return
+            except av.FFmpegError as error:
+                failures += 1
+                if failures > 100 or isinstance(error, av.EOFError):
+                    return
+                packets = container.demux(stream)
+
+    def _fits(self, frame: Any) -> bool:
+        """Tell whether a frame goes on with what was before; refuse a change of the sample rate that lasts."""
+        spool, rate, n_channels = self._spool, frame.sample_rate, frame.layout.nb_channels
+        if not spool.n_stored:
+            return 0 < rate <= MAX_SAMPLE_RATE_HZ
+        if rate != spool.sample_rate:
+            self._changed += frame.samples
+            if self._changed > GLITCH_S * rate:
+                raise AudioError(
+                    f"the sample rate of {self._name} changes from {spool.sample_rate} to {rate} Hz after "
+                    f"{spool.n_stored / spool.sample_rate:.6g} s; split it there"
+                )
+            return False
+        self._changed = 0
+        if n_channels != spool.channels:
+            if n_channels > MAX_PLANES:
+                return False
+            text = f"the number of channels is not always {spool.channels}; other parts are the mean of their channels"
+            if text not in self.warnings:
+                self.warnings.append(text)
+        return True
+
+    def _arrange(self) -> None:
+        """Put what was decoded in its place on the timeline."""
+        rate, spans, shift = self.sample_rate, [], 0
+        jumps = self._jumps
+        for number, jump in enumerate(jumps):
+            # One frame's timestamp may be off by part of a frame: look at those around.
+            begin = max(jumps[number - 1].frame if number else 0, jump.frame - SURE_FRAMES)
+            end = min([jump.frame + SURE_FRAMES, *(later.frame for later in jumps[number + 1 : number + 2])])
+            before, after = self._offsets[begin : jump.frame], self._offsets[jump.frame : end]
+            if jump.frame == 0:
+                before = [round(jump.start * rate)]
+            if before and after:
+                jump.size = round(float(np.median(after) - np.median(before)))
+        k = 0
+        while k < len(jumps):
+            jump = jumps[k]
+            following = jumps[k + 1] if k + 1 < len(jumps) else None
+            back = (
+                following is not None
+                and following.stored - jump.stored < GLITCH_S * rate
+                and abs(jump.size + following.size) < MIN_JUMP_S * rate
+            )
+            if back:  # one wrong timestamp, out and back
+                k += 2
+                continue
+            if 0 < jump.size <= MAX_JUMP_S * rate:
+                start = jump.stored + shift
+                spans.append(Lost(start, start + jump.size, DAMAGED if jump.damaged else MISSING))
+                shift += jump.size
+            elif jump.size > 0:
+                self.warnings.append(
+                    f"the timestamps jump by {jump.size / rate / 86400:.3g} days at {(jump.stored + shift) / rate:.6g} "
+                    "s; taken as damaged, the audio is read on without a gap"
+                )
+            k += 1
+        self.n_frames = self._spool.arrange(spans)
+        missing = math.floor(self._end * rate) - self.n_frames
+        if self._damaged and 0 < missing <= MAX_JUMP_S * rate:
+            spans.append(Lost(self.n_frames, self.n_frames + missing, DAMAGED))
+            self.n_frames += missing
+        self.lost = join_lost([*spans, *(self._on_timeline(span, spans) for span in self._settling)])
+        if damaged := [span for span in self.lost if span.reason == DAMAGED]:
+            seconds = sum(span.stop - span.start for span in damaged) / rate
+            places = "one place" if len(damaged) == 1 else f"{len(damaged)} places"
+            self.warnings.append(f"the file is damaged in {places}; {seconds:.3g} s are lost")
+        for span in spans:
+            if span.reason == MISSING:
+                self.warnings.append(
+                    f"{(span.stop - span.start) / rate:.6g} s are missing in the file from {span.start / rate:.6g} s "
+                    "on: its timestamps jump there; what follows is at its true time"
+                )
+
+    @staticmethod
+    def _on_timeline(span: Lost, spans: list[Lost]) -> Lost:
+        """Move a span of stored frames to where they are on the timeline."""
+        shift = 0
+        for lost in spans:
+            if lost.start - shift > span.start:
+                break
+            shift += lost.stop - lost.start
+        return Lost(span.start + shift, span.stop + shift, span.reason)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return frames `start` to `stop`, float32, shape (stop - start, channels)."""
+        frames = self._spool.read(start, stop)
+        blank(frames, start, self.lost)
+        return frames
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._spool.close()
+
+
+def _pre_skip(codec: Any) -> float:
+    """Seconds that an Opus stream counts before its audio begins."""
+    head = codec.extradata or b""
+    return int.from_bytes(head[10:12], "little") / 48_000 if head[:8] == b"OpusHead" else 0.0
+
+
+def blank(frames: np.ndarray, start: int, lost: list[Lost]) -> None:
+    """Set what is lost to NaN, in place; `start` is where the frames begin."""
+    for span in lost:
+        first, last = max(0, span.start - start), min(len(frames), span.stop - start)
+        if first < last:
+            frames[first:last] = np.nan
+
+
+def convert_frame(frame: Any, n_channels: int) -> np.ndarray:
+    """Samples of an FFmpeg frame, shape (n, channels), in [-1, 1]."""
+    import av
+
+    if frame.format.is_planar and n_channels > MAX_PLANES:  # PyAV reads past the end of their list
+        frame = av.AudioResampler(format="flt").resample(frame)[0]
+    samples = frame.to_ndarray()
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, n_channels)
+    if samples.dtype.kind == "u":
+        return (samples.astype(np.float32) - 128) / np.float32(128)
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
+    return samples.astype(np.float32)

@@ -1,0 +1,174 @@
+"""What is wrong with the sound itself: a dead hydrophone, clipping, an offset; settings that do not fit the rate.
+
+*How it is measured.* While a chunk is scored, its samples are at hand: for every window, of the samples from its start
+to the start of the next, the lowest, the highest, the mean, the share at full scale and the share that
+is lost. These five numbers belong to a window as its probabilities do, so they do not depend on how the recording was
+cut, and they cost no second reading.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from anemone_lib.config import DEFAULT_RATE_HZ, fit_transform
+
+#: Columns of `measure`.
+LOWEST, HIGHEST, MEAN, CLIPPED, LOST = range(5)
+N_MEASURES = 5
+#: Samples as large as this share of full scale count as clipped (8-bit samples reach 0.992).
+FULL_SCALE = 0.99
+#: Shares and levels from which something is said.
+CLIPPED_SHARE, OFFSET, DEAD_S = 1e-4, 0.01, 1.0
+#: An offset is compared with the sound: it is said, too, where it is larger than half the usual peak.
+SMALL_OFFSET = 1e-3
+#: Sample rates that hydrophones have, Hz, and lengths of a frame in which pulses show, seconds.
+RATES_HZ = (8_000, 200_000)
+FRAME_S = (0.005, 0.050)
+
+
+def measure(samples: np.ndarray, n_cells: int, cell_samples: int) -> np.ndarray:
+    """Measure a stretch of samples in cells.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,)], float32
+        NaN where they are lost.
+    n_cells : int > 0
+    cell_samples : int > 0
+        The last cell may have fewer, or more.
+
+    Returns
+    -------
+    measures : np.ndarray [shape=(n_cells, 5)], float32
+        Lowest, highest, mean, share at full scale, share lost; the first four are NaN where all is lost.
+    """
+    measures = np.empty((n_cells, N_MEASURES), np.float32)
+    n_whole = min(n_cells - 1, len(samples) // cell_samples)
+    whole = samples[: n_whole * cell_samples].reshape(n_whole, cell_samples)
+    np.min(whole, axis=1, out=measures[:n_whole, LOWEST])
+    np.max(whole, axis=1, out=measures[:n_whole, HIGHEST])
+    np.mean(whole, axis=1, out=measures[:n_whole, MEAN])
+    measures[:, CLIPPED:] = 0
+    odd = ~((measures[:n_whole, HIGHEST] < FULL_SCALE) & (measures[:n_whole, LOWEST] > -FULL_SCALE))
+    cells = [(int(k), whole[k]) for k in np.flatnonzero(odd)]
+    cells += [(k, samples[k * cell_samples : (k + 1) * cell_samples]) for k in range(n_whole, n_cells - 1)]
+    for k, cell in [*cells, (n_cells - 1, samples[(n_cells - 1) * cell_samples :])]:
+        measures[k] = _measure_cell(cell)
+    return measures
+
+
+def _measure_cell(cell: np.ndarray) -> tuple[float, float, float, float, float]:
+    finite = cell[np.isfinite(cell)]
+    if not len(finite):
+        return np.nan, np.nan, np.nan, 0.0, 1.0
+    clipped = np.count_nonzero(np.abs(finite) >= FULL_SCALE) / len(finite)
+    return float(finite.min()), float(finite.max()), float(finite.mean()), clipped, 1 - len(finite) / len(cell)
+
+
+def describe_condition(measures: np.ndarray, starts: np.ndarray, duration: float) -> list[str]:
+    """Say what is wrong with the sound.
+
+    Parameters
+    ----------
+    measures : np.ndarray [shape=(n, 5)], from `measure`, of every cell; NaN where it is not known
+    starts : np.ndarray [shape=(n,)], of the cells, seconds
+    duration : float, of the recording, seconds
+
+    Returns
+    -------
+    warnings : list of str
+    """
+    heard = np.isfinite(measures[:, LOWEST])
+    if not heard.any():
+        return []
+    return [
+        *_dead(measures, heard, starts, duration),
+        *_clipped(measures, heard, np.diff(starts, append=duration)),
+        *_offset(measures, heard),
+    ]
+
+
+def _dead(measures: np.ndarray, heard: np.ndarray, starts: np.ndarray, duration: float) -> Iterator[str]:
+    constant = heard & (measures[:, LOWEST] == measures[:, HIGHEST])
+    if not constant.any():
+        return
+    ends = np.append(starts[1:], duration)
+    if (constant | ~heard).all() and len(np.unique(measures[heard, LOWEST])) == 1:
+        yield (
+            f"every sample is {_level(measures[heard, LOWEST][0])}: the hydrophone, its cable or the recorder was "
+            "dead; that there are no events means nothing"
+        )
+        return
+    edges = np.flatnonzero(np.diff(constant.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    runs = [(first, stop) for first, stop in edges if ends[stop - 1] - starts[first] >= DEAD_S]
+    total = sum(ends[stop - 1] - starts[first] for first, stop in runs)
+    for first, stop in runs[:3]:
+        until = "to the end" if stop == len(starts) else f"to {ends[stop - 1]:.2f} s"
+        yield (
+            f"from {starts[first]:.2f} s {until} every sample is {_level(measures[first, LOWEST])}: nothing was heard "
+            "there; that there are no events means nothing"
+        )
+    if len(runs) > 3:
+        yield f"{len(runs) - 3} more stretches without sound, {total:.6g} s in all"
+
+
+def _level(value: float) -> str:
+    return "0" if value == 0 else f"{value:.3g} of full scale"
+
+
+def _clipped(measures: np.ndarray, heard: np.ndarray, lengths: np.ndarray) -> Iterator[str]:
+    moving = heard & (measures[:, LOWEST] < measures[:, HIGHEST])
+    if not moving.any():
+        return
+    share = float(np.average(measures[moving, CLIPPED], weights=lengths[moving]))
+    if share >= CLIPPED_SHARE:
+        places = int(np.count_nonzero(measures[:, CLIPPED] > 0))
+        yield (
+            f"clipped: {100 * share:.2g} % of the samples are at full scale, in {places} of {len(measures)} windows; "
+            "loud sounds are distorted there, record with less gain"
+        )
+
+
+def _offset(measures: np.ndarray, heard: np.ndarray) -> Iterator[str]:
+    moving = heard & (measures[:, LOWEST] < measures[:, HIGHEST])
+    if not moving.any():
+        return
+    offset = float(measures[moving, MEAN].mean(dtype=np.float64))
+    peak = float(np.median(measures[moving, HIGHEST] - measures[moving, LOWEST])) / 2
+    if abs(offset) >= OFFSET or (abs(offset) >= SMALL_OFFSET and abs(offset) > peak / 2):
+        yield (
+            f"the samples have a constant offset of {100 * offset:.2g} % of full scale, {abs(offset) / peak:.2g} times "
+            "the usual peak; it hides quiet sounds in the spectrogram: remove it, or check the recorder"
+        )
+
+
+def describe_rates(sample_rate: int, *, original_rate: int, n_fft: int) -> list[str]:
+    """Say where the sample rate is none of a hydrophone, and where the transform does not fit it.
+
+    Parameters
+    ----------
+    sample_rate : int, in Hz, that the windows are cut from
+    original_rate : int, in Hz, of the file
+    n_fft : int
+
+    Returns
+    -------
+    warnings : list of str
+    """
+    warnings = []
+    if not RATES_HZ[0] <= original_rate <= RATES_HZ[1]:
+        warnings.append(
+            f"the sample rate is {original_rate:,} Hz; hydrophones record {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz: is "
+            "the header right?"
+        )
+    length = n_fft / sample_rate
+    if not FRAME_S[0] <= length <= FRAME_S[1]:
+        fitting = fit_transform(sample_rate)
+        target_sr = round(n_fft * DEFAULT_RATE_HZ / fit_transform(DEFAULT_RATE_HZ)[0])
+        why = "pulses vanish in it" if length > FRAME_S[1] else "frequencies blur in it"
+        warnings.append(
+            f"n_fft={n_fft} at {sample_rate:,} Hz makes frames of {1000 * length:.3g} ms, and {why}; "
+            f"n_fft={fitting[0]} and hop_length={fitting[1]} fit (InferenceConfig.for_sample_rate({sample_rate})), "
+            f"or target_sr={target_sr} for a model that needs n_fft={n_fft}"
+        )
+    return warnings

@@ -1,0 +1,123 @@
+"""What FFmpeg may open, and how much it may make of it."""
+
+import io
+import os
+import socket
+import tempfile
+import time
+
+import av
+import numpy as np
+import pytest
+
+from anemone_lib import AudioError, open_recording
+from anemone_lib.audio import spool
+from anemone_lib.audio.spool import DecodeLimits
+from tests.audio.fuzz import encode
+
+RATE = 48_000
+
+
+@pytest.fixture
+def spools(monkeypatch):
+    """Every temporary file that was opened."""
+    opened, make = [], tempfile.TemporaryFile
+
+    def counting(*args, **options):
+        opened.append(make(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(spool.tempfile, "TemporaryFile", counting)
+    return opened
+
+
+@pytest.mark.parametrize("name", ["upload", "upload.mp3", "upload.wav", "upload.m4a", "upload.txt"])
+@pytest.mark.parametrize("as_path", [True, False])
+def test_a_body_that_names_other_files_or_addresses_opens_none(tmp_path, write_wav, noise, name, as_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_wav(noise(1), name="secret.wav")
+    monkeypatch.setattr(socket.socket, "bind", lambda *_: pytest.fail("a port was bound"))
+    for body in (
+        b"ffconcat version 1.0\nfile secret.wav\n",
+        b"ffconcat version 1.0\nfile 'file:secret.wav'\nduration 1\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\nsecret.wav\n#EXT-X-ENDLIST\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+        b"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'></MPD>",
+        b"1\n00:00:00,000 --> 00:00:01,000\nhello\n",
+        b"RIFF\x24\0\0\0AVI LIST",
+    ):
+        path = tmp_path / name
+        path.write_bytes(body)
+        with pytest.raises(AudioError, match="cannot be decoded"):
+            open_recording(path if as_path else io.BytesIO(body), name=name)
+
+
+def test_every_container_that_is_opened_is_one_that_ffmpeg_knows():
+    from anemone_lib.audio.ffmpeg import CONTAINERS
+
+    known = {name for names in av.formats_available for name in names.split(",")}
+    assert set(CONTAINERS) <= known
+    assert not {"concat", "sdp", "hls", "dash", "lavfi", "image2", "rtsp", "tee"} & set(CONTAINERS)
+
+
+def test_a_movie_that_points_to_another_file_reads_nothing_of_it(tmp_path, noise):
+    """FFmpeg follows the data references of QuickTime only if it is told to; nothing here tells it."""
+    content = encode((noise(1) * 32767).astype(np.int16), RATE, "mov", "pcm_s16le")
+    moved = content.replace(b"url \x00\x00\x00\x01", b"url \x00\x00\x00\x00")
+    try:
+        with open_recording(io.BytesIO(moved), name="a.mov") as recording:
+            assert recording.duration <= 1.1
+    except AudioError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "container", "codec"), [("opus", "ogg", "libopus"), ("mp3", "mp3", "libmp3lame"), ("m4a", "mp4", "aac")]
+)
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (DecodeLimits(spool_bytes=1 << 20), "0.00105 GB"),
+        (DecodeLimits(seconds=5), "longer than 5 s"),
+        (DecodeLimits(deadline=0.0), "takes longer to decode"),
+    ],
+)
+def test_decoding_stops_at_a_limit_and_leaves_no_file_open(spools, noise, kind, container, codec, limits, words):
+    content = encode((noise(20) * 32767).astype(np.int16), RATE, container, codec)
+    with pytest.raises(AudioError, match=rf"a\.{kind} .*{words}"):
+        open_recording(io.BytesIO(content), name=f"a.{kind}", limits=limits)
+    assert spools
+    assert all(file.closed for file in spools)
+
+
+def test_a_few_bytes_that_would_become_hours_are_stopped_while_they_are_decoded(spools):
+    silence = np.zeros(60 * RATE, np.int16)
+    content = encode(silence, RATE, "ogg", "libopus", codec_options={"frame_duration": "60"}, bit_rate=6_000)
+    began = time.perf_counter()
+    with pytest.raises(AudioError, match="more than is allowed"):
+        open_recording(io.BytesIO(content * 50), name="bomb.opus", limits=DecodeLimits(seconds=120))
+    assert time.perf_counter() - began < 5
+    assert all(file.closed for file in spools)
+
+
+@pytest.mark.parametrize("options", [{"timezone": "Mars/Olympus"}, {"channel": 9}])
+def test_no_temporary_file_stays_open_after_an_error(spools, noise, options):
+    content = encode((noise(2) * 32767).astype(np.int16), RATE, "mp3", "libmp3lame")
+    with pytest.raises(AudioError):
+        open_recording(io.BytesIO(content), name="a.mp3", **options)
+    assert spools
+    assert all(file.closed for file in spools)
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(noise, monkeypatch):
+    class Full:
+        def write(self, _):
+            raise OSError(28, os.strerror(28))
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **_: Full())
+    content = encode((noise(2) * 32767).astype(np.int16), RATE, "mp3", "libmp3lame")
+    with pytest.raises(AudioError, match=r"no room to decode a\.mp3 in .*No space left"):
+        open_recording(io.BytesIO(content), name="a.mp3")
