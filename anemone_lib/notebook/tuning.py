@@ -6,6 +6,7 @@ from typing import Any
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import decide_events
+from anemone_lib.errors import spell_count
 from anemone_lib.evaluation.rates import total
 from anemone_lib.notebook.review import to_png
 from anemone_lib.tuning.recordings import AnnotatedRecording, count_recordings
@@ -73,8 +74,9 @@ class TuningPanel:
         pooled, hours = total(counts), total(counts).duration / 3600
         rates = " · ".join(f"{name} {getattr(pooled, name.lower()):.3f}" for name in ("Precision", "Recall", "F1"))
         self._status.value = (
-            f"<b>{pooled.n_estimated} events</b> in {len(self._samples)} recordings ({hours:.2g} h), "
-            f"{pooled.n_matched} of {pooled.n_reference} bouts found · {rates} · "
+            f"<b>{spell_count(pooled.n_estimated, 'event')}</b> in "
+            f"{spell_count(len(self._samples), 'recording')} ({hours:.2g} h), "
+            f"{pooled.n_matched} of {spell_count(pooled.n_reference, 'bout')} found · {rates} · "
             f"{pooled.false_alarms_per_hour:.3g} false alarms per hour · decided in {1000 * self.decided_in:.0f} ms"
         )
         self._picture.value = self._track()

@@ -27,6 +27,7 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event, smooth
 from anemone_lib.detection.marks import DETECTOR
+from anemone_lib.errors import spell_count
 from anemone_lib.files import write_atomically
 from anemone_lib.plots.axes import (
     ANNOTATION_COLOUR,
@@ -114,14 +115,16 @@ def plot_overview(
     if scores.start_time is not None:
         add_clock_axis(above, start_time, end_time, scores.start_time)
 
-    count = f"{len(events)} {config.target_class} event{'s' * (len(events) != 1)}"
+    count = spell_count(len(events), f"{config.target_class} event")
     if (start_time, end_time) != (0, recording.duration):
         count = f"{len(events_here)} of {count} in this part"
     title = [format_duration(recording.duration), count]
     title += [f"model {scores.model_version}"] if scores.model_version else []
     part = compute_fraction_shown(-(-(stop - first) // config.hop_length))
     title += [f"spectrogram from {100 * part:.2g} % of the sound"] if part < 1 else []
-    figure.suptitle(f"{shorten(recording.name)}\n{' · '.join(title)}", fontsize="medium", parse_math=False)
+    figure.suptitle(
+        f"{shorten(scores.recording_name or recording.name)}\n{' · '.join(title)}", fontsize="medium", parse_math=False
+    )
     handles: dict[str, Artist] = {}
     for ax in (below, above):
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -188,7 +191,7 @@ def plot_probabilities(
         linewidth=1.8,
         marker="o" if alone else None,
         markersize=3,
-        label=f"smoothed over {smoothing_window} windows",
+        label=f"smoothed over {spell_count(smoothing_window, 'window')}",
     )
     ax.axhline(
         confidence_threshold,
@@ -237,8 +240,9 @@ def plot_events(
     rows = max(1, -(-len(chosen) // columns))
     figure = new_figure((max(4.0, 3.0 * columns), 0.6 + 2.4 * rows))
     of = f" of {len(events)}, those of the highest confidence" if len(chosen) < len(events) else ""
-    plural = "s" * (len(chosen) != 1)
-    figure.suptitle(f"{shorten(recording.name)}\n{len(chosen)} event{plural}{of}", fontsize="medium", parse_math=False)
+    figure.suptitle(
+        f"{shorten(recording.name)}\n{spell_count(len(chosen), 'event')}{of}", fontsize="medium", parse_math=False
+    )
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     rate = recording.sample_rate
     for ax, event in zip(grid.flat, chosen, strict=False):

@@ -18,7 +18,7 @@ from anemone_lib.audio.gaps import Pause
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event
-from anemone_lib.errors import AnnotationError
+from anemone_lib.errors import AnnotationError, spell_count
 from anemone_lib.evaluation.matching import match_intervals
 from anemone_lib.evaluation.rates import compute_wilson_interval
 from anemone_lib.tables.reading import read_annotations
@@ -231,8 +231,8 @@ class Review:
         with_id = [row for row in after if row.id]
         if known and with_id and not any(row.id in known for row in with_id):
             raise AnnotationError(
-                f"{Path(path).name} holds {len(with_id)} events, none of which is under review: it is that of another "
-                "recording, or of other settings; review into another table"
+                f"{Path(path).name} holds {spell_count(len(with_id), 'event')}, none of which is under review: it is "
+                "that of another recording, or of other settings; review into another table"
             )
         pairs = {known[row.id]: k for k, row in enumerate(after) if row.id in known}
         left = [k for k in range(len(before)) if k not in pairs]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
-from anemone_lib.errors import ConfigError, ScoresError
+from anemone_lib.errors import ConfigError, ScoresError, spell_count
 from anemone_lib.evaluation.rates import METRICS, Counts, bootstrap_interval, total
 from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.tuning.recordings import (
@@ -143,7 +143,7 @@ class Tuning:
             f"The best of {self.sweep.space.size} by {self.objective}. Labels that stood for the target: "
             f"{', '.join(self.labels)}. Annotations up to {self.bout_gap:g} s apart count as one bout.",
             "",
-            f"## On the {len(self.held_out)} recordings set aside",
+            f"## On the {spell_count(len(self.held_out), 'recording')} set aside",
             "",
             *(
                 ["Intervals from so few recordings are too narrow: annotate more before relying on them.", ""]

@@ -265,3 +265,21 @@ def test_remarks_before_the_header_are_passed_over(table, before):
     path = table(f"{before}start,end,label\n1,soon,pop\n", "a.csv")
     with pytest.raises(AnnotationError, match=f"line {before.count(chr(10)) + 2}: end is 'soon'"):
         read_annotations(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "coordinates", "bounds"),
+    [
+        ("TimeStamp", 1.5, (1.5, 1.5, None, None)),
+        ("TimeInterval", [1.5, 2.25], (1.5, 2.25, None, None)),
+        ("Point", [1.5, 300.0], (1.5, 1.5, 300, 300)),
+        ("LineString", [[1.5, 300.0], [2.0, 900.0], [2.25, 450.0]], (1.5, 2.25, 300, 900)),
+        ("Polygon", [[[1.5, 300.0], [2.25, 300.0], [2.0, 900.0]]], (1.5, 2.25, 300, 900)),
+    ],
+)
+def test_whatever_was_drawn_in_aoef_has_a_start_an_end_and_a_band(table, kind, coordinates, bounds):
+    pytest.importorskip("soundevent", reason="needs the package soundevent, an extra")
+    content = json.loads(json.dumps(AOEF))
+    content["data"]["sound_events"][0]["geometry"] = {"type": kind, "coordinates": coordinates}
+    (found,) = read_annotations(table(json.dumps(content), "whombat.json"))
+    assert (found.start_time, found.end_time, found.low_hz, found.high_hz) == bounds
