@@ -290,14 +290,14 @@ def score_recording(
 
 
 def _of_no_use(scores: Scores, recording: Recording) -> Scores:
-    """Scores as they are kept: known by content alone, so without the name and the clock of the file at hand."""
-    warnings = tuple(note for note in scores.warnings if note not in recording.clock.notes)
+    """Scores as they are kept: known by content alone, so without the name, clock and notes of the file at hand."""
+    warnings = tuple(note for note in scores.warnings if note not in recording.warnings)
     return replace(scores, recording_name="", start_time=None, warnings=warnings)
 
 
 def _of_this_use(scores: Scores, recording: Recording) -> Scores:
-    """Kept scores with the name and the clock of the file at hand, whatever it was called when it was scored."""
-    warnings = (*scores.warnings, *recording.clock.notes)
+    """Kept scores with the name, clock and notes of the file at hand, whatever it was called when it was scored."""
+    warnings = (*recording.warnings, *scores.warnings)
     return replace(scores, recording_name=recording.name, start_time=recording.start_time, warnings=warnings)
 
 

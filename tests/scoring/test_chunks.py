@@ -338,3 +338,29 @@ def test_events_of_an_unknown_class_are_refused(write_wav, noise, loudness):
     config = CONFIG.replace(model_classes="a,b", target_class="a")
     with pytest.raises(ConfigError, match="the scores know noise, anemonefish"):
         decide_events(scores, config)
+
+
+def test_kept_scores_are_given_the_name_the_clock_and_the_notes_of_the_file_at_hand(
+    tmp_path, write_wav, noise, loudness
+):
+    first = write_wav(noise(3, 8000), 8000, name="20230210_000001.wav")
+    config, seen = InferenceConfig(), []
+    for name, options in (
+        ("20230210_000001.wav", {"timezone": "Asia/Tokyo"}),
+        ("20240101_120000+1000.wav", {"timezone": "Asia/Tokyo"}),
+        ("reef.wav", {}),
+    ):
+        first = first.rename(first.with_name(name))
+        with open_recording(first, **options) as recording:
+            scores = score_recording(recording, loudness, config, cache=tmp_path / "cache")
+        seen.append((scores.recording_name, scores.start_time and scores.start_time.isoformat(), len(scores.warnings)))
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert seen == [
+        ("20230210_000001.wav", "2023-02-10T00:00:01+09:00", seen[0][2]),
+        (
+            "20240101_120000+1000.wav",
+            "2024-01-01T12:00:00+10:00",
+            seen[0][2] + 1,
+        ),  # a note: the offset of the name counts
+        ("reef.wav", None, seen[0][2]),
+    ]
