@@ -36,11 +36,19 @@ SamplesArgument = Annotated[
     Path, typer.Argument(help="Folder of recordings with tables: reef.wav, reef.Table.1.selections.txt.")
 ]
 AnnotationsOption = Annotated[
-    Path | None, typer.Option("--annotations", help="Folder with the tables. Default: beside the recordings.")
+    Path | None,
+    typer.Option(
+        "--annotations",
+        help="Folder with the tables, or one table that names its recordings. Default: beside the recordings.",
+    ),
 ]
 LabelsOption = Annotated[
     str | None,
     typer.Option(help="Labels that stand for the target class, separated by commas. Default: the class itself."),
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(help="Column of the tables that holds the labels, where it is none of the usual; '' where none does."),
 ]
 BoutGapOption = Annotated[
     float | None,
@@ -55,6 +63,7 @@ def evaluate(
     folder: SamplesArgument,
     annotations: AnnotationsOption = None,
     labels: LabelsOption = None,
+    label_column: LabelColumnOption = None,
     bout_gap: BoutGapOption = None,
     onset_tolerance: Annotated[
         float | None, typer.Option(min=0, help="Starts may differ by so many seconds. Default: any overlap matches.")
@@ -71,7 +80,7 @@ def evaluate(
     with usage_errors():
         if out_file:
             check_folder(out_file.parent, "--out")
-        settings, samples = _samples(folder, annotations, model, config, cache)
+        settings, samples = _samples(folder, annotations, label_column, model, config, cache)
         counts = count_recordings(
             samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
@@ -104,6 +113,7 @@ def tune(
     folder: SamplesArgument,
     annotations: AnnotationsOption = None,
     labels: LabelsOption = None,
+    label_column: LabelColumnOption = None,
     bout_gap: BoutGapOption = None,
     holdout: Annotated[float, typer.Option(help="Part of the recordings that is set aside for the test.")] = 0.3,
     seed: Annotated[int, typer.Option(min=0, help="Which recordings are set aside.")] = 0,
@@ -126,7 +136,7 @@ def tune(
             check_folder(out_folder, "--out")
         else:  # a wrong word for an environment must not make a new one
             raise ConfigError(f"{out_folder} is no folder; make it, or name one that is there")
-        settings, samples = _samples(folder, annotations, model, config, cache)
+        settings, samples = _samples(folder, annotations, label_column, model, config, cache)
         if other := samples.other_labels(_names(labels) or [settings.target_class]):
             err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(
@@ -156,7 +166,12 @@ def tune(
 
 
 def _samples(
-    folder: Path, annotations: Path | None, model: str | None, config: Path | None, cache: Path
+    folder: Path,
+    annotations: Path | None,
+    label_column: str | None,
+    model: str | None,
+    config: Path | None,
+    cache: Path,
 ) -> tuple[InferenceConfig, "ScoredFolder"]:
     """Score the annotated recordings of a folder, or find their scores."""
     from anemone_lib.tuning.recordings import find_annotated_recordings, score_annotated_recordings
@@ -178,6 +193,7 @@ def _samples(
             classifier=classifier,
             config=settings,
             cache=cache,
+            label_column=label_column,
             progress=progress,
         )
     for note in (*found.notes, *samples.notes, *said):

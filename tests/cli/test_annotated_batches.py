@@ -71,3 +71,12 @@ def test_tables_of_what_was_detected_are_never_the_truth(anemone, season, tmp_pa
     assert result.exit_code == 2
     assert "has a table" in result.stderr
     assert "of what anemone detected passed over: that is no truth" in result.stderr.replace("\n", " ")
+
+
+def test_the_column_of_labels_can_be_named(anemone, season):
+    (season / "broken.wav").unlink()
+    for table in season.rglob("*.selections.txt"):
+        table.write_text("Selection\tBegin Time (s)\tEnd Time (s)\tLaut\n1\t1\t2\tanemonefish\n")
+    for name in ("evaluate", "tune"):
+        result = anemone(name, season, "--label-column", "Laut")
+        assert (name, result.exit_code) == (name, 0), result.output
