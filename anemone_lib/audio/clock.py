@@ -225,7 +225,7 @@ def _moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime,
     for text in keys.values():
         if moment := _audiomoth_comment(text):
             yield moment, "the AudioMoth's comment in the file"
-    for key, source in (("guano_timestamp", "the GUANO metadata"), ("wamd_timestamp", "the wamd metadata")):
+    for key, source in _IN_FILE:
         if moment := _iso(keys.get(key, "")):
             yield moment, f"{source} in the file"
     for moment in _in_name(name):
@@ -238,6 +238,13 @@ def _moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime,
         if moment := _iso(keys.get(key, "")):
             yield moment, f"the tag {key} in the file"
 
+
+#: What recorders write into the file, by the key that `anemone_lib.audio.metadata` and the decoders give it.
+_IN_FILE = (
+    ("guano_timestamp", "the GUANO metadata"),
+    ("wamd_timestamp", "the wamd metadata"),
+    ("harp", "the HARP's directory of raw files"),
+)
 
 #: Tags that hold when a recording was made, in small letters; a date without a time of day is not enough.
 _TAGS = (

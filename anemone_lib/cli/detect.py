@@ -2,9 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from anemone_lib.audio import open_recording
+from anemone_lib.audio import Recording, open_recording
 from anemone_lib.audio.clock import spell_offset, zone_of
 from anemone_lib.audio.finding import Finding, FoundRecording, find_recordings
+from anemone_lib.audio.gaps import add_pauses
 from anemone_lib.cli.chatter import Chatter, catch_chatter
 from anemone_lib.cli.common import (
     ConfigOption,
@@ -46,6 +47,10 @@ SHOWN_EVENTS = 40
 SHOWN_NAMES = 3
 
 
+#: Detections, the files that were written, and those that were there and kept.
+Shown = tuple[Detections, list[Path], list[Path]]
+
+
 @dataclass(frozen=True)
 class Task:
     """One recording to be analysed, and the folder its results go to."""
@@ -65,6 +70,7 @@ class Batch:
     part: tuple[int, int] | None
     clock: dict[str, Any]
     quiet: bool
+    channel: str = "mean"
     failures: list[tuple[str, str]] = field(default_factory=list)
     without_start: list[str] = field(default_factory=list)
     n_done: int = 0
@@ -106,6 +112,12 @@ def detect(
     start_time_format: Annotated[
         str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")
     ] = None,
+    channel: Annotated[
+        str,
+        typer.Option(
+            help="Which of several hydrophones: a number from 1, mean, loudest, or each for results of every one."
+        ),
+    ] = "mean",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what went wrong.")] = False,
 ) -> None:
@@ -113,6 +125,7 @@ def detect(
     with catch_chatter() as chatter:
         with usage_errors():
             kinds, part = _formats(formats), _shard(shard, cache)
+            _check_channel(channel)
             zone_of(timezone or "UTC")
             classifier = load_classifier(model)
             settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
@@ -126,7 +139,8 @@ def detect(
                     check_folder(folder, option)
             tasks = _tasks(finding, out_folder)
         clock = {"timezone": timezone, "start_time": start_time, "start_time_format": start_time_format}
-        batch = Batch(classifier, settings, kinds, cache, part, clock, quiet, failures=list(finding.failures))
+        failures = list(finding.failures)
+        batch = Batch(classifier, settings, kinds, cache, part, clock, quiet, channel=channel, failures=failures)
         _run(batch, tasks, workers, chatter)
     _conclude(batch, finding, out_folder, shard, len(tasks))
 
@@ -145,9 +159,9 @@ def _run(batch: Batch, tasks: Sequence[Task], workers: int | None, chatter: Chat
             def progress(done: int, total: int) -> None:
                 bars.update(bar, completed=done, total=total)
 
-            shown = None
+            shown: list[Shown] = []
             try:
-                shown = _analyse(batch, task, executor, progress)
+                shown.extend(_analyse(batch, task, executor, progress))
                 batch.n_done += 1
             except AnemoneError as error:
                 batch.failures.append((task.recording.source, str(error)))
@@ -156,35 +170,54 @@ def _run(batch: Batch, tasks: Sequence[Task], workers: int | None, chatter: Chat
             except Exception as error:  # noqa: BLE001 a defect of ours must not end a night's batch either
                 batch.failures.append((task.recording.source, f"unexpected {type(error).__name__}: {error}"))
             said = chatter.notes()
-            if shown is not None and not batch.quiet:
+            if shown and not batch.quiet:
                 bars.stop()
-                _show(*shown, said)
+                for number, result in enumerate(shown):
+                    _show(*result, said if number == 0 else [])
                 bars.start()
             elif said:
                 err.print(spell_note(f"{task.recording.name}: {'; '.join(said)}"), highlight=False, soft_wrap=True)
 
 
-def _analyse(
-    batch: Batch, task: Task, executor: Executor, progress: Progress
-) -> tuple[Detections, list[Path], list[Path]] | None:
-    """Score one recording, and unless that is all that was asked for, write its events."""
-    opened = open_recording(
-        task.recording.source, target_sr=batch.settings.target_sr, name=task.recording.name, **batch.clock
-    )
+def _analyse(batch: Batch, task: Task, executor: Executor, progress: Progress) -> Iterator[Shown]:
+    """Score one recording, and unless that is all that was asked for, write its events, of each channel if wanted."""
+    options: dict[str, Any] = {"target_sr": batch.settings.target_sr, "name": task.recording.name, **batch.clock}
+    each = batch.channel == "each"
+    channels: list[int | str] = [batch.channel]
+    if each:
+        with open_recording(task.recording.source, **options) as recording:
+            channels = list(range(1, recording.channels + 1))
+    for channel in channels:
+        with open_recording(task.recording.source, channel=channel, **options) as recording:
+            if recording.start_time is None and channel == channels[0]:
+                batch.without_start.append(task.recording.name)
+            shown = _analyse_channel(batch, task, recording, executor, progress, each=each)
+        if shown is not None:
+            yield shown
+
+
+def _analyse_channel(
+    batch: Batch, task: Task, recording: Recording, executor: Executor, progress: Progress, *, each: bool
+) -> Shown | None:
+    """Score one channel of an open recording, and unless that is all that was asked for, write its events."""
     options: dict[str, Any] = {"executor": executor, "cache": batch.cache, "progress": progress}
-    with opened as recording:
-        if recording.start_time is None:
-            batch.without_start.append(task.recording.name)
-        if batch.part:
-            score_recording(recording, batch.classifier, batch.settings, shard=batch.part, **options)
-            return None
-        if not task.folder.is_dir() and task.folder.exists():
-            raise ConfigError(f"{task.folder} is a file; the results need a folder of that name")
-        found = detect_events(recording, config=batch.settings, classifier=batch.classifier, **options)
-        batch.n_events += len(found.events)
-        paths = found.save(task.folder, formats=batch.kinds)
-    kept = [task.folder / name_output(recording.name, kind) for kind in batch.kinds]
-    return found, paths, [wanted for wanted, path in zip(kept, paths, strict=True) if wanted != path]
+    if batch.part:
+        score_recording(recording, batch.classifier, batch.settings, shard=batch.part, **options)
+        return None
+    if not task.folder.is_dir() and task.folder.exists():
+        raise ConfigError(f"{task.folder} is a file; the results need a folder of that name")
+    found = detect_events(recording, config=batch.settings, classifier=batch.classifier, **options)
+    found = replace(found, of_each_channel=each)
+    batch.n_events += len(found.events)
+    paths = found.save(task.folder, formats=batch.kinds)
+    names = [name_output(recording.name, kind, part=found.part) for kind in batch.kinds]
+    wanted = [task.folder / name for name in names]
+    return found, paths, [path for path, written in zip(wanted, paths, strict=True) if path != written]
+
+
+def _check_channel(channel: str) -> None:
+    if not (channel in ("mean", "loudest", "each") or (channel.isascii() and channel.isdigit() and int(channel))):
+        raise ConfigError(f"--channel is {channel!r}; give a number from 1, mean, loudest or each")
 
 
 def _conclude(batch: Batch, finding: Finding, out_folder: Path, shard: str | None, n_tasks: int) -> None:
@@ -220,7 +253,8 @@ def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str
     scores, events = found.scores, found.events
     speed = scores.duration / max(found.metadata["processing_time"], 1e-9)
     count = spell_count(len(events), f"{found.config.target_class} event")
-    title = printable(f"{scores.recording_name}: {scores.duration:.1f} s, {count}")
+    channel = f", channel {scores.channel}" if found.of_each_channel else ""
+    title = printable(f"{scores.recording_name}{channel}: {scores.duration:.1f} s, {count}")
     out.print(f"[bold]{escape(title)}[/]  ({speed:,.0f}× real time)", highlight=False, soft_wrap=True)
     if events:
         _show_events(out, found)
@@ -246,7 +280,8 @@ def _show_events(console: Console, found: Detections) -> None:
         row = [f"{event.start_time:.2f} s", f"{event.end_time:.2f} s", f"{event.duration:.2f} s"]
         row += [f"{event.mean_confidence:.2f}", f"{event.max_confidence:.2f}", str(event.num_windows)]
         if began:
-            row.append((began + timedelta(seconds=event.start_time)).strftime("%Y-%m-%d %H:%M:%S"))
+            moment = began + timedelta(seconds=add_pauses(event.start_time, found.scores.pauses))
+            row.append(moment.strftime("%Y-%m-%d %H:%M:%S"))
         table.add_row(*row)
     console.print(table)
     if len(found.events) > SHOWN_EVENTS:

@@ -55,6 +55,11 @@ class Detections:
         """Frequencies in Hz that the model sees, as ``low_hz`` and ``high_hz``: an event has no band of its own."""
         return {"low_hz": 0.0, "high_hz": min(self.config.fmax_hz, self.scores.sample_rate / 2)}
 
+    @property
+    def part(self) -> str:
+        """What the names of the files of one channel of several carry."""
+        return f".channel{self.scores.channel}" if self.of_each_channel else ""
+
     def save(self, folder: str | os.PathLike[str], *, formats: Iterable[str] = ("json",)) -> list[Path]:
         """Write the detections into a folder, in files named after the recording.
 
@@ -83,9 +88,8 @@ class Detections:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         recording_name = self.scores.recording_name
-        channel = f".channel{self.scores.channel}" if self.of_each_channel else ""
         return [
-            FORMATS[name](self, find_free_path(folder / name_output(recording_name, name, part=channel)))
+            FORMATS[name](self, find_free_path(folder / name_output(recording_name, name, part=self.part)))
             for name in names
         ]
 

@@ -7,6 +7,7 @@ needs. What is not a number (NaN) is never written.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def describe_result(
             "skipped": [
                 {"start_time": gap.start_time, "end_time": gap.end_time, "reason": gap.reason} for gap in scores.skipped
             ],
+            **({"pauses": [asdict(pause) for pause in scores.pauses]} if scores.pauses else {}),
         },
         "warnings": list(scores.warnings),
         "provenance": describe_provenance(

@@ -126,6 +126,12 @@ def test_a_duty_cycled_harp_counts_recorded_seconds_and_tells_the_true_time_of_d
     assert any("1 pause" in text for text in scores.warnings)
 
 
+def test_the_directory_of_a_harp_tells_when_it_began_whatever_the_file_is_called(rng):
+    audio = rng.integers(-3000, 3000, 20 * 8000, dtype=np.int16).tobytes()
+    with open_recording(io.BytesIO(harp(audio, [BEGAN])), name="disk7.x.wav") as recording:
+        assert recording.start_time == BEGAN
+
+
 def test_no_event_spans_a_pause(tmp_path, rng, loudness):
     audio = rng.integers(-3000, 3000, 60 * 8000, dtype=np.int16).tobytes()
     path = tmp_path / "SITE_20181123_120000.x.wav"

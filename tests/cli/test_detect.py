@@ -155,3 +155,52 @@ def test_every_command_is_in_the_readme():
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
     names += [group.name for group in app.registered_groups]
     assert [name for name in names if f"anemone {name}" not in readme] == []
+
+
+# ---------------------------------------------------------------------- channels, gaps, the sound itself
+
+
+@pytest.fixture
+def pair(tmp_path, noise):
+    """A recording of two hydrophones, the second the louder."""
+    path, sound = tmp_path / "pair.wav", noise(4)
+    soundfile.write(path, np.stack([0.3 * sound, noise(4)], axis=1), 48000)
+    return path
+
+
+@pytest.mark.parametrize(("channel", "used"), [("mean", "mean"), ("1", "1"), ("loudest", "2")])
+def test_a_channel_can_be_chosen_and_is_in_the_provenance(anemone, pair, tmp_path, channel, used):
+    result = anemone("detect", pair, "--out", tmp_path / "out", "--channel", channel, "--formats", "json")
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "out" / "pair.json").read_text())
+    assert written["metadata"]["provenance"]["channel"] == used
+
+
+def test_each_channel_has_its_own_files(anemone, pair, tmp_path):
+    for _ in range(2):  # a second run writes over its own
+        result = anemone("detect", pair, "--out", tmp_path / "out", "--channel", "each", "--formats", "json,csv")
+        assert result.exit_code == 0, result.output
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+            *("pair.channel1.events.csv", "pair.channel1.json", "pair.channel2.events.csv", "pair.channel2.json")
+        ]
+    assert "pair.wav, channel 2: 4.0 s" in result.stdout
+
+
+@pytest.mark.parametrize(("channel", "code", "words"), [("left", 2, "--channel is 'left'"), ("3", 1, "2 channels")])
+def test_a_channel_that_is_not_there_is_refused(anemone, pair, tmp_path, channel, code, words):
+    result = anemone("detect", pair, "--out", tmp_path / "out", "--channel", channel)
+    assert result.exit_code == code
+    assert words in result.output
+
+
+def test_what_is_lost_and_what_is_wrong_with_the_sound_is_printed(anemone, tmp_path, noise):
+    path, sound = tmp_path / "a.flac", noise(12)
+    sound[8 * 48000 :] = 0
+    soundfile.write(path, sound, 48000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 1
+    path.write_bytes(content)
+    result = anemone("detect", path, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"skipped \d\.\d\d to \d\.\d\d s: a damaged FLAC frame", result.stdout)
+    assert "every sample is 0" in result.stdout

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import requests
 import soundfile
@@ -454,3 +455,27 @@ def write_sparse_rf64(path, *, n_samples, sample_rate, sample_bytes):
     with path.open("wb") as file:
         file.write(header)
         file.truncate(len(header) + n_bytes)
+
+
+def test_gaps_and_warnings_of_a_job_are_those_of_detect_however_it_was_cut(
+    settings, stores, noise, tmp_path, monkeypatch
+):
+    sound = np.clip(8 * noise(400, 8000), -1, 1)
+    sound[300 * 8000 :] = 0
+    path = tmp_path / "20230210_000001.flac"
+    soundfile.write(path, np.stack([sound, 0.1 * sound], axis=1), 8000)
+    content = bytearray(path.read_bytes())
+    for share in (0.2, 0.45, 0.46):
+        content[int(share * len(content))] ^= 4
+    path.write_bytes(content)
+    found = detect(path, channel=1).to_dict()
+    assert len(found["metadata"]["coverage"]["skipped"]) >= 2
+    assert any("clipped" in text for text in found["metadata"]["warnings"])
+    assert any("every sample is 0" in text for text in found["metadata"]["warnings"])
+    monkeypatch.setattr("anemone_lib.service.work.MAX_PIECES", 3)
+    desk = Desk(settings, stores)
+    job = desk.jobs.create(JobRequest(filename=path.name, size_bytes=len(content), channel="1"))["job_id"]
+    desk.stores[0].write(f"jobs/{job}/recording", bytes(content))
+    desk.jobs.start(job, {})
+    desk.work(job)
+    assert comparable(desk.result(job)) == comparable(found)

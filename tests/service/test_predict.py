@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 import requests
 
@@ -118,3 +119,20 @@ def test_health_names_versions_fingerprints_and_limits(front, model):
     assert (told["status"], told["model_sha256"]) == ("ok", loaded.sha256)
     assert told["limits"]["audio_bytes"] == 4_500_000
     assert answer.headers["access-control-allow-origin"] == ORIGIN
+
+
+@pytest.mark.parametrize(("channel", "used"), [("1", "1"), ("mean", "mean"), ("loudest", "2")])
+def test_a_channel_can_be_chosen(front, write_wav, noise, channel, used):
+    path = write_wav(np.stack([0.3 * noise(3, 16000), noise(3, 16000)], axis=1), 16000)
+    form = multipart({"audio": ("pair.wav", path.read_bytes(), "audio/wav"), "channel": channel})
+    answer = front("POST", "/predict", **form)
+    assert answer.status == 200, answer.content
+    assert answer.json()["metadata"]["provenance"]["channel"] == used
+
+
+@pytest.mark.parametrize("channel", ["0", "each", "left", "9"])
+def test_a_channel_that_is_not_there_is_a_bad_setting(front, wav, channel):
+    form = multipart({"audio": (wav.name, wav.read_bytes(), "audio/wav"), "channel": channel})
+    answer = front("POST", "/predict", **form)
+    assert answer.status == 422
+    assert b"channel" in answer.content
