@@ -134,3 +134,19 @@ def test_a_recording_passes_through_the_packages_once_and_downwards(root, write_
         threading.setprofile(None)
     assert {("detection", "scoring"), ("detection", "audio"), ("scoring", "audio")} <= crossings
     assert {pair for pair in crossings if rank[pair[0]] >= rank[pair[1]]} - {("provenance", "provenance")} == set()
+
+
+#: Functions of more than 60 lines of code (without the docstring), and why they are not cut.
+LONG_FUNCTIONS: dict[str, str] = {}
+
+
+def test_no_function_has_more_than_60_lines_of_code_without_a_reason(root):
+    long = set()
+    for path in (root / "anemone_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[0]
+                described = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
+                if node.end_lineno - node.lineno + 1 - described > 60:
+                    long.add(f"{path.relative_to(root).as_posix()}:{node.name}")
+    assert long == set(LONG_FUNCTIONS)

@@ -170,7 +170,7 @@ def simulate_blocks(
         key=lambda item: item[0],
     )
     n_samples, block = round(duration * sample_rate), BLOCK_S * sample_rate
-    pending, tail, count = next(heard, None), np.zeros(0, np.float32), 0
+    queue, tail, count = _Queue(heard), np.zeros(0, np.float32), 0
     echo_rng = np.random.default_rng([seed, 5])
     for first in range(0, n_samples, block):
         noise = background.read(min(block, n_samples - first))
@@ -178,11 +178,9 @@ def simulate_blocks(
         annotations = []
         after = np.zeros(0, np.float32)  # what sounds on in the next block
         mixed[: len(tail)] += tail[: len(mixed)]
-        while pending is not None and round(pending[0] * sample_rate) < first + len(noise):
-            start, label, kind, sound, level = pending
+        for start, label, kind, sound, level in queue.take(first + len(noise), sample_rate):
             begin = round(start * sample_rate) - first
-            loud = _at_level(sound, noise, begin, sample_rate, level)
-            loud = sounds.echoes(echo_rng, sample_rate, loud)
+            loud = sounds.echoes(echo_rng, sample_rate, _at_level(sound, noise, begin, sample_rate, level))
             here = min(len(loud), len(mixed) - begin)
             mixed[begin : begin + here] += loud[:here]
             if len(loud) - here > len(after):
@@ -190,12 +188,23 @@ def simulate_blocks(
             after[: len(loud) - here] += loud[here:]
             if label:
                 count += 1
-                annotations.append(
-                    _annotate(sound, label, f"{kind}-{count:05d}", first + begin, n_samples, sample_rate)
-                )
-            pending = next(heard, None)
+                name = f"{kind}-{count:05d}"
+                annotations.append(_annotate(sound, label, name, first + begin, n_samples, sample_rate))
         tail = after
         yield np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16), annotations
+
+
+class _Queue:
+    """Sounds in the order of their times, taken block by block."""
+
+    def __init__(self, heard: Iterator[_Heard]) -> None:
+        self._heard, self._next = heard, next(heard, None)
+
+    def take(self, stop: int, sample_rate: int) -> Iterator[_Heard]:
+        """Yield the sounds that begin before sample `stop`."""
+        while self._next is not None and round(self._next[0] * sample_rate) < stop:
+            yield self._next
+            self._next = next(self._heard, None)
 
 
 def _check_settings(
