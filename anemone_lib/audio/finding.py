@@ -178,13 +178,24 @@ def _paths_of(source: str, finding: Finding) -> Iterator[tuple[str, str]]:
 
 
 def _matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
+    """Yield what a glob matches: files, those of a suffix that it names whatever it is, and what is in folders."""
     fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     root = os.path.dirname(fixed) or "."
+    names_suffix = "." in re.split(r"[*?\]]", os.path.basename(pattern))[-1]
     for path in sorted(glob.glob(pattern, recursive=True)):
-        if os.path.isfile(path):
-            yield path, Path(os.path.relpath(path, root)).as_posix()
-        elif not os.path.isdir(path):
+        name = Path(os.path.relpath(path, root)).as_posix()
+        if os.path.isdir(path):
+            if _is_trash(os.path.basename(path)):
+                finding.omissions["trash and hidden folders are not searched"].append(path)
+            elif "**" not in pattern:
+                for inside, below in _inside(path, finding):
+                    yield inside, f"{name}/{below}"
+        elif not os.path.isfile(path):
             why = "a link to what is not there" if os.path.islink(path) else "not a file (a pipe, a device or a socket)"
+            finding.omissions[why].append(path)
+        elif names_suffix or not (why := _why_not(path, os.path.basename(path))):
+            yield path, name
+        elif why != "beside":
             finding.omissions[why].append(path)
 
 
@@ -209,7 +220,7 @@ def _inside(folder: str, finding: Finding) -> Iterator[tuple[str, str]]:
 def _searched(parent: str, folders: list[str], visited: set[tuple[int, int]], finding: Finding) -> Iterator[str]:
     for name in folders:
         path = os.path.join(parent, name)
-        if name.lower() in TRASH or name.lower().startswith((".trash", ".")):
+        if _is_trash(name):
             if name not in (".git", ".venv", ".ipynb_checkpoints", "__pycache__"):
                 finding.omissions["trash and hidden folders are not searched"].append(path)
         elif (identity := _identity(path)) in visited:
@@ -217,6 +228,10 @@ def _searched(parent: str, folders: list[str], visited: set[tuple[int, int]], fi
         else:
             visited.add(identity)
             yield name
+
+
+def _is_trash(name: str) -> bool:
+    return name.lower() in TRASH or name.startswith(".")
 
 
 def _why_not(path: str, name: str) -> str:

@@ -142,3 +142,19 @@ def test_a_pipe_a_device_and_a_socket_are_refused_without_being_opened(season):
 
 def test_a_name_too_long_for_the_system_fails_by_itself():
     assert names_of("x" * 5000) == ["x" * 5000]
+
+
+def test_a_glob_takes_recordings_and_folders_and_any_suffix_that_it_names(season):
+    (season / "x.wv").write_bytes(b"")
+    (season / "notes.txt").write_text("calm sea")
+    everything = names_of(season)
+    assert sorted(names_of(f"{season}/*")) == everything
+    assert sorted(names_of(f"{season}/**")) == everything
+    assert reasons_of(find_recordings([f"{season}/*"])) == {
+        ".wv is not among the suffixes of recordings; name such files one by one to try": ["x.wv"]
+    }
+    (season / "lost+found").mkdir()
+    (season / "lost+found" / "old.wav").write_bytes(b"old")
+    assert sorted(names_of(f"{season}/*")) == everything
+    assert names_of(f"{season}/*.wv") == ["x.wv"]
+    assert names_of(f"{season}/?.w*") == ["b.wav"]
