@@ -71,7 +71,7 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
         annotations.append(
             Annotation(max(0.0, start), end, _label_of(event, question, path.name), low, high, str(event.uuid))
         )
-    return AnnotationTable(path, annotations, format="AOEF", other_recordings=others)
+    return AnnotationTable(path, annotations, format="AOEF", names_recordings=True, other_recordings=others)
 
 
 def _bounds(geometry: Any) -> tuple[float, float, float | None, float | None]:

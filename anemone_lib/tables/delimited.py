@@ -107,6 +107,7 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
         format=_format_of(sheet, classes),
         label_column=sheet.header[label_place].strip() if label_place is not None else "",
         made_by=_maker_of(sheet, label_place),
+        names_recordings=any(files),
         other_recordings=dict(others),
         notes=tuple(notes),
     )

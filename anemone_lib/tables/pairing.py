@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import overload
 
@@ -16,11 +17,14 @@ from anemone_lib.audio.finding import FoundRecording, find_recordings
 from anemone_lib.errors import AnnotationError, spell_count
 from anemone_lib.tables.matching import fold
 from anemone_lib.tables.reading import is_detection, read_table
+from anemone_lib.tables.table import AnnotationTable
 
 #: What a table of annotations may be called behind the recording's name, in the order in which they count.
 TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt", ".json")
 #: Bytes at the beginning of a JSON file that tell what it is.
 HEAD_BYTES = 1 << 12
+#: Pairing needs no time of day.
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 #: So many names are listed, the rest is counted.
 SHOWN_NAMES = 3
 
@@ -119,10 +123,18 @@ def pair_tables(
 
 def _in_one_table(recordings: Sequence[FoundRecording], table: Path, notes: list[str]) -> list[AnnotatedFile]:
     """Pair every recording that a table of many names with it."""
-    files = []
+    named: dict[str, list[tuple[FoundRecording, AnnotationTable]]] = defaultdict(list)
     for recording in recordings:
-        found = read_table(table, label="", recording_name=recording.name)
-        if found.annotations or not found.other_recordings:
+        found = read_table(table, label_column="", label="", start_time=_ANY_TIME, recording_name=recording.name)
+        if found.annotations or not found.names_recordings:
+            named[fold(Path(recording.name).stem)].append((recording, found))
+    files = []
+    for alike in named.values():
+        for recording, found in alike:
+            twins = [r.name for r, other in alike if other.annotations == found.annotations]
+            if len(twins) > 1 and found.names_recordings:  # which of them is meant, only their folders could say
+                notes.append(f"{table.name} does not say which of {_listed(twins)} it means: left out")
+                break
             files.append(AnnotatedFile(Path(recording.source), table, recording.name))
     return files
 
@@ -153,9 +165,29 @@ def _in_folder(
             f"{_listed(passed_over)}"
         )
     used = {table for tables in own.values() for table in tables}
-    orphans = [t.name for ts in tables.values() for t in ts if t not in used and t.name.endswith(TABLE_SUFFIXES[:2])]
-    if orphans:
-        notes.append(f"{spell_count(len(orphans), 'table')} of no recording here ({_listed(sorted(orphans))})")
+    orphans = [table for tables_here in tables.values() for table in tables_here if table not in used]
+    files += _in_common_tables([r for r in recordings if r.name not in {file.name for file in files}], orphans, notes)
+    return files
+
+
+def _in_common_tables(
+    recordings: Sequence[FoundRecording], tables: Sequence[Path], notes: list[str]
+) -> list[AnnotatedFile]:
+    """Pair recordings without a table of their own with one of many recordings that names them."""
+    files: list[AnnotatedFile] = []
+    unused = []
+    for table in sorted(tables):
+        left = [recording for recording in recordings if recording.name not in {file.name for file in files}]
+        try:
+            common = read_table(table, label_column="", label="", start_time=_ANY_TIME, recording_name="*")
+            found = _in_one_table(left, table, notes) if common.names_recordings else []
+        except AnnotationError:
+            found = []
+        files += found
+        if not found and table.name.lower().endswith(TABLE_SUFFIXES[:2]):
+            unused.append(table.name)
+    if unused:
+        notes.append(f"{spell_count(len(unused), 'table')} of no recording here ({_listed(unused)})")
     return files
 
 

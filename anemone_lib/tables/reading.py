@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from anemone_lib.detection.events import Annotation
@@ -24,6 +24,8 @@ from anemone_lib.tables.audacity import read_audacity
 from anemone_lib.tables.delimited import Question, read_delimited
 from anemone_lib.tables.table import AnnotationTable
 
+_RESULT = re.compile(rb'\s*\{\s*"predictions"')
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _AUDACITY_LINE = re.compile(r"\s*[-+]?[\d.,]+\t")
 
 
@@ -150,8 +152,11 @@ def is_detection(path: str | os.PathLike[str]) -> bool:
     False
     """
     try:
-        return read_table(path, label="", detections=True, start_time=datetime.min).made_by == "anemone"
-    except AnnotationError:
+        with open(path, "rb") as file:
+            if _RESULT.match(file.read(1 << 10)):  # a day's is large
+                return True
+        return read_table(path, label_column="", label="", detections=True, start_time=_ANY_TIME).made_by == "anemone"
+    except (AnnotationError, OSError):
         return False
 
 

@@ -28,6 +28,7 @@ class AnnotationTable:
     made_by : str
         The program that made the rows: ``anemone`` for what this package detected, ``BirdNET`` or ``Kaleidoscope``;
         empty for the table of a person.
+    names_recordings : bool, whether its rows say which recording they are of
     other_recordings : dict of str to int, rows of recordings that were not asked for, by file name
     notes : tuple of str, what was left out or is odd, one sentence each
     """
@@ -37,6 +38,7 @@ class AnnotationTable:
     format: str = ""
     label_column: str = ""
     made_by: str = ""
+    names_recordings: bool = False
     other_recordings: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -145,3 +145,22 @@ def test_a_folder_that_is_not_there_is_an_error(season, missing):
     folder = season({"reef.wav": ""})
     with pytest.raises(AnnotationError, match="is no folder"):
         pair_tables(folder / "x") if missing == "folder" else pair_tables(folder, annotations=folder / "x")
+
+
+def test_a_table_of_many_recordings_among_them_is_that_of_those_without_one_of_their_own(season):
+    folder = season(
+        {
+            **dict.fromkeys(("a/reef.wav", "b.wav", "c.wav", "d.wav"), ""),
+            "all.csv": "Begin File,start,end,Laut\na/reef.wav,1,2,pop\nb.wav,1,2,pop\nc.wav,1,2,pop\n",
+            "c.csv": RAVEN,
+        }
+    )
+    assert pairs_of(folder) == [("a/reef.wav", "all.csv"), ("b.wav", "all.csv"), ("c.wav", "c.csv")]
+    assert pair_tables(folder).notes == ("1 recording without a table left out (d.wav)",)
+
+
+def test_a_table_that_does_not_say_which_of_two_recordings_it_means_is_that_of_none(season):
+    folder = season({"a/reef.wav": "", "b/reef.wav": "", "all.csv": "file,start,end,label\nreef.wav,1,2,pop\n"})
+    annotated = pair_tables(folder)
+    assert len(annotated) == 0
+    assert annotated.notes[0] == "all.csv does not say which of a/reef.wav, b/reef.wav it means: left out"
