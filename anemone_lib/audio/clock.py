@@ -82,7 +82,7 @@ def read_clock(
     >>> read_clock("dive 3, 7 May 2023 14h05.wav", start_time_format="%d %B %Y %Hh%M").start_time.isoformat()
     '2023-05-07T14:05:00+00:00'
     """
-    zone = zone_of(timezone or "UTC")
+    zone = parse_zone(timezone or "UTC")
     if start_time is not None:
         return Clock(_fixed(_stated_start(start_time), zone), "the start that was given")
     if start_time_format is not None:
@@ -103,7 +103,7 @@ def read_clock(
     return Clock(notes=(unset,) if unset else ())
 
 
-def zone_of(name: str) -> tzinfo:
+def parse_zone(name: str) -> tzinfo:
     """Return the time zone of a name like ``Asia/Tokyo`` or an offset like ``+09:00``.
 
     Raises

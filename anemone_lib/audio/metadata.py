@@ -15,7 +15,7 @@ TEXT_CHUNKS = (b"LIST", b"bext", b"guan", b"wamd")
 _WAMD_START = 0x05
 
 
-def chunk_comments(name: bytes, body: bytes) -> dict[str, str]:
+def read_chunk(name: bytes, body: bytes) -> dict[str, str]:
     """Read the text of one chunk of a WAV file.
 
     Parameters
@@ -29,7 +29,7 @@ def chunk_comments(name: bytes, body: bytes) -> dict[str, str]:
 
     Examples
     --------
-    >>> chunk_comments(b"guan", b"GUANO|Version: 1.0\\nTimestamp: 2017-04-14T04:18:51-04:00\\n")
+    >>> read_chunk(b"guan", b"GUANO|Version: 1.0\\nTimestamp: 2017-04-14T04:18:51-04:00\\n")
     {'guano_timestamp': '2017-04-14T04:18:51-04:00'}
     """
     readers = {b"LIST": _read_info, b"bext": _read_bext, b"guan": _read_guano, b"wamd": _read_wamd}

@@ -13,7 +13,7 @@ import numpy as np
 
 from anemone_lib.audio.gaps import Lost, Pause, join_lost
 from anemone_lib.audio.harp import describe_pauses, read_harp
-from anemone_lib.audio.metadata import TEXT_CHUNKS, chunk_comments
+from anemone_lib.audio.metadata import TEXT_CHUNKS, read_chunk
 from anemone_lib.audio.sources import Source, read_around
 from anemone_lib.audio.wav_chunks import Chunks
 from anemone_lib.errors import AudioError
@@ -81,7 +81,7 @@ def read_wav_layout(source: Source) -> WavLayout | None:
                 )
                 break
         elif name in TEXT_CHUNKS:
-            comments.update(chunk_comments(name, source.read_at(body, size)))
+            comments.update(read_chunk(name, source.read_at(body, size)))
         elif name == b"harp":
             harp = source.read_at(body, size)
         elif name == b"data":

@@ -42,9 +42,9 @@ class Chatter:
             content = os.pread(self._file.fileno(), size - self._position, self._position)
             self._position = size
             lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
-            told = [line for line in lines if not _NOISE.search(line)]
-            said = [line for line in told if _DECODER.search(line)]
-            other = [line for line in told if line not in said]
+            worth = [line for line in lines if not _NOISE.search(line)]
+            said = [line for line in worth if _DECODER.search(line)]
+            other = [line for line in worth if line not in said]
             if other:
                 os.write(self._stderr, ("\n".join(other) + "\n").encode("utf-8", "replace"))
             different = list(dict.fromkeys(re.sub(r"^\[[^\]]*\]\s*", "", line)[:200] for line in said))

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from anemone_lib.audio import Recording, open_recording
-from anemone_lib.audio.clock import spell_offset, zone_of
+from anemone_lib.audio.clock import read_clock, spell_offset
 from anemone_lib.audio.finding import Finding, FoundRecording, find_recordings
 from anemone_lib.audio.gaps import add_pauses
 from anemone_lib.cli.chatter import Chatter, catch_chatter
@@ -126,7 +126,9 @@ def detect(
         with usage_errors():
             kinds, part = _formats(formats), _shard(shard, cache)
             _check_channel(channel)
-            zone_of(timezone or "UTC")
+            clock: dict[str, Any] = {"timezone": timezone, "start_time": start_time}
+            clock["start_time_format"] = start_time_format
+            read_clock("", **clock)  # a wrong word is said once, not of every recording
             classifier = load_classifier(model)
             settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
             if threshold is not None:
@@ -138,7 +140,6 @@ def detect(
                 if folder is not None:
                     check_folder(folder, option)
             tasks = _tasks(finding, out_folder)
-        clock = {"timezone": timezone, "start_time": start_time, "start_time_format": start_time_format}
         failures = list(finding.failures)
         batch = Batch(classifier, settings, kinds, cache, part, clock, quiet, channel=channel, failures=failures)
         _run(batch, tasks, workers, chatter)
@@ -211,8 +212,8 @@ def _analyse_channel(
     batch.n_events += len(found.events)
     paths = found.save(task.folder, formats=batch.kinds)
     names = [name_output(recording.name, kind, part=found.part) for kind in batch.kinds]
-    wanted = [task.folder / name for name in names]
-    return found, paths, [path for path, written in zip(wanted, paths, strict=True) if path != written]
+    usual = [task.folder / name for name in names]
+    return found, paths, [path for path, written in zip(usual, paths, strict=True) if path != written]
 
 
 def _check_channel(channel: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import AnnotationError
 from anemone_lib.tables.delimited import Question
-from anemone_lib.tables.matching import rows_of_recording
+from anemone_lib.tables.matching import choose_rows
 from anemone_lib.tables.table import AnnotationTable
 
 #: Tags that name what is heard, in the order in which they are looked for.
@@ -51,7 +51,7 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
         )
     rows = [(str(clip.clip.recording.path), event) for clip in clips for event in clip.sound_events]
     files = [file for file, _ in rows]
-    chosen = rows_of_recording(files, question.recording_name, table=path.name)
+    chosen = choose_rows(files, question.recording_name, table=path.name)
     recordings = {Path(file).name for file in files}
     if question.recording_name is None and len(recordings) > 1:
         raise AnnotationError(

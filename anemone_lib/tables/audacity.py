@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import AnnotationError
-from anemone_lib.tables.table import check_band, check_times, number_of
+from anemone_lib.tables.table import check_band, check_times, parse_number
 
 
 def read_audacity(text: str, name: str, *, label: str = "", blank_label: str = "") -> list[Annotation]:
@@ -41,7 +41,7 @@ def _lines(text: str, name: str) -> Iterator[Annotation]:
             if current is None:
                 raise AnnotationError(f"{where}: the frequencies {line!r} follow no label; remove the line")
             # Audacity writes −1 for a frequency that was not selected.
-            low, high = (number_of(cell, "frequency", where) for cell in cells[1:3])
+            low, high = (parse_number(cell, "frequency", where) for cell in cells[1:3])
             low_hz, high_hz = (None if hz < 0 else hz for hz in (low, high))
             check_band(low_hz, high_hz, where)
             yield Annotation(current.start_time, current.end_time, current.label, low_hz, high_hz)
@@ -49,7 +49,7 @@ def _lines(text: str, name: str) -> Iterator[Annotation]:
             continue
         if current is not None:
             yield current
-        start, end = number_of(cells[0], "start", where), number_of(cells[1], "end", where)
+        start, end = parse_number(cells[0], "start", where), parse_number(cells[1], "end", where)
         check_times(start, end, where)
         current = Annotation(start, end, " ".join(cells[2:]).strip())
     if current is not None:

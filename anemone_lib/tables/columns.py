@@ -110,18 +110,20 @@ OTHERS = (
 )
 
 
-def plain(name: str) -> str:
+def simplify_name(name: str) -> str:
     """Letters and digits of a column's name, in small letters."""
     return re.sub(r"[\W_]+", "", name.lower())
 
 
 def find_column(columns: Mapping[str, int], names: Sequence[str]) -> int | None:
     """Place of the first of `names` that the table has."""
-    return next((columns[plain(name)] for name in names if plain(name) in columns), None)
+    return next((columns[simplify_name(name)] for name in names if simplify_name(name) in columns), None)
 
 
-_PLACED = {plain(name) for names in (STARTS, ENDS, DURATIONS, LOWS, HIGHS, IDS, FILES, FILE_OFFSETS) for name in names}
-_NO_LABELS = _PLACED | {plain(name) for name in (*OTHERS, *REMARKS)}
+_PLACED = {
+    simplify_name(name) for names in (STARTS, ENDS, DURATIONS, LOWS, HIGHS, IDS, FILES, FILE_OFFSETS) for name in names
+}
+_NO_LABELS = _PLACED | {simplify_name(name) for name in (*OTHERS, *REMARKS)}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|inf", re.IGNORECASE)
 # Names of label columns that may be names of classes, too.
 _CLASSES_TOO = ("sound", "call", "signal", "event", "target", "species", "tag", "annotation")
@@ -151,9 +153,9 @@ def find_labels(
     AnnotationError
         No such column, or columns of which none is known to hold the labels.
     """
-    columns = {plain(name): k for k, name in reversed(list(enumerate(header))) if name.strip()}
+    columns = {simplify_name(name): k for k, name in reversed(list(enumerate(header))) if name.strip()}
     if label_column:
-        place = columns.get(plain(label_column))
+        place = columns.get(simplify_name(label_column))
         if place is None:
             raise AnnotationError(
                 f"{table} has no column {label_column!r}; it has {', '.join(name for name in header if name.strip())}"
@@ -162,9 +164,10 @@ def find_labels(
     if label_column is not None:
         return None, []
     known = [
-        columns[plain(name)]
+        columns[simplify_name(name)]
         for name in LABELS
-        if plain(name) in columns and not (name in _CLASSES_TOO and _is_one_hot(_cells(rows, columns[plain(name)])))
+        if simplify_name(name) in columns
+        and not (name in _CLASSES_TOO and _is_one_hot(_cells(rows, columns[simplify_name(name)])))
     ]
     filled = {place: sum(bool(text) for text in _cells(rows, place)) for place in known}
     for place in known:
@@ -172,15 +175,17 @@ def find_labels(
             return place, []
     if any(filled.values()):
         return max(known, key=lambda place: filled[place]), []
-    others = [k for k, name in enumerate(header) if name.strip() and plain(name) not in _NO_LABELS and k not in known]
+    others = [
+        k for k, name in enumerate(header) if name.strip() and simplify_name(name) not in _NO_LABELS and k not in known
+    ]
     classes = [k for k in others if _is_one_hot(_cells(rows, k))]
     if not known and classes:
         return None, classes
-    remarks = [columns[plain(name)] for name in REMARKS if plain(name) in columns]
+    remarks = [columns[simplify_name(name)] for name in REMARKS if simplify_name(name) in columns]
     # Remarks here and there are none of our business; what is written beside every second row may well be its label.
     others += [k for k in remarks if rows and 2 * sum(map(bool, _cells(rows, k))) >= len(rows)]
     unknown = [k for k in others if any(text and not _NUMBER.fullmatch(text) for text in _cells(rows, k))]
-    if plain("selection") not in columns:  # Raven's own measurements are numbers, too
+    if simplify_name("selection") not in columns:  # Raven's own measurements are numbers, too
         unknown += [k for k in others if k not in unknown and _are_scores(_cells(rows, k))]
     if unknown:
         blank = f"; {', '.join(repr(header[k].strip()) for k in known)} is blank throughout" if known else ""

@@ -18,9 +18,9 @@ from anemone_lib.detection.events import Annotation
 from anemone_lib.detection.marks import DETECTED_BY
 from anemone_lib.errors import AnnotationError, spell_count
 from anemone_lib.tables import columns as names
-from anemone_lib.tables.columns import describe_columns, find_column, find_labels, is_present, plain
-from anemone_lib.tables.matching import rows_of_recording
-from anemone_lib.tables.table import AnnotationTable, check_band, check_times, number_of
+from anemone_lib.tables.columns import describe_columns, find_column, find_labels, is_present, simplify_name
+from anemone_lib.tables.matching import choose_rows
+from anemone_lib.tables.table import AnnotationTable, check_band, check_times, parse_number
 
 _BLANK = ("", "na", "nan", "none", "null")
 
@@ -49,8 +49,8 @@ class _Sheet:
     def cell(self, row: Sequence[str], place: int | None) -> str:
         return row[place].strip() if place is not None and place < len(row) else ""
 
-    def has(self, *wanted: str) -> bool:
-        return all(plain(name) in self.columns for name in wanted)
+    def has(self, *names_of: str) -> bool:
+        return all(simplify_name(name) in self.columns for name in names_of)
 
 
 def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable:
@@ -77,7 +77,7 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
         )
     file_place = find_column(sheet.columns, names.FILES)
     files = [_file_of(sheet, row, file_place) for row in sheet.rows]
-    chosen = rows_of_recording(files, question.recording_name, table=sheet.name)
+    chosen = choose_rows(files, question.recording_name, table=sheet.name)
     others = Counter(_basename(files[k]) for k in range(len(files)) if k not in chosen)
     if question.recording_name is None and file_place is not None and timing.offset is None:
         _check_one_recording(files, sheet.name)
@@ -116,9 +116,9 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
 def _without_remarks(text: str) -> str:
     """Blank the remarks before the header, and what spreadsheets write there; line numbers stay true."""
     lines = text.split("\n")
-    starts = {plain(name) for name in names.STARTS}
+    starts = {simplify_name(name) for name in names.STARTS}
     for number, line in enumerate(lines):
-        is_header = starts & {plain(cell) for cell in re.split("[\t,;]", line)}
+        is_header = starts & {simplify_name(cell) for cell in re.split("[\t,;]", line)}
         if line.strip() and (is_header or not re.match(r"#|sep=.?$", line)):
             break
         lines[number] = ""
@@ -146,7 +146,7 @@ def _sheet_of(text: str, path: Path) -> _Sheet:
             )
         rows.append(row)
         lines.append(reader.line_num)
-    columns = {plain(name): k for k, name in reversed(list(enumerate(header))) if plain(name)}
+    columns = {simplify_name(name): k for k, name in reversed(list(enumerate(header))) if simplify_name(name)}
     return _Sheet(path.name, header, rows, lines, columns)
 
 
@@ -241,7 +241,7 @@ class _Timing:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def _number(self, row: Sequence[str], place: int | None, where: str) -> float:
-        return number_of(self.sheet.cell(row, place), self.sheet.header[place or 0].strip(), where)
+        return parse_number(self.sheet.cell(row, place), self.sheet.header[place or 0].strip(), where)
 
 
 class _RowReader:
@@ -253,7 +253,9 @@ class _RowReader:
         self.sheet, self.timing, self.question, self.label, self.classes = sheet, timing, question, label, classes
         self.low, self.high = find_column(sheet.columns, names.LOWS), find_column(sheet.columns, names.HIGHS)
         self.id = find_column(sheet.columns, names.IDS)
-        self.plural = label is not None and plain(sheet.header[label]) in map(plain, names.PLURAL_LABELS)
+        self.plural = label is not None and simplify_name(sheet.header[label]) in map(
+            simplify_name, names.PLURAL_LABELS
+        )
 
     def read(self, index: int, *, in_file: bool) -> list[Annotation]:
         row, where = self.sheet.rows[index], f"{self.sheet.name}, line {self.sheet.lines[index]}"
@@ -338,7 +340,9 @@ def _maker_of(sheet: _Sheet, label: int | None) -> str:
         return "anemone"  # as version 0.1 wrote it, before its tables said so
     if sheet.has("confidence") and (sheet.has("common_name") or sheet.has("scientific_name")):
         return "BirdNET"
-    if sheet.has("in_file", "offset", "duration") and (label is None or plain(sheet.header[label]) != "manualid"):
+    if sheet.has("in_file", "offset", "duration") and (
+        label is None or simplify_name(sheet.header[label]) != "manualid"
+    ):
         return "Kaleidoscope"
     return ""
 

@@ -22,7 +22,7 @@ def same_name(one: str, other: str) -> bool:
     return one == other or _stem(one) == _stem(other) or one == _stem(other) or _stem(one) == other
 
 
-def rows_of_recording(files: Sequence[str], recording_name: str | None, *, table: str) -> set[int]:
+def choose_rows(files: Sequence[str], recording_name: str | None, *, table: str) -> set[int]:
     """Choose the rows of one recording.
 
     Parameters

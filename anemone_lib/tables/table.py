@@ -99,7 +99,7 @@ def check_band(low_hz: float | None, high_hz: float | None, where: str) -> None:
         raise AnnotationError(f"{where}: {low_hz} to {high_hz} Hz is no band; it must be 0 <= low <= high")
 
 
-def number_of(text: str, column: str, where: str) -> float:
+def parse_number(text: str, column: str, where: str) -> float:
     """Read a number out of a cell."""
     text = text.strip()
     if _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):

@@ -126,6 +126,15 @@ def test_a_format_or_a_start_says_when_recordings_began(anemone, reef, tmp_path)
     assert rows_of(tmp_path / "out" / f"{path.stem}.events.csv")[0]["start_utc"] == "2020-01-02T03:04:05.000Z"
 
 
+@pytest.mark.parametrize(
+    ("option", "word"), [("--start-time", "yesterday"), ("--start-time-format", "%Q"), ("--timezone", "Mars/Olympus")]
+)
+def test_a_clock_that_cannot_be_understood_is_said_once(anemone, reef, option, word):
+    result = anemone("detect", reef("reef.wav"), option, word)
+    assert result.exit_code == 2
+    assert word in result.stderr
+
+
 def test_one_start_for_several_recordings_is_refused(anemone, reef, tmp_path):
     reef("a.wav"), reef("b.wav")
     result = anemone("detect", tmp_path / "season", "--start-time", "2020-01-02 03:04:05")
@@ -324,13 +333,13 @@ def test_the_chatter_of_decoders_becomes_a_note_on_the_recording_it_is_about(ree
         "import os, anemone_lib\n"
         "from anemone_lib.audio import recording\n"
         "original = recording.open_decoder\n"
-        "def noisy(source):\n"
+        "def noisy(*arguments):\n"
         "    os.write(2, b'[src/libmpg123/layer3.c:INT123_do_layer3():1801] error: part2_3_length too large\\n')\n"
         "    os.write(2, b'Note: Trying to resync...\\nNote: Skipped 1024 bytes in input.\\n')\n"
         "    os.write(2, b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\n')\n"
         "    os.write(2, b'oneDNN custom operations are on\\n')\n"
         "    os.write(2, b'something else entirely\\n')\n"
-        "    return original(source)\n"
+        "    return original(*arguments)\n"
         "recording.open_decoder = noisy\n" + SCRIPT
     )
     command = [sys.executable, "-c", script, "detect", str(path), "--out", str(tmp_path / "out"), "--formats", "json"]
