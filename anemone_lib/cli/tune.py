@@ -177,7 +177,8 @@ def _samples(
     from anemone_lib.tuning.recordings import find_annotated_recordings, score_annotated_recordings
 
     check_folder(cache, "--cache")
-    classifier = load_classifier(model)
+    with catch_chatter():
+        classifier = load_classifier(model)
     settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
     found = find_annotated_recordings(folder, annotations=annotations)
     said: list[str] = []

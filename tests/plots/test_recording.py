@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
 import numpy as np
@@ -304,6 +304,16 @@ def test_the_time_of_day_passes_midnight():
     labels = [text.get_text() for text in ax.child_axes[0].get_xticklabels()]
     assert "00:00" in labels
     assert all(re.fullmatch(r"\d\d:\d\d", label) for label in labels)
+
+
+def test_the_clock_axis_shows_the_recorders_own_clock_and_names_its_offset():
+    ax = plotting.new_axes((8, 3))
+    plotting.set_time_axis(ax, 0, 600)
+    began = datetime(2023, 2, 10, 9, 10, 0, tzinfo=timezone(timedelta(hours=9)))
+    plotting.add_clock_axis(ax, 0, 600, began)
+    (clock,) = ax.child_axes
+    assert clock.get_xlabel() == "UTC+09:00, from 2023-02-10 09:10:00"
+    assert clock.get_xticklabels()[0].get_text() == "09:10"
 
 
 # Simulation of complete colour blindness in linear RGB: Machado, Oliveira and Fernandes (2009), table 1, severity 1.
