@@ -13,7 +13,7 @@ FAST := audio scoring detection tables evaluation tuning soundscape review test_
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-fast lint doctest dist notebooks lab bench lock image terraform checkov deploy destroy clean
+.PHONY: help demo test test-fast lint doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ $(VENV)/.installed-notebooks: $(BIN)/uv pyproject.toml requirements.lock
 	$(call install,[notebooks])
 	@touch $(VENV)/.installed
 
+$(VENV)/.installed-docs: $(BIN)/uv pyproject.toml requirements.lock
+	$(call install,[docs])
+	@touch $(VENV)/.installed
+
 demo: $(VENV)/.installed  ## detect events in a simulated minute of reef, or in RECORDING=path
 ifeq ($(RECORDING),)
 	@mkdir -p out/demo
@@ -69,6 +73,9 @@ test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under 
 
 doctest: $(VENV)/.installed-test  ## the examples in docstrings alone
 	$(BIN)/python -m pytest --doctest-modules anemone_lib
+
+docs: $(VENV)/.installed-docs  ## the documentation site, into out/docs/html; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs out/docs/html
 
 dist: $(VENV)/.installed-test  ## wheel and source distribution, into dist/
 	rm -rf dist

@@ -35,6 +35,13 @@ class Clock:
     start_time : datetime with a constant offset from UTC, or None where nothing tells
     source : str, what told it, in words; empty where nothing did
     notes : tuple of str, what was not believed, or believed against the caller
+
+    Examples
+    --------
+    >>> read_clock("20230210_060000.wav", timezone="Asia/Tokyo").start_time.isoformat()
+    '2023-02-10T06:00:00+09:00'
+    >>> read_clock("reef.wav").start_time is None
+    True
     """
 
     start_time: datetime | None = None

@@ -87,6 +87,11 @@ class FoundRecording:
     ----------
     source : str, the path or address that opens it
     name : str, its path from the folder that was given, with ``/``
+
+    Examples
+    --------
+    >>> FoundRecording("/data/2023/site b/reef.wav", "site b/reef.wav").name
+    'site b/reef.wav'
     """
 
     source: str
@@ -102,6 +107,12 @@ class Finding:
     recordings : list of FoundRecording, in the order of the sources, within a folder by name
     failures : list of (source, reason): what was named and cannot be analysed at all
     omissions : dict of str to list of str: reason, and the files and folders that were left out for it
+
+    Examples
+    --------
+    >>> finding = find_recordings(["nothing_here/*.wav"])
+    >>> len(finding.recordings), [source for source, reason in finding.failures]
+    (0, ['nothing_here/*.wav'])
     """
 
     recordings: list[FoundRecording] = field(default_factory=list)

@@ -11,7 +11,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Gap:
-    """An interval that cannot be analysed: seconds from the start of the recording, and why."""
+    """An interval that cannot be analysed: seconds from the start of the recording, and why.
+
+    Examples
+    --------
+    >>> gap = Gap(12.0, 13.5, "the samples are not finite numbers, or could not be decoded")
+    >>> gap.end_time - gap.start_time
+    1.5
+    """
 
     start_time: float
     end_time: float
@@ -35,6 +42,13 @@ class Pause:
     ----------
     time : float, seconds from the start of the recording, in the recording's own samples
     duration : float > 0, seconds that passed before the next sample
+
+    Examples
+    --------
+    A recorder slept for half an hour; the sound that follows is half a second later in the file:
+
+    >>> add_pauses(30.5, [Pause(time=30.0, duration=1800.0)])
+    1830.5
     """
 
     time: float

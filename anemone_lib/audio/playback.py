@@ -26,6 +26,20 @@ def cut_clip(
     -------
     samples : np.ndarray [shape=(n,)], float32 in [-1, 1]
     sample_rate : int, at most `MAX_PLAYED_HZ`
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import open_recording
+    >>> recording = open_recording(path)
+    >>> samples, rate = cut_clip(recording, 2.0, 3.0, margin=0.25)
+    >>> len(samples) / rate, round(float(abs(samples).max()), 2)
+    (1.5, 0.9)
+    >>> recording.close()
     """
     if not speed > 0:
         raise ValueError(f"speed is {speed}; it must be more than 0: 1 is as recorded, 2 an octave higher")

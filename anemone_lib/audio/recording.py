@@ -99,8 +99,15 @@ def open_recording(
 
     Examples
     --------
-    >>> recording = open_recording("reef/20230210_000001.WAV")  # doctest: +SKIP
-    >>> first_minute = recording.read(0, 60 * recording.sample_rate)  # doctest: +SKIP
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> with open_recording(path) as recording:
+    ...     first_second = recording.read(0, recording.sample_rate)
+    ...     print(recording.duration, recording.start_time.isoformat(), first_second.shape)
+    10.0 2023-02-10T06:00:00+00:00 (16000,)
     """
     return Recording(
         source,
@@ -130,6 +137,20 @@ class Recording:
     start_time : datetime by the recorder's clock, with its offset from UTC, or None where nothing tells
     clock : Clock, what told when it began, and what was not believed
     warnings : tuple of str, what was odd about the file and what was done about it
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> recording = open_recording(path, target_sr=8000)
+    >>> recording.original_sample_rate, recording.sample_rate, recording.n_samples
+    (16000, 8000, 80000)
+    >>> recording.read(0, 4).dtype
+    dtype('float32')
+    >>> recording.close()
     """
 
     def __init__(

@@ -20,6 +20,11 @@ class DecodeLimits:
     spool_bytes : int, of the temporary file; 4 bytes a sample and channel
     seconds : float, of audio
     deadline : of `time.monotonic`, when decoding must be over; or None
+
+    Examples
+    --------
+    >>> DecodeLimits(seconds=3600.0).spool_bytes == DecodeLimits().spool_bytes
+    True
     """
 
     spool_bytes: int = 64 << 30

@@ -33,6 +33,21 @@ class Detections:
         Duration, processing time, versions, coverage, warnings, provenance: ``metadata`` of the JSON result.
     source : what `detect` was given, from which the overview is drawn
     of_each_channel : bool, there are others, of the same recording's other channels; files carry the channel's number
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> detections = detect(path)
+    >>> detections.metadata["audio_duration"], detections.metadata["total_windows"]
+    (10.0, 24)
+    >>> detections.to_dict()["predictions"][0]["timestamp"]
+    '0.0-1.0s'
+    >>> [file.name for file in detections.save(path.parent, formats=["json"])]
+    ['reef_20230210_060000.json']
     """
 
     events: list[Event]
@@ -70,12 +85,11 @@ class Detections:
             The result as ``json``; the events as ``csv``, ``raven`` selection table and ``audacity`` labels; the
             overview as ``png``, for which the recording is read once more.
 
-        A file that lies there already is replaced only if this program wrote it and nobody changed it since; beside
-        that of a person, the next free name is taken (``reef.events-2.csv``).
-
         Returns
         -------
         paths : list of pathlib.Path, in the order of `formats`
+            A file that lies there already is replaced only if this program wrote it and nobody changed it since;
+            beside that of a person, the next free name is taken (``reef.events-2.csv``).
 
         Raises
         ------
@@ -183,9 +197,15 @@ def detect(
 
     Examples
     --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
     >>> from anemone_lib import detect
-    >>> for event in detect("reef.wav").events:  # doctest: +SKIP
-    ...     print(event.start_time, event.end_time, event.max_confidence)
+    >>> detections = detect(path)
+    >>> [(event.start_time, event.end_time) for event in detections.events]
+    [(1.2, 4.6)]
     """
     if channel == "each" and not isinstance(source, Recording):
         options: dict[str, Any] = {"config": config, "classifier": classifier, "executor": executor, "cache": cache}

@@ -33,6 +33,12 @@ class Event:
     start_time, end_time : float, in seconds from the start of the recording, half-open
     mean_confidence, max_confidence : float in [0, 1], smoothed probability over the event's windows
     num_windows : int, windows that reached the threshold
+
+    Examples
+    --------
+    >>> event = Event("0c7f1a2b3d4e", "anemonefish", 1.2, 4.2, 0.87, 0.94, 5)
+    >>> event.duration
+    3.0
     """
 
     id: str
@@ -59,6 +65,12 @@ class Annotation:
     label : str
     low_hz, high_hz : float in Hz, or None where nobody drew a band
     id : str, empty where the annotation has none
+
+    Examples
+    --------
+    >>> annotation = Annotation(1.5, 2.25, "anemonefish", low_hz=300.0, high_hz=900.0)
+    >>> annotation.end_time - annotation.start_time
+    0.75
     """
 
     start_time: float
@@ -80,6 +92,13 @@ def smooth(probabilities: np.ndarray, *, smoothing_window: int) -> np.ndarray:
     Returns
     -------
     smoothed : np.ndarray, same shape
+
+    Examples
+    --------
+    A single high value goes, a run of three stays:
+
+    >>> smooth(np.array([0.1, 0.9, 0.1, 0.1, 0.8, 0.9, 0.8]), smoothing_window=3).tolist()
+    [0.1, 0.1, 0.1, 0.1, 0.8, 0.8, 0.8]
     """
     if smoothing_window % 2 == 0 or smoothing_window < 1:
         raise ValueError(f"smoothing_window is {smoothing_window}; it must be odd, so that the filter has a middle")
@@ -133,6 +152,23 @@ def find_events(
     ------
     ValueError
         The arrays differ in length, the class is unknown, or the filter is even.
+
+    Examples
+    --------
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.9, 0.1]], np.float32)
+    >>> [event] = find_events(
+    ...     probabilities,
+    ...     start_times=np.array([0.0, 1.0, 2.0, 3.0]),
+    ...     end_times=np.array([1.0, 2.0, 3.0, 4.0]),
+    ...     classes=("noise", "anemonefish"),
+    ...     target_class="anemonefish",
+    ...     confidence_threshold=0.5,
+    ...     smoothing_window=1,
+    ...     min_gap_duration=0.1,
+    ...     min_event_duration=0.2,
+    ... )
+    >>> event.start_time, event.end_time, event.num_windows, round(event.mean_confidence, 2)
+    (1.0, 3.0, 2, 0.85)
     """
     if not len(probabilities) == len(start_times) == len(end_times):
         raise ValueError(
@@ -181,6 +217,16 @@ def decide_events(scores: Scores, config: InferenceConfig) -> list[Event]:
     ------
     ConfigError
         The target class is none of the scores' classes.
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import Scores, WindowGrid
+    >>> grid = WindowGrid(n_samples=32_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
+    >>> target = np.array([0.1, 0.8, 0.9, 0.1], np.float32)
+    >>> probabilities = np.column_stack([1 - target, target, 0 * target])
+    >>> scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid)
+    >>> [(event.start_time, event.end_time) for event in decide_events(scores, InferenceConfig(smoothing_window=1))]
+    [(1.0, 3.0)]
     """
     if config.target_class not in scores.classes:
         raise ConfigError(f"target_class is {config.target_class!r}; the scores know {', '.join(scores.classes)}")

@@ -35,6 +35,13 @@ def as_intervals(items: Intervals, *, labels: Iterable[str] | None = None) -> np
     ------
     ValueError
         Not pairs, not finite, or an end before its start; or `labels` with items that have none.
+
+    Examples
+    --------
+    >>> annotations = [Annotation(3.0, 4.0, "call"), Annotation(1.0, 2.0, "Call"), Annotation(5.0, 6.0, "boat")]
+    >>> as_intervals(annotations, labels=["call"])
+    array([[1., 2.],
+           [3., 4.]])
     """
     if labels is not None:
         wanted = {label.strip().casefold() for label in labels}
@@ -64,6 +71,12 @@ def join_intervals(intervals: Intervals, *, max_gap: float = 0.0) -> np.ndarray:
     Returns
     -------
     joined : np.ndarray [shape=(n, 2)], disjoint, by start time
+
+    Examples
+    --------
+    >>> join_intervals([(0.0, 1.0), (1.5, 2.0), (9.0, 9.5)], max_gap=1.0)
+    array([[0. , 2. ],
+           [9. , 9.5]])
     """
     if not max_gap >= 0:
         raise ValueError(f"max_gap is {max_gap}; it must be 0 seconds or more")
@@ -90,6 +103,11 @@ def mark_windows(
     Returns
     -------
     present : np.ndarray [shape=(n_windows,)], bool
+
+    Examples
+    --------
+    >>> mark_windows([(1.2, 1.4)], start_times=np.array([0.0, 1.0, 2.0]), end_times=np.array([1.0, 2.0, 3.0])).tolist()
+    [False, True, False]
     """
     joined = join_intervals(intervals)
     if len(joined) == 0:

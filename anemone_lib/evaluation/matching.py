@@ -31,6 +31,13 @@ def match_intervals(
     -------
     pairs : np.ndarray [shape=(n_matched, 2)], int
         Index into `reference` and into `estimated`, both sorted by start time; by reference.
+
+    Examples
+    --------
+    Two calls in one long event: the event matches one of them.
+
+    >>> match_intervals([(1.0, 2.0), (3.0, 4.0)], [(1.5, 4.0), (8.0, 9.0)])
+    array([[1, 0]])
     """
     truth, found = as_intervals(reference), as_intervals(estimated)
     for name, tolerance in (("onset_tolerance", onset_tolerance), ("offset_tolerance", offset_tolerance)):
@@ -76,6 +83,12 @@ def count_events(reference: Intervals, estimated: Intervals, *, duration: float,
     Returns
     -------
     counts : Counts
+
+    Examples
+    --------
+    >>> counts = count_events([(1.0, 2.0), (5.0, 6.0)], [(1.5, 2.5), (8.0, 9.0)], duration=3600.0)
+    >>> counts.precision, counts.recall, counts.false_alarms_per_hour
+    (0.5, 0.5, 1.0)
     """
     if not duration > 0:
         raise ValueError(f"duration is {duration}; rates need some seconds of analysed audio")

@@ -30,6 +30,14 @@ class Counts:
     ----------
     n_reference, n_estimated, n_matched : int
     duration : float, analysed audio in seconds
+
+    Examples
+    --------
+    >>> counts = Counts(n_reference=10, n_estimated=8, n_matched=6, duration=1800.0)
+    >>> counts.precision, counts.recall, counts.false_alarms_per_hour
+    (0.75, 0.6, 4.0)
+    >>> (counts + counts).n_matched
+    12
     """
 
     n_reference: int
@@ -78,7 +86,13 @@ class Counts:
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """Add up the counts of several recordings: each call weighs the same, whichever recording it is in."""
+    """Add up the counts of several recordings: each call weighs the same, whichever recording it is in.
+
+    Examples
+    --------
+    >>> total([Counts(2, 2, 1, 60.0), Counts(3, 4, 3, 60.0)])
+    Counts(n_reference=5, n_estimated=6, n_matched=4, duration=120.0)
+    """
     return sum(counts, Counts(0, 0, 0, 0.0))
 
 
@@ -111,6 +125,13 @@ def bootstrap_interval(
     -------
     low, high : float
         NaN for fewer than two recordings: one recording says nothing about the next.
+
+    Examples
+    --------
+    >>> counts = [Counts(10, 10, matched, 600.0) for matched in (5, 6, 7, 8, 9)]
+    >>> low, high = bootstrap_interval(counts, metric="recall")
+    >>> 0.5 <= low < total(counts).recall < high <= 0.9
+    True
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; it must be one of {', '.join(METRICS)}")
@@ -143,6 +164,11 @@ def compute_wilson_interval(successes: int, n: int, *, level: float = 0.95) -> t
     Returns
     -------
     low, high : float in [0, 1]; 0 and 1 for `n` = 0
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in compute_wilson_interval(8, 10)]  # Wilson 1927
+    [0.49, 0.943]
     """
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}; they must be between 0 and the number of trials")

@@ -15,6 +15,12 @@ class ThresholdCurve:
     ----------
     thresholds, precision, recall, f1 : np.ndarray [shape=(n,)], each at ``probability >= threshold``
     average_precision : float, area under the curve as a sum over steps of recall
+
+    Examples
+    --------
+    >>> curve = trace_thresholds(np.array([False, True, True]), np.array([0.2, 0.6, 0.9]))
+    >>> curve.thresholds.tolist(), curve.recall.tolist()
+    ([0.2, 0.6, 0.9], [1.0, 1.0, 0.5])
     """
 
     thresholds: np.ndarray
@@ -35,6 +41,12 @@ def trace_thresholds(present: np.ndarray, probabilities: np.ndarray) -> Threshol
     Returns
     -------
     curve : ThresholdCurve
+
+    Examples
+    --------
+    >>> curve = trace_thresholds(np.array([False, True, False, True]), np.array([0.1, 0.4, 0.6, 0.9]))
+    >>> curve.precision.round(2).tolist(), curve.recall.tolist()
+    ([0.5, 0.67, 0.5, 1.0], [1.0, 1.0, 0.5, 0.5])
     """
     scored = np.isfinite(probabilities)
     present, probabilities = np.asarray(present, bool)[scored], np.asarray(probabilities)[scored]
@@ -60,6 +72,13 @@ class Reliability:
     n : np.ndarray [shape=(n_bins,)], int
     expected_calibration_error : float in [0, 1]
         Mean of ``|frequency − mean_probability|``, weighed by `n` (Guo et al. 2017).
+
+    Examples
+    --------
+    >>> present = np.array([True, True, False, False])
+    >>> reliability = measure_reliability(present, np.array([0.9, 0.9, 0.1, 0.1]), n_bins=2)
+    >>> reliability.frequency.tolist(), reliability.n.tolist()
+    ([0.0, 1.0], [2, 2])
     """
 
     mean_probability: np.ndarray
@@ -80,6 +99,13 @@ def measure_reliability(present: np.ndarray, probabilities: np.ndarray, *, n_bin
     Returns
     -------
     reliability : Reliability
+
+    Examples
+    --------
+    >>> present = np.array([True, True, True, False])
+    >>> reliability = measure_reliability(present, np.array([0.8, 0.8, 0.8, 0.8]), n_bins=5)
+    >>> round(reliability.expected_calibration_error, 3)  # 0.8 was said, 0.75 came true
+    0.05
     """
     scored = np.isfinite(probabilities)
     present, probabilities = np.asarray(present, float)[scored], np.asarray(probabilities, float)[scored]
@@ -103,6 +129,12 @@ def count_confusions(present: np.ndarray, predicted: np.ndarray, *, n_classes: i
     Returns
     -------
     counts : np.ndarray [shape=(n_classes, n_classes)], int; row: what it was, column: what it was taken for
+
+    Examples
+    --------
+    >>> count_confusions(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), n_classes=2)
+    array([[1, 1],
+           [0, 2]])
     """
     flat = np.asarray(present, int) * n_classes + np.asarray(predicted, int)
     return np.bincount(flat, minlength=n_classes**2).reshape(n_classes, n_classes)

@@ -25,6 +25,23 @@ class ReviewPanel:
     Attributes
     ----------
     widget : ipywidgets.VBox, to be displayed
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import detect, open_recording
+    >>> from anemone_lib.review import Review
+    >>> recording = open_recording(path)
+    >>> review = Review.of(detect(recording), path.with_suffix(".review.selections.txt"))
+    >>> panel = ReviewPanel(review, recording)  # the last line of a cell shows it: panel.widget
+    >>> panel.accept()
+    >>> len(review.open_events) < len(review.events)
+    True
+    >>> recording.close()
     """
 
     KEYS = "a accept · r reject · u undo · n next · p previous"

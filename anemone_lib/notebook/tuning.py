@@ -26,6 +26,22 @@ class TuningPanel:
     widget : ipywidgets.VBox, to be displayed
     config : InferenceConfig, as the sliders stand
     decided_in : float, seconds that the last decision took
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_dataset
+    >>> folder = mkdtemp()
+    >>> _ = write_dataset(folder, n_recordings=2, duration=5, sample_rate=8000)
+    >>> from anemone_lib.scoring import load_classifier
+    >>> from anemone_lib.tuning import find_annotated_recordings, score_annotated_recordings
+    >>> config = InferenceConfig()
+    >>> recordings = score_annotated_recordings(
+    ...     find_annotated_recordings(folder), classifier=load_classifier(), config=config, cache=mkdtemp()
+    ... )
+    >>> panel = TuningPanel(recordings, config)  # the last line of a cell shows it: panel.widget
+    >>> panel.config == config
+    True
     """
 
     def __init__(

@@ -58,7 +58,19 @@ def __getattr__(name: str) -> Any:
 
 
 def save_overview(detections: Any, path: Path) -> Path:
-    """Draw the overview of detections as PNG."""
+    """Draw the overview of detections as PNG.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import detect
+    >>> save_overview(detect(path), path.with_suffix(".png")).stat().st_size > 10_000
+    True
+    """
     from anemone_lib.plots.recording import save_overview as draw
 
     return draw(detections, path)

@@ -41,6 +41,18 @@ def plot_precision_recall(
     chosen, base : float, thresholds to mark: of `curve`, and of `base_curve` (of `curve` without it)
     base_curve : the same of the settings one came with, optional
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> curve = {
+    ...     "confidence_threshold": np.array([0.3, 0.5, 0.7]),
+    ...     "precision": np.array([0.6, 0.8, 0.9]),
+    ...     "recall": np.array([0.9, 0.8, 0.5]),
+    ...     "f1": np.array([0.72, 0.8, 0.64]),
+    ... }
+    >>> axes = plot_precision_recall(curve, chosen=0.5)
+    >>> [label.get_text() for label in axes.get_legend().get_texts()]
+    ['tuned, over thresholds', 'chosen: threshold 0.5']
     """
     ax = ax or new_axes((5.5, 4.5))
     ax.plot(curve["recall"], curve["precision"], color=CHOSEN, marker=".", markersize=3, label="tuned, over thresholds")
@@ -88,6 +100,18 @@ def plot_over_threshold(
     curve, chosen, base, base_curve : as in `plot_precision_recall`
     metric : ``f1``, ``precision``, ``recall`` or ``false_alarms_per_hour``
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> curve = {
+    ...     "confidence_threshold": np.array([0.3, 0.5, 0.7]),
+    ...     "precision": np.array([0.6, 0.8, 0.9]),
+    ...     "recall": np.array([0.9, 0.8, 0.5]),
+    ...     "f1": np.array([0.72, 0.8, 0.64]),
+    ... }
+    >>> axes = plot_over_threshold(curve, "f1", chosen=0.5)
+    >>> len(axes.lines) > 0
+    True
     """
     ax = ax or new_axes((6.5, 3.8))
     ax.plot(curve["confidence_threshold"], curve[metric], color=CHOSEN, label="other settings tuned")
@@ -126,6 +150,14 @@ def plot_recordings(
     metric : as in `plot_over_threshold`
         A recording in which the rate is unknown (F1 where nothing was to be found, and nothing was) has no marks.
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> from anemone_lib.evaluation import Counts
+    >>> before, after = [Counts(4, 6, 3, 60.0), Counts(5, 5, 4, 60.0)], [Counts(4, 4, 3, 60.0), Counts(5, 5, 5, 60.0)]
+    >>> axes = plot_recordings(["a.wav", "b.wav"], after, before)
+    >>> [label.get_text()[:5] for label in axes.get_yticklabels()]
+    ['a.wav', 'b.wav']
     """
     ax = ax or new_axes((7, 1.4 + 0.28 * len(names)))
     rows = np.arange(len(names))[::-1]
@@ -156,6 +188,13 @@ def plot_threshold_curve(curve: ThresholdCurve, *, label: str = "", ax: Axes | N
     curve : ThresholdCurve
     label : str, for the legend; several curves may share `ax`
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> from anemone_lib.evaluation import trace_thresholds
+    >>> axes = plot_threshold_curve(trace_thresholds(np.array([False, True]), np.array([0.2, 0.9])), label="mine")
+    >>> len(axes.lines) > 0
+    True
     """
     ax = ax or new_axes((5.5, 4.5))
     number = len(ax.lines)
@@ -180,6 +219,14 @@ def plot_reliability(curves: Mapping[str, Reliability], *, ax: Axes | None = Non
     ----------
     curves : Reliability by the name for the legend
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> from anemone_lib.evaluation import measure_reliability
+    >>> reliability = measure_reliability(np.array([True, False, True]), np.array([0.9, 0.2, 0.7]))
+    >>> axes = plot_reliability({"anemonefish": reliability})
+    >>> len(axes.lines) > 0
+    True
     """
     ax = ax or new_axes((5, 4.5))
     ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
@@ -209,6 +256,12 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], *, ax: Axes | Non
     matrix : np.ndarray [shape=(n_classes, n_classes)], int; row: what it was, column: what it was taken for
     classes : their names
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> axes = plot_confusion(np.array([[8, 2], [1, 9]]), ["noise", "anemonefish"])
+    >>> [label.get_text() for label in axes.get_xticklabels()]
+    ['noise', 'anemonefish']
     """
     ax = ax or new_axes((1.8 + 1.2 * len(classes), 1.2 + 0.9 * len(classes)))
     part = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -229,6 +282,12 @@ def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = No
     ----------
     history : ``loss`` and ``val_loss`` by epoch, as Keras keeps them
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> axes = plot_history({"loss": [0.9, 0.6, 0.5], "val_loss": [1.0, 0.7, 0.7]})
+    >>> len(axes.lines)
+    2
     """
     ax = ax or new_axes((6, 3.5))
     epochs = np.arange(1, len(history["loss"]) + 1)

@@ -18,6 +18,20 @@ def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None
     context : NoiseContext
     duration : float, of the recording, in seconds
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import open_recording
+    >>> from anemone_lib.soundscape import describe_noise
+    >>> with open_recording(path) as recording:
+    ...     axes = plot_noise(describe_noise(recording), duration=recording.duration)
+    >>> len(axes.lines) > 0
+    True
     """
     ax = ax or new_axes((10, 3.5))
     colours = {"calls": EVENT_COLOUR, "below": RAW_COLOUR, "above": "#CC79A7", "shrimp": "#009E73"}

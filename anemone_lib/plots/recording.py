@@ -87,6 +87,21 @@ def plot_overview(
     ------
     ValueError
         The span is empty or not in the recording.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import InferenceConfig, detect, open_recording
+    >>> recording, config = open_recording(path), InferenceConfig()
+    >>> detections = detect(recording, config=config)
+    >>> figure = plot_overview(recording, detections.scores, detections.events, config)
+    >>> recording.close()
+    >>> [axes.get_ylabel() for axes in figure.axes][:1]
+    ['Frequency (Hz)']
     """
     start_time, end_time = check_span(recording, start_time, end_time)
     figure = new_figure(figsize)
@@ -163,6 +178,23 @@ def plot_probabilities(
     Returns
     -------
     ax : matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import InferenceConfig, detect, open_recording
+    >>> recording, config = open_recording(path), InferenceConfig()
+    >>> detections = detect(recording, config=config)
+    >>> recording.close()
+    >>> axes = plot_probabilities(
+    ...     detections.scores, target_class="anemonefish", confidence_threshold=0.5, smoothing_window=5
+    ... )
+    >>> len(axes.lines) > 0
+    True
     """
     if target_class not in scores.classes:
         raise ValueError(f"target_class is {target_class!r}; it must be one of {', '.join(scores.classes)}")
@@ -233,6 +265,21 @@ def plot_events(
     Returns
     -------
     figure : matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import InferenceConfig, detect, open_recording
+    >>> recording, config = open_recording(path), InferenceConfig()
+    >>> detections = detect(recording, config=config)
+    >>> figure = plot_events(recording, detections.events, config)
+    >>> recording.close()
+    >>> len(figure.axes) >= len(detections.events) > 0
+    True
     """
     chosen = sorted(events, key=lambda event: -event.max_confidence)[:max_events]
     chosen.sort(key=lambda event: event.start_time)
@@ -319,6 +366,12 @@ def plot_waveform(samples: np.ndarray, sample_rate: int, *, start_time: float = 
     sample_rate : int > 0, in Hz
     start_time : float, in seconds
     ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> axes = plot_waveform(np.sin(np.arange(8000) / 10).astype(np.float32), 8000)
+    >>> len(axes.lines) + len(axes.collections) > 0
+    True
     """
     ax = ax or new_axes((10, 2))
     step = max(1, len(samples) // 2000)

@@ -41,6 +41,13 @@ def plot_spectrogram(
     Returns
     -------
     ax : matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> tone = np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000).astype(np.float32)
+    >>> axes = plot_spectrogram(tone, 8000, fmax_hz=2000)
+    >>> round(axes.get_ylim()[1])
+    2000
     """
     if samples.ndim != 1 or len(samples) == 0:
         raise ValueError(f"samples has shape {samples.shape}; it must be (n,) with n > 0")

@@ -39,6 +39,12 @@ def plot_window_image(
     Returns
     -------
     ax : matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> axes = plot_window_image(np.zeros((256, 256, 1), np.float32), fmax_hz=2000, window_duration=1.0)
+    >>> len(axes.images)
+    1
     """
     if image.ndim != 3 or image.shape[2] not in (1, 3):
         raise ValueError(f"image has shape {image.shape}; it must be (height_pixels, width_pixels, 1 or 3)")
@@ -71,6 +77,21 @@ def plot_seen_windows(recording: Recording, scores: Scores, config: InferenceCon
     Returns
     -------
     figure : matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import InferenceConfig, detect, open_recording
+    >>> recording, config = open_recording(path), InferenceConfig()
+    >>> detections = detect(recording, config=config)
+    >>> figure = plot_seen_windows(recording, detections.scores, config, [0, 5])
+    >>> recording.close()
+    >>> len(figure.axes) >= 2
+    True
     """
     figure = new_axes((3.0 * len(windows) + 0.6, 4.6)).get_figure(root=True)
     assert figure is not None

@@ -69,6 +69,15 @@ class Review:
     ------
     AnnotationError
         The table cannot be read, or is that of another recording.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> events = [Event("0c7f1a2b3d4e", "anemonefish", 1.2, 4.2, 0.87, 0.94, 5)]
+    >>> review = Review(events, Path(mkdtemp(), "reef.review.selections.txt"), config=InferenceConfig())
+    >>> review.accept(events[0])
+    >>> len(review.open_events), [annotation.label for annotation in review.annotations()]
+    (0, ['anemonefish'])
     """
 
     def __init__(

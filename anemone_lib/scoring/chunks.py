@@ -55,6 +55,19 @@ def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int | 
     Returns
     -------
     chunks : list of Chunk, together every window once
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import open_recording
+    >>> recording = open_recording(path)
+    >>> [(chunk.first, chunk.stop) for chunk in plan(recording, InferenceConfig(), chunk_windows=10)]
+    [(0, 10), (10, 20), (20, 24)]
+    >>> recording.close()
     """
     n_windows = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings).n_windows
     if chunk_windows is None:
@@ -80,6 +93,21 @@ def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, conf
     scored : ChunkScores
         NaN in the rows of windows that hold lost samples and cannot be moved past them: see
         `anemone_lib.scoring.coverage`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import open_recording
+    >>> recording = open_recording(path)
+    >>> from anemone_lib.scoring import load_classifier
+    >>> chunk = plan(recording, InferenceConfig(), chunk_windows=10)[0]
+    >>> score_chunk(recording, chunk, load_classifier(), InferenceConfig()).probabilities.shape
+    (10, 3)
+    >>> recording.close()
     """
     grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
     n_windows = chunk.stop - chunk.first
@@ -168,6 +196,25 @@ def merge(
     ------
     ScoresError
         Windows are missing without a reason, or a chunk's probabilities are not its own.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import open_recording
+    >>> recording = open_recording(path)
+    >>> from anemone_lib.scoring import load_classifier
+    >>> classifier, config = load_classifier(), InferenceConfig()
+    >>> chunks = plan(recording, config, chunk_windows=10)
+    >>> results = {chunk: score_chunk(recording, chunk, classifier, config) for chunk in chunks}
+    >>> scores = merge(results, recording=recording, classifier=classifier, config=config)
+    >>> whole = score_recording(recording, classifier, config)
+    >>> bool((scores.probabilities == whole.probabilities).all())
+    True
+    >>> recording.close()
     """
     grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
     probabilities = np.full((grid.n_windows, classifier.n_classes), np.nan, np.float32)
@@ -249,6 +296,21 @@ def score_recording(
         The model, the settings and the recording do not fit together.
     ScoresError
         A worker was killed; what was finished is in the cache, if there is one.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import open_recording
+    >>> recording = open_recording(path)
+    >>> from anemone_lib.scoring import load_classifier
+    >>> scores = score_recording(recording, load_classifier(), InferenceConfig())
+    >>> scores.probabilities.shape, scores.classes
+    ((24, 3), ('noise', 'anemonefish', 'biological'))
+    >>> recording.close()
     """
     check_fit(classifier, config)
     if config.target_sr and recording.sample_rate != config.target_sr:
@@ -346,6 +408,14 @@ def choose_config(config: InferenceConfig | None, classifier: Classifier) -> Inf
     Returns
     -------
     config : InferenceConfig
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import load_classifier
+    >>> choose_config(None, load_classifier()).model_classes
+    'noise,anemonefish,biological'
+    >>> choose_config(InferenceConfig(confidence_threshold=0.7), load_classifier()).confidence_threshold
+    0.7
     """
     if config is not None:
         return config
@@ -361,6 +431,15 @@ def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
     ------
     ModelError
         Naming both sides.
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import load_classifier
+    >>> try:
+    ...     check_fit(load_classifier(), InferenceConfig(n_fft=512))
+    ... except ModelError as error:
+    ...     print(str(error).partition(";")[0])
+    n_fft is 512, the model was trained with 1024
     """
     if len(config.classes) != classifier.n_classes:
         raise ModelError(

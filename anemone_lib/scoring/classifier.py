@@ -33,7 +33,14 @@ MIN_KERAS = (3, 13, 2)
 
 
 class ModelCard(BaseModel):
-    """What ``best_model.json`` says about a model."""
+    """What ``best_model.json`` says about a model.
+
+    Examples
+    --------
+    >>> card = load_classifier().card
+    >>> card.classes, card.input_shape
+    (('noise', 'anemonefish', 'biological'), (256, 256, 1))
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -65,6 +72,13 @@ class Classifier(Protocol):
     version : str, from the card, or the file's name
     input_shape : (height_pixels, width_pixels, channels)
     n_classes : int
+
+    Examples
+    --------
+    >>> classifier = load_classifier()
+    >>> probabilities = classifier.probabilities(np.zeros((2, *classifier.input_shape), np.float32))
+    >>> probabilities.shape, np.allclose(probabilities.sum(axis=1), 1)
+    ((2, 3), True)
     """
 
     card: ModelCard | None
@@ -109,6 +123,14 @@ def load_classifier(
     ------
     ModelError
         Nothing there, an unknown format, a hash that does not match, or a damaged model.
+
+    Examples
+    --------
+    >>> classifier = load_classifier()
+    >>> classifier.version, classifier.n_classes
+    ('demo-1', 3)
+    >>> load_classifier(sha256=classifier.sha256).sha256 == classifier.sha256
+    True
     """
     path = _local_path(uri)
     if path.is_dir():

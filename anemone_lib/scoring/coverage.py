@@ -40,7 +40,7 @@ def place_windows(
     >>> grid = {"n_samples": 40, "window_samples": 10, "stride_samples": 5}
     >>> starts, ends = place_windows([Lost(15, 17, "")], first=0, stop=4, **grid)
     >>> starts.tolist(), ends.tolist()
-    ([0, 5, 17, 17], [10, 15, 27, 27])
+    ([0, 5, 5, 17], [10, 15, 15, 27])
     """
     starts = np.arange(first, stop) * stride_samples
     ends = np.minimum(starts + window_samples, n_samples)

@@ -94,6 +94,17 @@ def draw_images(
     ------
     ValueError
         `windows` is not two-dimensional, `channels` is neither 1 nor 3, or `out` has another shape or type.
+
+    Examples
+    --------
+    A tone of 1000 Hz is brightest in the middle of an image that ends at 2000 Hz:
+
+    >>> tone = np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000).astype(np.float32)
+    >>> images = draw_images(tone[np.newaxis], sample_rate=8000)
+    >>> images.shape, float(images.max())
+    ((1, 256, 256, 1), 1.0)
+    >>> 120 <= int(images[0, :, 128, 0].argmax()) <= 136
+    True
     """
     if windows.ndim != 2 or windows.shape[1] == 0:
         raise ValueError(f"windows has shape {windows.shape}; it must be (n, window_samples)")

@@ -24,7 +24,14 @@ FORMAT = "anemone-scores-1"
 
 @dataclass(frozen=True)
 class Chunk:
-    """A run of consecutive windows, `first` to `stop` (exclusive), scored as one piece of work."""
+    """A run of consecutive windows, `first` to `stop` (exclusive), scored as one piece of work.
+
+    Examples
+    --------
+    >>> chunk = Chunk(index=1, first=128, stop=256)
+    >>> chunk.stop - chunk.first
+    128
+    """
 
     index: int
     first: int
@@ -41,6 +48,12 @@ class ChunkScores:
         NaN in the rows of windows that were skipped.
     measures : np.ndarray [shape=(n_windows, 5)], float32
         Of the sound itself: see `anemone_lib.scoring.condition.measure`.
+
+    Examples
+    --------
+    >>> scored = ChunkScores(np.full((10, 3), 1 / 3, np.float32), np.zeros((10, N_MEASURES), np.float32))
+    >>> ChunkScores.from_array(scored.to_array()).probabilities.shape
+    (10, 3)
     """
 
     probabilities: np.ndarray
@@ -73,6 +86,17 @@ class Scores:
     warnings : what was odd about the recording and the sound in it
     channel : what was listened to: ``mean``, or a channel's number from 1
     pauses : times that were not recorded: `utc_at` knows of them
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> grid = WindowGrid(n_samples=16_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
+    >>> scores = Scores(np.array([[0.9, 0.1], [0.2, 0.8]], np.float32), ("noise", "anemonefish"), grid)
+    >>> scores.start_times.tolist(), scores.duration
+    ([0.0, 1.0], 2.0)
+    >>> path = scores.save(Path(mkdtemp(), "reef.npz"))
+    >>> bool((Scores.load(path).probabilities == scores.probabilities).all())
+    True
     """
 
     probabilities: np.ndarray

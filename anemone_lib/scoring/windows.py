@@ -19,6 +19,14 @@ class WindowGrid:
     n_samples : int > 0, length of the recording
     sample_rate : int > 0, in Hz
     window_samples, stride_samples : int > 0
+
+    Examples
+    --------
+    >>> grid = WindowGrid(n_samples=20_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
+    >>> grid.start_times.tolist(), grid.end_times.tolist()
+    ([0.0, 1.0, 2.0], [1.0, 2.0, 2.5])
+    >>> grid.sample_range(1, 3)
+    (8000, 20000)
     """
 
     n_samples: int
@@ -62,6 +70,12 @@ def lay_grid(n_samples: int, *, sample_rate: int, window_duration: float, stride
     Returns
     -------
     grid : WindowGrid
+
+    Examples
+    --------
+    >>> grid = lay_grid(80_000, sample_rate=8000, window_duration=1.0, stride_duration=0.4)
+    >>> grid.n_windows, grid.start_times[:3].tolist()
+    (24, [0.0, 0.4, 0.8])
     """
     if n_samples <= 0:
         raise ValueError(f"a recording of {n_samples} samples has no windows")
@@ -85,6 +99,11 @@ def cut_windows(samples: np.ndarray, *, n_windows: int, window_samples: int, str
     Returns
     -------
     windows : np.ndarray [shape=(n_windows, window_samples)], a read-only view that shares the overlaps
+
+    Examples
+    --------
+    >>> cut_windows(np.arange(5.0), n_windows=2, window_samples=4, stride_samples=2).tolist()
+    [[0.0, 1.0, 2.0, 3.0], [2.0, 3.0, 4.0, 0.0]]
     """
     needed = (n_windows - 1) * stride_samples + window_samples
     if len(samples) < needed:

@@ -15,6 +15,13 @@ def augment(samples: np.ndarray, *, sample_rate: int, rng: np.random.Generator) 
     Returns
     -------
     augmented : np.ndarray [shape=(n,)], float32
+
+    Examples
+    --------
+    >>> samples = np.sin(2 * np.pi * 500 * np.arange(8000) / 8000).astype(np.float32)
+    >>> augmented = augment(samples, sample_rate=8000, rng=np.random.default_rng(1))
+    >>> augmented.shape, augmented.dtype
+    ((8000,), dtype('float32'))
     """
     from scipy.fft import irfft, next_fast_len, rfft
 

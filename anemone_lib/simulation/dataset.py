@@ -53,6 +53,13 @@ def write_dataset(
     Returns
     -------
     samples : list of (recording, table), as `anemone_lib.tuning.recordings.find_annotated_recordings` finds them
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> pairs = write_dataset(mkdtemp(), n_recordings=2, duration=5, sample_rate=8000)
+    >>> [recording.suffix for recording, table in pairs], all(table.exists() for recording, table in pairs)
+    (['.wav', '.wav'], True)
     """
     if n_recordings < 1:
         raise ConfigError(f"n_recordings is {n_recordings}; a season has at least 1")

@@ -108,6 +108,16 @@ def write_recording(path: str | os.PathLike[str], **settings: Any) -> list[Annot
     Returns
     -------
     annotations : list of Annotation, by start time
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> path.stat().st_size  # 10 s of 16 bits, and a header of 44 bytes
+    320044
+    >>> all(0 <= annotation.start_time < annotation.end_time <= 10 for annotation in truth)
+    True
     """
     import soundfile
 

@@ -87,6 +87,15 @@ class NoiseContext:
     snaps_per_minute : float, NaN below a sample rate of 6 kHz, which cannot hold a snap
     tones : list of Tone, the most prominent first
     clipped, silent : float, part of the audio that is overdriven, or digital silence, 0 to 1
+
+    Examples
+    --------
+    A level that rises by 20 dB for half of the time would mask quiet calls then:
+
+    >>> levels = np.array([-60.0, -60.0, -40.0, -40.0])
+    >>> context = NoiseContext(np.arange(4.0), {"calls": levels}, {"calls": (300, 1000)}, 0.0, [], 0.0, 0.0)
+    >>> context.masked
+    0.5
     """
 
     times: np.ndarray
@@ -139,6 +148,20 @@ def describe_noise(recording: Recording, *, bands_hz: dict[str, tuple[float, flo
     Returns
     -------
     context : NoiseContext
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import open_recording
+    >>> recording = open_recording(path)
+    >>> context = describe_noise(recording)
+    >>> recording.close()
+    >>> "calls" in context.levels, 0 <= context.masked <= 1
+    (True, True)
     """
     bands_hz = bands_hz or BANDS_HZ
     if "calls" not in bands_hz:

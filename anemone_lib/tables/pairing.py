@@ -37,6 +37,12 @@ class AnnotatedFile(Sequence[Path]):
     ----------
     recording, table : pathlib.Path
     name : str, the recording's path from the folder that was given, with ``/``
+
+    Examples
+    --------
+    >>> recording, table = AnnotatedFile(Path("reef.wav"), Path("reef.Table.1.selections.txt"), "reef.wav")
+    >>> table.name
+    'reef.Table.1.selections.txt'
     """
 
     recording: Path
@@ -64,6 +70,16 @@ class AnnotatedFolder(Sequence[AnnotatedFile]):
     ----------
     files : tuple of AnnotatedFile
     notes : tuple of str
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_dataset
+    >>> folder = mkdtemp()
+    >>> _ = write_dataset(folder, n_recordings=2, duration=5, sample_rate=8000)
+    >>> annotated = pair_tables(folder)
+    >>> len(annotated), annotated[0].recording.suffix, annotated.notes
+    (2, '.wav', ())
     """
 
     files: tuple[AnnotatedFile, ...]
@@ -102,6 +118,15 @@ def pair_tables(
     ------
     AnnotationError
         There is no such folder, or the one table is what this package detected.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_dataset
+    >>> folder = mkdtemp()
+    >>> _ = write_dataset(folder, n_recordings=2, duration=5, sample_rate=8000)
+    >>> [file.recording.suffix for file in pair_tables(folder)]
+    ['.wav', '.wav']
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -31,6 +31,12 @@ class AnnotationTable:
     names_recordings : bool, whether its rows say which recording they are of
     other_recordings : dict of str to int, rows of recordings that were not asked for, by file name
     notes : tuple of str, what was left out or is odd, one sentence each
+
+    Examples
+    --------
+    >>> table = AnnotationTable(Path("reef.csv"), [Annotation(1, 2, "pop"), Annotation(3, 4, "pop")])
+    >>> table.labels
+    Counter({'pop': 2})
     """
 
     path: Path

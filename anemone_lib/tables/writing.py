@@ -89,6 +89,14 @@ def write_csv(
     Returns
     -------
     path : pathlib.Path
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> annotations = [Annotation(1.5, 2.25, "anemonefish", low_hz=300.0, high_hz=900.0)]
+    >>> path = write_csv(Path(mkdtemp(), "reef.csv"), annotations, recording_name="reef.wav")
+    >>> path.read_text().splitlines()[1][:46]
+    'reef.wav,,anemonefish,1.5,2.25,0.75,300.0,900.'
     """
     extra = {**(extra or {}), **({DETECTED_BY: detected_by} if detected_by else {})}
     text = io.StringIO()
@@ -132,6 +140,14 @@ def write_raven(
     Returns
     -------
     path : pathlib.Path
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp(), "reef.selections.txt")
+    >>> path = write_raven(path, [Annotation(1.5, 2.25, "anemonefish")], high_hz=2000.0)
+    >>> path.read_text().splitlines()[1].split()[:9]
+    ['1', 'Spectrogram', '1', '1', '1.5', '2.25', '0.0', '2000.0', 'anemonefish']
     """
     extra = {"Begin File": recording_name, **(extra or {})} if recording_name else dict(extra or {})
     extra |= {DETECTED_BY: detected_by} if detected_by else {}
@@ -173,6 +189,13 @@ def write_audacity(
     Returns
     -------
     path : pathlib.Path
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> path = write_audacity(Path(mkdtemp(), "reef.txt"), [Annotation(1.5, 2.25, "anemonefish")])
+    >>> path.read_text()
+    '1.5\t2.25\tanemonefish\n'
     """
     text = io.StringIO()
     if detected_by:

@@ -81,6 +81,16 @@ def export_bundle(
     ------
     ModelError
         The model does not fit the configuration, or the .tflite does not agree with it.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.training import build_model
+    >>> config = InferenceConfig(height_pixels=64, width_pixels=64)
+    >>> images = np.random.default_rng(0).random((4, 64, 64, 1), np.float32)
+    >>> card = export_bundle(build_model((64, 64, 1)), mkdtemp(), config=config, version="v0.1", images=images)
+    >>> card.version, sorted(card.sha256), card.parity["max_abs_difference"] < 1e-4
+    ('v0.1', ['best_model.keras', 'best_model.tflite'], True)
     """
     config = config or InferenceConfig()
     folder = Path(folder)
@@ -165,6 +175,17 @@ def export_model(
     ------
     ModelError
         No such model, or not one that may be loaded or can be converted.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.training import build_model
+    >>> path = Path(mkdtemp(), "mine.keras")
+    >>> build_model((64, 64, 1)).save(path)
+    >>> config = InferenceConfig(height_pixels=64, width_pixels=64)
+    >>> images = np.random.default_rng(0).random((4, 64, 64, 1), np.float32)
+    >>> export_model(path, mkdtemp(), config=config, images=images).input_shape
+    (64, 64, 1)
     """
     path = Path(model_path)
     path = path / f"{STEM}.keras" if path.is_dir() else path

@@ -65,6 +65,26 @@ def train_classifier(
     ------
     ConfigError
         The sets share a recording, or a class is missing from the training set.
+
+    Examples
+    --------
+    Random images teach nothing, but they show every step:
+
+    >>> from anemone_lib.training import LabelledWindows, build_model
+    >>> rng = np.random.default_rng(0)
+    >>> train, validation = (
+    ...     LabelledWindows(
+    ...         images=rng.integers(0, 256, (8, 64, 64, 1), np.uint8),
+    ...         labels=np.arange(8) % 2,
+    ...         recordings=np.full(8, name),
+    ...         start_times=np.arange(8.0),
+    ...         classes=("noise", "anemonefish"),
+    ...     )
+    ...     for name in ("a.wav", "b.wav")
+    ... )
+    >>> training = train_classifier(train, validation, model=build_model((64, 64, 1), n_classes=2), epochs=1)
+    >>> len(training.history["loss"]), training.probabilities.shape
+    (1, (8, 2))
     """
     if shared := set(train.recordings) & set(validation.recordings):
         raise ConfigError(

@@ -59,6 +59,21 @@ class LabelledWindows:
     recordings : np.ndarray [shape=(n,)], str, which recording a window is of
     start_times : np.ndarray [shape=(n,)], in seconds from that recording's start
     classes : tuple of str
+
+    Examples
+    --------
+    >>> windows = LabelledWindows(
+    ...     images=np.zeros((4, 8, 8, 1), np.uint8),
+    ...     labels=np.array([0, 0, 1, 0]),
+    ...     recordings=np.array(["a.wav", "a.wav", "b.wav", "b.wav"]),
+    ...     start_times=np.array([0.0, 1.0, 0.0, 1.0]),
+    ...     classes=("noise", "anemonefish"),
+    ... )
+    >>> windows.counts()
+    {'noise': 3, 'anemonefish': 1}
+    >>> train, held_out = windows.split(fraction=0.5)
+    >>> len(train), len(held_out)
+    (2, 2)
     """
 
     images: np.ndarray
@@ -122,7 +137,20 @@ class LabelledWindows:
 
 
 def concatenate(parts: Sequence[LabelledWindows]) -> LabelledWindows:
-    """Put the windows of several recordings together."""
+    """Put the windows of several recordings together.
+
+    Examples
+    --------
+    >>> windows = LabelledWindows(
+    ...     images=np.zeros((4, 8, 8, 1), np.uint8),
+    ...     labels=np.array([0, 0, 1, 0]),
+    ...     recordings=np.array(["a.wav", "a.wav", "b.wav", "b.wav"]),
+    ...     start_times=np.array([0.0, 1.0, 0.0, 1.0]),
+    ...     classes=("noise", "anemonefish"),
+    ... )
+    >>> len(concatenate([windows, windows]))
+    8
+    """
     if not parts:
         raise ConfigError("there are no windows to put together; give at least one recording")
     if len({part.classes for part in parts}) > 1:
@@ -228,6 +256,19 @@ def cut_labelled_windows(
     -------
     windows : LabelledWindows
         Without windows that are unclear or not wholly readable.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import InferenceConfig, open_recording
+    >>> with open_recording(path) as recording:
+    ...     windows = cut_labelled_windows(recording, truth, InferenceConfig())
+    >>> windows.images.shape[1:], sum(windows.counts().values()) == len(windows)
+    ((256, 256, 1), True)
     """
     grid = lay_grid(
         recording.n_samples,
@@ -291,6 +332,12 @@ def simulate_windows(
     Returns
     -------
     windows : LabelledWindows
+
+    Examples
+    --------
+    >>> windows = simulate_windows(n_recordings=2, seed=1, duration=5.0, max_windows=4)
+    >>> windows.classes, len(windows) <= 8
+    (('noise', 'anemonefish', 'biological'), True)
     """
     config = config or InferenceConfig()
     one = partial(

@@ -27,6 +27,12 @@ def build_model(input_shape: tuple[int, int, int] = (256, 256, 1), n_classes: in
     -------
     model : keras.Model
         Of stock layers, with the softmax inside, so that it loads in safe mode.
+
+    Examples
+    --------
+    >>> model = build_model((64, 64, 1), n_classes=2)
+    >>> model.output_shape
+    (None, 2)
     """
     keras = import_keras()
     layers = keras.layers
@@ -60,7 +66,13 @@ def build_model(input_shape: tuple[int, int, int] = (256, 256, 1), n_classes: in
 
 
 def import_keras() -> Any:
-    """Import Keras on TensorFlow, quietly."""
+    """Import Keras on TensorFlow, quietly.
+
+    Examples
+    --------
+    >>> import_keras().config.backend()
+    'tensorflow'
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:

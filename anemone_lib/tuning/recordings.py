@@ -34,6 +34,15 @@ class AnnotatedRecording:
     ----------
     scores : Scores
     annotations : sequence of Annotation, of all labels
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import WindowGrid
+    >>> grid = WindowGrid(n_samples=80_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
+    >>> scores = Scores(np.zeros((10, 3), np.float32), ("noise", "anemonefish", "biological"), grid)
+    >>> calls = [Annotation(1.0, 1.2, "anemonefish"), Annotation(1.5, 1.7, "anemonefish"), Annotation(8.0, 8.2, "boat")]
+    >>> AnnotatedRecording(scores, calls).bouts(labels=["anemonefish"])
+    array([[1. , 1.7]])
     """
 
     scores: Scores
@@ -98,6 +107,15 @@ def find_annotated_recordings(
     ------
     AnnotationError
         No recording there has a table.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_dataset
+    >>> folder = mkdtemp()
+    >>> _ = write_dataset(folder, n_recordings=2, duration=5, sample_rate=8000)
+    >>> [recording.suffix for recording, table in find_annotated_recordings(folder)]
+    ['.wav', '.wav']
     """
     annotated = pair_tables(folder, annotations=annotations)
     if not annotated:
@@ -119,6 +137,12 @@ class ScoredFolder(Sequence[AnnotatedRecording]):
     recordings : tuple of AnnotatedRecording, those that could be read and scored
     failures : tuple of (name, reason), the others
     notes : tuple of str, what was left out of tables, one sentence each
+
+    Examples
+    --------
+    >>> scored = ScoredFolder((), failures=(("reef.wav", "it is empty"),))
+    >>> len(scored), scored.failures[0][0]
+    (0, 'reef.wav')
     """
 
     recordings: tuple[AnnotatedRecording, ...]
@@ -188,6 +212,19 @@ def score_annotated_recordings(
         The model and the settings do not fit together.
     AnnotationError
         Not one recording could be read and scored.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_dataset
+    >>> folder = mkdtemp()
+    >>> _ = write_dataset(folder, n_recordings=2, duration=5, sample_rate=8000)
+    >>> from anemone_lib.scoring import load_classifier
+    >>> scored = score_annotated_recordings(
+    ...     find_annotated_recordings(folder), classifier=load_classifier(), config=InferenceConfig(), cache=mkdtemp()
+    ... )
+    >>> [recording.scores.duration for recording in scored]
+    [5.0, 5.0]
     """
     check_fit(classifier, config)
     pairs = list(files)
@@ -244,6 +281,23 @@ def split_recordings(
     Returns
     -------
     tuning, held_out : lists of AnnotatedRecording, none of them empty
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import Scores, WindowGrid
+    >>> def annotate(name, target, calls):
+    ...     grid = WindowGrid(n_samples=8000 * len(target), sample_rate=8000, window_samples=8000, stride_samples=8000)
+    ...     target = np.array(target, np.float32)
+    ...     probabilities = np.column_stack([1 - target, target, 0 * target])
+    ...     scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid, recording_name=name)
+    ...     return AnnotatedRecording(scores, [Annotation(start, end, "anemonefish") for start, end in calls])
+    >>> recordings = [
+    ...     annotate("a.wav", [0.1, 0.9, 0.1, 0.1, 0.4, 0.1], [(1.2, 1.8)]),
+    ...     annotate("b.wav", [0.1, 0.1, 0.7, 0.1, 0.1, 0.4], [(2.2, 2.8)]),
+    ... ]
+    >>> tuned_on, set_aside = split_recordings(recordings, labels=["anemonefish"], holdout=0.5)
+    >>> len(tuned_on), len(set_aside)
+    (1, 1)
     """
     if not 0 < holdout < 1:
         raise ConfigError(f"holdout is {holdout}; it must be between 0 and 1, like 0.3")
@@ -286,6 +340,23 @@ def count_recordings(
     Returns
     -------
     counts : list of Counts, one a sample
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import Scores, WindowGrid
+    >>> def annotate(name, target, calls):
+    ...     grid = WindowGrid(n_samples=8000 * len(target), sample_rate=8000, window_samples=8000, stride_samples=8000)
+    ...     target = np.array(target, np.float32)
+    ...     probabilities = np.column_stack([1 - target, target, 0 * target])
+    ...     scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid, recording_name=name)
+    ...     return AnnotatedRecording(scores, [Annotation(start, end, "anemonefish") for start, end in calls])
+    >>> recordings = [
+    ...     annotate("a.wav", [0.1, 0.9, 0.1, 0.1, 0.4, 0.1], [(1.2, 1.8)]),
+    ...     annotate("b.wav", [0.1, 0.1, 0.7, 0.1, 0.1, 0.4], [(2.2, 2.8)]),
+    ... ]
+    >>> count_recordings(recordings, InferenceConfig(smoothing_window=1, confidence_threshold=0.8))
+    [Counts(n_reference=1, n_estimated=1, n_matched=1, duration=6.0),
+     Counts(n_reference=1, n_estimated=0, n_matched=0, duration=6.0)]
     """
     wanted = list(labels or [config.target_class])
     return [

@@ -32,6 +32,12 @@ class SearchSpace:
     Attributes
     ----------
     smoothing_window, confidence_threshold, min_gap_duration, min_event_duration : tuples of values
+
+    Examples
+    --------
+    >>> space = SearchSpace((1, 3), (0.5, 0.6, 0.7), (0.1,), (0.2,))
+    >>> space.size, space.config((0, 2, 0, 0), InferenceConfig()).confidence_threshold
+    (6, 0.7)
     """
 
     smoothing_window: tuple[int, ...]
@@ -99,7 +105,27 @@ class Sweep:
     ----------
     space : SearchSpace
     n_reference, duration : np.ndarray [shape=(n_samples,)], bouts, and analysed seconds
-    n_estimated, n_matched : np.ndarray [shape=(*space.shape, n_samples)], int32
+    n_estimated, n_matched : np.ndarray [shape=(n_smoothing, n_thresholds, n_gaps, n_durations, n_samples)], int32
+
+    Examples
+    --------
+    >>> from anemone_lib.detection import Annotation
+    >>> from anemone_lib.scoring import Scores, WindowGrid
+    >>> def annotate(name, target, calls):
+    ...     grid = WindowGrid(n_samples=8000 * len(target), sample_rate=8000, window_samples=8000, stride_samples=8000)
+    ...     target = np.array(target, np.float32)
+    ...     probabilities = np.column_stack([1 - target, target, 0 * target])
+    ...     scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid, recording_name=name)
+    ...     return AnnotatedRecording(scores, [Annotation(start, end, "anemonefish") for start, end in calls])
+    >>> recordings = [
+    ...     annotate("a.wav", [0.1, 0.9, 0.1, 0.1, 0.4, 0.1], [(1.2, 1.8)]),
+    ...     annotate("b.wav", [0.1, 0.1, 0.7, 0.1, 0.1, 0.4], [(2.2, 2.8)]),
+    ... ]
+    >>> sweep = sweep_settings(recordings, SearchSpace((1,), (0.3, 0.6, 0.8), (0.1,), (0.2,)))
+    >>> sweep.rates["f1"].round(2).ravel().tolist()
+    [0.67, 1.0, 0.67]
+    >>> sweep.best(InferenceConfig()).confidence_threshold
+    0.6
     """
 
     space: SearchSpace
@@ -215,6 +241,24 @@ def sweep_settings(
     Returns
     -------
     sweep : Sweep
+
+    Examples
+    --------
+    >>> from anemone_lib.detection import Annotation
+    >>> from anemone_lib.scoring import Scores, WindowGrid
+    >>> def annotate(name, target, calls):
+    ...     grid = WindowGrid(n_samples=8000 * len(target), sample_rate=8000, window_samples=8000, stride_samples=8000)
+    ...     target = np.array(target, np.float32)
+    ...     probabilities = np.column_stack([1 - target, target, 0 * target])
+    ...     scores = Scores(probabilities, ("noise", "anemonefish", "biological"), grid, recording_name=name)
+    ...     return AnnotatedRecording(scores, [Annotation(start, end, "anemonefish") for start, end in calls])
+    >>> recordings = [
+    ...     annotate("a.wav", [0.1, 0.9, 0.1, 0.1, 0.4, 0.1], [(1.2, 1.8)]),
+    ...     annotate("b.wav", [0.1, 0.1, 0.7, 0.1, 0.1, 0.4], [(2.2, 2.8)]),
+    ... ]
+    >>> sweep = sweep_settings(recordings, SearchSpace((1,), (0.3, 0.6, 0.8), (0.1,), (0.2,)))
+    >>> sweep.n_estimated.sum(axis=-1).ravel().tolist(), sweep.n_matched.sum(axis=-1).ravel().tolist()
+    ([4, 2, 1], [2, 2, 1])
     """
     wanted = list(labels or [target_class])
     bouts = [sample.bouts(labels=wanted, bout_gap=bout_gap) for sample in samples]
