@@ -5,7 +5,6 @@ file, packet by packet: a packet that is damaged costs itself, and the stream's 
 belongs. Where they jump forward, that time is lost, and is said to be.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,8 @@ CONTAINERS = (
 OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none", "err_detect": "crccheck+explode"}
 #: A jump of the timestamps that is shorter is rounding, seconds; a jump that is longer is a damaged timestamp.
 MIN_JUMP_S, MAX_JUMP_S = 0.05, 86400.0
+#: A jump that is longer needs `GLITCH_S` of audio after it, seconds; and so many jumps are told one by one.
+SURE_JUMP_S, SHOWN_JUMPS = 60.0, 3
 #: Frames on either side of a jump by which its size is measured.
 SURE_FRAMES = 32
 #: A damaged timestamp is followed by a right one within this time, seconds.
@@ -77,11 +78,12 @@ class FfmpegDecoder:
         self._jumps: list[_Jump] = []
         self._offsets: list[int] = []  # of every frame: its timestamp less the samples before it
         self._settling: list[Lost] = []  # stored frames that are not right yet
-        # While decoding, in seconds: the first timestamp, the next that is due, the last end; in samples: of the last
-        # frame, of those to come that are not right yet; and whether something was damaged since the last good frame.
+        # While decoding, in seconds: the first timestamp, and the next that is due; in samples: of the last frame, and
+        # of those to come that are not right yet; and whether, and for how long, all was damaged since the last good
+        # frame.
         self._first: float | None = None
         self._due: float | None = None
-        self._end, self._last, self._settle, self._broken = 0.0, 0, 0, False
+        self._last, self._settle, self._broken, self._failed_s = 0, 0, False, 0.0
         self._name = source.name
         self._spool = Spool(source.name, limits)
         try:
@@ -126,8 +128,8 @@ class FfmpegDecoder:
                     self._take(frame, codec)
                 else:
                     self._note_damage()
-            if not frames and self._broken and time is not None and self._first is not None:
-                self._end = max(self._end, time + duration - self._first)
+            if not frames and self._broken:
+                self._failed_s += duration
 
     def _note_damage(self) -> None:
         self._broken = True
@@ -170,11 +172,10 @@ class FfmpegDecoder:
             n = min(self._settle, frame.samples)
             self._settling.append(Lost(spool.n_stored, spool.n_stored + n, DAMAGED))
             self._settle -= n
-        self._broken, self._last = False, frame.samples
+        self._broken, self._failed_s, self._last = False, 0.0, frame.samples
         if time is not None:
             self._offsets.append(round((time - (self._first or 0.0)) * rate) - spool.n_stored)
             self._due = time + frame.samples / rate
-            self._end = max(self._end, self._due - (self._first or 0.0))
         elif self._due is not None:
             self._due += frame.samples / rate
         spool.append(convert_frame(frame, frame.layout.nb_channels), rate)
@@ -221,8 +222,32 @@ class FfmpegDecoder:
 
     def _arrange(self) -> None:
         """Put what was decoded in its place on the timeline."""
-        rate, spans, shift = self.sample_rate, [], 0
-        jumps = self._jumps
+        rate, spans, shift = self.sample_rate, list[Lost](), 0
+        for jump in self._believed_jumps():
+            start = jump.stored + shift
+            spans.append(Lost(start, start + jump.size, DAMAGED if jump.damaged else MISSING))
+            shift += jump.size
+        if self._broken and 0 < self._failed_s <= MAX_JUMP_S:  # nothing good came after the last damage
+            end = self._spool.n_stored + shift
+            spans.append(Lost(end, end + round(self._failed_s * rate), DAMAGED))
+        self.n_frames = self._spool.arrange(spans)
+        self.lost = join_lost([*spans, *(self._on_timeline(span, spans) for span in self._settling)])
+        if damaged := [span for span in self.lost if span.reason == DAMAGED]:
+            seconds = sum(span.stop - span.start for span in damaged) / rate
+            places = "one place" if len(damaged) == 1 else f"{len(damaged)} places"
+            self.warnings.append(f"the file is damaged in {places}; {seconds:.3g} s are lost")
+        missing = [span for span in spans if span.reason == MISSING]
+        for span in missing[:SHOWN_JUMPS]:
+            self.warnings.append(
+                f"{(span.stop - span.start) / rate:.6g} s are missing in the file from {span.start / rate:.6g} s "
+                "on: its timestamps jump there; what follows is at its true time"
+            )
+        if len(missing) > SHOWN_JUMPS:
+            self.warnings.append(f"its timestamps jump {len(missing) - SHOWN_JUMPS} times more")
+
+    def _believed_jumps(self) -> list[_Jump]:
+        """Jumps forward, measured by the frames around them, less those that a wrong timestamp explains better."""
+        rate, jumps = self.sample_rate, self._jumps
         for number, jump in enumerate(jumps):
             # One frame's timestamp may be off by part of a frame: look at those around.
             begin = max(jumps[number - 1].frame if number else 0, jump.frame - SURE_FRAMES)
@@ -232,44 +257,32 @@ class FfmpegDecoder:
                 before = [round(jump.start * rate)]
             if before and after:
                 jump.size = round(float(np.median(after) - np.median(before)))
-        k = 0
+        silent = [jump for jump in jumps if not jump.damaged and jump.size > 0]
+        if len(silent) > max(SHOWN_JUMPS, len(self._offsets) // 4):
+            self.warnings.append(
+                "the timestamps in the file make no sense and are not believed; it is read without gaps"
+            )
+            self._failed_s, self._settling = 0.0, []
+            return []
+        believed, k = list[_Jump](), 0
         while k < len(jumps):
             jump = jumps[k]
             following = jumps[k + 1] if k + 1 < len(jumps) else None
-            back = (
-                following is not None
-                and following.stored - jump.stored < GLITCH_S * rate
-                and abs(jump.size + following.size) < MIN_JUMP_S * rate
-            )
-            if back:  # one wrong timestamp, out and back
-                k += 2
-                continue
-            if 0 < jump.size <= MAX_JUMP_S * rate:
-                start = jump.stored + shift
-                spans.append(Lost(start, start + jump.size, DAMAGED if jump.damaged else MISSING))
-                shift += jump.size
-            elif jump.size > 0:
-                self.warnings.append(
-                    f"the timestamps jump by {jump.size / rate / 86400:.3g} days at {(jump.stored + shift) / rate:.6g} "
-                    "s; taken as damaged, the audio is read on without a gap"
-                )
+            kept = (following.stored if following else self._spool.n_stored) - jump.stored
             k += 1
-        self.n_frames = self._spool.arrange(spans)
-        missing = math.floor(self._end * rate) - self.n_frames
-        if self._damaged and 0 < missing <= MAX_JUMP_S * rate:
-            spans.append(Lost(self.n_frames, self.n_frames + missing, DAMAGED))
-            self.n_frames += missing
-        self.lost = join_lost([*spans, *(self._on_timeline(span, spans) for span in self._settling)])
-        if damaged := [span for span in self.lost if span.reason == DAMAGED]:
-            seconds = sum(span.stop - span.start for span in damaged) / rate
-            places = "one place" if len(damaged) == 1 else f"{len(damaged)} places"
-            self.warnings.append(f"the file is damaged in {places}; {seconds:.3g} s are lost")
-        for span in spans:
-            if span.reason == MISSING:
+            if following and kept < GLITCH_S * rate and abs(jump.size + following.size) < MIN_JUMP_S * rate:
+                k += 1  # one wrong timestamp, out and back
+                continue
+            if jump.size <= 0:
+                continue
+            if jump.size > MAX_JUMP_S * rate or (jump.size > SURE_JUMP_S * rate and kept < GLITCH_S * rate):
                 self.warnings.append(
-                    f"{(span.stop - span.start) / rate:.6g} s are missing in the file from {span.start / rate:.6g} s "
-                    "on: its timestamps jump there; what follows is at its true time"
+                    f"the timestamps jump by {jump.size / rate:,.0f} s near {jump.stored / rate:.6g} s; taken for "
+                    "damaged, the audio is read on without a gap"
                 )
+                continue
+            believed.append(jump)
+        return believed
 
     @staticmethod
     def _on_timeline(span: Lost, spans: list[Lost]) -> Lost:

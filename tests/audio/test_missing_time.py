@@ -16,13 +16,13 @@ from tests.audio.test_headers import chunk, fmt, riff
 RATE = 48_000
 
 
-def encode_with_a_hole(container, codec, *, missing=(4.0, 24.0), seconds=30):
+def encode_with_a_hole(container, codec, *, missing=(4.0, 24.0), seconds=30, options=None):
     """Noise with a click every second; the packets of one stretch were never written."""
     rng = np.random.default_rng(7)
     samples = 0.01 * rng.standard_normal(seconds * RATE)
     samples[RATE // 2 :: RATE] = 0.9
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as box:
+    with av.open(file, "w", format=container, options=options or {}) as box:
         stream = box.add_stream(codec, rate=RATE)
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
@@ -89,6 +89,27 @@ def test_one_wrong_timestamp_moves_nothing():
         samples = recording.read(0, recording.n_samples)
     clicks = np.flatnonzero(np.nan_to_num(np.abs(samples)) > 0.5) / RATE
     np.testing.assert_allclose(clicks, np.arange(6) + 0.5, atol=0.01)
+
+
+def test_a_clock_that_makes_no_sense_at_all_is_not_believed():
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
+    content = encode_with_a_hole("mp4", "aac", missing=(99.0, 99.0), seconds=6, options=fragments)
+    at = content.index(b"mdhd") + 4 + 12  # version and flags, two dates, then the ticks in a second
+    assert content[at : at + 4] == struct.pack(">I", RATE)
+    damaged = content[:at] + struct.pack(">I", RATE // 40) + content[at + 4 :]
+    with open_recording(io.BytesIO(damaged), name="a.m4a") as recording:
+        assert recording.duration == pytest.approx(6, abs=0.2)
+        assert any("make no sense" in text for text in recording.warnings)
+
+
+def test_a_last_frame_that_is_said_to_be_an_hour_later_is_not_believed():
+    content = bytearray(encode_with_a_hole("matroska", "pcm_s16le", missing=(99.0, 99.0), seconds=6))
+    clusters = [k for k in range(len(content) - 4) if content[k : k + 4] == b"\x1f\x43\xb6\x75"]
+    at = content.index(b"\xe7", clusters[-1])  # the last cluster's time, milliseconds
+    assert content[at + 1] == 0x82
+    content[at + 2] = 0xFE  # 65 s
+    with open_recording(io.BytesIO(bytes(content)), name="a.mka") as recording:
+        assert recording.duration == pytest.approx(6, abs=0.2)
 
 
 # ---------------------------------------------------------------------- a HARP's duty cycle
