@@ -19,6 +19,7 @@ from anemone_lib.cli.common import (
     conclude_batch,
     err,
     out,
+    printable,
     progress_bars,
     spell_note,
     usage_errors,
@@ -214,5 +215,5 @@ def _show_counts(names: list[str], counts: list["Counts"]) -> None:
     for name, one in zip(names, counts, strict=True):
         rates = (one.precision, one.recall, one.f1, one.false_alarms_per_hour)
         row = [str(one.n_reference), str(one.n_estimated), str(one.n_matched)]
-        table.add_row(escape(name), *row, *("–" if math.isnan(rate) else f"{rate:.3g}" for rate in rates))
+        table.add_row(escape(printable(name)), *row, *("–" if math.isnan(rate) else f"{rate:.3g}" for rate in rates))
     out.print(table)
