@@ -11,6 +11,7 @@ from anemone_lib.simulation.dataset import write_dataset
 def folder(tmp_path, loudness, monkeypatch):
     """Six annotated recordings, a classifier, and a working directory to write to."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
     monkeypatch.setattr(anemone_lib, "load_classifier", lambda model=None: loudness)
     write_dataset(tmp_path / "season", n_recordings=6, duration=15, sample_rate=8000)
     return tmp_path / "season"
@@ -48,7 +49,7 @@ def test_tables_may_use_other_labels(anemone, folder):
         (["tune", "nowhere"], "nowhere is no folder"),
         (["tune", "season", "--labels", "whale"], "holds an annotation of anemonefish"),
         (["tune", "season", "--out", "terraform/environments/prdo"], "prdo is no folder"),
-        (["evaluate", "season", "--annotations", "."], "no recording in season has a table"),
+        (["evaluate", "season", "--annotations", "empty"], "no recording in season has a table"),
     ],
 )
 def test_what_cannot_be_tuned_exits_with_2_and_says_why(anemone, folder, arguments, words):
