@@ -77,6 +77,32 @@ class Batch:
     n_events: int = 0
 
 
+ThresholdOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Confidence threshold, instead of the configuration's.")
+]
+CacheOption = Annotated[Path | None, typer.Option(help="Folder where scores are kept, so that a stopped run resumes.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Score only the I-th of N parts (1/4 … 4/4) into the cache, and write nothing."),
+]
+TimezoneOption = Annotated[
+    str | None,
+    typer.Option(help="Clock that named the files, like Asia/Tokyo or +09:00, for names that do not say. Else UTC."),
+]
+StartTimeOption = Annotated[
+    str | None, typer.Option(help="When the recording began, like '2023-02-10 00:00:01'; of one recording only.")
+]
+StartTimeFormatOption = Annotated[
+    str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")
+]
+ChannelOption = Annotated[
+    str,
+    typer.Option(
+        help="Which of several hydrophones: a number from 1, mean, loudest, or each for results of every one."
+    ),
+]
+
+
 @app.command()
 def detect(
     recordings: Annotated[
@@ -88,36 +114,13 @@ def detect(
     formats: Annotated[
         str, typer.Option(help=f"What to write, separated by commas: {', '.join(FORMATS)}.")
     ] = "json,csv,raven",
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Confidence threshold, instead of the configuration's.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder where scores are kept, so that a stopped run resumes.")
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N", help="Score only the I-th of N parts (1/4 … 4/4) into the cache, and write nothing."
-        ),
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        typer.Option(
-            help="Clock that named the files, like Asia/Tokyo or +09:00, for names that do not say. Else UTC."
-        ),
-    ] = None,
-    start_time: Annotated[
-        str | None, typer.Option(help="When the recording began, like '2023-02-10 00:00:01'; of one recording only.")
-    ] = None,
-    start_time_format: Annotated[
-        str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")
-    ] = None,
-    channel: Annotated[
-        str,
-        typer.Option(
-            help="Which of several hydrophones: a number from 1, mean, loudest, or each for results of every one."
-        ),
-    ] = "mean",
+    threshold: ThresholdOption = None,
+    cache: CacheOption = None,
+    shard: ShardOption = None,
+    timezone: TimezoneOption = None,
+    start_time: StartTimeOption = None,
+    start_time_format: StartTimeFormatOption = None,
+    channel: ChannelOption = "mean",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what went wrong.")] = False,
 ) -> None:
