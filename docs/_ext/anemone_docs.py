@@ -22,11 +22,20 @@ from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 
-#: The packages of the reference, in the order of the layers, from the face downwards.
-PACKAGES = (
-    *("detection", "audio", "scoring", "soundscape", "tables", "evaluation", "tuning", "training", "review"),
-    *("simulation", "plots", "notebook"),
+#: Packages that are reached by commands and by HTTP, and have pages of their own kind.
+FACES = ("cli", "service")
+#: The packages of the reference.
+PACKAGES = tuple(
+    sorted(path.parent.name for path in (ROOT / "anemone_lib").glob("*/__init__.py") if path.parent.name not in FACES)
 )
+#: Documents that lie beside what they describe, and the page on which the site shows each.
+DOCUMENTS = {
+    "docker/README.md": "service.md",
+    "terraform/README.md": "aws.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/RESULTS.md": "results.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
 
 #: Parameters that make the notebooks short enough to be run at every build.
 SMALL: dict[str, dict[str, Any]] = {
@@ -433,6 +442,27 @@ def write_notebooks() -> dict[str, str]:
     return {**pages, "index.md": "\n".join(index)}
 
 
+# ---------------------------------------------------------------------- documents
+
+
+def show_document(source: str) -> str:
+    """A document of the repository as a page: links between documents lead to pages, others become names."""
+    text = (ROOT / source).read_text(encoding="utf-8")
+    text = text.replace("```mermaid\n", "```text\n")  # a picture on GitHub; the site loads no drawing program
+
+    def lead(link: re.Match[str]) -> str:
+        words, target = link.groups()
+        if target.startswith(("http", "#", "mailto")):
+            return link[0]
+        path = ((ROOT / source).parent / target.partition("#")[0]).resolve()
+        place = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+        if place in DOCUMENTS:
+            return f"[{words}]({DOCUMENTS[place]})"
+        return f"[{words}](../adr/index.md)" if place == "docs/adr" else words
+
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", lead, text)
+
+
 # ---------------------------------------------------------------------- writing
 
 
@@ -449,6 +479,14 @@ def write_reference() -> dict[str, str]:
         *("api/index", "cli", "settings", "tables", "http", "terraform", "model-card"),
         "```",
         "",
+        "Documents that lie beside what they describe:",
+        "",
+        "```{toctree}",
+        ":maxdepth: 1",
+        "",
+        *(page.removesuffix(".md") for page in DOCUMENTS.values()),
+        "```",
+        "",
     ]
     return {
         "index.md": "\n".join(index),
@@ -458,6 +496,7 @@ def write_reference() -> dict[str, str]:
         "http.md": write_http(),
         "terraform.md": write_terraform(),
         "model-card.md": write_card(),
+        **{page: show_document(source) for source, page in DOCUMENTS.items()},
         **write_packages(),
     }
 
