@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 import nbformat
 import typer.main
-from columns import COLUMNS
+from columns import COLUMNS, FIELDS
 
 from anemone_lib.cli import app as command_line
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
@@ -221,10 +221,21 @@ def write_http() -> str:
                 answers.append((status, _plain(answer.get("description", "")), ", ".join(map(_kind, schemas))))
             lines += _table(("status", "meaning", "body"), answers)
     lines += ["## Objects", ""]
-    for name, schema in description.get("components", {}).get("schemas", {}).items():
+    for name, schema in list_objects(description).items():
         lines += [f"### {name}", "", _plain(schema.get("description", "")), ""]
-        lines += _fields(schema, description)
+        lines += _fields({**schema, "title": name}, description)
     return "\n".join(lines)
+
+
+def list_objects(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects of the interface; FastAPI describes errors of its own, which the service never sends."""
+    schemas = description.get("components", {}).get("schemas", {})
+    return {name: schema for name, schema in schemas.items() if "ValidationError" not in name}
+
+
+def explain_field(name: str, field: str, schema: Mapping[str, Any]) -> str:
+    """The meaning of a field of an object."""
+    return _plain(schema.get("description", "")) or FIELDS.get(f"{name}.{field}", "")
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
@@ -249,7 +260,7 @@ def _fields(schema: Mapping[str, Any], description: Mapping[str, Any]) -> list[s
         return [_kind(schema), ""] if _kind(schema) else []
     required = schema.get("required", [])
     rows = [
-        (f"`{name}`", _kind(one), "yes" if name in required else "", _plain(one.get("description", "")))
+        (f"`{name}`", _kind(one), "yes" if name in required else "", explain_field(schema.get("title", ""), name, one))
         for name, one in properties.items()
     ]
     return _table(("field", "type", "required", "meaning"), rows)
@@ -448,7 +459,7 @@ def write_notebooks() -> dict[str, str]:
 def show_document(source: str) -> str:
     """A document of the repository as a page: links between documents lead to pages, others become names."""
     text = (ROOT / source).read_text(encoding="utf-8")
-    text = text.replace("```mermaid\n", "```text\n")  # a picture on GitHub; the site loads no drawing program
+    text = re.sub(r"^```mermaid\n.*?^```\n+", "", text, flags=re.DOTALL | re.MULTILINE)  # drawn by GitHub only
 
     def lead(link: re.Match[str]) -> str:
         words, target = link.groups()

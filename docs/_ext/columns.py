@@ -101,3 +101,43 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
 }
+
+#: Meanings of the fields of HTTP answers that the description of the interface leaves to their names.
+FIELDS: dict[str, str] = {
+    "Error.message": "What is wrong, and what to do.",
+    "Result.predictions": "One object for each window. Absent in an answer that would be too large.",
+    "Result.events": "One object for each event. Absent in an answer that would be too large.",
+    "Result.metadata": "What was analysed, and what made the result.",
+    "Result.files": "Other formats of the result, by name: texts, and the PNG in base64.",
+    "Result.job_id": "Identifier of the result, where it was kept.",
+    "Result.result_url": "Address of the result, where it was kept.",
+    "UploadPart.number": "Number of the part, from 1.",
+    "UploadPart.url": "Address to PUT the part to.",
+    "Upload.part_bytes": "Size of every part but the last, in bytes.",
+    "Upload.parts": "The parts, each with its address.",
+    "Progress.done": "Chunks that are done.",
+    "Progress.total": "All chunks. Null until the work is planned.",
+    "Progress.failed": "Chunks that failed for good. They are gaps in the result.",
+    "Job.job_id": "Identifier of the job.",
+    "Job.state": "`uploading`, `running`, `done` or `failed`.",
+    "Job.filename": "Name of the recording.",
+    "Job.size_bytes": "Size of the recording, in bytes.",
+    "Job.created": "When the job was made, in UTC.",
+    "Job.upload": "Where to put the recording, while the job is `uploading`.",
+    "Job.chunks": "How far the job is.",
+    "Job.result_url": "Address of the result, when the job is `done`.",
+    "Job.files": "Addresses of other formats of the result, by name.",
+    "Job.error": "Short name of what went wrong, when the job is `failed`.",
+    "Job.message": "What went wrong, when the job is `failed`.",
+    "Health.status": "`ok`.",
+    "Health.code_version": "Version of Anemone.",
+    "Health.code_sha256": "SHA-256 of the code.",
+    "Health.model_version": "Version of the model, from its card.",
+    "Health.model_sha256": "SHA-256 of the model file that runs.",
+    "Health.config": "The settings in force.",
+    "Health.config_fingerprint": "SHA-256 of the settings.",
+    "Health.limits": "What one request may send and take.",
+}
+for _name, _meaning in COLUMNS["JSON"][1].items():
+    FIELDS |= {_name.replace("predictions[].", "Prediction."): _meaning} if _name.startswith("predictions[]") else {}
+    FIELDS |= {_name.replace("events[].", "FoundEvent."): _meaning} if _name.startswith("events[]") else {}

@@ -133,6 +133,12 @@ def test_every_route_is_on_the_page(pages):
             assert f"## {method.upper()} {path}\n" in page
 
 
+def test_every_field_of_an_answer_has_a_meaning(pages):
+    for name, schema in pages.list_objects(pages.load_openapi()).items():
+        for field, one in schema["properties"].items():
+            assert pages.explain_field(name, field, one), f"{name}.{field} has no meaning"
+
+
 def list_public():
     for package in sorted(path.parent.name for path in (ROOT / "anemone_lib").glob("*/__init__.py")):
         module = importlib.import_module(f"anemone_lib.{package}")
