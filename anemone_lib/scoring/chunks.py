@@ -12,19 +12,19 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_completed
-from dataclasses import replace
 
 import numpy as np
 
-from anemone_lib.audio.gaps import Gap, Lost, find_lost, find_reason, join_lost
-from anemone_lib.audio.recording import NOT_FINITE, Recording
+from anemone_lib.audio.gaps import Lost, find_lost, join_lost
+from anemone_lib.audio.recording import Recording
 from anemone_lib.config import InferenceConfig
-from anemone_lib.errors import AudioError, ConfigError, ModelError, ScoresError
+from anemone_lib.errors import AudioError, ConfigError, ScoresError
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.condition import LOST, N_MEASURES, describe_condition, describe_rates, measure
-from anemone_lib.scoring.coverage import JOIN_S, find_uncovered, place_windows
+from anemone_lib.scoring.coverage import JOIN_S, find_gaps, place_windows
+from anemone_lib.scoring.fit import check_fit, choose_config  # noqa: F401 found here, too
 from anemone_lib.scoring.images import draw_images
-from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores
+from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores, forget_use, recall_use
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
 
 #: Windows in a chunk, at most: 51 s of audio at the usual stride, 10 MB at 48 kHz.
@@ -241,7 +241,7 @@ def merge(
         probabilities=probabilities,
         classes=config.classes,
         grid=grid,
-        skipped=tuple(_gaps(recording, probabilities, measures, reasons, grid)),
+        skipped=tuple(find_gaps(recording, probabilities, measures, reasons, grid)),
         recording_name=recording.name,
         recording_sha256=sha256,
         start_time=recording.start_time,
@@ -324,7 +324,7 @@ def score_recording(
         channel = () if recording.channels == 1 or recording.channel_read == "mean" else (f"c{recording.channel_read}",)
         store = ScoreCache(cache, "-".join((*key, *channel)))
     if store and (done := store.scores()):
-        return _of_this_use(done, recording)
+        return recall_use(done, recording.name, recording.start_time, recording.warnings)
     chunks = plan(recording, config)
     results: dict[Chunk, ChunkScores | str] = {}
     for chunk in chunks:
@@ -347,20 +347,8 @@ def score_recording(
         sha256=recording.sha256 if store else "",
     )
     if store and not any(isinstance(result, str) for result in results.values()):
-        store.finish(_of_no_use(scores, recording))
+        store.finish(forget_use(scores, recording.warnings))
     return scores
-
-
-def _of_no_use(scores: Scores, recording: Recording) -> Scores:
-    """Scores as they are kept: known by content alone, so without the name, clock and notes of the file at hand."""
-    warnings = tuple(note for note in scores.warnings if note not in recording.warnings)
-    return replace(scores, recording_name="", start_time=None, warnings=warnings)
-
-
-def _of_this_use(scores: Scores, recording: Recording) -> Scores:
-    """Kept scores with the name, clock and notes of the file at hand, whatever it was called when it was scored."""
-    warnings = (*recording.warnings, *scores.warnings)
-    return replace(scores, recording_name=recording.name, start_time=recording.start_time, warnings=warnings)
 
 
 def _scored(
@@ -394,77 +382,6 @@ def _scored(
             own.shutdown(cancel_futures=True)
 
 
-# ---------------------------------------------------------------------- what fits, what is covered
-
-
-def choose_config(config: InferenceConfig | None, classifier: Classifier) -> InferenceConfig:
-    """Return a configuration, or, where there is none, the settings that the model was trained with.
-
-    Parameters
-    ----------
-    config : InferenceConfig, or None
-    classifier : Classifier
-
-    Returns
-    -------
-    config : InferenceConfig
-
-    Examples
-    --------
-    >>> from anemone_lib.scoring import load_classifier
-    >>> choose_config(None, load_classifier()).model_classes
-    'noise,anemonefish,biological'
-    >>> choose_config(InferenceConfig(confidence_threshold=0.7), load_classifier()).confidence_threshold
-    0.7
-    """
-    if config is not None:
-        return config
-    return InferenceConfig(**classifier.card.settings) if classifier.card else InferenceConfig()
-
-
-def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
-    """Refuse a configuration that the model was not made for.
-
-    ``stride_duration`` may differ from the card's: it decides where windows lie, not what the model sees in one.
-
-    Raises
-    ------
-    ModelError
-        Naming both sides.
-
-    Examples
-    --------
-    >>> from anemone_lib.scoring import load_classifier
-    >>> try:
-    ...     check_fit(load_classifier(), InferenceConfig(n_fft=512))
-    ... except ModelError as error:
-    ...     print(str(error).partition(";")[0])
-    n_fft is 512, the model was trained with 1024
-    """
-    if len(config.classes) != classifier.n_classes:
-        raise ModelError(
-            f"the configuration names {len(config.classes)} classes ({config.model_classes}), "
-            f"the model answers with {classifier.n_classes}"
-        )
-    if classifier.input_shape[:2] != (config.height_pixels, config.width_pixels):
-        raise ModelError(
-            f"the configuration draws images of {config.height_pixels} × {config.width_pixels} pixels, "
-            f"the model takes {classifier.input_shape[0]} × {classifier.input_shape[1]}"
-        )
-    card = classifier.card
-    if card is None:
-        return
-    if card.classes != config.classes:
-        raise ModelError(f"model_classes is {config.model_classes!r}, the model's card says {','.join(card.classes)!r}")
-    settings = config.model_dump()
-    for name, trained_with in card.settings.items():
-        if name not in ("stride_duration", "model_classes") and settings.get(name) != trained_with:
-            raise ModelError(
-                f"{name} is {settings.get(name)!r}, the model was trained with {trained_with!r}; "
-                "change the setting, or train a model for it"
-            )
-
-
 _local = threading.local()
 
 
@@ -474,43 +391,3 @@ def _canvas(n_images: int, image_shape: tuple[int, ...]) -> np.ndarray:
     if canvas is None or len(canvas) < n_images or canvas.shape[1:] != image_shape:
         canvas = _local.canvas = np.empty((n_images, *image_shape), np.float32)
     return canvas
-
-
-def _gaps(
-    recording: Recording, probabilities: np.ndarray, measures: np.ndarray, reasons: np.ndarray, grid: WindowGrid
-) -> Iterator[Gap]:
-    """Intervals that no scored window covers: they and the scored windows make up the whole recording."""
-    lost = _lost(recording, measures[:, LOST], grid)
-    starts, ends = place_windows(
-        lost,
-        first=0,
-        stop=grid.n_windows,
-        n_samples=grid.n_samples,
-        window_samples=grid.window_samples,
-        stride_samples=grid.stride_samples,
-    )
-    scored = np.isfinite(probabilities).all(axis=1) & (starts >= 0)
-    for start, stop in find_uncovered(starts[scored], ends[scored], grid.n_samples):
-        first, last = start // grid.stride_samples, -(-stop // grid.stride_samples)
-        failed = next((text for text in reasons[first:last] if text), NOT_FINITE)
-        reason = find_reason(lost, start, stop, failed)
-        yield Gap(start / grid.sample_rate, stop / grid.sample_rate, reason)
-
-
-def _lost(recording: Recording, shares: np.ndarray, grid: WindowGrid) -> list[Lost]:
-    """Find the lost samples again; `shares` says in which windows' own samples there are some."""
-    spans: list[Lost] = []
-    for first, stop in find_lost(np.where(shares == 1, np.float32(np.nan), np.float32(0))).tolist():
-        begin = first * grid.stride_samples
-        end = grid.n_samples if stop == grid.n_windows else stop * grid.stride_samples
-        spans.append(Lost(begin, end, recording.explain_loss(begin, end)))
-    for k in np.flatnonzero((shares > 0) & (shares < 1)).tolist():
-        begin = k * grid.stride_samples
-        end = grid.n_samples if k + 1 == grid.n_windows else begin + grid.stride_samples
-        try:
-            runs = find_lost(recording.read(begin, end)).tolist()
-        except AudioError as error:
-            spans.append(Lost(begin, end, str(error)))
-            continue
-        spans += [Lost(begin + a, begin + b, recording.explain_loss(begin + a, begin + b)) for a, b in runs]
-    return join_lost(spans, closer_than=max(1, round(JOIN_S * grid.sample_rate)))

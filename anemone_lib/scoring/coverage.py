@@ -11,7 +11,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from anemone_lib.audio.gaps import Lost
+from anemone_lib.audio.gaps import Gap, Lost, find_lost, find_reason, join_lost
+from anemone_lib.audio.recording import NOT_FINITE, Recording
+from anemone_lib.errors import AudioError
+from anemone_lib.scoring.condition import LOST
+from anemone_lib.scoring.windows import WindowGrid
 
 #: Lost samples closer than this are one gap, seconds: single bad samples must not make millions of gaps.
 JOIN_S = 0.01
@@ -84,3 +88,43 @@ def find_uncovered(starts: np.ndarray, ends: np.ndarray, n_samples: int) -> Iter
         covered = max(covered, end)
     if covered < n_samples:
         yield covered, n_samples
+
+
+def find_gaps(
+    recording: Recording, probabilities: np.ndarray, measures: np.ndarray, reasons: np.ndarray, grid: WindowGrid
+) -> Iterator[Gap]:
+    """Intervals that no scored window covers: they and the scored windows make up the whole recording."""
+    lost = _lost(recording, measures[:, LOST], grid)
+    starts, ends = place_windows(
+        lost,
+        first=0,
+        stop=grid.n_windows,
+        n_samples=grid.n_samples,
+        window_samples=grid.window_samples,
+        stride_samples=grid.stride_samples,
+    )
+    scored = np.isfinite(probabilities).all(axis=1) & (starts >= 0)
+    for start, stop in find_uncovered(starts[scored], ends[scored], grid.n_samples):
+        first, last = start // grid.stride_samples, -(-stop // grid.stride_samples)
+        failed = next((text for text in reasons[first:last] if text), NOT_FINITE)
+        reason = find_reason(lost, start, stop, failed)
+        yield Gap(start / grid.sample_rate, stop / grid.sample_rate, reason)
+
+
+def _lost(recording: Recording, shares: np.ndarray, grid: WindowGrid) -> list[Lost]:
+    """Find the lost samples again; `shares` says in which windows' own samples there are some."""
+    spans: list[Lost] = []
+    for first, stop in find_lost(np.where(shares == 1, np.float32(np.nan), np.float32(0))).tolist():
+        begin = first * grid.stride_samples
+        end = grid.n_samples if stop == grid.n_windows else stop * grid.stride_samples
+        spans.append(Lost(begin, end, recording.explain_loss(begin, end)))
+    for k in np.flatnonzero((shares > 0) & (shares < 1)).tolist():
+        begin = k * grid.stride_samples
+        end = grid.n_samples if k + 1 == grid.n_windows else begin + grid.stride_samples
+        try:
+            runs = find_lost(recording.read(begin, end)).tolist()
+        except AudioError as error:
+            spans.append(Lost(begin, end, str(error)))
+            continue
+        spans += [Lost(begin + a, begin + b, recording.explain_loss(begin + a, begin + b)) for a, b in runs]
+    return join_lost(spans, closer_than=max(1, round(JOIN_S * grid.sample_rate)))

@@ -6,7 +6,8 @@ chunks of a recording that is being scored, and its scores from then on.
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from zipfile import BadZipFile
@@ -204,6 +205,17 @@ class Scores:
             raise ScoresError(f"there are no scores at {path}") from None
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise ScoresError(f"the scores in {path} are damaged ({error}); delete them and score again") from None
+
+
+def forget_use(scores: Scores, notes: Sequence[str]) -> Scores:
+    """Return scores as they are kept: known by content alone, without the name, clock and notes of the file at hand."""
+    warnings = tuple(note for note in scores.warnings if note not in notes)
+    return replace(scores, recording_name="", start_time=None, warnings=warnings)
+
+
+def recall_use(scores: Scores, name: str, start_time: datetime | None, notes: Sequence[str]) -> Scores:
+    """Return kept scores with the name, clock and notes of the file at hand, whatever it was called before."""
+    return replace(scores, recording_name=name, start_time=start_time, warnings=(*notes, *scores.warnings))
 
 
 class ScoreCache:

@@ -1,0 +1,73 @@
+"""Whether a model and a configuration fit together."""
+
+from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import ModelError
+from anemone_lib.scoring.classifier import Classifier
+
+
+def choose_config(config: InferenceConfig | None, classifier: Classifier) -> InferenceConfig:
+    """Return a configuration, or, where there is none, the settings that the model was trained with.
+
+    Parameters
+    ----------
+    config : InferenceConfig, or None
+    classifier : Classifier
+
+    Returns
+    -------
+    config : InferenceConfig
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import load_classifier
+    >>> choose_config(None, load_classifier()).model_classes
+    'noise,anemonefish,biological'
+    >>> choose_config(InferenceConfig(confidence_threshold=0.7), load_classifier()).confidence_threshold
+    0.7
+    """
+    if config is not None:
+        return config
+    return InferenceConfig(**classifier.card.settings) if classifier.card else InferenceConfig()
+
+
+def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
+    """Refuse a configuration that the model was not made for.
+
+    ``stride_duration`` may differ from the card's: it decides where windows lie, not what the model sees in one.
+
+    Raises
+    ------
+    ModelError
+        Naming both sides.
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import load_classifier
+    >>> try:
+    ...     check_fit(load_classifier(), InferenceConfig(n_fft=512))
+    ... except ModelError as error:
+    ...     print(str(error).partition(";")[0])
+    n_fft is 512, the model was trained with 1024
+    """
+    if len(config.classes) != classifier.n_classes:
+        raise ModelError(
+            f"the configuration names {len(config.classes)} classes ({config.model_classes}), "
+            f"the model answers with {classifier.n_classes}"
+        )
+    if classifier.input_shape[:2] != (config.height_pixels, config.width_pixels):
+        raise ModelError(
+            f"the configuration draws images of {config.height_pixels} × {config.width_pixels} pixels, "
+            f"the model takes {classifier.input_shape[0]} × {classifier.input_shape[1]}"
+        )
+    card = classifier.card
+    if card is None:
+        return
+    if card.classes != config.classes:
+        raise ModelError(f"model_classes is {config.model_classes!r}, the model's card says {','.join(card.classes)!r}")
+    settings = config.model_dump()
+    for name, trained_with in card.settings.items():
+        if name not in ("stride_duration", "model_classes") and settings.get(name) != trained_with:
+            raise ModelError(
+                f"{name} is {settings.get(name)!r}, the model was trained with {trained_with!r}; "
+                "change the setting, or train a model for it"
+            )
