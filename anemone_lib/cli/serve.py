@@ -1,6 +1,7 @@
 """``anemone serve``: the service and its page on this machine."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
-from anemone_lib.scoring import choose_config, load_classifier
+from anemone_lib.scoring import check_fit, choose_config, load_classifier
 
 
 @app.command()
@@ -26,19 +27,18 @@ def serve(
     """Answer over HTTP: a page at /, POST /predict, POST /jobs, the interface's description at /docs."""
     with usage_errors():
         try:
-            import uvicorn
+            from anemone_lib.service.local import run_server
         except ImportError:
             raise ConfigError("serving needs more packages: pip install 'anemone-lib[serve]'") from None
-        from anemone_lib.scoring.chunks import check_fit
+        from anemone_lib.service.settings import Settings
 
         classifier = load_classifier(model)
-        settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
-        check_fit(classifier, settings)
-    # The app reads its settings from the environment, here as on AWS.
-    for name in InferenceConfig.model_fields:
-        os.environ.pop(name.upper(), None)
-    os.environ |= {**settings.to_env(), "ANEMONE_STORE": str(store), "ANEMONE_LIMITS": "on" if limits else "off"}
-    if model:
-        os.environ["MODEL_LOCAL_PATH"] = model
-    out.print(f"Anemone listens on http://{host}:{port}; stop it with Ctrl-C", highlight=False)
-    uvicorn.run("anemone_lib.service.local:from_env", factory=True, host=host, port=port, log_level="warning")
+        inference = choose_config(InferenceConfig.load(config) if config else None, classifier)
+        check_fit(classifier, inference)
+        # The environment decides everything else: buckets, origins that may call, the expected model.
+        others = {name: value for name, value in os.environ.items() if name.lower() not in InferenceConfig.model_fields}
+        settings = replace(Settings.from_env(others), config=inference, store=store, limits=limits)
+        if model:
+            settings = replace(settings, model=model)
+        out.print(f"Anemone listens on http://{host}:{port}; stop it with Ctrl-C", highlight=False)
+        run_server(settings, host=host, port=port)

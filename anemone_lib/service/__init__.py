@@ -1,20 +1,34 @@
-"""The package behind HTTP: on a laptop by uvicorn, on AWS as a Lambda container.
+"""The package behind HTTP: uvicorn serves it on one computer, a Lambda container on AWS.
+
+The service receives recordings, detects their events with the functions of the library, and returns the results; it
+has no science of its own. `routes`, with one router for each subject, and `work`, with the tasks of a job, are where to
+start. Imports every package of the library except `anemone_lib.cli`, which is above it.
+
+The modules from top to bottom; a module imports only from lines below its own, and `lint-imports` checks it:
 
 ==============  ====================================================================================
-`settings`      what an instance is told by its environment or the command line
-`problems`      errors as clients see them: a status, a short name, what to do
-`engine`        the model and the settings, loaded once; one recording → its result
-`bundle`        the model bundle from S3 into ``/tmp``
-`incoming`      the body of a request → an open file, never read past its limit
-`stores`        objects in a folder or an S3 bucket
+`deployment`    compares an endpoint with the library; starts a local service
+`aws`           the entry of the Lambda image
+`function`      one event of Lambda in, its answer out
+`local`         the app on one computer
+`app`           the FastAPI app: routes, error handlers, CORS
+`routes`        the routers: /predict, /jobs, uploads and files, /health and the page
+`middleware`    around every route: request id, answers to errors, one record of each request
+`schemas`       the descriptions of the routes for OpenAPI
 `predict`       one recording in, its result out: /predict and a direct invocation
-`render`        a result in every spelling
-`jobs`          large recordings: create, upload, start, describe; state is derived from the store
-`work`          the three tasks of a job: plan, score_chunk, merge; any worker, any number of times
-`lanes`         the tasks of jobs in local processes
-`app`           the routes (FastAPI), and the page at ``/``
-`schemas`       what OpenAPI says of them
-`local`         the app on a laptop
-`aws`           the Lambda entry
+`lanes`         local processes that do the tasks of jobs
+`work`          the tasks of a job: plan, score_chunk, merge, fail
+`jobs`          create, upload, start and describe jobs; the state of a job follows from its objects
+`claims`        of several workers, one works on a chunk
+`engine`        loads the model and the settings once; one recording → its detections
+`incoming`      the body of a request → an open file, not read past its limit
+`bundle`        downloads the model bundle from S3
+`folder_store`  objects as files under a folder
+`s3_store`      objects in an S3 bucket
+`stores`        the operations that jobs need from a store
+`spool`         local copies of objects in S3 that cannot be read by byte range
+`render`        the result in any format, as bytes
+`problems`      errors as clients see them: a status, a short name, what to do
+`settings`      the settings of a running service
 ==============  ====================================================================================
 """

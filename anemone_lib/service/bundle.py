@@ -1,4 +1,4 @@
-"""The model bundle from S3 into the temporary folder, once."""
+"""Downloads the model bundle from S3 into the temporary folder, once."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from anemone_lib.errors import ModelError
 
 
 def fetch_bundle(bucket: str, key: str) -> Path:
-    """Download the model that a key names, and its card; the ``.tflite`` beside a ``.keras`` is preferred.
+    """Download a model and its card. If a ``.tflite`` file is beside a ``.keras`` file, the ``.tflite`` is downloaded.
 
     Parameters
     ----------
@@ -20,13 +20,13 @@ def fetch_bundle(bucket: str, key: str) -> Path:
     Returns
     -------
     path : pathlib.Path
-        Of the model file in a folder named after what S3 says the content is (its ETag), so that a model that
-        changed is another file, and one that was downloaded before is not downloaded again.
+        The model file. Its folder has a name made from the ETags of the objects: a changed model has another path,
+        and a model that was downloaded before is not downloaded again.
 
     Raises
     ------
     ModelError
-        Nothing there, or S3 does not give it.
+        There is no such object, or S3 refuses to return it.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -35,13 +35,13 @@ def fetch_bundle(bucket: str, key: str) -> Path:
     candidates = [key] if key.endswith(".tflite") else [f"{stem}.tflite", f"{stem}.keras"]
     s3 = boto3.client("s3")
     try:
-        found = [(candidate, etag) for candidate in candidates if (etag := _etag(s3, bucket, candidate))]
+        found = [(candidate, etag) for candidate in candidates if (etag := _find_etag(s3, bucket, candidate))]
         if not found:
             looked = " and ".join(f"s3://{bucket}/{candidate}" for candidate in candidates)
             raise ModelError(f"no model at {looked}; upload the bundle, or correct S3_MODEL_BUCKET and S3_MODEL_KEY")
         model_key, model_etag = found[0]
         card_key = f"{stem}.json"
-        card_etag = _etag(s3, bucket, card_key)
+        card_etag = _find_etag(s3, bucket, card_key)
         name = hashlib.sha256(f"{model_key} {model_etag} {card_etag}".encode()).hexdigest()[:32]
         folder = Path(tempfile.gettempdir()) / "anemone-models" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,8 +52,8 @@ def fetch_bundle(bucket: str, key: str) -> Path:
         raise ModelError(f"cannot read the model at s3://{bucket}/{key}: {error}") from None
 
 
-def _etag(s3: Any, bucket: str, key: str) -> str | None:
-    """What S3 says an object's content is; None where there is no object."""
+def _find_etag(s3: Any, bucket: str, key: str) -> str | None:
+    """Return the ETag of an object; None if there is no object."""
     from botocore.exceptions import ClientError
 
     try:

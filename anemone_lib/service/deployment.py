@@ -1,8 +1,8 @@
-"""Does an endpoint answer what the library answers here? Each question has a green or a red line.
+"""Compares the answers of an endpoint with those of the library on this computer. Each check is a green or a red line.
 
-*Conventions.* The endpoint is asked over HTTP as anyone would ask it; what it should say is worked out here, by
-`detect` with the same model and settings. Fingerprints and hashes must be equal, times to the microsecond of the JSON,
-and probabilities to `TOLERANCE`: another processor may add up in another order.
+*Conventions.* The endpoint is called over HTTP, as any client calls it. The expected answer is computed here, by
+`detect` with the same model and settings. Fingerprints and hashes must be equal, times must be equal to the microsecond
+of the JSON, and probabilities may differ by `TOLERANCE`, because another processor may add numbers in another order.
 """
 
 import json
@@ -28,22 +28,21 @@ from anemone_lib.provenance import code_sha256
 from anemone_lib.scoring.chunks import choose_config
 from anemone_lib.scoring.classifier import Classifier, load_classifier
 
-#: Largest difference between probabilities that are the same.
+#: Largest difference between probabilities that count as equal.
 TOLERANCE = 1e-5
-
-
+#: Seconds to wait for an answer.
 TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer.
+    """One comparison and its outcome.
 
     Attributes
     ----------
     name : str, what was compared
     ok : bool
-    detail : str, what was found, and what to do if it is wrong
+    detail : str, both values, and what to do if they differ
     """
 
     name: str
@@ -69,20 +68,21 @@ def check_deployment(
     api_key: str = "",
     timeout: float = TIMEOUT_S,
 ) -> list[Check]:
-    """Ask an endpoint, and compare with the library.
+    """Compare the answers of an endpoint with those of the library.
 
     Parameters
     ----------
     url : address of the service, to which ``/health`` and ``/predict`` are added
     recordings : paths of recordings that are small enough for one request
-    config : InferenceConfig, what the endpoint should have; by default that of the model's card
-    classifier : Classifier, the model it should have; by default the demonstration model
+    config : InferenceConfig, the expected settings; by default those of the model's card
+    classifier : Classifier, the expected model; by default the demonstration model
     api_key : str, sent as ``x-api-key``
-    timeout : float > 0, in seconds, for every answer
+    timeout : float > 0, seconds to wait for each answer
 
     Returns
     -------
-    checks : list of Check; the endpoint that cannot be reached is one too
+    checks : list of Check
+        An endpoint that cannot be reached is one check that is not `ok`.
     """
     classifier = classifier or load_classifier()
     config = choose_config(config, classifier)
@@ -90,12 +90,14 @@ def check_deployment(
     headers = {"x-api-key": api_key} if api_key else {}
     checks: list[Check] = []
     try:
-        health = _answer(urllib.request.Request(f"{url}/health", headers=headers), timeout)
+        health = _request_json(urllib.request.Request(f"{url}/health", headers=headers), timeout)
         checks += _compare_identity(health, config, classifier)
         for path in map(Path, recordings):
             address = f"{url}/predict?{urllib.parse.urlencode({'filename': path.name})}"
-            wanted = {**headers, "Content-Type": "application/octet-stream"}
-            answer = _answer(urllib.request.Request(address, path.read_bytes(), wanted, method="POST"), timeout)
+            audio_headers = {**headers, "Content-Type": "application/octet-stream"}
+            answer = _request_json(
+                urllib.request.Request(address, path.read_bytes(), audio_headers, method="POST"), timeout
+            )
             expected = detect(path, config=config, classifier=classifier).to_dict()
             checks += _compare_result(path.name, answer, expected)
     except _Unanswered as error:
@@ -104,15 +106,15 @@ def check_deployment(
 
 
 class LocalService:
-    """The service on this machine, in a process of its own; ends with `stop`, or with the ``with`` block.
+    """The service on this computer, in a process of its own. `stop` ends it, and so does the end of a ``with`` block.
 
     Parameters
     ----------
     folder : path, for its jobs and its log
     config : InferenceConfig, optional
-        By default that of the model's card.
-    model : path of a bundle, optional
-    timeout : float > 0, in seconds, to wait until it answers
+        By default the settings of the model's card.
+    model : str, path of a bundle; empty uses the demonstration model
+    timeout : float > 0, seconds to wait until the service answers
 
     Attributes
     ----------
@@ -121,7 +123,7 @@ class LocalService:
     Raises
     ------
     ConfigError
-        It did not start; the message holds what it printed.
+        The service did not start. The message has the last lines of its log.
     """
 
     def __init__(
@@ -137,26 +139,25 @@ class LocalService:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-c", "from anemone_lib.cli import app; app()", "serve", "--port", str(port)]
-        command += ["--store", str(folder / "jobs")]
-        if config:
-            command += ["--config", str(config.save(folder / "service.yaml"))]
-        if model:
-            command += ["--model", model]
         self.url = f"http://127.0.0.1:{port}"
         log = folder / "service.log"
         with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "anemone_lib.service.local", str(port)],
+                env=_make_environment(folder / "jobs", config, model),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         deadline = time.monotonic() + timeout
         while True:
             try:
-                _answer(urllib.request.Request(f"{self.url}/health"), 5)
+                _request_json(urllib.request.Request(f"{self.url}/health"), 5)
                 return
             except _Unanswered:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self.stop()
-                    said = log.read_text(errors="replace")[-500:]
-                    raise ConfigError(f"the service did not start: {said or 'it said nothing'}") from None
+                    text = log.read_text(errors="replace")[-500:]
+                    raise ConfigError(f"the service did not start: {text or 'it printed nothing'}") from None
                 time.sleep(0.1)
 
     def stop(self) -> None:
@@ -175,11 +176,19 @@ class LocalService:
         self.stop()
 
 
+def _make_environment(store: Path, config: InferenceConfig | None, model: str) -> dict[str, str]:
+    """Return the environment of a service that has exactly these settings of inference."""
+    names = {name.upper() for name in InferenceConfig.model_fields} | {"MODEL_LOCAL_PATH"}
+    environ = {name: value for name, value in os.environ.items() if name not in names}
+    environ |= {"ANEMONE_STORE": str(store), **(config.to_env() if config else {})}
+    return environ | ({"MODEL_LOCAL_PATH": model} if model else {})
+
+
 class _Unanswered(Exception):
-    """There is no answer, or none that means anything."""
+    """The endpoint gave no answer, or one that is not JSON."""
 
 
-def _answer(request: urllib.request.Request, timeout: float) -> dict[str, Any]:
+def _request_json(request: urllib.request.Request, timeout: float) -> dict[str, Any]:
     if not request.full_url.startswith(("http://", "https://")):
         raise _Unanswered(f"{request.full_url} is no address; it must begin with http:// or https://")
     where = f"{request.get_method()} {urllib.parse.urlsplit(request.full_url).path}"
@@ -188,8 +197,8 @@ def _answer(request: urllib.request.Request, timeout: float) -> dict[str, Any]:
             text = response.read()
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read(500).decode(errors="replace")
-        raise _Unanswered(f"{where} answers {error.code}: {said}") from None
+            text = error.read(500).decode(errors="replace")
+        raise _Unanswered(f"{where} answers {error.code}: {text}") from None
     except OSError as error:
         raise _Unanswered(f"{where}: {error}; is the service running at that address?") from None
     try:

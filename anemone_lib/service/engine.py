@@ -1,4 +1,4 @@
-"""The model and the settings, loaded once; one recording → its detections, within a deadline."""
+"""The engine of the service: it loads the model and the settings once, and detects events before a deadline."""
 
 import os
 import threading
@@ -21,12 +21,12 @@ from anemone_lib.scoring.windows import lay_grid
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.settings import Settings
 
-#: Seconds of work after which its speed is believed.
+#: Seconds of work after which its speed is used to predict its end.
 PROJECT_AFTER_S = 3.0
 
 
 class Engine:
-    """What every request and every task of a job shares in one process.
+    """The model, the settings and the threads that all requests and tasks of one process share.
 
     Parameters
     ----------
@@ -39,25 +39,31 @@ class Engine:
         self._loaded: tuple[Classifier, InferenceConfig] | None = None
         self.threads = ThreadPoolExecutor(os.cpu_count() or 1, "anemone-score")
 
-    def ready(self) -> tuple[Classifier, InferenceConfig]:
-        """Return the model and the settings; load them at the first call.
+    def load(self) -> tuple[Classifier, InferenceConfig]:
+        """Return the model and the settings. The first call loads them.
+
+        Returns
+        -------
+        classifier : Classifier
+        config : InferenceConfig
 
         Raises
         ------
         Problem
-            503: the model cannot be had, or the settings are not those that were promised. The next call tries again.
+            503: the model cannot be loaded, or the settings do not have the expected fingerprint. The next call tries
+            again.
         """
         with self._lock:
             if self._loaded is None:
                 try:
-                    self._loaded = self._load()
+                    self._loaded = self._load_now()
                 except ModelError as error:
                     raise Problem(503, "model_unavailable", str(error)) from error
                 except ConfigError as error:
                     raise Problem(503, "misconfigured", str(error)) from error
             return self._loaded
 
-    def _load(self) -> tuple[Classifier, InferenceConfig]:
+    def _load_now(self) -> tuple[Classifier, InferenceConfig]:
         settings = self.settings
         if settings.config_problem:
             raise ConfigError(settings.config_problem)
@@ -79,22 +85,30 @@ class Engine:
             classifier.version = settings.model_version
         return classifier, config
 
-    def config_with(self, overrides: Mapping[str, Any]) -> InferenceConfig:
-        """Return the settings in force with some of the event settings changed.
+    def change_config(self, overrides: Mapping[str, Any]) -> InferenceConfig:
+        """Return the settings of this service with some event settings changed.
+
+        Parameters
+        ----------
+        overrides : mapping of setting to value
+
+        Returns
+        -------
+        config : InferenceConfig
 
         Raises
         ------
         ConfigError
-            A setting that decides the scores, an unknown one, or a value out of range.
+            A setting is unknown or decides the scores, or a value is out of range.
         """
-        _, config = self.ready()
+        _, config = self.load()
         for name in overrides:
             if name not in EVENT_FIELDS:
                 raise ConfigError(f"{name} cannot be set by a request; only {', '.join(EVENT_FIELDS)} can")
         return config.replace(**overrides)
 
     @contextmanager
-    def detections(
+    def open_detections(
         self,
         source: str | BinaryIO,
         *,
@@ -104,25 +118,32 @@ class Engine:
         overrides: Mapping[str, Any] | None = None,
         deadline: float | None = None,
     ) -> Iterator[Detections]:
-        """Detect; the recording stays open within the context, for those who draw it.
+        """Detect the events of a recording. The recording stays open in the ``with`` block, so that it can be drawn.
 
         Parameters
         ----------
         source : path, ``s3://`` address or binary file object
-        name : the recording's name, where the source does not have it
-        timezone : of the clock that named the file
-        channel : number from 1, ``mean`` or ``loudest``
-        overrides : event settings to change
-        deadline : of `time.monotonic`, in seconds, or None
+        name : str, optional
+            Name of the recording, if the source has none.
+        timezone : str, of the clock that named the file
+        channel : str, a number from 1, ``mean`` or ``loudest``
+        overrides : mapping, optional
+            Event settings to change.
+        deadline : float, optional
+            Time of `time.monotonic` in seconds at which the work must end.
+
+        Yields
+        ------
+        detections : Detections
 
         Raises
         ------
         Problem
-            413: the work cannot be finished before the deadline; 503: no model.
+            413: the work cannot be finished before the deadline; 503: the model cannot be loaded.
         AudioError, ConfigError
         """
-        classifier, _ = self.ready()
-        config = self.config_with(overrides or {})
+        classifier, _ = self.load()
+        config = self.change_config(overrides or {})
         recording = open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name, channel=channel)
         with recording, Share(self.threads) as share:
             guard = _Guard(
@@ -134,26 +155,34 @@ class Engine:
 
 
 class Share(Executor):
-    """A share of the threads, for one piece of work: what it submitted is done or cancelled when it shuts down."""
+    """An executor for one task, on threads that many tasks share.
+
+    When it shuts down, everything that it submitted is done or cancelled.
+
+    Parameters
+    ----------
+    threads : concurrent.futures.Executor
+    """
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
         self._futures: list[Future[Any]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a function on one of the threads."""
         future = self._threads.submit(fn, *args, **kwargs)
         self._futures.append(future)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
-        """Cancel what has not begun, wait for what has: nobody reads the recording afterwards."""
+        """Cancel the calls that have not begun and wait for the others. After that no thread reads the recording."""
         for future in self._futures:
             future.cancel()
         wait_for(self._futures)
 
 
 class _Guard:
-    """A classifier that stops when the work cannot be finished before the deadline."""
+    """A classifier that raises a Problem (413) when the work cannot be finished before the deadline."""
 
     def __init__(self, classifier: Classifier, n_windows: int, deadline: float | None) -> None:
         self._classifier = classifier
@@ -165,7 +194,7 @@ class _Guard:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the classifier's answer, or raise a Problem (413)."""
-        if self._problem:  # what other threads have begun ends, too
+        if self._problem:  # the other threads stop, too
             raise self._problem
         probabilities = self._classifier.probabilities(images)
         with self._lock:

@@ -1,9 +1,9 @@
-"""Large recordings: create a job, upload in parts, start, ask how far it is.
+"""Jobs for large recordings: create a job, upload its recording in parts, start it, ask for its progress.
 
-*Objects.* Under ``jobs/<id>/`` lie, in the store of recordings (all of it may expire): ``request.json``,
-``recording``, ``started.json``, ``plan.json``, ``claims/<piece>/<attempt>.json``, ``pieces/<piece>.npy`` or
-``.failed.json``; and in the store of results: ``result.json`` and the same in other spellings, or ``error.json``.
-Nothing else is kept anywhere: the state of a job is what of these is there.
+*Objects.* A job has these objects under ``jobs/<id>/``. In the store of recordings, where everything may expire:
+``request.json``, ``recording``, ``started.json``, ``plan.json``, ``claims/<chunk>/<attempt>.json``, and
+``chunks/<chunk>.npy`` or ``chunks/<chunk>.failed.json``. In the store of results: ``result.json`` and the other files
+of `RESULT_FILES`, or ``error.json``. There is no database: the state of a job follows from which objects exist.
 """
 
 import json
@@ -18,15 +18,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.incoming import CHANNEL_HELP, ChannelChoice, S3Reference, clean_name
 from anemone_lib.service.problems import Problem
+from anemone_lib.service.s3_store import S3Store
 from anemone_lib.service.settings import MAX_JOB_BYTES
-from anemone_lib.service.stores import FolderStore, MissingObject, S3Store, Store, exists
+from anemone_lib.service.stores import MissingObject, Store, exists
 
-#: Every part but the last has this size; S3 allows 10,000 parts of 5 MiB to 5 GiB.
+#: Size of every part of an upload except the last. S3 allows 10,000 parts of 5 MiB to 5 GiB.
 PART_BYTES = 64 << 20
 
-#: What a result is kept as: name, media type. A download has the recording's name in place of ``result``.
+#: The files of a result: format → (name, media type). A downloaded file has the recording's name, not ``result``.
 RESULT_FILES = {
     "json": ("result.json", "application/json"),
     "csv": ("result.events.csv", "text/csv"),
@@ -37,7 +39,7 @@ RESULT_FILES = {
 
 
 class JobRequest(BaseModel):
-    """Body of ``POST /jobs``: a recording to be uploaded, or one in a bucket of the service."""
+    """Body of ``POST /jobs``: a recording that will be uploaded, or one that is in a bucket of the service."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +53,7 @@ class JobRequest(BaseModel):
 
 
 class UploadedPart(BaseModel):
-    """One part that was put to its URL."""
+    """One part that was uploaded to its URL."""
 
     number: Annotated[int, Field(ge=1, le=10_000)]
     etag: Annotated[str, Field(min_length=1, max_length=100, description="Header ETag of the answer to the PUT.")]
@@ -66,7 +68,19 @@ class StartRequest(BaseModel):
 
 
 def make_stores(*, input_bucket: str, output_bucket: str, folder: Path | None) -> tuple[Store, Store] | None:
-    """Return the stores of recordings and of results; None if there is no place for jobs."""
+    """Make the stores of recordings and of results.
+
+    Parameters
+    ----------
+    input_bucket, output_bucket : str
+        S3 buckets; empty if there are none.
+    folder : pathlib.Path, optional
+        Folder for both stores if there are no buckets.
+
+    Returns
+    -------
+    stores : (recordings, results), or None if there are neither buckets nor a folder
+    """
     if input_bucket:
         return S3Store(input_bucket), S3Store(output_bucket)
     if folder:
@@ -75,14 +89,14 @@ def make_stores(*, input_bucket: str, output_bucket: str, folder: Path | None) -
 
 
 class Jobs:
-    """What clients ask of jobs.
+    """The requests that clients make about jobs.
 
     Parameters
     ----------
     engine : Engine
     recordings, results : Store
     launch : callable (job_id)
-        Sees to it that the job's tasks are worked on; called again, it does so once all the same.
+        Starts the work on a job. A second call for the same job must not start the work a second time.
     """
 
     def __init__(self, engine: Engine, recordings: Store, results: Store, launch: Callable[[str], None]) -> None:
@@ -91,34 +105,45 @@ class Jobs:
 
     # ------------------------------------------------------------------ create, start
 
-    def create(self, wanted: JobRequest) -> dict[str, Any]:
-        """Make a job; return its description, with the URLs of an upload if there is to be one.
+    def create(self, job_request: JobRequest) -> dict[str, Any]:
+        """Create a job.
+
+        Parameters
+        ----------
+        job_request : JobRequest
+
+        Returns
+        -------
+        description : dict, as `describe` returns it
+            It holds the upload URLs if the recording must be uploaded.
 
         Raises
         ------
         Problem
-            400, 403, 404, 413; ConfigError for a setting that cannot be set.
+            400, 403, 404 or 413.
+        ConfigError
+            A setting cannot be set by a request.
         """
-        self._engine.config_with(wanted.config)
-        named = wanted.s3_bucket is not None or wanted.s3_key is not None
-        if named == (wanted.size_bytes is not None):
+        self._engine.change_config(job_request.config)
+        is_in_s3 = job_request.s3_bucket is not None or job_request.s3_key is not None
+        if is_in_s3 == (job_request.size_bytes is not None):
             raise Problem(400, "malformed", "give either filename and size_bytes, or s3_bucket and s3_key")
         request: dict[str, Any] = {
-            "filename": clean_name(wanted.filename or wanted.s3_key),
-            "config": wanted.config,
-            "timezone": wanted.timezone,
-            "channel": wanted.channel,
-            "created": _now(),
+            "filename": clean_name(job_request.filename or job_request.s3_key),
+            "config": job_request.config,
+            "timezone": job_request.timezone,
+            "channel": job_request.channel,
+            "created": _format_now(),
         }
-        job_id = new_id()
-        if named:
-            if not (wanted.s3_bucket and wanted.s3_key):
+        job_id = make_id()
+        if is_in_s3:
+            if not (job_request.s3_bucket and job_request.s3_key):
                 raise Problem(400, "malformed", "give both s3_bucket and s3_key")
-            reference = S3Reference(s3_bucket=wanted.s3_bucket, s3_key=wanted.s3_key)
+            reference = S3Reference(s3_bucket=job_request.s3_bucket, s3_key=job_request.s3_key)
             request["size_bytes"] = check_object(self._engine.settings.buckets, reference)
             request["s3"] = reference.model_dump()
         else:
-            request["size_bytes"] = wanted.size_bytes
+            request["size_bytes"] = job_request.size_bytes
         if request["size_bytes"] > MAX_JOB_BYTES:
             raise Problem(
                 413,
@@ -126,7 +151,7 @@ class Jobs:
                 f"the recording has {request['size_bytes']} bytes; a job takes up to {MAX_JOB_BYTES} (5 GiB): cut it, "
                 "or use `anemone detect`, which has no limit",
             )
-        if not named:
+        if not is_in_s3:
             request["upload_id"] = self.recordings.begin_upload(f"jobs/{job_id}/recording")
         self.recordings.write(
             f"jobs/{job_id}/request.json", json.dumps(request).encode(), media_type="application/json"
@@ -134,25 +159,35 @@ class Jobs:
         return self.describe(job_id)
 
     def start(self, job_id: str, parts: Mapping[int, str]) -> dict[str, Any]:
-        """Put the uploaded parts together and have the job worked on; to do so again changes nothing.
+        """Join the uploaded parts and start the work. A second call changes nothing, even at the same time.
+
+        Parameters
+        ----------
+        job_id : str
+        parts : mapping of part number (from 1) to ETag
+
+        Returns
+        -------
+        description : dict, as `describe` returns it
 
         Raises
         ------
         Problem
-            400: parts are missing, or do not make up the size that was announced; 404: no such job.
+            400: parts are missing, or do not have the announced size; 404: there is no such job.
         """
-        request = self.request(job_id)
+        request = self.read_request(job_id)
         key = f"jobs/{job_id}"
         if not exists(self.recordings, f"{key}/started.json"):
             if "s3" not in request:
-                self._complete(job_id, request, parts)
-            self.recordings.create(f"{key}/started.json", json.dumps({"started": _now(), "at": time.time()}).encode())
+                self._complete_upload(job_id, request, parts)
+            started = {"started": _format_now(), "at": time.time()}
+            self.recordings.create(f"{key}/started.json", json.dumps(started).encode())
         description = self.describe(job_id)
         if description["state"] not in ("done", "failed"):
             self._launch(job_id)
         return description
 
-    def _complete(self, job_id: str, request: Mapping[str, Any], parts: Mapping[int, str]) -> None:
+    def _complete_upload(self, job_id: str, request: Mapping[str, Any], parts: Mapping[int, str]) -> None:
         key, size = f"jobs/{job_id}/recording", request["size_bytes"]
         n_parts = -(-size // PART_BYTES)
         if not exists(self.recordings, key):
@@ -163,8 +198,8 @@ class Jobs:
                     f"the recording has {n_parts} parts, numbered from 1; {len(parts)} were named: give number and "
                     "etag of each",
                 )
-            self.recordings.complete_upload(key, request["upload_id"], dict(parts), part_bytes=PART_BYTES)
-        actual = self.recordings.size(key)
+            self.recordings.complete_upload(key, request["upload_id"], parts, part_bytes=PART_BYTES, size_bytes=size)
+        actual = self.recordings.get_size(key)
         if actual != size:
             raise Problem(
                 400, "upload_incomplete", f"{actual} bytes were uploaded, {size} were announced; create a new job"
@@ -172,8 +207,14 @@ class Jobs:
 
     # ------------------------------------------------------------------ describe
 
-    def request(self, job_id: str) -> dict[str, Any]:
-        """Return what a job was created with."""
+    def read_request(self, job_id: str) -> dict[str, Any]:
+        """Return the request that created a job, as it is stored.
+
+        Raises
+        ------
+        Problem
+            404: there is no such job.
+        """
         if not re.fullmatch(r"[0-9a-f]{32}", job_id):
             raise report_missing_job(job_id)
         try:
@@ -182,94 +223,133 @@ class Jobs:
             raise report_missing_job(job_id) from None
 
     def describe(self, job_id: str) -> dict[str, Any]:
-        """Tell a job's state (uploading, running, done, failed), how far it is, and where its result is."""
+        """Return the state of a job, its progress, and the URLs of its upload or of its result.
+
+        Returns
+        -------
+        description : dict
+            ``state`` is ``uploading``, ``running``, ``done`` or ``failed``. While the job runs, ``chunks`` counts the
+            chunks that are ``done``, all of them (``total``, None before there is a plan), and those that ``failed``.
+
+        Raises
+        ------
+        Problem
+            404: there is no such job.
+        """
         if not re.fullmatch(r"[0-9a-f]{32}", job_id):
             raise report_missing_job(job_id)
         key = f"jobs/{job_id}"
-        told: dict[str, Any] = {"job_id": job_id}
+        description: dict[str, Any] = {"job_id": job_id}
         if exists(self.results, f"{key}/result.json"):
-            return {**told, "state": "done", **self._result_urls(job_id)}
+            return {**description, "state": "done", **self._list_result_urls(job_id)}
         if exists(self.results, f"{key}/error.json"):
-            return {**told, "state": "failed", **json.loads(self.results.read(f"{key}/error.json"))}
-        request = self.request(job_id)
-        told |= {"filename": request["filename"], "size_bytes": request["size_bytes"], "created": request["created"]}
+            return {**description, "state": "failed", **json.loads(self.results.read(f"{key}/error.json"))}
+        request = self.read_request(job_id)
+        description |= {name: request[name] for name in ("filename", "size_bytes", "created")}
         if not exists(self.recordings, f"{key}/started.json"):
-            told["state"] = "uploading"
+            description["state"] = "uploading"
             if "s3" not in request:
-                told["upload"] = self._upload_urls(job_id, request)
-            return told
-        progress: dict[str, Any] = {"done": 0, "total": None, "failed": 0}
+                description["upload"] = self._list_upload_urls(job_id, request)
+            return description
+        return {**description, "state": "running", "chunks": self._count_chunks(key)}
+
+    def _count_chunks(self, key: str) -> dict[str, int | None]:
         try:
             plan = json.loads(self.recordings.read(f"{key}/plan.json"))
         except MissingObject:
-            return {**told, "state": "running", "chunks": progress}
-        names = self.recordings.keys(f"{key}/pieces/")
+            return {"done": 0, "total": None, "failed": 0}
+        names = self.recordings.list_keys(f"{key}/chunks/")
         failed = sum(name.endswith(".failed.json") for name in names)
-        progress = {"done": len(names), "total": len(plan["pieces"]), "failed": failed}
-        return {**told, "state": "running", "chunks": progress}
+        return {"done": len(names), "total": len(plan["chunks"]), "failed": failed}
 
-    def _upload_urls(self, job_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    def get_part_size(self, job_id: str, number: int) -> int:
+        """Return the size in bytes that one part of an upload must have.
+
+        Raises
+        ------
+        Problem
+            404: there is no such job, or its upload has no part of this number.
+        """
+        request = self.read_request(job_id)
+        size = min(PART_BYTES, request["size_bytes"] - (number - 1) * PART_BYTES)
+        if "s3" in request or number < 1 or size <= 0:
+            raise Problem(404, "no_such_part", f"job {job_id} has no part {number}")
+        return int(size)
+
+    def _list_upload_urls(self, job_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
         key, upload_id = f"jobs/{job_id}/recording", request["upload_id"]
         parts = []
         for number in range(1, -(-request["size_bytes"] // PART_BYTES) + 1):
-            url = self.recordings.part_url(key, upload_id, number) or f"jobs/{job_id}/parts/{number}"
+            url = self.recordings.sign_part_url(key, upload_id, number) or f"jobs/{job_id}/parts/{number}"
             parts.append({"number": number, "url": url})
         return {"part_bytes": PART_BYTES, "parts": parts}
 
-    def _result_urls(self, job_id: str) -> dict[str, Any]:
+    def _list_result_urls(self, job_id: str) -> dict[str, Any]:
         key = f"jobs/{job_id}"
-        there = set(self.results.keys(f"{key}/"))
+        existing = set(self.results.list_keys(f"{key}/"))
         files = {}
         for kind, (name, _) in RESULT_FILES.items():
-            if f"{key}/{name}" in there:
-                url = self.results.url(f"{key}/{name}", file_name=self.download_name(job_id, name))
+            if f"{key}/{name}" in existing:
+                url = self.results.sign_url(f"{key}/{name}", file_name=self.name_download(job_id, name))
                 files[kind] = url or f"{key}/files/{name}"
         return {"result_url": files["json"], "files": files}
 
     # ------------------------------------------------------------------ results
 
-    def download_name(self, job_id: str, name: str) -> str:
-        """Name a file of a result after its recording, in letters that every header and disk can hold."""
+    def name_download(self, job_id: str, name: str) -> str:
+        """Make the name of a downloaded file from the name of the recording.
+
+        The name has only letters that every HTTP header and every disk accepts.
+        """
         try:
-            stem = re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(self.request(job_id)["filename"]).stem)
-        except Problem:  # the request has expired, or there was none
+            stem = re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(self.read_request(job_id)["filename"]).stem)
+        except Problem:  # the request has expired, or the result was kept without a job
             stem = job_id[:8]
         return stem + name.removeprefix("result")
 
     def keep(self, result: bytes) -> str:
-        """Keep a result that no job made, as that of a new job; return the id."""
-        job_id = new_id()
+        """Store a result of ``/predict`` like the result of a job; return the id of this new job."""
+        job_id = make_id()
         self.results.write(f"jobs/{job_id}/result.json", result, media_type="application/json")
         return job_id
 
 
-def new_id() -> str:
-    """Return an id that nobody can guess."""
+def make_id() -> str:
+    """Return a new random id that nobody can guess."""
     return secrets.token_hex(16)
 
 
 def report_missing_job(job_id: str) -> Problem:
-    """Say that there is no such job."""
+    """Return the problem for a job that does not exist."""
     return Problem(
         404, "no_such_job", f"there is no job {job_id[:40]!r}; recordings and results expire after some days"
     )
 
 
 def check_object(buckets: tuple[str, ...], reference: S3Reference) -> int:
-    """Return the size of an object in one of our buckets.
+    """Return the size of an object in one of the service's buckets.
+
+    Parameters
+    ----------
+    buckets : buckets that a request may name
+    reference : S3Reference
+
+    Returns
+    -------
+    size : int, bytes
 
     Raises
     ------
     Problem
-        403: not our bucket; 404: no such object; 503: S3 does not answer.
+        403: the bucket is not one of the service; 404: there is no such object; 503: S3 does not answer.
     """
     if reference.s3_bucket not in buckets:
-        ours = f"this service reads {' and '.join(buckets)}" if buckets else "this service has none"
-        raise Problem(403, "forbidden_bucket", f"s3_bucket is {reference.s3_bucket!r}; {ours}")
+        allowed = f"this service reads {' and '.join(buckets)}" if buckets else "this service has none"
+        raise Problem(403, "forbidden_bucket", f"s3_bucket is {reference.s3_bucket!r}; {allowed}")
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return S3Store(reference.s3_bucket).size(reference.s3_key)
+        return S3Store(reference.s3_bucket).get_size(reference.s3_key)
     except MissingObject:
         raise Problem(
             404, "no_such_object", f"there is no object {reference.s3_key!r} in {reference.s3_bucket}; upload it first"
@@ -278,5 +358,5 @@ def check_object(buckets: tuple[str, ...], reference: S3Reference) -> int:
         raise Problem(503, "storage_unavailable", f"S3 does not give {reference.s3_key!r}: {error}") from None
 
 
-def _now() -> str:
+def _format_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""One recording in, its result out: what ``/predict`` and a direct invocation share."""
+"""One recording in, its result out. The route ``/predict`` and a direct invocation of the function use this."""
 
 import base64
 import json
@@ -8,15 +8,17 @@ from typing import Any, BinaryIO
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.results import to_json
 from anemone_lib.service.engine import Engine
-from anemone_lib.service.incoming import Options, S3Reference, s3_uri
+from anemone_lib.service.incoming import Options, S3Reference, format_s3_uri
 from anemone_lib.service.jobs import Jobs, check_object
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.render import render
-from anemone_lib.service.settings import MAX_ANSWER_BYTES
-from anemone_lib.service.work import near
+from anemone_lib.service.spool import copy_nearby
 
-#: Bytes a second that are read from S3 at least, in and hashed; what cannot be read in time is not begun.
+#: Slowest speed, in bytes a second, at which objects in S3 are read and hashed. An object that needs longer than the
+#: deadline allows is refused before the work begins.
 S3_BYTES_PER_S = 20e6
+#: Seconds before the deadline that are kept for writing the answer.
+RESERVE_S = 3.0
 
 
 def predict(
@@ -28,16 +30,18 @@ def predict(
     *,
     deadline: float | None,
 ) -> tuple[dict[str, Any], str]:
-    """Detect, and spell the result as the request wants it.
+    """Detect the events of a recording and write the result in the formats that the request names.
 
     Parameters
     ----------
     engine : Engine
-    jobs : Jobs, where results are kept; None if there is no place
-    source : what was sent, or where it lies
-    name : the recording's
+    jobs : Jobs or None
+        Where large results are stored.
+    source : binary file or S3Reference
+    name : str, of the recording
     options : Options
-    deadline : of `time.monotonic`, in seconds, or None
+    deadline : float or None
+        Time of `time.monotonic` in seconds at which the work must end.
 
     Returns
     -------
@@ -47,8 +51,9 @@ def predict(
     Raises
     ------
     Problem, AudioError, ConfigError
+        The work is refused, the recording cannot be decoded, or a setting is wrong.
     """
-    engine.ready()
+    engine.load()
     opened: str | BinaryIO
     if isinstance(source, S3Reference):
         size = check_object(engine.settings.buckets, source)
@@ -56,10 +61,10 @@ def predict(
             raise Problem(
                 413, "too_large", f"the object has {size / 1e6:.0f} MB, more than one call can read; use POST /jobs"
             )
-        opened = near(s3_uri(source))
+        opened = copy_nearby(format_s3_uri(source))
     else:
         opened = source
-    with engine.detections(
+    with engine.open_detections(
         opened,
         name=name,
         timezone=options.timezone,
@@ -69,22 +74,36 @@ def predict(
     ) as detections:
         result = detections.to_dict()
         if options.files:
-            result["files"] = {kind: _as_text(detections, kind) for kind in options.files}
+            result["files"] = {kind: _render_text(detections, kind) for kind in options.files}
     text = to_json(result)
-    too_much = engine.settings.limits and len(text) + text.count('"') > MAX_ANSWER_BYTES
-    if not (options.save or too_much):
+    is_too_large = engine.settings.limits and len(text) + text.count('"') > engine.settings.max_answer_bytes
+    if not (options.save or is_too_large):
         return result, text
     if jobs is None:
         raise Problem(
             413, "result_too_large", "the result is over 6 MB, and there is no S3_OUTPUT_BUCKET to keep it in"
         )
-    told = jobs.describe(jobs.keep(to_json({k: v for k, v in result.items() if k != "files"}).encode()))
-    if too_much:
+    description = jobs.describe(jobs.keep(to_json({k: v for k, v in result.items() if k != "files"}).encode()))
+    if is_too_large:
         result = {"metadata": result["metadata"]}
-    result |= {"job_id": told["job_id"], "result_url": told["result_url"]}
+    result |= {name: description[name] for name in ("job_id", "result_url")}
     return result, json.dumps(result, ensure_ascii=False)
 
 
-def _as_text(detections: Detections, kind: str) -> str:
+def _render_text(detections: Detections, kind: str) -> str:
     content = render(detections, kind)
     return base64.b64encode(content).decode() if kind == "png" else content.decode()
+
+
+def compute_deadline(seconds: float) -> float:
+    """Return the time at which the work on an answer must end.
+
+    Parameters
+    ----------
+    seconds : float, after which the client must have the answer
+
+    Returns
+    -------
+    deadline : float, of `time.monotonic` in seconds; `RESERVE_S` earlier, for writing the answer
+    """
+    return time.monotonic() + seconds - RESERVE_S

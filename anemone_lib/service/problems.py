@@ -1,4 +1,4 @@
-"""Errors as clients see them: a true status, a short name, and what to do about it."""
+"""Errors as clients see them: an HTTP status, a short name, and a message that says what to do."""
 
 import errno
 
@@ -8,13 +8,18 @@ TOO_LARGE_HINT = "send large recordings by POST /jobs"
 
 
 class Problem(AnemoneError):
-    """What a request is answered with in place of a result.
+    """An error that is the answer to a request.
 
     Parameters
     ----------
-    status : int, of HTTP, 400 to 599
-    error : str, a short name that programs can rely on
-    message : str, what is wrong and what to do
+    status : int, 400 to 599, of HTTP
+    error : str, a short name for programs
+    message : str, for people: what is wrong, and what to do
+
+    Examples
+    --------
+    >>> Problem(404, "no_such_job", "there is no job 'a'").to_dict()
+    {'error': 'no_such_job', 'message': "there is no job 'a'"}
     """
 
     def __init__(self, status: int, error: str, message: str) -> None:
@@ -22,16 +27,34 @@ class Problem(AnemoneError):
         self.status, self.error, self.message = status, error, message
 
     def __reduce__(self) -> tuple[type["Problem"], tuple[int, str, str]]:
-        """Travel between processes."""
+        """Let the error be pickled, so that it can pass between processes."""
         return Problem, (self.status, self.error, self.message)
 
     def to_dict(self) -> dict[str, str]:
-        """Return the body of the answer."""
+        """Return the body of the answer, ``{"error", "message"}``."""
         return {"error": self.error, "message": self.message}
 
 
 def to_problem(error: BaseException) -> Problem:
-    """Say what a client is told of an error; of one that nobody raised on purpose, nothing inside."""
+    """Return the problem that answers an error.
+
+    The answer to an unexpected error says nothing about the inside of the service.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    problem : Problem
+
+    Examples
+    --------
+    >>> to_problem(AudioError("reef.wav is empty")).status
+    422
+    >>> to_problem(KeyError("a secret")).error
+    'internal_error'
+    """
     if isinstance(error, Problem):
         return error
     if isinstance(error, AudioError):
@@ -46,6 +69,6 @@ def to_problem(error: BaseException) -> Problem:
             "too_large",
             "the recording does not fit in the temporary folder; send it as WAV or FLAC, which need no copy",
         )
-    if type(error).__module__.startswith("botocore."):  # not imported where nothing lies in S3
+    if type(error).__module__.startswith("botocore."):  # botocore is not imported if no data is in S3
         return Problem(503, "storage_unavailable", "the store of recordings and results does not answer; try again")
     return Problem(500, "internal_error", "an unexpected error; try again, and tell the operator if it happens again")

@@ -1,4 +1,4 @@
-"""A result in every spelling, as bytes; by the functions that write it to files."""
+"""The result in any format, as bytes. The functions that write files write it."""
 
 import tempfile
 from pathlib import Path
@@ -7,14 +7,19 @@ from anemone_lib.detection.detections import FORMATS, Detections
 
 
 def render(detections: Detections, kind: str) -> bytes:
-    """Spell detections.
+    """Return detections in one format.
 
     Parameters
     ----------
-    detections : Detections, their recording open where a picture is wanted
-    kind : one of `anemone_lib.detection.detections.FORMATS`
+    detections : Detections
+        Its recording must be open if the format is a picture.
+    kind : str, one of `anemone_lib.detection.detections.FORMATS`
+
+    Returns
+    -------
+    content : bytes
     """
     if kind == "json":
         return detections.to_json().encode()
     with tempfile.TemporaryDirectory() as folder:
-        return FORMATS[kind](detections, Path(folder) / "result").read_bytes()  # never the client's name
+        return FORMATS[kind](detections, Path(folder) / "result").read_bytes()  # not a name that a client chose

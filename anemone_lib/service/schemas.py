@@ -1,4 +1,4 @@
-"""What OpenAPI says of the routes."""
+"""The descriptions of the routes for OpenAPI."""
 
 import json
 from typing import Any, Literal
@@ -24,9 +24,9 @@ Every error is `{{"error": "<short name>", "message": "<what is wrong, and what 
 
 
 class Error(BaseModel):
-    """What is wrong, and what to do."""
+    """An error: what is wrong, and what to do."""
 
-    error: str = Field(description="A short name that programs can rely on.")
+    error: str = Field(description="A short name for programs; it does not change.")
     message: str
 
 
@@ -56,7 +56,7 @@ class FoundEvent(BaseModel):
 
 
 class Result(BaseModel):
-    """The result; over 6 MB it is kept, and the answer holds `metadata`, `job_id` and `result_url` only."""
+    """The result. If it is over 6 MB, it is stored, and the answer has only `metadata`, `job_id` and `result_url`."""
 
     predictions: list[Prediction] | None = None
     events: list[FoundEvent] | None = None
@@ -67,21 +67,21 @@ class Result(BaseModel):
 
 
 class UploadPart(BaseModel):
-    """Where to put one part."""
+    """The URL to which one part is uploaded."""
 
     number: int
     url: str
 
 
 class Upload(BaseModel):
-    """Where to put the recording: every part but the last has `part_bytes` bytes."""
+    """The URLs of an upload. Every part except the last has `part_bytes` bytes."""
 
     part_bytes: int
     parts: list[UploadPart]
 
 
 class Progress(BaseModel):
-    """How far a job is."""
+    """The number of chunks of a job that are done, that there are, and that failed."""
 
     done: int
     total: int | None
@@ -89,7 +89,7 @@ class Progress(BaseModel):
 
 
 class Job(BaseModel):
-    """A job."""
+    """The state of a job."""
 
     job_id: str
     state: Literal["uploading", "running", "done", "failed"]
@@ -105,7 +105,7 @@ class Job(BaseModel):
 
 
 class Health(BaseModel):
-    """What answers here."""
+    """The versions, settings and limits of this service."""
 
     status: Literal["ok"]
     code_version: str
@@ -117,22 +117,22 @@ class Health(BaseModel):
     limits: dict[str, float | None]
 
 
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def _describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     meanings = {
         400: "malformed",
-        403: "the bucket is none of the service's",
+        403: "the bucket is not one of the service",
         404: "there is no such object, job or route",
         409: "the upload is complete already",
         413: "too large or too long; use /jobs",
         415: "not audio",
         422: "audio that cannot be decoded or is empty, or a bad setting",
-        500: "an error that was not foreseen",
+        500: "an unexpected error",
         503: "the model or the store is unavailable",
     }
     return {status: {"model": Error, "description": meanings[status]} for status in statuses}
 
 
-ERRORS = _errors(500, 503)
+ERRORS = _describe_errors(500, 503)
 
 _json = "application/json"
 _options = Options.model_json_schema()["properties"]
@@ -141,13 +141,13 @@ _query = [
     {
         "name": "filename",
         "in": "query",
-        "description": "Name of the recording, where the body is the audio itself; tells when it began.",
+        "description": "Name of the recording, if the body is the audio itself. It tells when the recording began.",
         "schema": {"type": "string", "maxLength": 200},
     },
     {
         "name": "files",
         "in": "query",
-        "description": "More spellings of the result, separated by commas.",
+        "description": "More formats of the result, separated by commas.",
         "schema": {"type": "string", "examples": ["csv,raven,audacity,png"], "pattern": "^(csv|raven|audacity|png)$"},
     },
 ]
@@ -155,7 +155,7 @@ _query = [
 PREDICT: dict[str, Any] = {
     "summary": "Detect events in one recording",
     "response_model": Result,
-    "responses": _errors(400, 403, 404, 413, 415, 422),
+    "responses": _describe_errors(400, 403, 404, 413, 415, 422),
     "openapi_extra": {
         "parameters": _query,
         "requestBody": {
@@ -207,8 +207,8 @@ PREDICT: dict[str, Any] = {
 }
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    """What a route that reads its own body says of it; the definitions in place, since OpenAPI has another root."""
+def _describe_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Describe the body of a route that reads it itself; definitions are inlined, since OpenAPI has another root."""
     text = json.dumps(model.model_json_schema())
     for name, definition in json.loads(text).get("$defs", {}).items():
         text = text.replace(json.dumps({"$ref": f"#/$defs/{name}"}), json.dumps(definition))
@@ -218,37 +218,37 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
 
 
 CREATE_JOB: dict[str, Any] = {
-    "summary": "Make a job for a large recording",
+    "summary": "Create a job for a large recording",
     "response_model": Job,
-    "responses": _errors(400, 403, 404, 413, 422),
-    "openapi_extra": _body(JobRequest),
+    "responses": _describe_errors(400, 403, 404, 413, 422),
+    "openapi_extra": _describe_body(JobRequest),
 }
 START_JOB: dict[str, Any] = {
-    "summary": "Put the uploaded parts together and begin",
+    "summary": "Join the uploaded parts and start the work",
     "response_model": Job,
-    "responses": _errors(400, 404, 413, 422),
-    "openapi_extra": _body(StartRequest),
+    "responses": _describe_errors(400, 404, 413, 422),
+    "openapi_extra": _describe_body(StartRequest),
 }
 DESCRIBE_JOB: dict[str, Any] = {
-    "summary": "Tell how far a job is, and where its result is",
+    "summary": "Return the state of a job, its progress, and the URLs of its result",
     "response_model": Job,
-    "responses": _errors(404),
+    "responses": _describe_errors(404),
 }
 PUT_PART: dict[str, Any] = {
-    "summary": "Take one part of an upload (on AWS, S3 does)",
+    "summary": "Receive one part of an upload (on AWS, S3 does)",
     "response_class": Response,
     "responses": {
-        200: {"description": "Taken.", "headers": {"ETag": {"schema": {"type": "string"}}}},
-        **_errors(400, 404, 409, 413),
+        200: {"description": "Received.", "headers": {"ETag": {"schema": {"type": "string"}}}},
+        **_describe_errors(400, 404, 409, 413),
     },
     "openapi_extra": {"requestBody": {"required": True, "content": {"application/octet-stream": _binary}}},
 }
 GET_FILE: dict[str, Any] = {
-    "summary": "Give out one file of a result (on AWS, S3 does)",
+    "summary": "Return one file of a result (on AWS, S3 does)",
     "response_class": Response,
     "responses": {
         200: {"description": "The file.", "content": {media: {} for _, media in RESULT_FILES.values()}},
-        **_errors(404),
+        **_describe_errors(404),
     },
 }
 HEALTH: dict[str, Any] = {"summary": "Versions and fingerprints", "response_model": Health}

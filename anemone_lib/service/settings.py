@@ -1,4 +1,4 @@
-"""What an instance of the service is told by its environment or the command line."""
+"""The settings of a running service, from its environment or from the command line."""
 
 import os
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from pathlib import Path
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
 
-#: Audio in one call of /predict. Lambda takes and gives 6 MB, of which base64 takes a quarter.
+#: Largest audio of one call of /predict. Lambda accepts and returns 6 MB, and base64 needs a quarter of it.
 MAX_AUDIO_BYTES = 4_500_000
-#: An answer as Lambda counts it: the JSON of the proxy event that holds it.
+#: Largest answer, as Lambda counts it: the JSON of the proxy event that holds the answer.
 MAX_ANSWER_BYTES = 6_000_000
-#: What API Gateway waits for an answer; the last seconds are for writing it.
+#: Seconds that API Gateway waits for an answer.
 MAX_ANSWER_S = 29.0
 #: The largest recording of a job.
 MAX_JOB_BYTES = 5 << 30
@@ -20,22 +20,23 @@ MAX_JOB_BYTES = 5 << 30
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the model is, which settings are in force, where jobs lie, who may call.
+    """Where the model is, which inference settings are used, where jobs are stored, who may call.
 
     Attributes
     ----------
-    config : settings of inference; None takes those the model was trained with
-    config_problem : what is wrong with the settings; every request is then answered with it
+    config : InferenceConfig or None; None uses the settings with which the model was trained
+    config_problem : str, what is wrong with the settings; it is then the answer to every request
     fingerprint : str, which `config` must have; empty accepts any
-    model : path of a bundle; empty takes the one in S3 or the demonstration model
-    model_bucket, model_key : the bundle in S3
-    model_sha256 : str, of the model file that runs; empty accepts any
-    model_version : str, the model's name in results; empty takes the model's own
-    input_bucket, output_bucket : S3 buckets of recordings and of results; empty keeps both in `store`
-    state_machine_arn : what works on jobs; empty works on them in local processes
-    store : folder of jobs where there are no buckets
-    cors_allowed_origins : origins whose pages may call, ``*`` for all
-    limits : bool, hold every request to what Lambda and API Gateway let through
+    model : str, path of a bundle; empty uses the bundle in S3, or else the demonstration model
+    model_bucket, model_key : str, the bundle in S3
+    model_sha256 : str, which the model file must have; empty accepts any
+    model_version : str, the name of the model in results; empty uses the name in the bundle
+    input_bucket, output_bucket : str, S3 buckets of recordings and of results; empty stores both in `store`
+    state_machine_arn : str, the state machine that works on jobs; empty uses local processes
+    store : pathlib.Path or None, folder of jobs if there are no buckets
+    cors_allowed_origins : tuple of str, the origins whose pages may call; ``*`` allows all
+    limits : bool, whether the limits of Lambda and API Gateway apply to every request
+    max_answer_bytes : int, size of the largest answer if `limits` apply
     """
 
     config: InferenceConfig | None = None
@@ -52,10 +53,27 @@ class Settings:
     store: Path | None = None
     cors_allowed_origins: tuple[str, ...] = ()
     limits: bool = True
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
-        """Read the settings from environment variables (`os.environ` by default)."""
+        """Read the settings from environment variables.
+
+        Parameters
+        ----------
+        environ : mapping, optional
+            By default `os.environ`.
+
+        Returns
+        -------
+        settings : Settings
+            A wrong variable raises nothing here: it becomes `config_problem`.
+
+        Examples
+        --------
+        >>> Settings.from_env({"ANEMONE_LIMITS": "off", "CORS_ALLOWED_ORIGINS": "https://reef.example"}).limits
+        False
+        """
         environ = os.environ if environ is None else environ
         config, problem = None, ""
         try:
@@ -86,5 +104,5 @@ class Settings:
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        """Buckets that a request may name."""
+        """The buckets that a request may name."""
         return tuple(name for name in (self.input_bucket, self.output_bucket) if name)

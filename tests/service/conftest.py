@@ -21,7 +21,7 @@ import uvicorn
 from anemone_lib.scoring import classifier
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
-from anemone_lib.service.local import local_app
+from anemone_lib.service.local import make_local_app
 from anemone_lib.service.settings import Settings
 from tests.aws.runtime_api import RuntimeApi
 
@@ -157,7 +157,7 @@ def listening(app):
 @contextmanager
 def serving(settings):
     """Serve what ``anemone serve`` serves."""
-    with listening(local_app(settings)) as front:
+    with listening(make_local_app(settings)) as front:
         yield front
 
 

@@ -74,7 +74,7 @@ def test_compose_runs_this_image_with_variables_that_the_code_reads():
     for service in compose["services"].values():
         for name in service.get("environment", {}):
             assert f"`{name}`" in README or name.startswith("AWS_"), name
-    assert compose["services"]["http"]["entrypoint"][-1] == "anemone_lib.service.local:from_env"
+    assert compose["services"]["http"]["entrypoint"][-1] == "anemone_lib.service.local:make_app_from_env"
 
 
 def test_limits_are_those_of_the_code():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from anemone_lib.config import InferenceConfig
-from anemone_lib.service import app
+from anemone_lib.service import routes
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
 from tests.service.conftest import INPUT, ORIGIN, Runtime, as_json, listening, multipart, without_jobs
@@ -153,7 +153,7 @@ def test_a_recording_that_cannot_be_done_in_time_is_refused_before_that(
     engine._loaded = Slow(), InferenceConfig()
     with listening(create_app(engine)) as slow, monkeypatch.context() as patch:
         patch.setattr("anemone_lib.service.engine.monotonic", lambda: clock[0])
-        patch.setattr(app, "deadline_of", lambda *_: 26.0)
+        patch.setattr(routes, "find_deadline", lambda *_: 26.0)
         answer = slow("POST", "/predict", body=long, headers={"Content-Type": "audio/flac"})
     assert re.search("299 windows need about .* s.*POST /jobs", error_of(answer, 413, "too_long"))
     assert clock[0] <= 50  # of the hundred that all windows would take
@@ -168,7 +168,7 @@ def test_a_defect_is_answered_with_nothing_of_the_inside(settings, patched_funct
         raise RuntimeError("a defect in /var/task/anemone_lib/secret.py")
 
     engine = Engine(settings)
-    monkeypatch.setattr(engine, "detections", defect)
+    monkeypatch.setattr(engine, "open_detections", defect)
     content = wav.read_bytes()
     with listening(create_app(engine)) as local:
         message = error_of(local("POST", "/predict", body=content, headers=WAV), 500, "internal_error")

@@ -18,19 +18,22 @@ import soundfile
 from anemone_lib import detect, load_classifier
 from anemone_lib.audio.sources import S3Source
 from anemone_lib.errors import AudioError
-from anemone_lib.service import app, jobs, work
+from anemone_lib.service import claims, jobs, work
+from anemone_lib.service.claims import BusyError
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.jobs import JobRequest, Jobs, make_stores
 from anemone_lib.service.problems import Problem
-from anemone_lib.service.stores import FolderStore, MissingObject, S3Store
-from anemone_lib.service.work import BusyError, Worker
+from anemone_lib.service.s3_store import S3Store
+from anemone_lib.service.stores import MissingObject
+from anemone_lib.service.work import Worker
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, as_json, comparable, ended, run_job, serving
 
 
 @pytest.fixture
 def reef(write_wav, noise):
-    """Three minutes with pulse trains: 449 windows, in four pieces."""
+    """Three minutes with pulse trains: 449 windows, in four chunks."""
     return write_wav(noise(180, 16000), 16000, name="20230210_000001.wav")
 
 
@@ -69,9 +72,9 @@ class Desk:
         worker = worker or self.worker()
         for chunk in worker.plan(job_id)["chunks"]:
             worker.score_chunk(job_id, chunk)
-        told = worker.merge(job_id)
+        summary = worker.merge(job_id)
         worker.close()
-        return told
+        return summary
 
     def result(self, job_id):
         return json.loads(self.stores[1].read(f"jobs/{job_id}/result.json"))
@@ -147,8 +150,7 @@ def test_a_direct_invocation_gives_what_detect_finds_and_keeps_it_if_asked(funct
 
 def test_a_recording_goes_up_in_parts_in_any_order(settings, reef, monkeypatch, tmp_path):
     content = reef.read_bytes()
-    for module in (jobs, app):
-        monkeypatch.setattr(module, "PART_BYTES", 1_000_000)
+    monkeypatch.setattr(jobs, "PART_BYTES", 1_000_000)
     stores = make_stores(input_bucket="", output_bucket="", folder=tmp_path)
     with serving(replace(settings, store=tmp_path)) as client:
         job = client("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
@@ -183,11 +185,11 @@ def test_a_multipart_upload_to_s3_is_completed_once(s3, cloud, rng):
     upload = store.begin_upload("jobs/x/recording")
     etags = {}
     for number, part in enumerate((content[: 5 << 20], content[5 << 20 :]), start=1):
-        etags[number] = requests.put(store.part_url("jobs/x/recording", upload, number), data=part).headers["ETag"]
+        etags[number] = requests.put(store.sign_part_url("jobs/x/recording", upload, number), data=part).headers["ETag"]
     with pytest.raises(Problem, match="S3 cannot put the parts together"):
-        store.complete_upload("jobs/x/recording", upload, {1: '"wrong"'}, part_bytes=5 << 20)
+        store.complete_upload("jobs/x/recording", upload, {1: '"wrong"'}, part_bytes=5 << 20, size_bytes=6 << 20)
     for _ in range(2):
-        store.complete_upload("jobs/x/recording", upload, etags, part_bytes=5 << 20)
+        store.complete_upload("jobs/x/recording", upload, etags, part_bytes=5 << 20, size_bytes=6 << 20)
     assert store.read("jobs/x/recording") == content
 
 
@@ -207,7 +209,7 @@ def test_of_many_writers_one_creates_an_object(stores):
         assert store.read("jobs/race/claim") == b"%d" % wrote.index(True)
         with pytest.raises(MissingObject):
             store.read("jobs/race/nothing")
-        assert store.keys("jobs/race/") == ["jobs/race/claim"]
+        assert store.list_keys("jobs/race/") == ["jobs/race/claim"]
 
 
 def test_a_key_never_leaves_the_folder(tmp_path):
@@ -217,21 +219,30 @@ def test_a_key_never_leaves_the_folder(tmp_path):
         store.read("../secret")
 
 
-def test_a_started_job_is_worked_on_once_however_often_it_is_started(local, reef):
+def test_a_job_that_is_started_fifty_times_at_once_is_worked_on_once(settings, reef, monkeypatch, tmp_path):
     content = reef.read_bytes()
-    job = local("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
-    answer = requests.put(job["upload"]["parts"][0]["url"], data=content)
-    parts = as_json({"parts": [{"number": 1, "etag": answer.headers["ETag"]}]})
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: local("POST", f"/jobs/{job['job_id']}/start", **parts), range(4)))
-    assert {answer.status for answer in answers} == {202}
-    assert ended(local, job["job_id"])["state"] == "done"
-    again = local("POST", f"/jobs/{job['job_id']}/start", **parts)
-    assert (again.status, again.json()["state"]) == (202, "done")
+    monkeypatch.setattr(jobs, "PART_BYTES", 1_000_000)
+    with serving(replace(settings, store=tmp_path)) as client:
+        job = client("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
+        parts = []
+        for part in job["upload"]["parts"]:
+            block = content[(part["number"] - 1) * 1_000_000 : part["number"] * 1_000_000]
+            answer = requests.put(part["url"], data=block)
+            parts.append({"number": part["number"], "etag": answer.headers["ETag"]})
+        start = as_json({"parts": parts})
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: client("POST", f"/jobs/{job['job_id']}/start", **start), range(50)))
+        assert [answer.status for answer in answers] == [202] * 50
+        assert ended(client, job["job_id"])["state"] == "done"
+        again = client("POST", f"/jobs/{job['job_id']}/start", **start)
+        assert (again.status, again.json()["state"]) == (202, "done")
+    folder = tmp_path / "recordings" / "jobs" / job["job_id"]
+    assert (folder / "recording").read_bytes() == content
+    assert {path.name for path in folder.glob("claims/*/*")} == {"0001.json"}
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_result_is_the_same(settings, reef, expected, tmp_path):
-    """SIGKILL while a piece is claimed and not done."""
+    """SIGKILL while a chunk is claimed and not done."""
     with serving(replace(settings, store=tmp_path)) as client:
         content = reef.read_bytes()
         job = client("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
@@ -283,8 +294,8 @@ def test_a_claim_holds_against_others_until_its_time_is_up(desk, reef, monkeypat
         assert entered.wait(20)
         with pytest.raises(BusyError):
             two.score_chunk(job_id, chunk)
-        later = time.time() + work.LEASE_S + 1
-        monkeypatch.setattr(work.time, "time", lambda: later)
+        later = time.time() + claims.LEASE_S + 1
+        monkeypatch.setattr(claims.time, "time", lambda: later)
         leave.set()
         assert two.score_chunk(job_id, chunk) == {"chunk": chunk["name"], "failed": False}
         assert first.result() == {"chunk": chunk["name"], "failed": False}
@@ -292,7 +303,7 @@ def test_a_claim_holds_against_others_until_its_time_is_up(desk, reef, monkeypat
     two.close()
 
 
-def test_a_piece_that_fails_for_good_is_a_gap_and_the_rest_is_delivered(desk, reef, expected, monkeypatch):
+def test_a_chunk_that_fails_for_good_is_a_gap_and_the_rest_is_delivered(desk, reef, expected, monkeypatch):
     job_id = desk.started(reef)
     worker = desk.worker()
     chunks = worker.plan(job_id)["chunks"]
@@ -307,7 +318,7 @@ def test_a_piece_that_fails_for_good_is_a_gap_and_the_rest_is_delivered(desk, re
     monkeypatch.setattr(work, "score_chunk", fail)
     for chunk in chunks:
         if chunk is bad:
-            for _ in range(work.MAX_ATTEMPTS - 1):
+            for _ in range(claims.MAX_ATTEMPTS - 1):
                 with pytest.raises(AudioError):
                     worker.score_chunk(job_id, chunk)
         assert worker.score_chunk(job_id, chunk)["failed"] is (chunk is bad)
@@ -323,11 +334,11 @@ def test_a_piece_that_fails_for_good_is_a_gap_and_the_rest_is_delivered(desk, re
     assert len(result["predictions"]) == len(kept) - (bad["stop"] - bad["first"])
 
 
-def test_a_piece_that_is_too_much_for_one_call_is_a_gap_that_says_so(desk, reef):
+def test_a_chunk_that_is_too_much_for_one_call_is_a_gap_that_says_so(desk, reef):
     job_id = desk.started(reef)
     worker = desk.worker()
     chunks = worker.plan(job_id)["chunks"]
-    for _ in range(work.MAX_ATTEMPTS - 1):
+    for _ in range(claims.MAX_ATTEMPTS - 1):
         with pytest.raises(Problem, match="too many for this model"):
             worker.score_chunk(job_id, chunks[1], deadline=0.0)
     for chunk in chunks[1:]:
@@ -338,7 +349,7 @@ def test_a_piece_that_is_too_much_for_one_call_is_a_gap_that_says_so(desk, reef)
     assert (gap["start_time"], "lambda_timeout" in gap["reason"]) == (0, True)
 
 
-def test_a_piece_whose_workers_all_died_is_a_gap_with_that_reason(desk, reef):
+def test_a_chunk_whose_workers_all_died_is_a_gap_with_that_reason(desk, reef):
     job_id = desk.started(reef)
     worker = desk.worker()
     chunks = worker.plan(job_id)["chunks"]
@@ -367,7 +378,7 @@ def test_nothing_scored_at_all_is_a_failure_not_an_empty_result(desk, wav):
     job_id = desk.started(wav)
     worker = desk.worker()
     worker.plan(job_id)
-    for _ in range(work.MAX_ATTEMPTS):
+    for _ in range(claims.MAX_ATTEMPTS):
         with pytest.raises(AudioError, match="no part of the recording could be analysed"):
             worker.merge(job_id)
     worker.close()
@@ -378,7 +389,7 @@ def test_a_job_does_not_mix_two_models(desk, wav, loudness):
     job_id = desk.started(wav)
     worker = desk.worker()
     chunk = worker.plan(job_id)["chunks"][1]
-    desk.engine._loaded = loudness, desk.engine.ready()[1]
+    desk.engine._loaded = loudness, desk.engine.load()[1]
     with pytest.raises(Problem, match="replaced while the job ran"):
         worker.score_chunk(job_id, chunk)
     worker.close()
@@ -392,7 +403,7 @@ def test_event_settings_of_a_job_are_kept_with_it(desk, wav):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "w64", "mp3"])
-def test_of_an_object_in_s3_only_the_bytes_of_a_piece_are_read_where_the_format_allows(
+def test_of_an_object_in_s3_only_the_bytes_of_a_chunk_are_read_where_the_format_allows(
     s3, settings, noise, suffix, tmp_path, monkeypatch
 ):
     minutes = noise(600, 8000)
@@ -433,13 +444,13 @@ def test_a_plan_of_the_largest_recording_is_small_enough_for_a_state_machine(set
     n_samples = 5 * 10**9
     job = desk.jobs.create(JobRequest(filename="long.wav", size_bytes=n_samples + 80))["job_id"]
     write_sparse_rf64(
-        desk.stores[0].path(f"jobs/{job}/recording"), n_samples=n_samples, sample_rate=4000, sample_bytes=1
+        desk.stores[0].get_path(f"jobs/{job}/recording"), n_samples=n_samples, sample_rate=4000, sample_bytes=1
     )
     desk.jobs.start(job, {})
     worker = desk.worker()
     plan = worker.plan(job)
     worker.close()
-    assert len(plan["chunks"]) <= work.MAX_PIECES + 1
+    assert len(plan["chunks"]) <= work.MAX_CHUNKS + 1
     assert len(json.dumps(plan)) < 256 * 1024 / 4
     assert plan["chunks"][-1]["stop"] == 1 - (4000 - n_samples) // 1600
 
@@ -472,7 +483,7 @@ def test_gaps_and_warnings_of_a_job_are_those_of_detect_however_it_was_cut(
     assert len(found["metadata"]["coverage"]["skipped"]) >= 2
     assert any("clipped" in text for text in found["metadata"]["warnings"])
     assert any("every sample is 0" in text for text in found["metadata"]["warnings"])
-    monkeypatch.setattr("anemone_lib.service.work.MAX_PIECES", 3)
+    monkeypatch.setattr("anemone_lib.service.work.MAX_CHUNKS", 3)
     desk = Desk(settings, stores)
     job = desk.jobs.create(JobRequest(filename=path.name, size_bytes=len(content), channel="1"))["job_id"]
     desk.stores[0].write(f"jobs/{job}/recording", bytes(content))

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from anemone_lib.service import app as service_app
-from anemone_lib.service.local import local_app
+from anemone_lib.service.local import make_local_app
 from anemone_lib.service.settings import Settings
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, listening
@@ -19,7 +19,7 @@ from tests.service.conftest import INPUT, OUTPUT, listening
 @contextmanager
 def guarded_by_key(settings, key):
     """The service as it is behind an API Gateway that wants a key for all but the page and /health."""
-    app = local_app(settings)
+    app = make_local_app(settings)
 
     @app.middleware("http")
     async def gateway(request: Request, call_next):
@@ -220,7 +220,7 @@ def test_a_page_of_another_origin_may_call_if_it_is_allowed(page, settings, reef
     with listening(other) as elsewhere:
         for allowed in (True, False):
             origins = (elsewhere.url,) if allowed else ()
-            with listening(local_app(Settings(model=settings.model, cors_allowed_origins=origins))) as front:
+            with listening(make_local_app(Settings(model=settings.model, cors_allowed_origins=origins))) as front:
                 page.goto(elsewhere.url)
                 status, answer = page.evaluate(call, [front.url, in_base64(reef)])
                 assert status == (200 if allowed else 0)

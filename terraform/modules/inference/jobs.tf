@@ -1,4 +1,4 @@
-# Jobs: a recording too large for one call is planned, its chunks are scored at the same time, and the pieces are
+# Jobs: a recording too large for one call is planned, its chunks are scored at the same time, and the results are
 # merged. A chunk that fails for good is a result of its own, and the rest of the recording is delivered; what the job
 # cannot do without is written down as its error, and told to the topic of the alarms.
 

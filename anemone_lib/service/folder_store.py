@@ -1,0 +1,216 @@
+"""The store of one computer: objects are files under a folder."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from anemone_lib.service.problems import Problem
+from anemone_lib.service.stores import MissingObject, exists
+
+#: Bytes that are copied at once when parts become one object.
+COPY_BLOCK_BYTES = 8 << 20
+
+
+class FolderStore:
+    """Objects as files under a folder.
+
+    One server process writes the uploads of a folder. Several processes may read, write and create objects.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The folder. It is made when the first object is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._completing = threading.Lock()
+
+    def get_path(self, key: str) -> Path:
+        """Return the path of a key's file.
+
+        Raises
+        ------
+        MissingObject
+            The path would be outside the folder.
+        """
+        path = self._root / key
+        if not path.resolve().is_relative_to(self._root):
+            raise MissingObject(key)
+        return path
+
+    def read(self, key: str) -> bytes:
+        """Return the content of an object."""
+        try:
+            return self.get_path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise MissingObject(key) from None
+
+    def write(self, key: str, content: bytes, *, media_type: str = "application/octet-stream") -> None:
+        """Write an object. An object with the same key is replaced."""
+        path = self.get_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _open_temporary(path.parent) as (file, temporary):
+            file.write(content)
+            file.close()
+            temporary.replace(path)
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write an object if the key is free; return whether it was written."""
+        path = self.get_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _open_temporary(path.parent) as (file, temporary):
+            file.write(content)
+            file.close()
+            return _link_if_free(temporary, path)
+
+    def get_size(self, key: str) -> int:
+        """Return the size of an object in bytes."""
+        path = self.get_path(key)
+        if not path.is_file():
+            raise MissingObject(key)
+        return path.stat().st_size
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """Return the keys under a prefix, which here is a folder, sorted."""
+        folder = self.get_path(prefix)
+        files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return sorted(path.relative_to(self._root).as_posix() for path in files)
+
+    def get_address(self, key: str) -> str:
+        """Return the path of the object's file."""
+        return str(self.get_path(key))
+
+    def sign_url(self, key: str, *, file_name: str) -> str | None:
+        """Return None: the service serves the file itself."""
+        return None
+
+    # ------------------------------------------------------------------ uploads
+
+    # A part is a file ``<key>.parts/<number>.<MD5>``. Its name and its content become visible together, so two uploads
+    # of one part never mix: each is a file of its own, and the client names the one it means by its ETag.
+
+    def begin_upload(self, key: str) -> str:
+        """Make the folder of the parts; return an id."""
+        self._get_parts_folder(key).mkdir(parents=True, exist_ok=True)
+        return "local"
+
+    def sign_part_url(self, key: str, upload_id: str, number: int) -> str | None:
+        """Return None: the service receives the part itself."""
+        return None
+
+    async def receive_part(self, key: str, number: int, content: AsyncIterator[bytes]) -> str:
+        """Write one part of an upload to a file of its own.
+
+        Parameters
+        ----------
+        key : str, of the object that the parts will become
+        number : int >= 1
+        content : the bytes of the part, as they arrive
+
+        Returns
+        -------
+        etag : str, the MD5 of the part between quotation marks, as S3 returns it
+
+        Raises
+        ------
+        Problem
+            409: the upload is complete already. Its bytes do not change any more.
+        """
+        self._refuse_complete_upload(key)
+        folder = self._get_parts_folder(key)
+        digest = hashlib.md5(usedforsecurity=False)
+        try:
+            with _open_temporary(folder) as (file, temporary):
+                async for block in content:
+                    file.write(block)
+                    digest.update(block)
+                file.close()
+                temporary.replace(folder / f"{number}.{digest.hexdigest()}")
+        except FileNotFoundError:  # the upload was completed in the meantime, and its parts were removed
+            self._refuse_complete_upload(key)
+            raise
+        self._refuse_complete_upload(key)
+        return f'"{digest.hexdigest()}"'
+
+    def complete_upload(
+        self, key: str, upload_id: str, etags: Mapping[int, str], *, part_bytes: int, size_bytes: int
+    ) -> None:
+        """Join the uploaded parts into one object. If the object exists, nothing happens."""
+        path, folder = self.get_path(key), self._get_parts_folder(key)
+        with self._completing:  # requests that come at the same time wait, and then see the object
+            if exists(self, key):
+                return
+            sizes = dict.fromkeys(etags, part_bytes)
+            sizes[max(etags)] = size_bytes - (max(etags) - 1) * part_bytes
+            parts = [_find_part(folder, number, etags.get(number, ""), size) for number, size in sorted(sizes.items())]
+            with _open_temporary(path.parent) as (file, temporary):
+                for number, part in enumerate(parts, start=1):
+                    _append_part(part, file, number)
+                file.close()
+                _link_if_free(temporary, path)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _get_parts_folder(self, key: str) -> Path:
+        return self.get_path(f"{key}.parts")
+
+    def _refuse_complete_upload(self, key: str) -> None:
+        if exists(self, key):
+            raise Problem(409, "already_started", "the upload is complete; create a new job for another recording")
+
+
+@contextmanager
+def _open_temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a new hidden file in a folder; what the caller did not rename is removed at the end."""
+    handle, name = tempfile.mkstemp(prefix=".", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _link_if_free(temporary: Path, path: Path) -> bool:
+    """Give a complete file its name, if no other file has this name; return whether it did."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _find_part(folder: Path, number: int, etag: str, size: int) -> Path:
+    """Return the file of one uploaded part, whose ETag and size are as they should be."""
+    part = folder / f"{number}.{os.path.basename(etag.strip(chr(34)))}"
+    if not part.is_file():
+        others = [f'"{path.suffix[1:]}"' for path in folder.glob(f"{number}.*")]
+        if not others:
+            raise Problem(400, "upload_incomplete", f"part {number} was not uploaded")
+        raise Problem(
+            400, "upload_incomplete", f"part {number} has the ETag {' or '.join(sorted(others))}; upload it again"
+        )
+    if part.stat().st_size != size:
+        raise Problem(
+            400,
+            "upload_incomplete",
+            f"part {number} has {part.stat().st_size} bytes, but it must have {size}; upload it again",
+        )
+    return part
+
+
+def _append_part(part: Path, target: BinaryIO, number: int) -> None:
+    """Copy a part to the end of a file, and check that the stored bytes are the bytes that arrived."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with part.open("rb") as source:
+        while block := source.read(COPY_BLOCK_BYTES):
+            target.write(block)
+            digest.update(block)
+    if digest.hexdigest() != part.suffix[1:]:
+        part.unlink()
+        raise Problem(400, "upload_incomplete", f"part {number} was damaged on the disk; upload it again")

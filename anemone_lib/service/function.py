@@ -1,0 +1,176 @@
+"""The Lambda function: one event in, its answer out.
+
+The function answers these events:
+
+- a proxy event of an API Gateway REST API: the same app answers it that runs on a laptop;
+- ``{"s3_bucket", "s3_key", "config"?, "files"?, "save"?, "timezone"?, "filename"?}``, a direct invocation: the answer
+  is the result, or ``{"status", "error", "message"}``;
+- ``{"task": "plan", "job_id"}`` → ``{"job_id", "chunks": [{"name", …}, …]}``, a few hundred small objects at most;
+- ``{"task": "score_chunk", "job_id", "chunk"}`` → ``{"chunk", "failed"}``, for each of the chunks, in any order;
+- ``{"task": "merge", "job_id", "failed"?}`` → ``{"job_id", "total_events", "skipped_s"}``; ``failed`` lists
+  ``{"chunk", "error"}`` for the chunks whose task returned nothing;
+- ``{"task": "fail", "job_id", "error": {"Error", "Cause"}}``, which stores that the job cannot be finished.
+
+A task that raises an error must be tried again twice. The name of the execution is the id of the job.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from mangum import Mangum
+
+from anemone_lib.service.app import create_app
+from anemone_lib.service.engine import Engine
+from anemone_lib.service.incoming import clean_name, parse_options, parse_reference
+from anemone_lib.service.jobs import Jobs, make_stores
+from anemone_lib.service.predict import compute_deadline, predict
+from anemone_lib.service.problems import Problem, to_problem
+from anemone_lib.service.work import Worker, run_task
+
+
+class LambdaFunction:
+    """The handler of the Lambda function.
+
+    The model is loaded when the function is made. If it cannot be loaded, every request is answered with the reason,
+    and the next request tries again.
+
+    Parameters
+    ----------
+    engine : Engine
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._service = os.environ.get("POWERTOOLS_SERVICE_NAME", "anemone")
+        self._namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "anemone")
+        self._logger = Logger(service=self._service)
+        _send_package_log_to(self._logger)
+        self._is_cold = True
+        settings = engine.settings
+        stores = make_stores(input_bucket=settings.input_bucket, output_bucket=settings.output_bucket, folder=None)
+        self._jobs = Jobs(engine, *stores, self._start_execution) if stores and settings.state_machine_arn else None
+        self._worker = Worker(engine, *stores, owner="state-machine", executor=engine.threads) if stores else None
+        self._http = Mangum(create_app(engine, self._jobs, observe=self._record_call), lifespan="off")
+        try:
+            engine.load()
+        except Problem as problem:
+            self._logger.error("not ready", extra={"error": problem.error, "problem": problem.message})
+
+    def __call__(self, event: dict[str, Any], context: Any) -> Any:
+        """Answer one event; the module lists the events.
+
+        Parameters
+        ----------
+        event : dict
+        context : the context that Lambda passes
+
+        Returns
+        -------
+        answer : dict
+
+        Raises
+        ------
+        ValueError
+            The event is none of those in the list.
+        Exception
+            A task failed, so that the state machine tries it again.
+        """
+        self._logger.set_correlation_id(context.aws_request_id)
+        if "requestContext" in event:
+            return self._http(event, context)
+        if "task" not in event and "s3_bucket" not in event and "s3_key" not in event:
+            raise ValueError(f"an event with {sorted(event)[:10]} is none of this function's; see its documentation")
+        began = time.perf_counter()
+        record: dict[str, Any] = {"request_id": context.aws_request_id, "route": event.get("task", "invoke")}
+        try:
+            if "task" in event:
+                record["job_id"] = event.get("job_id")
+                return self._run_task(event, context)
+            result = self._invoke(event, context)
+            metadata = result["metadata"]
+            record |= {"windows": metadata["total_windows"], "audio_s": metadata["audio_duration"]}
+            record |= {"detect_s": metadata["processing_time"]}
+            return result
+        except Exception as error:
+            problem = to_problem(error)
+            record["error"] = problem.error
+            if "task" in event:
+                raise
+            if problem.status == 500:
+                self._logger.exception("direct invocation failed")
+            return {"status": problem.status, **problem.to_dict()}
+        finally:
+            self._record_call({**record, "seconds": round(time.perf_counter() - began, 4)})
+
+    def _invoke(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        """Answer a direct invocation."""
+        fields = dict(event)
+        place: dict[str, Any] = {name: fields.pop(name) for name in ("s3_bucket", "s3_key") if name in fields}
+        name = fields.pop("filename", None)
+        reference = parse_reference(place)
+        options, name = parse_options(fields), clean_name(name or reference.s3_key)
+        result, _ = predict(self._engine, self._jobs, reference, name, options, deadline=_find_deadline(context))
+        return result
+
+    def _run_task(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        """Do one task of a job for the state machine."""
+        if self._worker is None:
+            raise Problem(503, "jobs_unavailable", "set S3_INPUT_BUCKET and S3_OUTPUT_BUCKET, which jobs need")
+        task = dict(event)
+        if task["task"] == "fail":
+            failure = task.get("error") or {}
+            self._logger.error("job failed", extra={"job_id": str(task["job_id"]), "failure": failure})
+            task["reason"] = f"a worker of the job was stopped ({failure.get('Error', 'no reason given')})"
+        return run_task(self._worker, task, deadline=_find_deadline(context))
+
+    def _start_execution(self, job_id: str) -> None:
+        """Start the state machine on a job. It starts once, because the execution has the name of the job."""
+        import boto3
+
+        machine = boto3.client("stepfunctions")
+        try:
+            machine.start_execution(
+                stateMachineArn=self._engine.settings.state_machine_arn,
+                name=job_id,
+                input=json.dumps({"job_id": job_id}),
+            )
+        except machine.exceptions.ExecutionAlreadyExists:
+            return
+
+    def _record_call(self, record: Mapping[str, Any]) -> None:
+        """Write one log line and the metrics of a call."""
+        self._logger.info("call", extra={"call": dict(record), "cold_start": self._is_cold})
+        metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
+        if self._is_cold:
+            metrics.add_metric("ColdStart", MetricUnit.Count, 1)
+        self._is_cold = False
+        metrics.add_metric("Duration", MetricUnit.Seconds, record["seconds"])
+        if "windows" in record:
+            metrics.add_metric("Windows", MetricUnit.Count, record["windows"])
+            metrics.add_metric("AudioSeconds", MetricUnit.Seconds, record["audio_s"])
+            speed = record["windows"] / max(record["detect_s"], 1e-6)
+            metrics.add_metric("WindowsPerSecond", MetricUnit.CountPerSecond, speed)
+        metrics.flush_metrics()
+        if "error" in record:
+            by_error = EphemeralMetrics(namespace=self._namespace, service=self._service)
+            by_error.add_dimension("error", str(record["error"]))
+            by_error.add_metric("Errors", MetricUnit.Count, 1)
+            by_error.flush_metrics()
+
+
+def _send_package_log_to(logger: Logger) -> None:
+    """Let the log of the package have the form of the function's log."""
+    package_logger = logging.getLogger("anemone_lib")
+    package_logger.addHandler(logger.registered_handler)
+    package_logger.setLevel(logger.log_level)
+    package_logger.propagate = False
+
+
+def _find_deadline(context: Any) -> float:
+    return compute_deadline(context.get_remaining_time_in_millis() / 1000)

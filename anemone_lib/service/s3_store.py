@@ -1,0 +1,116 @@
+"""The store on AWS: objects are in an S3 bucket."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from anemone_lib.service.problems import Problem
+from anemone_lib.service.stores import MissingObject, exists
+
+#: Seconds for which a URL that S3 signed can be used; less if the session of the signer ends before.
+UPLOAD_EXPIRES_S = 12 * 3600
+RESULT_EXPIRES_S = 3600
+
+
+class S3Store:
+    """Objects in an S3 bucket.
+
+    Parameters
+    ----------
+    bucket : str
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    @cached_property
+    def _s3(self) -> Any:
+        """The client. It is made at the first use, because the import of boto3 takes longer than all the others."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client("s3", config=Config(signature_version="s3v4", retries={"mode": "standard"}))
+
+    @property
+    def _error(self) -> type[Any]:
+        return self._s3.exceptions.ClientError
+
+    def read(self, key: str) -> bytes:
+        """Return the content of an object."""
+        try:
+            return bytes(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+        except self._error as error:
+            raise _translate_error(error, key) from None
+
+    def write(self, key: str, content: bytes, *, media_type: str = "application/octet-stream") -> None:
+        """Write an object. An object with the same key is replaced."""
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType=media_type)
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write an object if the key is free; return whether it was written."""
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*")
+        except self._error as error:
+            # 412: the object exists; 409: somebody else is writing it at this moment
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+                return False
+            raise
+        return True
+
+    def get_size(self, key: str) -> int:
+        """Return the size of an object in bytes."""
+        try:
+            return int(self._s3.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
+        except self._error as error:
+            raise _translate_error(error, key) from None
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """Return the keys that begin with a prefix, sorted."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+    def get_address(self, key: str) -> str:
+        """Return the object's ``s3://`` address."""
+        return f"s3://{self._bucket}/{key}"
+
+    def sign_url(self, key: str, *, file_name: str) -> str | None:
+        """Return a URL that S3 signed."""
+        disposition = f'attachment; filename="{file_name}"'
+        parameters = {"Bucket": self._bucket, "Key": key, "ResponseContentDisposition": disposition}
+        return str(self._s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=RESULT_EXPIRES_S))
+
+    def begin_upload(self, key: str) -> str:
+        """Begin a multipart upload; return its id."""
+        return str(self._s3.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"])
+
+    def sign_part_url(self, key: str, upload_id: str, number: int) -> str | None:
+        """Return a URL that S3 signed."""
+        parameters = {"Bucket": self._bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
+        return str(self._s3.generate_presigned_url("upload_part", Params=parameters, ExpiresIn=UPLOAD_EXPIRES_S))
+
+    def complete_upload(
+        self, key: str, upload_id: str, etags: Mapping[int, str], *, part_bytes: int, size_bytes: int
+    ) -> None:
+        """Join the uploaded parts into one object. If the object exists, nothing happens.
+
+        S3 checks the ETags; the size of the whole is checked by the caller.
+        """
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())]
+        try:
+            self._s3.complete_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}
+            )
+        except self._error as error:
+            code = error.response["Error"]["Code"]
+            if code == "NoSuchUpload" and exists(self, key):
+                return
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                raise
+            raise Problem(
+                400, "upload_incomplete", f"S3 cannot put the parts together ({code}); upload what is missing again"
+            ) from None
+
+
+def _translate_error(error: Any, key: str) -> Exception:
+    """Return the exception to raise for an error of S3: `MissingObject` for 404, else the error itself."""
+    return MissingObject(key) if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404 else error
