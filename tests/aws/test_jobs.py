@@ -30,7 +30,7 @@ def config():
 
 @pytest.fixture
 def recording(noise, config):
-    """Some pieces of a recording, as the bytes of a FLAC file."""
+    """Some chunks of a recording, as the bytes of a FLAC file."""
     file = io.BytesIO()
     soundfile.write(file, noise(2.5 * CHUNK_WINDOWS * config.stride_duration, 8000), 8000, format="FLAC")
     return file.getvalue()
@@ -91,7 +91,7 @@ def test_the_result_of_a_job_is_in_the_output_bucket_and_is_what_detect_gives(aw
 
 def test_a_chunk_that_fails_for_good_is_a_gap_with_its_reason_and_the_rest_is_delivered(aws, dev, recording):
     job_id, parts = upload(dev, recording)
-    # Somebody else claims the second piece for longer than the state machine is willing to wait.
+    # Somebody else claims the second chunk for longer than the state machine is willing to wait.
     claim = json.dumps({"owner": "somebody else", "until": time.time() + 3600}).encode()
     aws.admin.client("s3").put_object(
         Bucket=aws["dev"].outputs["s3_input_bucket"],

@@ -4,15 +4,15 @@ import base64
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import requests
 
 from anemone_lib import detect, load_classifier
-from anemone_lib.service import predict
 from anemone_lib.tables.reading import read_annotations
-from tests.service.conftest import INPUT, ORIGIN, as_json, comparable, multipart
+from tests.service.conftest import INPUT, ORIGIN, OUTPUT, as_json, comparable, multipart, serving
 
 
 @pytest.fixture
@@ -94,16 +94,21 @@ def test_a_file_name_of_a_client_names_nothing_on_disk(local, wav):
 
 
 def test_a_result_over_the_limit_is_kept_and_its_address_is_answered(
-    local, cloud, patched_function, write_wav, noise, monkeypatch
+    settings, s3, patched_function, write_wav, noise, tmp_path
 ):
-    monkeypatch.setattr(predict, "MAX_ANSWER_BYTES", 20_000)
+    small = replace(settings, store=tmp_path, max_answer_bytes=20_000)
     minute = write_wav(noise(60, 16000), 16000, name="minute.flac").read_bytes()
-    for front in (local, cloud, patched_function):
-        answer = front("POST", "/predict", body=minute, headers={"Content-Type": "audio/flac"}).json()
-        assert "predictions" not in answer
-        kept = requests.get(answer["result_url"]).json()
-        assert len(kept["predictions"]) == answer["metadata"]["total_windows"] == 149
-        assert front("GET", f"/jobs/{answer['job_id']}").json()["state"] == "done"
+    with serving(small) as local, serving(replace(small, input_bucket=INPUT, output_bucket=OUTPUT)) as cloud:
+        for front in (local, cloud, patched_function):
+            _check_result_is_kept(front, minute)
+
+
+def _check_result_is_kept(front, minute):
+    answer = front("POST", "/predict", body=minute, headers={"Content-Type": "audio/flac"}).json()
+    assert "predictions" not in answer
+    kept = requests.get(answer["result_url"]).json()
+    assert len(kept["predictions"]) == answer["metadata"]["total_windows"] == 149
+    assert front("GET", f"/jobs/{answer['job_id']}").json()["state"] == "done"
 
 
 def test_a_result_is_kept_when_that_is_asked_for(cloud, wav):

@@ -6,7 +6,7 @@ const NAMES = { json: "JSON", csv: "CSV", raven: "Raven", audacity: "Audacity" }
 const SUFFIXES = { json: ".json", csv: ".events.csv", raven: ".selections.txt", audacity: ".audacity.txt" };
 let limits = { audio_bytes: 4500000, job_bytes: null };
 let current = null; // what can be cancelled
-let addresses = []; // of objects that the page holds
+let addresses = []; // of files that the page made
 let stopAt = Infinity;
 
 class Refused extends Error {
@@ -25,9 +25,9 @@ function send(method, path, { body = null, type = null, progress = null } = {}) 
     if (progress) request.upload.onprogress = (event) => progress(event.loaded);
     request.onload = () => {
       if (request.status < 400) return resolve(request);
-      let told = {};
-      try { told = JSON.parse(request.responseText); } catch { /* not ours */ }
-      reject(new Refused(request.status, told.error, told.message || `the service answered ${request.status}`));
+      let refusal = {};
+      try { refusal = JSON.parse(request.responseText); } catch { /* not ours */ }
+      reject(new Refused(request.status, refusal.error, refusal.message || `the service answered ${request.status}`));
     };
     request.onerror = () => reject(new Refused(0, "network", "the connection broke; check it and try again"));
     request.onabort = () => reject(new Refused(0, "cancelled", "cancelled"));
@@ -70,11 +70,11 @@ async function predict(file) {
   if (answer.result_url) return finished(await ask("GET", `jobs/${answer.job_id}`));
   const { files, ...result } = answer;
   const urls = {};
-  const hold = (kind, content, type) => { urls[kind] = held(new Blob([content], { type })); };
-  hold("json", JSON.stringify(result), "application/json");
+  const offer = (kind, content, type) => { urls[kind] = makeAddress(new Blob([content], { type })); };
+  offer("json", JSON.stringify(result), "application/json");
   for (const [kind, content] of Object.entries(files)) {
-    if (kind === "png") hold(kind, Uint8Array.from(atob(content), (c) => c.charCodeAt(0)), "image/png");
-    else hold(kind, content, "text/plain");
+    if (kind === "png") offer(kind, Uint8Array.from(atob(content), (c) => c.charCodeAt(0)), "image/png");
+    else offer(kind, content, "text/plain");
   }
   return { result, files: urls };
 }
@@ -123,7 +123,7 @@ async function finished(job) {
   return { result: await ask("GET", job.files.json), files: job.files };
 }
 
-function held(blob) {
+function makeAddress(blob) {
   const url = URL.createObjectURL(blob);
   addresses.push(url);
   return url;
@@ -181,7 +181,7 @@ function show(file, { result, files }) {
   $("overview").hidden = !files.png;
   if (files.png) $("overview").src = new URL(files.png, base);
   $("overview").alt = `Spectrogram of ${file.name} with ${what} shaded, and the probability of a call below it`;
-  $("audio").src = held(file);
+  $("audio").src = makeAddress(file);
   $("unplayable").hidden = true;
   const stem = file.name.replace(/\.[^.]*$/, "");
   $("downloads").replaceChildren(...Object.keys(NAMES).filter((kind) => files[kind]).map((kind) => {
