@@ -85,10 +85,7 @@ class InferenceConfig(BaseModel):
         description="The model's classes in the order of its outputs, separated by commas; at least two.",
     )
     batch_size: int = Field(
-        32,
-        ge=1,
-        le=4096,
-        description="Windows given to the model at once, 1 to 4096; never changes a result.",
+        32, ge=1, le=4096, description="Windows given to the model at once, 1 to 4096; never changes a result."
     )
     confidence_threshold: float = Field(
         0.5, ge=0, le=1, description="Smoothed probability from which a window is in an event, 0 to 1."
@@ -279,6 +276,42 @@ class InferenceConfig(BaseModel):
             "inference_config_fingerprint": self.fingerprint,
         }
         return json.dumps(content, indent=2) + "\n"
+
+    # ------------------------------------------------------------------ parameters of a notebook
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any], **fixed: Any) -> "InferenceConfig":
+        """Pick the settings out of a notebook's parameters, as ``InferenceConfig.from_parameters(globals())``.
+
+        Parameters
+        ----------
+        parameters : mapping of names to values
+            Names that are no setting are ignored. None, and an empty text, stand for the default. `model_classes`
+            may be a text with commas or a list of names.
+        **fixed : settings that go before those of `parameters`
+
+        Returns
+        -------
+        config : InferenceConfig
+
+        Raises
+        ------
+        ConfigError
+            A setting is out of its range.
+
+        Examples
+        --------
+        >>> parameters = {"folder": "reef", "n_fft": 512, "target_sr": None, "model_classes": ["noise", "anemonefish"]}
+        >>> config = InferenceConfig.from_parameters(parameters)
+        >>> config.n_fft, config.target_sr, config.model_classes
+        (512, None, 'noise,anemonefish')
+        """
+        settings = {name: parameters[name] for name in cls.model_fields if name in parameters} | fixed
+        if isinstance(settings.get("model_classes"), list | tuple):
+            settings["model_classes"] = ",".join(map(str, settings["model_classes"]))
+        blank = ("", "none", "null")
+        present = {n: v for n, v in settings.items() if v is not None and str(v).strip().casefold() not in blank}
+        return cls(**present)
 
     # ------------------------------------------------------------------ environment
 

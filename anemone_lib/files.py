@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,50 @@ def check_folder(folder: str | os.PathLike[str], what: str) -> None:
 
 #: So much must fit into a folder for results.
 PROBE_BYTES = 1 << 16
+
+
+def write_beside(path: Path, write: Callable[[Path], object], overwrite: bool = False) -> Path:
+    """Write a file whole, and never over one that differs: it then goes beside it, under the next free number.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    write : callable that writes the file at the path that it gets
+    overwrite : bool
+        Replace a file that differs.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Of the file that says what `write` writes: ``reef.Table.2.selections.txt`` beside
+        ``reef.Table.1.selections.txt``, ``reef.2.txt`` beside ``reef.txt``.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     notes = Path(folder) / "reef.txt"
+    ...     _ = notes.write_text("mine")
+    ...     write_beside(notes, lambda path: path.write_text("yours")).name, notes.read_text()
+    ('reef.2.txt', 'mine')
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".anemone-") as folder:
+        temporary = Path(folder) / path.name
+        write(temporary)
+        content = temporary.read_bytes()
+        number, target = 1, path
+        while target.exists() and not overwrite:
+            if target.read_bytes() == content:
+                return target
+            number += 1
+            target = _number(path, number)
+        return temporary.replace(target)
+
+
+def _number(path: Path, number: int) -> Path:
+    """The same name with another number: that of the table, or one before the ending."""
+    table = re.compile(r"\.Table\.\d+\.")
+    if table.search(path.name):
+        return path.with_name(table.sub(f".Table.{number}.", path.name))
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")

@@ -210,3 +210,28 @@ def test_an_empty_yaml_file_means_the_defaults(tmp_path):
 def test_an_unknown_file_format_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"c\.toml"):
         InferenceConfig().save(tmp_path / "c.toml")
+
+
+# ---------------------------------------------------------------------- parameters of notebooks
+
+
+def test_settings_are_picked_and_other_names_are_ignored():
+    config = InferenceConfig.from_parameters({"recording": "a.wav", "n_fft": 512, "Path": object, "__name__": "x"})
+    assert config == InferenceConfig(n_fft=512)
+
+
+@pytest.mark.parametrize("nothing", [None, "", "none", " None "])
+def test_nothing_stands_for_the_default(nothing):
+    parameters = {"target_sr": nothing, "stride_duration": nothing, "model_classes": nothing}
+    assert InferenceConfig.from_parameters(parameters) == InferenceConfig()
+
+
+@pytest.mark.parametrize("classes", ["noise, grunt", ["noise", "grunt"], ("noise", "grunt")])
+def test_classes_may_be_a_list_or_have_commas(classes):
+    config = InferenceConfig.from_parameters({"model_classes": classes}, target_class="grunt")
+    assert config.classes == ("noise", "grunt")
+
+
+def test_a_wrong_setting_is_named():
+    with pytest.raises(ConfigError, match="smoothing_window is 4"):
+        InferenceConfig.from_parameters({"smoothing_window": 4})

@@ -2,8 +2,6 @@
 
 import json
 import math
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +51,9 @@ LabelColumnOption = Annotated[
 ]
 BoutGapOption = Annotated[
     float | None,
-    typer.Option(min=0, help="Annotations up to so many seconds apart are one bout. Default: a window and a stride."),
+    typer.Option(
+        min=0, help="Annotations at most this far apart, in seconds, are one bout. Default: window and stride."
+    ),
 ]
 CacheOption = Annotated[Path, typer.Option(help="Folder where scores are kept.")]
 CACHE = Path("out/scores")
@@ -67,15 +67,16 @@ def evaluate(
     label_column: LabelColumnOption = None,
     bout_gap: BoutGapOption = None,
     onset_tolerance: Annotated[
-        float | None, typer.Option(min=0, help="Starts may differ by so many seconds. Default: any overlap matches.")
+        float | None,
+        typer.Option(min=0, help="Largest difference of starts, in seconds. Default: any overlap matches."),
     ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     cache: CacheOption = CACHE,
     out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
 ) -> None:
-    """Hold what is detected against annotations: precision, recall, F1, false alarms per hour."""
-    from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, total
+    """Compare detected events with annotations: precision, recall, F1, false alarms per hour."""
+    from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_rate, total
     from anemone_lib.tuning.recordings import count_recordings
 
     with usage_errors():
@@ -92,7 +93,7 @@ def evaluate(
     bounds = {metric: bootstrap_interval(counts, metric=metric) for metric in METRICS}
     intervals = {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in bounds.items()}
     for metric, interval in intervals.items():
-        rate = "unknown" if pooled[metric] is None else f"{pooled[metric]:.3g}"
+        rate = format_rate(pooled[metric], unknown="unknown")
         doubt = f"  (95 % by recording: {interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
         out.print(f"{metric.replace('_', ' ')}: {rate}{doubt}", highlight=False)
     content = {
@@ -120,7 +121,7 @@ def tune(
     seed: Annotated[int, typer.Option(min=0, help="Which recordings are set aside.")] = 0,
     beta: Annotated[float, typer.Option(help="2 weighs missed calls more than false alarms, 0.5 less.")] = 1.0,
     max_false_alarms_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="Only settings with at most so many.")
+        float | None, typer.Option(min=0, help="Only settings with at most this many false alarms per hour.")
     ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
@@ -130,6 +131,7 @@ def tune(
     ] = Path("out/tuning"),
 ) -> None:
     """Search the event settings on annotated recordings; write the best for Terraform, and a report."""
+    from anemone_lib.evaluation.rates import format_interval, format_rate
     from anemone_lib.tuning import tune as search_settings
 
     with usage_errors():
@@ -150,7 +152,9 @@ def tune(
             beta=beta,
             max_false_alarms_per_hour=max_false_alarms_per_hour,
         )
-        paths = best.promote(out_folder, command=shlex.join(["anemone", *sys.argv[1:]]))
+        paths = best.promote(
+            out_folder, recordings=folder, annotations=annotations, label_column=label_column, model=model
+        )
     table = Table(title=f"best of {best.sweep.space.size} settings by {best.objective}")
     for heading in ("setting", "tuned", "before"):
         table.add_column(heading)
@@ -158,9 +162,9 @@ def tune(
         table.add_row(name, str(getattr(best.config, name)), str(getattr(best.base, name)))
     out.print(table)
     gain, low, high = best.gain()
-    interval = "unknown" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
     aside = f"F1 on {spell_count(len(best.held_out), 'recording')} set aside"
-    out.print(f"{aside}: {gain:+.3f} (95 % by recording: {interval})", highlight=False)
+    rate = format_rate(gain, "+.3f", unknown="unknown")
+    out.print(f"{aside}: {rate} (95 % by recording: {format_interval(low, high, '+.3f')})", highlight=False)
     for path in paths:
         out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
     conclude_batch(samples.failures)
@@ -204,10 +208,14 @@ def _samples(
 
 
 def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+    from anemone_lib.notebook.parameters import parse_list
+
+    return parse_list(text) or None
 
 
 def _show_counts(names: list[str], counts: list["Counts"]) -> None:
+    from anemone_lib.evaluation.rates import format_rate
+
     table = Table()
     table.add_column("recording", overflow="fold")
     for heading in ("bouts", "found", "matched", "precision", "recall", "F1", "false alarms/h"):
@@ -215,5 +223,5 @@ def _show_counts(names: list[str], counts: list["Counts"]) -> None:
     for name, one in zip(names, counts, strict=True):
         rates = (one.precision, one.recall, one.f1, one.false_alarms_per_hour)
         row = [str(one.n_reference), str(one.n_estimated), str(one.n_matched)]
-        table.add_row(escape(printable(name)), *row, *("–" if math.isnan(rate) else f"{rate:.3g}" for rate in rates))
+        table.add_row(escape(printable(name)), *row, *map(format_rate, rates))
     out.print(table)

@@ -1,4 +1,4 @@
-"""Events compared with annotations: matching, rates, and how far the rates can be trusted.
+"""Events compared with annotations: matching, rates, and the confidence intervals of the rates.
 
 `count_events` is where to start: it matches one to one and gives `Counts`. `intervals` prepares times, `matching`
 matches, `rates` has the rates and their confidence intervals, `windows` judges window by window. Imports detection and
@@ -7,7 +7,17 @@ what lies below it.
 
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals, mark_windows
 from anemone_lib.evaluation.matching import count_events, match_intervals
-from anemone_lib.evaluation.rates import METRICS, Counts, bootstrap_interval, compute_wilson_interval, total
+from anemone_lib.evaluation.rates import (
+    METRICS,
+    Counts,
+    bootstrap_interval,
+    compute_f_beta,
+    compute_rates,
+    compute_wilson_interval,
+    format_interval,
+    format_rate,
+    total,
+)
 from anemone_lib.evaluation.windows import (
     Reliability,
     ThresholdCurve,
@@ -23,9 +33,13 @@ __all__ = [
     "ThresholdCurve",
     "as_intervals",
     "bootstrap_interval",
+    "compute_f_beta",
+    "compute_rates",
     "compute_wilson_interval",
     "count_confusions",
     "count_events",
+    "format_interval",
+    "format_rate",
     "join_intervals",
     "mark_windows",
     "match_intervals",

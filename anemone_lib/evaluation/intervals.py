@@ -44,8 +44,8 @@ def as_intervals(items: Intervals, *, labels: Iterable[str] | None = None) -> np
            [3., 4.]])
     """
     if labels is not None:
-        wanted = {label.strip().casefold() for label in labels}
-        items = [item for item in items if _label_of(item).strip().casefold() in wanted]
+        chosen = {label.strip().casefold() for label in labels}
+        items = [item for item in items if _label_of(item).strip().casefold() in chosen]
     rows = [(item.start_time, item.end_time) if isinstance(item, Event | Annotation) else item for item in items]
     intervals = np.asarray(rows, np.float64).reshape(len(rows), -1) if len(rows) else np.empty((0, 2))
     if intervals.shape[1] != 2:
@@ -61,7 +61,7 @@ def as_intervals(items: Intervals, *, labels: Iterable[str] | None = None) -> np
 def join_intervals(intervals: Intervals, *, max_gap: float = 0.0) -> np.ndarray:
     """Join intervals that overlap, touch, or lie no further apart than `max_gap`: calls become bouts.
 
-    A detector of 1 s windows cannot hold two calls 0.3 s apart for two; to ask it to is to measure the question.
+    A detector with windows of 1 s cannot separate two calls that are 0.3 s apart; joined, they count as one bout.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def join_intervals(intervals: Intervals, *, max_gap: float = 0.0) -> np.ndarray:
 def mark_windows(
     intervals: Intervals, *, start_times: np.ndarray, end_times: np.ndarray, min_overlap: float = 0.0
 ) -> np.ndarray:
-    """Tell which windows hold some of the intervals.
+    """Mark the windows that overlap the intervals.
 
     Parameters
     ----------
@@ -127,4 +127,4 @@ def _label_of(item: Any) -> str:
         return item.label
     if isinstance(item, Event):
         return item.class_name
-    raise ValueError(f"{item!r} has no label; give annotations or events, or no labels")
+    raise ValueError(f"{item!r} has no label; pass annotations or events, or leave `labels` out")

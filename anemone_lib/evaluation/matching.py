@@ -1,4 +1,4 @@
-"""Match events with what a person labelled, one to one."""
+"""Match events with annotations, one to one."""
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def match_intervals(
 
 
 def count_events(reference: Intervals, estimated: Intervals, *, duration: float, **tolerances: float | None) -> Counts:
-    """Match and count.
+    """Match events with annotations, and count.
 
     Parameters
     ----------

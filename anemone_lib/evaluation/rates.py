@@ -1,8 +1,8 @@
-"""Events held against what a person labelled: one-to-one matching, rates, and how far they can be trusted.
+"""Rates of a detector, from the counts of matched events and annotations, with their confidence intervals.
 
-*Conventions.* Intervals are arrays [shape=(n, 2)] of start and end in seconds, half-open. `reference` is the truth (a
-person's, or a simulation's), `estimated` is what the detector found. Each of either is matched at most once, so that
-neither one long event over ten calls nor ten short ones over one call counts for more than one.
+*Conventions.* The reference is the truth (a person's annotations, or a simulation's), the estimated events are what the
+detector found. Each annotation and each event is matched at most once: one long event over ten calls counts as one
+match, and so do ten short events over one call.
 
 *Metrics.* Precision: the part of the estimated events that are matched. Recall: the part of the reference that is. F1:
 their harmonic mean, ``2 · matched / (n_reference + n_estimated)``. False alarms per hour: unmatched estimated events
@@ -17,6 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from anemone_lib.errors import ConfigError
 
 #: The rates that `Counts` knows and the bootstrap resamples.
 METRICS = ("precision", "recall", "f1", "false_alarms_per_hour")
@@ -24,11 +27,13 @@ METRICS = ("precision", "recall", "f1", "false_alarms_per_hour")
 
 @dataclass(frozen=True)
 class Counts:
-    """How many were there, found and matched; counts of several recordings add up.
+    """Numbers of annotations, events and matches; the counts of several recordings can be added.
 
     Attributes
     ----------
-    n_reference, n_estimated, n_matched : int
+    n_reference : int, annotations (bouts)
+    n_estimated : int, events that the detector found
+    n_matched : int, pairs of an annotation and an event
     duration : float, analysed audio in seconds
 
     Examples
@@ -56,25 +61,28 @@ class Counts:
     @property
     def precision(self) -> float:
         """Matched part of the estimated events, 0 to 1; NaN if there are none."""
-        return divide(self.n_matched, self.n_estimated)
+        return self._rate("precision")
 
     @property
     def recall(self) -> float:
         """Matched part of the reference, 0 to 1; NaN if there is none."""
-        return divide(self.n_matched, self.n_reference)
+        return self._rate("recall")
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall, 0 to 1; NaN if there is neither reference nor event."""
-        return divide(2 * self.n_matched, self.n_reference + self.n_estimated)
+        return self._rate("f1")
 
     @property
     def false_alarms_per_hour(self) -> float:
-        """Unmatched estimated events by analysed hours."""
-        return divide(3600 * (self.n_estimated - self.n_matched), self.duration)
+        """Unmatched estimated events per analysed hour; NaN without analysed audio."""
+        return self._rate("false_alarms_per_hour")
+
+    def _rate(self, metric: str) -> float:
+        return float(compute_rates(*astuple(self))[metric])
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """The fields and the rates by name, a NaN as None, as JSON wants it."""
+        """Return the fields and the rates by name; an unknown rate (NaN) is None, because JSON has no NaN."""
         rates = {name: getattr(self, name) for name in METRICS}
         return {
             "n_reference": self.n_reference,
@@ -96,6 +104,99 @@ def total(counts: Iterable[Counts]) -> Counts:
     return sum(counts, Counts(0, 0, 0, 0.0))
 
 
+def compute_rates(
+    n_reference: ArrayLike, n_estimated: ArrayLike, n_matched: ArrayLike, duration: ArrayLike
+) -> dict[str, np.ndarray]:
+    """Compute every rate of `METRICS` from counts, for one recording or for arrays of them.
+
+    Parameters
+    ----------
+    n_reference, n_estimated, n_matched : int, or arrays of the same shape
+    duration : float or array, analysed audio in seconds
+
+    Returns
+    -------
+    rates : dict of np.ndarray, float64, by the name of the rate; NaN where the denominator is zero
+
+    Examples
+    --------
+    >>> rates = compute_rates(n_reference=10, n_estimated=8, n_matched=6, duration=1800)
+    >>> {name: round(float(rate), 3) for name, rate in rates.items()}
+    {'precision': 0.75, 'recall': 0.6, 'f1': 0.667, 'false_alarms_per_hour': 4.0}
+    """
+    reference, estimated, matched, seconds = (
+        np.asarray(values, float) for values in (n_reference, n_estimated, n_matched, duration)
+    )
+    return {
+        "precision": _divide(matched, estimated),
+        "recall": _divide(matched, reference),
+        "f1": compute_f_beta(reference, estimated, matched),
+        "false_alarms_per_hour": _divide(3600 * (estimated - matched), seconds),
+    }
+
+
+def compute_f_beta(
+    n_reference: ArrayLike, n_estimated: ArrayLike, n_matched: ArrayLike, *, beta: float = 1.0
+) -> np.ndarray:
+    """Compute F-beta from counts: ``(1 + β²) · matched / (β² · reference + estimated)`` (van Rijsbergen 1979).
+
+    Parameters
+    ----------
+    n_reference, n_estimated, n_matched : int, or arrays of the same shape
+    beta : float > 0
+        1 is F1. With 2 a missed call costs as much as four false alarms; with 0.5 a false alarm costs as much as four
+        missed calls.
+
+    Returns
+    -------
+    f_beta : np.ndarray, float64, 0 to 1; NaN where there is neither reference nor event
+
+    Examples
+    --------
+    >>> [round(float(compute_f_beta(10, 8, 6, beta=beta)), 3) for beta in (0.5, 1, 2)]
+    [0.714, 0.667, 0.625]
+    """
+    if not beta > 0:
+        raise ConfigError(f"beta is {beta}; it must be more than 0: 1 weighs misses and false alarms alike")
+    reference, estimated, matched = (np.asarray(values, float) for values in (n_reference, n_estimated, n_matched))
+    return _divide((1 + beta**2) * matched, beta**2 * reference + estimated)
+
+
+def format_rate(rate: float | None, spec: str = ".3g", *, unknown: str = "–") -> str:
+    """Write a rate for people: a number, or a dash where it is unknown. Nobody reads "nan".
+
+    Parameters
+    ----------
+    rate : float, NaN or None
+    spec : str, how to write a number that is known, as in `format`
+    unknown : str, what stands for NaN and None, like "–" in a table and "unknown" in a sentence
+
+    Examples
+    --------
+    >>> format_rate(0.8734), format_rate(0.05, "+.3f"), format_rate(float("nan")), format_rate(None, unknown="unknown")
+    ('0.873', '+0.050', '–', 'unknown')
+    """
+    return unknown if rate is None or math.isnan(rate) else format(rate, spec)
+
+
+def format_interval(low: float | None, high: float | None, spec: str = ".3g") -> str:
+    """Write an interval of confidence for people, or say that it is unknown.
+
+    Parameters
+    ----------
+    low, high : float, NaN or None
+    spec : str, as in `format_rate`
+
+    Examples
+    --------
+    >>> format_interval(0.61, 0.72), format_interval(float("nan"), float("nan"))
+    ('0.61 to 0.72', 'interval unknown')
+    """
+    if any(bound is None or math.isnan(bound) for bound in (low, high)):
+        return "interval unknown"
+    return f"{format_rate(low, spec)} to {format_rate(high, spec)}"
+
+
 # ---------------------------------------------------------------------- how far to trust a rate
 
 
@@ -108,7 +209,7 @@ def bootstrap_interval(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a rate over several recordings, or of its gain over a baseline.
+    """Compute the percentile bootstrap interval of a rate over several recordings, or of its gain over a baseline.
 
     Parameters
     ----------
@@ -126,12 +227,16 @@ def bootstrap_interval(
     low, high : float
         NaN for fewer than two recordings: one recording says nothing about the next.
 
+    Raises
+    ------
+    ValueError
+        `metric` or `level` is out of range, or `baseline` has another number of recordings.
+
     Examples
     --------
-    >>> counts = [Counts(10, 10, matched, 600.0) for matched in (5, 6, 7, 8, 9)]
-    >>> low, high = bootstrap_interval(counts, metric="recall")
-    >>> 0.5 <= low < total(counts).recall < high <= 0.9
-    True
+    >>> counts = [Counts(10, 10, 9, 60.0), Counts(10, 10, 5, 60.0), Counts(10, 10, 7, 60.0)]
+    >>> bootstrap_interval(counts, metric="recall")
+    (0.5, 0.9)
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; it must be one of {', '.join(METRICS)}")
@@ -143,9 +248,9 @@ def bootstrap_interval(
     if n < 2:
         return math.nan, math.nan
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
-    rates = _rates(weights @ np.array([astuple(one) for one in counts], float))[metric]
+    rates = _resample(weights, counts, metric)
     if baseline is not None:
-        rates = rates - _rates(weights @ np.array([astuple(one) for one in baseline], float))[metric]
+        rates = rates - _resample(weights, baseline, metric)
     rates = rates[np.isfinite(rates)]
     if len(rates) == 0:
         return math.nan, math.nan
@@ -154,7 +259,7 @@ def bootstrap_interval(
 
 
 def compute_wilson_interval(successes: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson 1927): true for small `n` and near 0 and 1 too.
+    """Compute the Wilson score interval of a proportion (Wilson 1927), which holds for small `n` and near 0 and 1 too.
 
     Parameters
     ----------
@@ -182,17 +287,12 @@ def compute_wilson_interval(successes: int, n: int, *, level: float = 0.95) -> t
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def divide(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
+def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide; NaN where the denominator is zero."""
+    part, whole = np.broadcast_arrays(part, whole)
+    return np.divide(part, whole, out=np.full(part.shape, math.nan), where=whole != 0)
 
 
-def _rates(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """All rates of counts in rows [shape=(n, 4)]."""
-    n_reference, n_estimated, n_matched, duration = rows.astype(float).T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "precision": n_matched / n_estimated,
-            "recall": n_matched / n_reference,
-            "f1": 2 * n_matched / (n_reference + n_estimated),
-            "false_alarms_per_hour": (n_estimated - n_matched) / (duration / 3600),
-        }
+def _resample(weights: np.ndarray, counts: Sequence[Counts], metric: str) -> np.ndarray:
+    """One rate of every resampled set of recordings [shape=(n_resamples,)]."""
+    return compute_rates(*(weights @ np.array([astuple(one) for one in counts], float)).T)[metric]

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCurve:
-    """Precision and recall at every threshold that makes a difference, from the lowest to the highest.
+    """Precision and recall at every threshold that changes them, from the lowest to the highest.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class ThresholdCurve:
 
 
 def trace_thresholds(present: np.ndarray, probabilities: np.ndarray) -> ThresholdCurve:
-    """Precision and recall of windows, exact over all thresholds.
+    """Compute precision and recall of windows, exact over all thresholds.
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ def trace_thresholds(present: np.ndarray, probabilities: np.ndarray) -> Threshol
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """How often a stated probability comes true, by bins of equal width.
+    """How often a probability by the model is true, by bins of equal width.
 
     Attributes
     ----------
     mean_probability, frequency : np.ndarray [shape=(n_bins,)], NaN for an empty bin
     n : np.ndarray [shape=(n_bins,)], int
     expected_calibration_error : float in [0, 1]
-        Mean of ``|frequency − mean_probability|``, weighed by `n` (Guo et al. 2017).
+        Mean of ``|frequency − mean_probability|``, weighted by `n` (Guo et al. 2017).
 
     Examples
     --------
@@ -88,7 +88,7 @@ class Reliability:
 
 
 def measure_reliability(present: np.ndarray, probabilities: np.ndarray, *, n_bins: int = 10) -> Reliability:
-    """Hold stated probabilities against what was there.
+    """Compare probabilities by the model with how often they are true.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def measure_reliability(present: np.ndarray, probabilities: np.ndarray, *, n_bin
     --------
     >>> present = np.array([True, True, True, False])
     >>> reliability = measure_reliability(present, np.array([0.8, 0.8, 0.8, 0.8]), n_bins=5)
-    >>> round(reliability.expected_calibration_error, 3)  # 0.8 was said, 0.75 came true
+    >>> round(reliability.expected_calibration_error, 3)  # 0.8 by the model, true in 0.75
     0.05
     """
     scored = np.isfinite(probabilities)
@@ -119,7 +119,7 @@ def measure_reliability(present: np.ndarray, probabilities: np.ndarray, *, n_bin
 
 
 def count_confusions(present: np.ndarray, predicted: np.ndarray, *, n_classes: int) -> np.ndarray:
-    """Count which class was taken for which.
+    """Count how often each class was taken for each other.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def count_confusions(present: np.ndarray, predicted: np.ndarray, *, n_classes: i
 
     Returns
     -------
-    counts : np.ndarray [shape=(n_classes, n_classes)], int; row: what it was, column: what it was taken for
+    counts : np.ndarray [shape=(n_classes, n_classes)], int; row: true class, column: predicted class
 
     Examples
     --------

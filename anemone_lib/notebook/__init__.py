@@ -1,4 +1,4 @@
-"""Widgets for JupyterLab: review events, turn the event settings.
+"""Widgets for JupyterLab: review events, change the event settings.
 
 `ReviewPanel` and `TuningPanel` are where to start. Imports review, tuning, plots and what lies below them.
 """

@@ -1,4 +1,4 @@
-"""The review in a notebook: look, listen, accept or reject."""
+"""A panel to review events in a notebook: look, listen, accept or reject."""
 
 import html
 import io
@@ -14,7 +14,7 @@ from anemone_lib.review.verdicts import Review
 
 
 class ReviewPanel:
-    """The review in a notebook: look, listen, click or type a letter.
+    """A panel to review events in a notebook: look, listen, and click or type a letter.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class ReviewPanel:
 
     @property
     def event(self) -> Event | None:
-        """The event that is shown; None if there are none."""
+        """The event that is shown; None without events."""
         return self.review.events[self._position] if self.review.events else None
 
     def accept(self) -> None:
@@ -97,7 +97,7 @@ class ReviewPanel:
         self._decide(self.review.rejected_label)
 
     def undo(self) -> None:
-        """Take the last verdict back and show its event."""
+        """Undo the last verdict and show its event."""
         event = self.review.undo()
         if event is not None:
             self._position = self.review.events.index(event)
@@ -109,7 +109,7 @@ class ReviewPanel:
         self._show()
 
     def previous(self) -> None:
-        """Show the event before."""
+        """Show the previous event."""
         self._position = max(self._position - 1, 0)
         self._show()
 
@@ -144,11 +144,12 @@ class ReviewPanel:
             f"{n} reviewed, {so_far}"
         )
         samples, rate = cut_clip(self._recording, event.start_time, event.end_time, speed=self._speed)
-        self._sound.value = _wav(samples, rate)
-        self._picture.value = _picture(self._recording, event, review.config)
+        self._sound.value = to_wav(samples, rate)
+        self._picture.value = draw_event(self._recording, event, review.config)
 
 
-def _wav(samples: np.ndarray, sample_rate: int) -> bytes:
+def to_wav(samples: np.ndarray, sample_rate: int) -> bytes:
+    """Return samples as a WAV file of 16 bits, for a widget."""
     import soundfile
 
     buffer = io.BytesIO()
@@ -156,13 +157,15 @@ def _wav(samples: np.ndarray, sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(recording: Recording, event: Event, config: InferenceConfig) -> bytes:
+def draw_event(recording: Recording, event: Event, config: InferenceConfig) -> bytes:
+    """Draw an event with a second before and after, as PNG."""
     from anemone_lib.plots.recording import plot_events
 
     return to_png(plot_events(recording, [event], config, margin=1.0))
 
 
 def to_png(figure: Any) -> bytes:
+    """Return a figure as PNG, for a widget."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Sliders for the event settings, and what they find in annotated recordings."""
+"""A panel with sliders for the event settings, and the events that they give in annotated recordings."""
 
 import time
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ from typing import Any
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import decide_events
 from anemone_lib.errors import spell_count
-from anemone_lib.evaluation.rates import total
+from anemone_lib.evaluation.rates import format_rate, total
 from anemone_lib.notebook.review import to_png
 from anemone_lib.tuning.recordings import AnnotatedRecording, count_recordings
 
 
 class TuningPanel:
-    """Sliders for the event settings: what they find in annotated recordings, decided anew at every move.
+    """A panel with sliders for the event settings; every move decides the events of annotated recordings again.
 
     Parameters
     ----------
-    samples : sequence of AnnotatedRecording, at least one
-    config : InferenceConfig, where the sliders stand at first
+    recordings : sequence of AnnotatedRecording, at least one
+    config : InferenceConfig, the first values of the sliders
     labels, bout_gap : as in `anemone_lib.tuning.recordings.count_recordings`
 
     Attributes
     ----------
     widget : ipywidgets.VBox, to be displayed
-    config : InferenceConfig, as the sliders stand
+    config : InferenceConfig, the present values of the sliders
     decided_in : float, seconds that the last decision took
 
     Examples
@@ -46,7 +46,7 @@ class TuningPanel:
 
     def __init__(
         self,
-        samples: Sequence[AnnotatedRecording],
+        recordings: Sequence[AnnotatedRecording],
         config: InferenceConfig,
         *,
         labels: Sequence[str] | None = None,
@@ -54,7 +54,7 @@ class TuningPanel:
     ) -> None:
         import ipywidgets
 
-        self._samples, self._labels, self._bout_gap = list(samples), labels, bout_gap
+        self._recordings, self._labels, self._bout_gap = list(recordings), labels, bout_gap
         self.config, self.decided_in = config, 0.0
         wide = {"style": {"description_width": "12em"}, "layout": ipywidgets.Layout(width="36em")}
         longest = max(5.0, config.min_event_duration, config.min_gap_duration)
@@ -65,8 +65,10 @@ class TuningPanel:
             "min_event_duration": ipywidgets.FloatSlider(min=0, max=longest, step=0.1, **wide),
         }
         self._recording = ipywidgets.Dropdown(
-            options=[(sample.name, k) for k, sample in enumerate(self._samples)], description="shown:", **wide
+            options=[(one.name, k) for k, one in enumerate(self._recordings)], description="recording shown", **wide
         )
+        bouts = [len(one.bouts(labels=labels or [config.target_class], bout_gap=bout_gap)) for one in self._recordings]
+        self._recording.value = bouts.index(max(bouts))  # the one with most calls
         self._status = ipywidgets.HTML()
         self._picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="960px"))
         for name, slider in self.sliders.items():
@@ -85,36 +87,38 @@ class TuningPanel:
 
     def _show(self) -> None:
         began = time.perf_counter()
-        counts = count_recordings(self._samples, self.config, labels=self._labels, bout_gap=self._bout_gap)
+        counts = count_recordings(self._recordings, self.config, labels=self._labels, bout_gap=self._bout_gap)
         self.decided_in = time.perf_counter() - began
         pooled, hours = total(counts), total(counts).duration / 3600
-        rates = " · ".join(f"{name} {getattr(pooled, name.lower()):.3f}" for name in ("Precision", "Recall", "F1"))
+        names = ("Precision", "Recall", "F1")
+        rates = " · ".join(f"{name} {format_rate(getattr(pooled, name.lower()), '.3f')}" for name in names)
         self._status.value = (
             f"<b>{spell_count(pooled.n_estimated, 'event')}</b> in "
-            f"{spell_count(len(self._samples), 'recording')} ({hours:.2g} h), "
+            f"{spell_count(len(self._recordings), 'recording')} ({hours:.2g} h), "
             f"{pooled.n_matched} of {spell_count(pooled.n_reference, 'bout')} found · {rates} · "
-            f"{pooled.false_alarms_per_hour:.3g} false alarms per hour · decided in {1000 * self.decided_in:.0f} ms"
+            f"{format_rate(pooled.false_alarms_per_hour)} false alarms per hour · "
+            f"decided in {1000 * self.decided_in:.0f} ms"
         )
-        self._picture.value = self._track()
+        self._picture.value = self._draw_track()
 
-    def _track(self) -> bytes:
-        """The probability of the recording that is shown, with its events and annotations."""
+    def _draw_track(self) -> bytes:
+        """Draw the probability in the recording that is shown, with its events and annotations."""
         from anemone_lib.plots.axes import ANNOTATED, EVENT_COLOUR, new_axes
         from anemone_lib.plots.recording import plot_probabilities
 
-        sample, config = self._samples[self._recording.value], self.config
+        shown, config = self._recordings[self._recording.value], self.config
         ax = plot_probabilities(
-            sample.scores,
+            shown.scores,
             target_class=config.target_class,
             confidence_threshold=config.confidence_threshold,
             smoothing_window=config.smoothing_window,
             ax=new_axes((9.5, 2.4)),
         )
-        bouts = sample.bouts(labels=self._labels or [config.target_class], bout_gap=self._bout_gap)
-        events = [(event.start_time, event.duration) for event in decide_events(sample.scores, config)]
-        called = [(start, end - start) for start, end in bouts]
+        bouts = shown.bouts(labels=self._labels or [config.target_class], bout_gap=self._bout_gap)
+        events = [(event.start_time, event.duration) for event in decide_events(shown.scores, config)]
+        annotated = [(start, end - start) for start, end in bouts]
         above = ax.get_xaxis_transform()
         ax.broken_barh(events, (0, 0.92), transform=above, color=EVENT_COLOUR, alpha=0.3, label="event")
-        ax.broken_barh(called, (0.95, 0.05), transform=above, color=ANNOTATED, label="annotated bout")
+        ax.broken_barh(annotated, (0.95, 0.05), transform=above, color=ANNOTATED, label="annotated bout")
         ax.figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize="small")
         return to_png(ax.figure)

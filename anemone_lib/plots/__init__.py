@@ -1,6 +1,6 @@
-"""Figures: recordings, what the model sees, curves of quality, noise.
+"""Figures of recordings, of the images that the model sees, of quality and of noise.
 
-`plot_overview` is where to start. `axes` has the colours and what all figures share, `timeaxis` the axes in time. The
+`plot_overview` is where to start. `axes` has colours and texts that all figures share, `timeaxis` the axes in time. The
 overview is registered as the format ``png`` of `Detections.save`; matplotlib is imported only when a figure is drawn.
 Imports evaluation, soundscape and what lies below them.
 """
@@ -16,7 +16,9 @@ _MODULES = {
     "plot_events": "recording",
     "plot_overview": "recording",
     "plot_probabilities": "recording",
-    "plot_waveform": "recording",
+    "plot_waveform": "waveform",
+    "plot_waveforms": "waveform",
+    "plot_librosa_comparison": "windows",
     "plot_spectrogram": "spectrogram",
     "plot_seen_windows": "windows",
     "plot_window_image": "windows",
@@ -34,6 +36,7 @@ __all__ = [
     "plot_confusion",
     "plot_events",
     "plot_history",
+    "plot_librosa_comparison",
     "plot_noise",
     "plot_over_threshold",
     "plot_overview",
@@ -45,6 +48,7 @@ __all__ = [
     "plot_spectrogram",
     "plot_threshold_curve",
     "plot_waveform",
+    "plot_waveforms",
     "plot_window_image",
     "save_overview",
 ]

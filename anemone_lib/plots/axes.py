@@ -1,4 +1,4 @@
-"""What all figures share: colours, new axes, short texts."""
+"""Colours, new axes and short texts that all figures share."""
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,24 +27,20 @@ THRESHOLD_COLOUR = "#D55E00"  # vermilion
 SKIPPED_COLOUR = "#999999"
 
 
-# ---------------------------------------------------------------------- what pictures are made of
-
-
 def new_axes(figsize: tuple[float, float]) -> Axes:
     """Make Axes in a figure of their own, of `figsize` (width, height) inches."""
     return new_figure(figsize).subplots()
 
 
 def new_figure(figsize: tuple[float, float]) -> Figure:
+    """Make a figure of `figsize` (width, height) inches that needs no pyplot."""
     figure = Figure(figsize=figsize, layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     return figure
 
 
-# ---------------------------------------------------------------------- small things
-
-
 def check_span(recording: Recording, start_time: float, end_time: float | None) -> tuple[float, float]:
+    """Return the span to show, in seconds, cut at the end of the recording; ValueError if it is empty."""
     end_time = recording.duration if end_time is None else min(end_time, recording.duration)
     if not 0 <= start_time < end_time:
         raise ValueError(
@@ -55,6 +51,11 @@ def check_span(recording: Recording, start_time: float, end_time: float | None) 
 
 
 def format_duration(seconds: float) -> str:
+    """Write a duration for people.
+
+    >>> format_duration(12.34), format_duration(125), format_duration(7260)
+    ('12.3 s', '2 min 5 s', '2 h 1 min')
+    """
     if seconds < 120:
         return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.1f} s"
     minutes = round(seconds / 60)
@@ -63,16 +64,22 @@ def format_duration(seconds: float) -> str:
     )
 
 
-def format_interval(event: Event) -> str:
+def format_times(event: Event) -> str:
+    """Write the start and the end of an event, like ``12.0–13.4 s``."""
     start, end = (format_time(t, longest=event.end_time, step=0.1) for t in (event.start_time, event.end_time))
     return f"{start}–{end}{' s' * (event.end_time < 120)}"
 
 
 def shorten(text: str, length: int = 90) -> str:
+    """Cut the middle of a long text out.
+
+    >>> shorten("abcdefghij", 6)
+    'abc…ij'
+    """
     return text if len(text) <= length else f"{text[: length // 2]}…{text[-length // 2 + 1 :]}"
 
 
-#: What a person annotated, on white.
+#: Colour of what a person annotated, on white.
 ANNOTATED = "#009E73"
 
 

@@ -9,7 +9,7 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from anemone_lib.evaluation.rates import Counts
 from anemone_lib.evaluation.windows import Reliability, ThresholdCurve
@@ -31,6 +31,7 @@ def plot_precision_recall(
     chosen: float | None = None,
     base: float | None = None,
     base_curve: Mapping[str, np.ndarray] | None = None,
+    title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw precision over recall of events, as the threshold goes from low to high.
@@ -39,7 +40,9 @@ def plot_precision_recall(
     ----------
     curve : ``confidence_threshold``, ``precision``, ``recall``, as `Sweep.over_threshold` gives them
     chosen, base : float, thresholds to mark: of `curve`, and of `base_curve` (of `curve` without it)
-    base_curve : the same of the settings one came with, optional
+    base_curve : the same of the settings before, optional
+    title : str, optional
+        Which recordings the curve is from, like ``Recordings tuned on``.
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -79,6 +82,7 @@ def plot_precision_recall(
             )
     ax.set(xlabel="Recall (part of the calls that are found)", ylabel="Precision (part of the events that are calls)")
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.set_title(title, fontsize="medium", loc="left")
     ax.grid(alpha=0.3)
     ax.legend(loc="lower left", fontsize="small")
     return ax
@@ -91,13 +95,14 @@ def plot_over_threshold(
     chosen: float | None = None,
     base: float | None = None,
     base_curve: Mapping[str, np.ndarray] | None = None,
+    title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a rate over the threshold.
 
     Parameters
     ----------
-    curve, chosen, base, base_curve : as in `plot_precision_recall`
+    curve, chosen, base, base_curve, title : as in `plot_precision_recall`
     metric : ``f1``, ``precision``, ``recall`` or ``false_alarms_per_hour``
     ax : matplotlib.axes.Axes, optional
 
@@ -124,10 +129,12 @@ def plot_over_threshold(
     ax.set(xlabel="confidence_threshold (probability, 0 to 1)", xlim=(0, 1))
     if metric == "false_alarms_per_hour":
         ax.set_yscale("symlog", linthresh=1)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
         ax.set_ylim(bottom=0)
         ax.set_ylabel("False alarms per hour")
     else:
         ax.set(ylim=(0, 1.02), ylabel={"f1": "F1 (0 to 1)"}.get(metric, f"{metric.capitalize()} (0 to 1)"))
+    ax.set_title(title, fontsize="medium", loc="left")
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small")
     return ax
@@ -139,16 +146,19 @@ def plot_recordings(
     base: Sequence[Counts],
     *,
     metric: str = "f1",
+    title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a rate of each recording, before and after.
+    """Draw a rate of each recording, before and after tuning.
 
     Parameters
     ----------
     names : of the recordings
     tuned, base : Counts of each
     metric : as in `plot_over_threshold`
-        A recording in which the rate is unknown (F1 where nothing was to be found, and nothing was) has no marks.
+        A recording in which the rate is unknown has no marks: F1 where there are neither calls nor events.
+    title : str, optional
+        Which recordings these are, like ``Recordings set aside``.
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -174,7 +184,8 @@ def plot_recordings(
         ax.set_xlabel("False alarms per hour")
     else:
         ax.set(xlim=(-0.02, 1.02), xlabel={"f1": "F1 (0 to 1)"}.get(metric, f"{metric.capitalize()} (0 to 1)"))
-    ax.set_title("Recording (bouts of calls in it)", fontsize="medium", loc="left")
+    heading = "Recording (bouts of calls in it)"
+    ax.set_title(f"{title}: {heading.lower()}" if title else heading, fontsize="medium", loc="left")
     ax.grid(axis="x", alpha=0.3)
     ax.legend(fontsize="small", loc="best")
     return ax
@@ -213,7 +224,7 @@ def plot_threshold_curve(curve: ThresholdCurve, *, label: str = "", ax: Axes | N
 
 
 def plot_reliability(curves: Mapping[str, Reliability], *, ax: Axes | None = None) -> Axes:
-    """Draw how often a stated probability comes true; on the diagonal it says what it means.
+    """Draw how often a stated probability is true; on the diagonal it is true as often as it says.
 
     Parameters
     ----------
@@ -233,27 +244,27 @@ def plot_reliability(curves: Mapping[str, Reliability], *, ax: Axes | None = Non
     for (name, curve), colour, style, marker in zip(
         curves.items(), cycle(SERIES), cycle(STYLES), cycle("os^D"), strict=False
     ):
-        held = curve.n > 0
+        filled = curve.n > 0
         ax.plot(
-            curve.mean_probability[held],
-            curve.frequency[held],
+            curve.mean_probability[filled],
+            curve.frequency[filled],
             color=colour,
             linestyle=style,
             marker=marker,
             label=f"{name} (error {curve.expected_calibration_error:.3f})",
         )
-    ax.set(xlabel="Stated probability", ylabel="How often it is true", xlim=(0, 1), ylim=(0, 1.02))
+    ax.set(xlabel="Probability by the model", ylabel="How often it is true", xlim=(0, 1.02), ylim=(0, 1.02))
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small", loc="upper left")
     return ax
 
 
 def plot_confusion(matrix: np.ndarray, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """Draw which class was taken for which.
+    """Draw how often each class was taken for each other.
 
     Parameters
     ----------
-    matrix : np.ndarray [shape=(n_classes, n_classes)], int; row: what it was, column: what it was taken for
+    matrix : np.ndarray [shape=(n_classes, n_classes)], int; row: class of the label, column: class of the model
     classes : their names
     ax : matplotlib.axes.Axes, optional
 
@@ -271,12 +282,12 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], *, ax: Axes | Non
         ax.text(column, row, f"{part[row, column]:.0%}\n({n})", ha="center", va="center", color=colour)
     ax.set_xticks(range(len(classes)), classes)
     ax.set_yticks(range(len(classes)), classes)
-    ax.set(xlabel="Taken for", ylabel="It was")
+    ax.set(xlabel="Class by the model", ylabel="Class by the label")
     return ax
 
 
 def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = None) -> Axes:
-    """Draw the loss while training, of the windows trained on and of those held out.
+    """Draw the loss while training, of the windows trained on and of those set aside.
 
     Parameters
     ----------
@@ -294,7 +305,7 @@ def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = No
     ax.plot(epochs, history["loss"], color=CHOSEN, marker=".", label="trained on")
     if "val_loss" in history:
         ax.plot(
-            epochs, history["val_loss"], color=EVENT_COLOUR, linestyle="--", marker="s", markersize=3, label="held out"
+            epochs, history["val_loss"], color=EVENT_COLOUR, linestyle="--", marker="s", markersize=3, label="set aside"
         )
     ax.set(xlabel="Epoch", ylabel="Loss (cross-entropy)", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

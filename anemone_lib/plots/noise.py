@@ -11,13 +11,17 @@ from anemone_lib.soundscape.noise import NoiseContext
 
 
 def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None) -> Axes:
-    """Draw the level of each band over time, and the tones that stay, by name.
+    """Draw the level of each band over time, and the level above which faint calls are masked.
 
     Parameters
     ----------
     context : NoiseContext
     duration : float, of the recording, in seconds
     ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
 
     Examples
     --------
@@ -42,9 +46,12 @@ def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None
         low, high = context.bands_hz[name]
         label = f"{name}, {low:g} to {high:g} Hz"
         ax.plot(context.times, levels, color=colour, linestyle=style, linewidth=width, label=label)
+    if (limit := context.masking_level) is not None:
+        label = f"above {limit:.0f} dB in their band, faint calls are masked"
+        ax.axhline(limit, color=colours["calls"], linestyle=(0, (1, 2)), linewidth=1.2, label=label)
     set_time_axis(ax, 0, duration)
     ax.set_ylabel("Level (dB re full scale,\nuncalibrated)")
     ax.grid(alpha=0.3)
-    ax.set_ylim(top=ax.get_ylim()[1] + 0.15 * np.ptp(ax.get_ylim()))  # room for the legend
-    ax.legend(fontsize="small", ncols=4, loc="upper center")
+    ax.set_ylim(top=ax.get_ylim()[1] + 0.28 * np.ptp(ax.get_ylim()))  # room for the legend
+    ax.legend(fontsize="small", ncols=3, loc="upper center")
     return ax

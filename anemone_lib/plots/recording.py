@@ -1,14 +1,14 @@
-"""Pictures: the overview of a recording, its events, what the model sees.
+"""Draw the overview of a recording, and a gallery of its events.
 
 *Conventions.* Every function draws with matplotlib's object-oriented interface, never with the global state of
 pyplot, so that it can be used in a server and in threads. Functions that draw one thing take ``ax`` (a new figure
 without it) and return the Axes; those that draw several return the Figure. Times are seconds from the start of the
-recording; the axes spell them as seconds, minutes or hours, whichever the span asks for.
+recording; the axes show seconds, minutes or hours, depending on the span.
 
-*Levels* are in dB re a full-scale sine (amplitude 1), averaged over power, not over dB. They are not calibrated:
-without the hydrophone's sensitivity nobody knows the sound pressure.
+*Levels* are in dB, averaged over power, not over dB. In the overview they are above the median of each frequency, in
+the gallery re a full-scale sine (amplitude 1). They are not calibrated: that needs the hydrophone's sensitivity.
 
-*Colours.* Levels are grey, dark for loud, as bioacousticians are used to; what was found is in the colours of Okabe
+*Colours.* Levels are grey, dark for loud, as bioacousticians are used to; events are in the colours of Okabe
 and Ito (Color Universal Design, 2008), which people with any of the common colour blindnesses tell apart.
 """
 
@@ -38,12 +38,12 @@ from anemone_lib.plots.axes import (
     THRESHOLD_COLOUR,
     check_span,
     format_duration,
-    format_interval,
+    format_times,
     new_axes,
     new_figure,
     shorten,
 )
-from anemone_lib.plots.spectrogram import draw_spectrogram
+from anemone_lib.plots.spectrogram import ABOVE_BACKGROUND_LABEL, draw_spectrogram
 from anemone_lib.plots.timeaxis import add_clock_axis, set_time_axis
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.soundscape.levels import MAX_COLUMNS, compute_fraction_shown
@@ -60,9 +60,11 @@ def plot_overview(
     annotations: Sequence[Annotation] = (),
     figsize: tuple[float, float] = (12, 6),
 ) -> Figure:
-    """Draw a recording's spectrogram with its events, and the probability of the target class below.
+    """Draw a recording's events, its spectrogram, and the probability of the target class, one above the other.
 
-    The audio is read in blocks and never held. A span with more than `MAX_COLUMNS` × `STRETCHES` × `STRETCH_FRAMES`
+    The spectrogram shows levels above the median of each frequency, so that steady noise does not hide calls.
+
+    The audio is read in blocks, never as a whole. A span with more than `MAX_COLUMNS` × `STRETCHES` × `STRETCH_FRAMES`
     frames (17 minutes at 48 kHz) is sampled: each column is then the mean power of `STRETCHES` stretches of
     `STRETCH_FRAMES` frames, spread evenly over the column. Events, gaps and probabilities are always complete.
 
@@ -76,7 +78,7 @@ def plot_overview(
     start_time, end_time : float, in seconds
         What to show; by default all.
     annotations : sequence of Annotation, optional
-        Drawn as bars above the spectrogram.
+        Drawn as bars above the events.
     figsize : (width, height), in inches
 
     Returns
@@ -105,11 +107,15 @@ def plot_overview(
     """
     start_time, end_time = check_span(recording, start_time, end_time)
     figure = new_figure(figsize)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
+    rows = figure.add_gridspec(3, 1, height_ratios=(0.16 * (1 + bool(annotations)), 3, 1.2))
+    above = figure.add_subplot(rows[1])
+    below, strip = (figure.add_subplot(rows[k], sharex=above) for k in (2, 0))
     rate = recording.sample_rate
     first, stop = round(start_time * rate), min(recording.n_samples, max(1, round(end_time * rate)))
-    image = draw_spectrogram(above, recording.read, recording.n_samples, rate, first, stop, config)
-    figure.colorbar(image, ax=above, pad=0.01, aspect=30, label="Level (dB re full scale,\nuncalibrated)")
+    image = draw_spectrogram(
+        above, recording.read, recording.n_samples, rate, first, stop, config, subtract_background=True
+    )
+    figure.colorbar(image, ax=above, pad=0.01, aspect=30, label=ABOVE_BACKGROUND_LABEL)
     plot_probabilities(
         scores,
         target_class=config.target_class,
@@ -121,14 +127,16 @@ def plot_overview(
     )
     events_here = [event for event in events if event.start_time < end_time and event.end_time > start_time]
     gaps_here = [gap for gap in scores.skipped if gap.start_time < end_time and gap.end_time > start_time]
+    _shade_events(below, events_here, alpha=0.22)
     for ax in (above, below):
-        _shade_events(ax, events_here)
         _hatch_gaps(ax, gaps_here)
-    _mark_annotations(above, [a for a in annotations if a.start_time <= end_time and a.end_time >= start_time])
-    above.tick_params(labelbottom=False)
-    above.set_xlabel("")
+    annotated = [a for a in annotations if a.start_time <= end_time and a.end_time >= start_time]
+    _draw_strip(strip, events_here, annotated, two_rows=bool(annotations))
+    for ax in (above, strip):
+        ax.tick_params(labelbottom=False)
+        ax.set_xlabel("")
     if scores.start_time is not None:
-        add_clock_axis(above, start_time, end_time, scores.start_time)
+        add_clock_axis(strip, start_time, end_time, scores.start_time)
 
     count = spell_count(len(events), f"{config.target_class} event")
     if (start_time, end_time) != (0, recording.duration):
@@ -141,7 +149,7 @@ def plot_overview(
         f"{shorten(scores.recording_name or recording.name)}\n{' · '.join(title)}", fontsize="medium", parse_math=False
     )
     handles: dict[str, Artist] = {}
-    for ax in (below, above):
+    for ax in (below, above, strip):
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     figure.legend(
@@ -257,7 +265,7 @@ def plot_events(
     events : sequence of Event
     config : InferenceConfig
     max_events : int > 0
-        Only so many are drawn, those of the highest confidence, in the order of their times.
+        At most this many are drawn: those of the highest confidence, in the order of their times.
     columns : int > 0, pictures in a row
     margin : float >= 0, in seconds
         Shown before and after the event.
@@ -286,7 +294,7 @@ def plot_events(
     columns = max(1, min(columns, len(chosen)))
     rows = max(1, -(-len(chosen) // columns))
     figure = new_figure((max(4.0, 3.0 * columns), 0.6 + 2.4 * rows))
-    of = f" of {len(events)}, those of the highest confidence" if len(chosen) < len(events) else ""
+    of = f" of {len(events)}, with the highest confidence" if len(chosen) < len(events) else ""
     figure.suptitle(
         f"{shorten(recording.name)}\n{spell_count(len(chosen), 'event')}{of}", fontsize="medium", parse_math=False
     )
@@ -300,7 +308,7 @@ def plot_events(
         for time in (0, event.duration):
             ax.axvline(time, color=EVENT_COLOUR, linewidth=1.5)
         ax.set_title(
-            f"{format_interval(event)}\nmean {event.mean_confidence:.2f}, max {event.max_confidence:.2f}",
+            f"{format_times(event)}\nmean {event.mean_confidence:.2f}, max {event.max_confidence:.2f}",
             fontsize="small",
         )
         ax.tick_params(labelsize="small")
@@ -312,20 +320,30 @@ def plot_events(
     return figure
 
 
-# ---------------------------------------------------------------------- what is drawn over them
+# ---------------------------------------------------------------------- events, gaps and annotations
 
 
-def _shade_events(ax: Axes, events: Sequence[Event]) -> None:
+def _shade_events(ax: Axes, events: Sequence[Event], *, alpha: float, top: float = 1.0) -> None:
     if events:
         ax.broken_barh(
             [(event.start_time, event.duration) for event in events],
-            (0, 1),
+            (0, top),
             transform=ax.get_xaxis_transform(),
-            facecolor=(EVENT_COLOUR, 0.22),
+            facecolor=(EVENT_COLOUR, alpha),
             edgecolor=EVENT_COLOUR,
-            linewidth=0.8,  # so that an event narrower than a pixel is seen
+            linewidth=0.5,  # so that an event narrower than a pixel is seen
             label="event",
         )
+
+
+def _draw_strip(ax: Axes, events: Sequence[Event], annotations: Sequence[Annotation], *, two_rows: bool) -> None:
+    """Draw events as bars in a row of their own, and annotations in a row above them."""
+    _shade_events(ax, events, alpha=1.0, top=0.45 if two_rows else 1.0)
+    _mark_annotations(ax, annotations)
+    ax.set_ylim(0, 1)
+    ax.set_yticks([0.22, 0.77] if two_rows else [0.5], ["events", "annotated"] if two_rows else ["events"])
+    ax.tick_params(axis="y", length=0, labelsize="small")
+    ax.tick_params(axis="x", length=0)
 
 
 def _hatch_gaps(ax: Axes, gaps: Sequence[Gap]) -> None:
@@ -348,40 +366,13 @@ def _mark_annotations(ax: Axes, annotations: Sequence[Annotation]) -> None:
     if annotations:
         ax.broken_barh(
             [(a.start_time, a.end_time - a.start_time) for a in annotations],
-            (0.97, 0.03),
+            (0.55, 0.45),
             transform=ax.get_xaxis_transform(),
             facecolor=ANNOTATION_COLOUR,
             edgecolor="black",
-            linewidth=0.8,
+            linewidth=0.5,
             label="annotation",
         )
-
-
-def plot_waveform(samples: np.ndarray, sample_rate: int, *, start_time: float = 0.0, ax: Axes | None = None) -> Axes:
-    """Draw samples, each column from its lowest to its highest.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,)], float32, NaN where unreadable
-    sample_rate : int > 0, in Hz
-    start_time : float, in seconds
-    ax : matplotlib.axes.Axes, optional
-
-    Examples
-    --------
-    >>> axes = plot_waveform(np.sin(np.arange(8000) / 10).astype(np.float32), 8000)
-    >>> len(axes.lines) + len(axes.collections) > 0
-    True
-    """
-    ax = ax or new_axes((10, 2))
-    step = max(1, len(samples) // 2000)
-    starts = np.arange(0, len(samples), step)
-    low, high = np.fmin.reduceat(samples, starts), np.fmax.reduceat(samples, starts)
-    ax.fill_between(start_time + starts / sample_rate, low, high, color=SMOOTHED_COLOUR, linewidth=0.5)
-    set_time_axis(ax, start_time, start_time + len(samples) / sample_rate)
-    ax.set_ylabel("Amplitude\n(full scale 1)")
-    ax.grid(alpha=0.3)
-    return ax
 
 
 def save_overview(detections: Detections, path: Path) -> Path:

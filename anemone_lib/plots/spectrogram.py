@@ -15,6 +15,11 @@ from anemone_lib.soundscape.levels import measure_power
 POWER_FLOOR = 1e-20
 
 
+#: What the bar of levels says, of levels as they are and of levels without their background.
+LEVEL_LABEL = "Level (dB re full scale,\nuncalibrated)"
+ABOVE_BACKGROUND_LABEL = "Level above the median\nof each frequency (dB)"
+
+
 def plot_spectrogram(
     samples: np.ndarray,
     sample_rate: int,
@@ -69,8 +74,27 @@ def draw_spectrogram(
     config: InferenceConfig,
     *,
     offset: float = 0.0,
+    subtract_background: bool = False,
 ) -> AxesImage:
-    """Draw samples `start` to `stop`; the axes then show them from edge to edge."""
+    """Draw a spectrogram block by block; the axes then show it from edge to edge.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    read : callable (start, stop) -> samples
+    n_samples : int > 0, length of what `read` reads
+    sample_rate : int > 0, in Hz
+    start, stop : int, the samples to show
+    config : InferenceConfig, whose `n_fft`, `hop_length` and `fmax_hz` are read
+    offset : float, in seconds, added to all times
+    subtract_background : bool
+        Subtract the median of each frequency over the time shown: what stays, like wind, flow and a boat, becomes
+        white, and what comes and goes stands out. `LEVEL_LABEL` and `ABOVE_BACKGROUND_LABEL` name the two scales.
+
+    Returns
+    -------
+    image : matplotlib.image.AxesImage
+    """
     width_hz = sample_rate / config.n_fft
     top_hz = min(config.fmax_hz, sample_rate / 2)
     n_bins = min(config.n_fft // 2 + 1, int(top_hz / width_hz + 0.5) + 1)
@@ -86,8 +110,12 @@ def draw_spectrogram(
     levels = 10 * np.log10(np.maximum(power, POWER_FLOOR))
     # What is NaN or silent says nothing of the range, nor does the hum below 100 Hz that most recordings have.
     quiet = round(100 / width_hz) if n_bins > round(100 / width_hz) + 2 else 0
-    drawn = levels[:, quiet:][power[:, quiet:] > POWER_FLOOR]
+    audible = power > POWER_FLOOR
+    if subtract_background:
+        levels = levels - _measure_background(np.where(audible, levels, np.nan))
+    drawn = levels[:, quiet:][audible[:, quiet:]]
     bottom, top = np.percentile(drawn, (10, 99.9)) if len(drawn) else (-200.0, -180.0)
+    bottom = 0.0 if subtract_background else bottom
     begin, end = offset + start / sample_rate, offset + stop / sample_rate
     image = ax.imshow(
         levels.T,
@@ -102,3 +130,11 @@ def draw_spectrogram(
     ax.set_ylabel("Frequency (Hz)")
     set_time_axis(ax, begin, end)
     return image
+
+
+def _measure_background(levels: np.ndarray) -> np.ndarray:
+    """Median of each frequency over time [shape=(n_bins,)], NaN left out; 0 where nothing is audible."""
+    background = np.zeros(levels.shape[1])
+    some = np.isfinite(levels).any(axis=0)
+    background[some] = np.nanmedian(levels[:, some], axis=0)
+    return background

@@ -1,4 +1,4 @@
-"""Times as people read them: axes in seconds, minutes or hours, and the time of day."""
+"""Time axes in seconds, minutes or hours, and the time of day."""
 
 import math
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ LABEL_INCHES, CHARACTER_INCHES = 0.4, 0.06
 
 
 def format_time(seconds: float, *, longest: float, step: float = 1.0) -> str:
-    """Spell a time like others beside it: ``12.5``, ``2:05.0`` or ``1:02``.
+    """Write a time in the unit of the times beside it: ``12.5``, ``2:05.0`` or ``1:02``.
 
     Parameters
     ----------
@@ -29,7 +29,12 @@ def format_time(seconds: float, *, longest: float, step: float = 1.0) -> str:
     longest : float, in seconds
         The latest of the times: seconds below two minutes, ``min:s`` below an hour, else ``h:min`` or ``h:min:s``.
     step : float > 0, in seconds
-        What must be told apart: decimals below 1, and from 60 on no seconds beside hours.
+        Smallest difference to show: decimals below 1, and from 60 on no seconds beside hours.
+
+    Examples
+    --------
+    >>> format_time(125, longest=600), format_time(3725, longest=7200, step=600)
+    ('2:05', '1:02')
     """
     decimals = max(0, math.ceil(-math.log10(step) - 1e-9))
     units = round(seconds * 10**decimals)  # rounded once, so that 59.96 never becomes 0:60.0
@@ -76,7 +81,7 @@ def add_clock_axis(ax: Axes, start_time: float, end_time: float, began: datetime
 
 
 def _step(span: float, ax: Axes, characters: int) -> float:
-    """Seconds between ticks such that labels of so many characters have room."""
+    """Seconds between ticks, so that labels of `characters` characters have room."""
     width = ax.get_window_extent().width / ax.figure.dpi
     count = max(2, int(width / (LABEL_INCHES + characters * CHARACTER_INCHES)))
     return next((step for step in _STEPS if span / step <= count), _STEPS[-1] * math.ceil(span / _STEPS[-1] / count))

@@ -19,8 +19,10 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event
 from anemone_lib.errors import AnnotationError, spell_count
+from anemone_lib.evaluation.intervals import as_intervals, mark_windows
 from anemone_lib.evaluation.matching import match_intervals
 from anemone_lib.evaluation.rates import compute_wilson_interval
+from anemone_lib.files import write_beside
 from anemone_lib.tables.reading import read_annotations
 from anemone_lib.tables.writing import write_audacity, write_raven
 
@@ -29,7 +31,7 @@ ORDERS = ("uncertain", "time", "random")
 
 @dataclass(frozen=True)
 class Change:
-    """What another program's table says differently.
+    """One difference between the review and a table that was edited in another program.
 
     Attributes
     ----------
@@ -63,7 +65,8 @@ class Review:
     pauses : sequence of Pause, times that were not recorded, which the time of day counts
         When the recording began.
     order : ``uncertain`` (nearest the threshold first), ``time`` or ``random``
-        Only in random order is the precision so far that of all events; uncertain ones first, it is lower.
+        Only in random order does the precision so far estimate that of all events; with the uncertain events first it
+        is lower.
 
     Raises
     ------
@@ -108,7 +111,13 @@ class Review:
 
     @classmethod
     def of(cls, detections: Detections, table: str | os.PathLike[str], *, order: str = "uncertain") -> "Review":
-        """Review what `anemone_lib.detection.detections` found."""
+        """Review the events of a detection.
+
+        Parameters
+        ----------
+        detections : Detections, as `anemone_lib.detect` returns them
+        table, order : as in `Review`
+        """
         return cls(
             detections.events,
             table,
@@ -133,7 +142,7 @@ class Review:
 
     @property
     def rejected_label(self) -> str:
-        """The label of an event that is none."""
+        """The label of an event that is not the target class."""
         return f"not {self.target}"
 
     def label(self, event: Event) -> str:
@@ -141,11 +150,11 @@ class Review:
         return self._labels[event.id]
 
     def accept(self, event: Event) -> None:
-        """Say that an event is what it is said to be."""
+        """Say that an event is of the target class, and save."""
         self.relabel(event, self.target)
 
     def reject(self, event: Event) -> None:
-        """Say that an event is not what it is said to be."""
+        """Say that an event is not of the target class, and save."""
         self.relabel(event, self.rejected_label)
 
     def reopen(self, event: Event) -> None:
@@ -172,13 +181,28 @@ class Review:
         self.save()
         return next(event for event in self.events if event.id == event_id)
 
+    def judge(self, annotations: Sequence[Annotation]) -> None:
+        """Decide every event by annotations that are true: one that overlaps an annotation of the target is accepted.
+
+        For simulated recordings, whose truth is known, and for recordings that another person annotated.
+
+        Parameters
+        ----------
+        annotations : sequence of Annotation
+        """
+        calls = as_intervals(annotations, labels=[self.target])
+        for event in self.events:
+            times = np.array([event.start_time]), np.array([event.end_time])
+            present = mark_windows(calls, start_times=times[0], end_times=times[1])[0]
+            self.relabel(event, self.target if present else self.rejected_label)
+
     @property
     def open_events(self) -> list[Event]:
         """Events without a verdict, in order."""
         return [event for event in self.events if self.label(event) == self.open_label]
 
     def precision(self) -> tuple[float, float, float, int]:
-        """Part of the events with a verdict that were accepted.
+        """Compute the part of the events with a verdict that were accepted.
 
         Returns
         -------
@@ -193,15 +217,23 @@ class Review:
             len(verdicts),
         )
 
+    def describe_precision(self) -> str:
+        """Say how many events have a verdict, and how many of these are calls, in one line for people."""
+        precision, low, high, n = self.precision()
+        reviewed = f"{n} of {len(self.events)} events reviewed"
+        if not n:
+            return f"{reviewed}: no verdict yet"
+        return f"{reviewed}: precision {precision:.2f} ({low:.2f} to {high:.2f})"
+
     # ------------------------------------------------------------------ tables
 
     def rows(self) -> list[Annotation]:
-        """Every event and every row a person added, labelled with its verdict, by start time."""
+        """Return every event and every row that a person added, labelled with its verdict, by start time."""
         own = [self._box(event) for event in self.events]
         return sorted(own + self._added, key=lambda row: (row.start_time, row.end_time))
 
     def annotations(self) -> list[Annotation]:
-        """What to tune and train on: accepted, relabelled and added; nothing that was rejected or is open."""
+        """Return the rows to tune and train on: accepted, relabelled and added; none that is rejected or open."""
         return [row for row in self.rows() if row.label not in (self.open_label, self.rejected_label)]
 
     def save(self) -> Path:
@@ -210,16 +242,52 @@ class Review:
         self._write_raven(temporary, self.rows())
         return temporary.replace(self.table)
 
-    def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write `annotations` as a Raven table that tuning and training read."""
-        return self._write_raven(Path(path), self.annotations())
+    def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write `annotations` as a Raven table that tuning and training read.
 
-    def export_audacity(self, path: str | os.PathLike[str]) -> Path:
-        """Write all rows as labels for Audacity; read them back with `difference` and `apply`."""
-        return write_audacity(path, self.rows())
+        Parameters
+        ----------
+        path : path of the table
+        overwrite : bool
+            Replace a table that is there. By default a person's table is never replaced: if one of this name is there
+            and differs, the annotations go into a new file, ``reef.Table.2.selections.txt``.
+
+        Returns
+        -------
+        path : pathlib.Path, of the file that was written
+        """
+        return write_beside(Path(path), lambda to: self._write_raven(to, self.annotations()), overwrite)
+
+    def export_audacity(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write all rows as labels for Audacity; read them back with `take_over`.
+
+        Parameters
+        ----------
+        path, overwrite : as in `export`
+        """
+        return write_beside(Path(path), lambda to: write_audacity(to, self.rows()), overwrite)
+
+    def take_over(self, path: str | os.PathLike[str]) -> list[Change]:
+        """Read a table that was edited in another program, apply what it changed, and save.
+
+        Parameters
+        ----------
+        path : as in `difference`
+
+        Returns
+        -------
+        changes : list of Change, empty if the table says the same as the review
+        """
+        changes = self.difference(path)
+        self.apply(changes)
+        return changes
+
+    def check_round_trip(self, path: str | os.PathLike[str]) -> bool:
+        """Read a table that the review has written, and tell whether it says the same as the review."""
+        return not self.difference(path)
 
     def difference(self, path: str | os.PathLike[str]) -> list[Change]:
-        """What a table that was edited elsewhere says differently.
+        """List what a table that was edited in another program says differently.
 
         Parameters
         ----------
@@ -254,9 +322,14 @@ class Review:
         return sorted(changes, key=lambda change: (change.before or change.after).start_time)  # type: ignore[union-attr]
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Take changes over, and save.
+        """Apply changes, and save.
 
-        An event that was removed elsewhere is open again: rejecting is a verdict, deleting a line may be a slip.
+        An event whose row was deleted in the other program has no verdict any more: a rejection is a verdict, but a
+        deleted row may be a mistake.
+
+        Parameters
+        ----------
+        changes : sequence of Change, as `difference` lists them
         """
         for change in changes:
             before, after = change.before, change.after

@@ -16,7 +16,13 @@ from anemone_lib.scoring.chunks import (
     score_chunk,
     score_recording,
 )
-from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL, Classifier, ModelCard, load_classifier
+from anemone_lib.scoring.classifier import (
+    DEMONSTRATION_MODEL,
+    Classifier,
+    ModelCard,
+    apply_temperature,
+    load_classifier,
+)
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.scores import ChunkScores, Scores
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
@@ -30,6 +36,7 @@ __all__ = [
     "ModelCard",
     "Scores",
     "WindowGrid",
+    "apply_temperature",
     "check_fit",
     "choose_config",
     "cut_windows",

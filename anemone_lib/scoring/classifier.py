@@ -338,10 +338,32 @@ def _dequantised(answer: np.ndarray, details: Any) -> np.ndarray:
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Divide the logits of a softmax by a temperature (Guo et al. 2017, On calibration of modern neural networks).
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, n_classes)], float, rows sum to 1
+    temperature : float > 0
+        Above 1 the probabilities of a row come closer to each other, below 1 they move apart; the order stays.
+
+    Returns
+    -------
+    calibrated : np.ndarray [shape=(n, n_classes)], float32, rows sum to 1
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> apply_temperature(np.array([[0.1, 0.9]]), 2.0).round(2).tolist()
+    [[0.25, 0.75]]
+    """
+    logits = np.log(np.maximum(probabilities, 1e-30)) / probabilities.dtype.type(temperature)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
 def _calibrated(probabilities: np.ndarray, card: ModelCard | None) -> np.ndarray:
     """Divide the logits by the card's temperature (Guo et al. 2017, On calibration of modern neural networks)."""
     if card is None or card.temperature == 1.0:
         return probabilities
-    logits = np.log(np.maximum(probabilities, 1e-30)) / np.float32(card.temperature)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return apply_temperature(probabilities, card.temperature)

@@ -1,4 +1,4 @@
-"""Levels of a recording of any length, in as many columns as a picture has.
+"""Measure levels of a recording of any length, for the columns of a picture.
 
 *Conventions.* Power is relative to a full-scale sine (amplitude 1) and averaged as power, not as dB. It is not
 calibrated: without the hydrophone's sensitivity nobody knows the sound pressure.
@@ -38,7 +38,7 @@ def measure_power(
     """Average the power spectrum into at most `MAX_COLUMNS` columns, reading block by block.
 
     Frame f is centred at sample ``start + (f + ½) · hop_length``, with zeros beyond the recording; the window is a
-    periodic Hann. Frames that hold NaN count for nothing.
+    periodic Hann. Frames with NaN are left out.
 
     Parameters
     ----------
@@ -78,7 +78,13 @@ def measure_power(
 
 
 def compute_fraction_shown(n_frames: int) -> float:
-    """Tell which part of so many frames `measure_power` looks at: 1 is all of them."""
+    """Return which part of `n_frames` frames `measure_power` reads: 1 is all of them.
+
+    Examples
+    --------
+    >>> compute_fraction_shown(1000), compute_fraction_shown(384_000)
+    (1.0, 0.5)
+    """
     return min(1.0, MAX_COLUMNS * STRETCHES * STRETCH_FRAMES / max(1, n_frames))
 
 

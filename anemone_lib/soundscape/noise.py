@@ -1,9 +1,9 @@
-"""What else is to be heard: levels by band, snapping shrimp, boats' tones, and where the recorder itself was deaf.
+"""Describe the noise of a recording: levels by band, snapping shrimp, tones of boats, and faults of the recorder.
 
-"No calls" and "calls could not have been heard" are different answers; these figures tell one from the other.
+"There are no calls" and "calls could not be heard" are different answers; these measures separate them.
 
 *Conventions.* Levels are in dB re a full-scale sine, averaged over power, uncalibrated. The recording is read in
-blocks and never held; beyond `MAX_BLOCKS` blocks, so many are read, spread evenly. What is NaN counts for nothing.
+blocks, never as a whole; of a longer recording `MAX_BLOCKS` blocks are read, spread evenly. NaN is left out.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ SNAP_FACTOR = 8.0
 SNAP_DEAD_TIME_S = 0.01
 
 
-#: Snaps are told from fish by their energy above 1.5 kHz (Bohnenstiehl et al. 2016, doi:10.1371/journal.pone.0143691).
+#: Snaps differ from fish by their energy above 1.5 kHz (Bohnenstiehl et al. 2016, doi:10.1371/journal.pone.0143691).
 SNAP_LOW_HZ, SNAP_HIGH_HZ = 1500.0, 20_000.0
 
 
@@ -44,7 +44,7 @@ TONE_DB = 6.0
 TONE_PRESENCE = 0.5
 
 
-#: ... of at least so many blocks.
+#: ... of at least this many blocks.
 TONE_BLOCKS = 3
 
 
@@ -61,7 +61,7 @@ SILENT_DB = -120.0
 
 @dataclass(frozen=True)
 class Tone:
-    """A line in the spectrum that stays.
+    """A tone that is there for much of the recording, as of an engine.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Tone:
 
 @dataclass(frozen=True, eq=False)
 class NoiseContext:
-    """What a recording sounds like beside the calls.
+    """The noise of a recording.
 
     Attributes
     ----------
@@ -112,32 +112,44 @@ class NoiseContext:
 
         Calls that are just heard in the quietest tenth are not heard then.
         """
+        if self.masking_level is None:
+            return 1.0
+        levels = self.levels["calls"]
+        return float(np.mean(levels[np.isfinite(levels)] > self.masking_level))
+
+    @property
+    def masking_level(self) -> float | None:
+        """Level of the calls' band, in dB, above which faint calls are masked; None where nothing is readable."""
         levels = self.levels["calls"]
         levels = levels[np.isfinite(levels)]
-        if len(levels) == 0:
-            return 1.0
-        return float(np.mean(levels > np.percentile(levels, 10) + MASKED_DB))
+        return float(np.percentile(levels, 10) + MASKED_DB) if len(levels) else None
+
+    def describe_snaps(self) -> str:
+        """Say how many snaps of shrimp there are, in one line for people."""
+        if np.isnan(self.snaps_per_minute):
+            return f"snapping shrimp: unknown, this needs a sample rate of at least {4 * SNAP_LOW_HZ:.0f} Hz"
+        return f"snapping shrimp: {self.snaps_per_minute:.0f} snaps per minute"
 
     def doubts(self) -> list[str]:
-        """Why calls might have been there and not been heard, in sentences; empty if nothing speaks for it."""
+        """List the reasons why calls may have been missed, in sentences; empty if there is none."""
         found = []
         if self.silent > 0.01:
-            found.append(f"{self.silent:.0%} of the audio is digital silence: the recorder was not listening.")
+            found.append(f"{self.silent:.0%} of the audio is digital silence: the recorder recorded nothing then.")
         if self.clipped > 0.0001:
-            found.append(f"{self.clipped:.2%} of the samples are overdriven: the gain was too high for what was loud.")
+            found.append(f"{self.clipped:.2%} of the samples are overdriven: the gain was too high.")
         if self.masked > 0.1:
             found.append(
                 f"In {self.masked:.0%} of the time the calls' band is {MASKED_DB:g} dB louder than when it is quiet: "
-                "faint calls are not heard then."
+                "faint calls are masked then."
             )
         if self.tones and min(tone.frequency_hz for tone in self.tones) < 1000:
             lowest = ", ".join(f"{tone.frequency_hz:.0f}" for tone in self.tones[:3])
-            found.append(f"Tones stay at {lowest} Hz, as of an engine or a pump: look at the levels while it runs.")
+            found.append(f"Tones stay at {lowest} Hz, as of an engine or a pump: they can mask calls.")
         return found
 
 
 def describe_noise(recording: Recording, *, bands_hz: dict[str, tuple[float, float]] | None = None) -> NoiseContext:
-    """Describe what else is to be heard in a recording.
+    """Describe the noise of a recording.
 
     Parameters
     ----------
@@ -191,7 +203,7 @@ def describe_noise(recording: Recording, *, bands_hz: dict[str, tuple[float, flo
 def measure_band_levels(
     recording: Recording, bands_hz: dict[str, tuple[float, float]]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Level of each band over time: the median of every second, so that calls and snaps do not count as noise.
+    """Measure the level of each band over time: the median of every second, so that calls and snaps are left out.
 
     Parameters
     ----------
@@ -252,7 +264,7 @@ def find_snaps(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2000.0) -> list[Tone]:
-    """Find lines that stay, as engines and generators make them; fish and whales do not sing for half the time.
+    """Find tones that stay, as engines and generators make them; fish and whales do not call for half the time.
 
     Parameters
     ----------
@@ -262,7 +274,7 @@ def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2
     Returns
     -------
     tones : list of Tone, the most prominent first
-        None of a recording under 30 s: what stays cannot be told from what happens to sound.
+        Empty for a recording under 30 s, which is too short to show that a tone stays.
     """
     from scipy.ndimage import median_filter
 
@@ -292,7 +304,7 @@ def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2
 
 
 def _medians(values: np.ndarray, group: int) -> np.ndarray:
-    """Median of each group of so many neighbours, NaN left out."""
+    """Median of every `group` neighbours, NaN left out."""
     rows = np.full((-(-len(values) // group), group), np.nan)
     rows.flat[: len(values)] = values
     medians = np.full(len(rows), np.nan)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from anemone_lib.errors import ConfigError
+from anemone_lib.scoring.classifier import apply_temperature
 from anemone_lib.training.labelled import LabelledWindows
 from anemone_lib.training.network import REDUCED, build_model, import_keras
 
@@ -157,10 +158,3 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray) -> float:
         return -float(np.mean(np.log(np.maximum(true, 1e-12))))
 
     return round(float(np.exp(minimize_scalar(surprise, bounds=np.log([0.25, 4.0]), method="bounded").x)), 4)
-
-
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Divide the logits by a temperature: above 1 the probabilities come closer to each other."""
-    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

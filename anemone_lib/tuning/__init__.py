@@ -1,8 +1,8 @@
 """The best event settings for annotated recordings.
 
 `tune` is where to start. `recordings` pairs recordings with their annotations and scores them, `sweep` tries every
-setting, `search` chooses, and compares on recordings that were set aside. Imports tables, evaluation and what lies
-below them.
+setting, `search` chooses the best and compares it on recordings that were set aside, `report` writes what was found.
+Imports tables, evaluation and what lies below them.
 """
 
 from anemone_lib.tuning.recordings import (
@@ -13,7 +13,8 @@ from anemone_lib.tuning.recordings import (
     score_annotated_recordings,
     split_recordings,
 )
-from anemone_lib.tuning.search import Tuning, tune
+from anemone_lib.tuning.report import promote_tuning, write_command, write_report
+from anemone_lib.tuning.search import Tuning, compare_classifiers, compare_score_settings, tune
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 
 __all__ = [
@@ -22,10 +23,15 @@ __all__ = [
     "SearchSpace",
     "Sweep",
     "Tuning",
+    "compare_classifiers",
+    "compare_score_settings",
     "count_recordings",
     "find_annotated_recordings",
+    "promote_tuning",
     "score_annotated_recordings",
     "split_recordings",
     "sweep_settings",
     "tune",
+    "write_command",
+    "write_report",
 ]

@@ -266,13 +266,13 @@ def _name_in_table(table: Path, name: str) -> str:
 
 
 def split_recordings(
-    samples: Sequence[AnnotatedRecording], *, labels: Iterable[str], holdout: float = 0.3, seed: int = 0
+    recordings: Sequence[AnnotatedRecording], *, labels: Iterable[str], holdout: float = 0.3, seed: int = 0
 ) -> tuple[list[AnnotatedRecording], list[AnnotatedRecording]]:
     """Set recordings aside for the test, some with calls and some without, where there are both.
 
     Parameters
     ----------
-    samples : sequence of AnnotatedRecording, at least two
+    recordings : sequence of AnnotatedRecording, at least two
     labels : names that stand for the target class
     holdout : float in (0, 1), part of the recordings
     seed : int
@@ -301,36 +301,38 @@ def split_recordings(
     """
     if not 0 < holdout < 1:
         raise ConfigError(f"holdout is {holdout}; it must be between 0 and 1, like 0.3")
-    if len(samples) < 2:
-        raise AnnotationError(f"{len(samples)} annotated recording; it takes two to tune on one and test on the other")
+    if len(recordings) < 2:
+        raise AnnotationError(
+            f"{len(recordings)} annotated recording; it takes two to tune on one and test on the other"
+        )
     labels = list(labels)
-    order = sorted(range(len(samples)), key=lambda k: (samples[k].scores.recording_sha256, samples[k].name))
+    order = sorted(range(len(recordings)), key=lambda k: (recordings[k].scores.recording_sha256, recordings[k].name))
     shuffled = np.random.default_rng(seed).permutation(order)
-    with_calls = [k for k in shuffled if len(samples[k].bouts(labels=labels))]
+    with_calls = [k for k in shuffled if len(recordings[k].bouts(labels=labels))]
     without = [k for k in shuffled if k not in with_calls]
-    n_out = min(len(samples) - 1, max(1, round(holdout * len(samples))))
+    n_out = min(len(recordings) - 1, max(1, round(holdout * len(recordings))))
     # Recordings with calls in proportion, one at least on either side, and no more than there are.
-    n_calls_out = max(round(n_out * len(with_calls) / len(samples)), min(1, len(with_calls) - 1))
+    n_calls_out = max(round(n_out * len(with_calls) / len(recordings)), min(1, len(with_calls) - 1))
     n_calls_out = max(0, n_out - len(without), min(n_calls_out, len(with_calls) - 1, n_out))
     out = {*with_calls[:n_calls_out], *without[: n_out - n_calls_out]}
     # By name, so that what is drawn, reported and resampled does not depend on the order of the recordings either.
-    named = sorted(range(len(samples)), key=lambda k: (samples[k].name, samples[k].scores.recording_sha256))
-    return [samples[k] for k in named if k not in out], [samples[k] for k in named if k in out]
+    named = sorted(range(len(recordings)), key=lambda k: (recordings[k].name, recordings[k].scores.recording_sha256))
+    return [recordings[k] for k in named if k not in out], [recordings[k] for k in named if k in out]
 
 
 def count_recordings(
-    samples: Iterable[AnnotatedRecording],
+    recordings: Iterable[AnnotatedRecording],
     config: InferenceConfig,
     *,
     labels: Iterable[str] | None = None,
     bout_gap: float | None = None,
     **tolerances: float | None,
 ) -> list[Counts]:
-    """Decide the events of every sample and hold them against its annotations.
+    """Decide the events of every recording and match them with its annotations.
 
     Parameters
     ----------
-    samples : iterable of AnnotatedRecording
+    recordings : iterable of AnnotatedRecording
     config : InferenceConfig, whose event settings decide
     labels : names that stand for the target class, by default its own
     bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
@@ -339,7 +341,7 @@ def count_recordings(
 
     Returns
     -------
-    counts : list of Counts, one a sample
+    counts : list of Counts, one for each recording
 
     Examples
     --------
@@ -358,13 +360,13 @@ def count_recordings(
     [Counts(n_reference=1, n_estimated=1, n_matched=1, duration=6.0),
      Counts(n_reference=1, n_estimated=0, n_matched=0, duration=6.0)]
     """
-    wanted = list(labels or [config.target_class])
+    labels = list(labels or [config.target_class])
     return [
         count_events(
-            sample.bouts(labels=wanted, bout_gap=bout_gap),
-            decide_events(sample.scores, config),
-            duration=sample.scores.analysed_duration,
+            one.bouts(labels=labels, bout_gap=bout_gap),
+            decide_events(one.scores, config),
+            duration=one.scores.analysed_duration,
             **tolerances,
         )
-        for sample in samples
+        for one in recordings
     ]

@@ -1,13 +1,12 @@
-"""Every combination of event settings, tried on cached scores.
+"""Try every combination of event settings on cached scores.
 
-*Conventions.* A setting is judged by events against annotations, matched one to one (`anemone_lib.evaluation`), pooled
-over the recordings. Annotations closer than `bout_gap` are one bout, for every setting alike: by default a window and
-a stride, the shortest silence sure to hold an empty window, without which no setting could tell two calls apart.
+*Conventions.* A setting is judged by its events, matched one to one with annotations (`anemone_lib.evaluation`); the
+counts of all recordings are added. Annotations closer than `bout_gap` are one bout, for every setting alike. By default
+that is a window and a stride: a shorter silence may hold no empty window, and then no setting can separate two calls.
 
-`sweep` is exact: it gives for every setting the very counts of `find_events` and `match_intervals`, but decides each
-recording's windows once a threshold, and counts matches without matching. Events are disjoint, and so are bouts, so
-each event overlaps a range of consecutive bouts and shares at most one with the event before; taking them from left to
-right is then a largest matching, and whether a shared bout is gone follows from the widths of the ranges alone.
+`sweep_settings` is exact: for every setting it counts what `find_events` and `match_intervals` count. It is
+fast, because each recording's windows are compared with a threshold only once, and because `match_from_left` counts
+the matches without a search.
 """
 
 import itertools
@@ -21,13 +20,13 @@ import numpy as np
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import smooth
 from anemone_lib.errors import AnnotationError, ConfigError
-from anemone_lib.evaluation.rates import Counts
+from anemone_lib.evaluation.rates import Counts, compute_f_beta, compute_rates
 from anemone_lib.tuning.recordings import AnnotatedRecording
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The values to try, each with each.
+    """The values of each event setting; every combination of them is tried.
 
     Attributes
     ----------
@@ -62,7 +61,7 @@ class SearchSpace:
 
     @classmethod
     def around(cls, config: InferenceConfig) -> "SearchSpace":
-        """About 10,000 settings: every one that differs in its effect on windows of this length and stride.
+        """List about 10,000 settings: all that differ in their effect on windows of this length and stride.
 
         Gaps between runs of windows, and lengths of runs, come in steps of the stride, so one value between two steps
         stands for all; thresholds are tried in steps of 0.01. The values of `config` are always among them.
@@ -99,13 +98,13 @@ class SearchSpace:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What every setting of a space finds in every sample.
+    """Counts of every setting of a space, in every recording.
 
     Attributes
     ----------
     space : SearchSpace
-    n_reference, duration : np.ndarray [shape=(n_samples,)], bouts, and analysed seconds
-    n_estimated, n_matched : np.ndarray [shape=(n_smoothing, n_thresholds, n_gaps, n_durations, n_samples)], int32
+    n_reference, duration : np.ndarray [shape=(n_recordings,)], bouts, and analysed seconds
+    n_estimated, n_matched : np.ndarray [shape=(n_smoothing, n_thresholds, n_gaps, n_durations, n_recordings)], int32
 
     Examples
     --------
@@ -135,26 +134,19 @@ class Sweep:
     n_matched: np.ndarray
 
     def counts(self, index: Sequence[int]) -> list[Counts]:
-        """Counts of every sample at one setting."""
+        """Return the counts of every recording at one setting."""
         found, matched = self.n_estimated[tuple(index)], self.n_matched[tuple(index)]
         columns = (self.n_reference.tolist(), found.tolist(), matched.tolist(), self.duration.tolist())
         return [Counts(*row) for row in zip(*columns, strict=True)]
 
     @cached_property
     def rates(self) -> dict[str, np.ndarray]:
-        """Precision, recall, F1 and false alarms per hour of all samples together [shape=space.shape]."""
+        """Precision, recall, F1 and false alarms per hour of all recordings together [shape=space.shape]."""
         found, matched = self.n_estimated.sum(axis=-1), self.n_matched.sum(axis=-1)
-        there = self.n_reference.sum()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "precision": matched / found,
-                "recall": matched / np.full(found.shape, float(there)),
-                "f1": 2 * matched / (there + found),
-                "false_alarms_per_hour": (found - matched) * 3600 / self.duration.sum(),
-            }
+        return compute_rates(self.n_reference.sum(), found, matched, self.duration.sum())
 
     def over_threshold(self, config: InferenceConfig) -> dict[str, np.ndarray]:
-        """Thresholds and rates, every other setting as in `config` [each shape=(n_thresholds,)]."""
+        """Return thresholds and rates, with every other setting as in `config` [each shape=(n_thresholds,)]."""
         smoothing, _, gap, length = self.space.index(config)
         curves = {name: rate[smoothing, :, gap, length] for name, rate in self.rates.items()}
         return {"confidence_threshold": np.array(self.space.confidence_threshold), **curves}
@@ -177,7 +169,7 @@ class Sweep:
         beta : float > 0
             2 counts a missed call four times a false alarm, 0.5 the other way round.
         max_false_alarms_per_hour : float >= 0, optional
-            Only settings with at most so many.
+            Only settings with at most this many are considered.
 
         Returns
         -------
@@ -186,20 +178,17 @@ class Sweep:
         Raises
         ------
         ConfigError
-            No setting has so few false alarms; the message says how few there can be.
+            Every setting has more false alarms; the message gives the smallest number.
         AnnotationError
-            Nothing to find in any sample.
+            No recording has an annotation of the target class.
         """
-        if not beta > 0:
-            raise ConfigError(f"beta is {beta}; it must be more than 0: 1 weighs misses and false alarms alike")
-        there = self.n_reference.sum()
-        if there == 0:
+        if self.n_reference.sum() == 0:
             raise AnnotationError(
                 f"no recording to tune on holds an annotation of {base.target_class}; "
                 "check the tables' labels, or say which stand for it"
             )
         found, matched = self.n_estimated.sum(axis=-1), self.n_matched.sum(axis=-1)
-        score = (1 + beta**2) * matched / (beta**2 * there + found)
+        score = compute_f_beta(self.n_reference.sum(), found, matched, beta=beta)
         if max_false_alarms_per_hour is not None:
             alarms = self.rates["false_alarms_per_hour"]
             score = np.where(alarms <= max_false_alarms_per_hour + 1e-9, score, -1)
@@ -219,20 +208,18 @@ class Sweep:
 
 
 def sweep_settings(
-    samples: Sequence[AnnotatedRecording],
+    recordings: Sequence[AnnotatedRecording],
     space: SearchSpace,
     *,
     target_class: str = "anemonefish",
     labels: Iterable[str] | None = None,
     bout_gap: float | None = None,
 ) -> Sweep:
-    """Try every setting of a space on every sample.
-
-    10,000 settings on 10 hours of audio take seconds.
+    """Try every setting of a space on every recording. 10,000 settings on 10 hours of audio take seconds.
 
     Parameters
     ----------
-    samples : sequence of AnnotatedRecording, at least one
+    recordings : sequence of AnnotatedRecording, at least one
     space : SearchSpace
     target_class : one of the scores' classes
     labels : names that stand for the target class, by default its own
@@ -260,15 +247,15 @@ def sweep_settings(
     >>> sweep.n_estimated.sum(axis=-1).ravel().tolist(), sweep.n_matched.sum(axis=-1).ravel().tolist()
     ([4, 2, 1], [2, 2, 1])
     """
-    wanted = list(labels or [target_class])
-    bouts = [sample.bouts(labels=wanted, bout_gap=bout_gap) for sample in samples]
-    line = _Timeline(samples, bouts)
-    n_estimated = np.zeros((*space.shape, len(samples)), np.int32)
+    labels = list(labels or [target_class])
+    bouts = [recording.bouts(labels=labels, bout_gap=bout_gap) for recording in recordings]
+    line = _Timeline(recordings, bouts)
+    n_estimated = np.zeros((*space.shape, len(recordings)), np.int32)
     n_matched = np.zeros_like(n_estimated)
     for s, smoothing_window in enumerate(space.smoothing_window):
-        target = line.target(target_class, smoothing_window)
+        target = line.smooth_target(target_class, smoothing_window)
         for t, threshold in enumerate(space.confidence_threshold):
-            starts, stops, gaps = line.runs(target, threshold)
+            starts, stops, gaps = line.find_runs(target, threshold)
             for g, min_gap in enumerate(space.min_gap_duration):
                 apart = gaps >= min_gap - 1e-9
                 first = starts[np.r_[True, apart]] if len(starts) else starts
@@ -281,39 +268,83 @@ def sweep_settings(
     return Sweep(
         space=space,
         n_reference=np.array([len(own) for own in bouts]),
-        duration=np.array([sample.scores.analysed_duration for sample in samples]),
+        duration=np.array([recording.scores.analysed_duration for recording in recordings]),
         n_estimated=n_estimated,
         n_matched=n_matched,
     )
 
 
-class _Timeline:
-    """The windows of all samples behind one another, with a window that is never present around each."""
+def match_from_left(first_bout: np.ndarray, n_bouts: np.ndarray) -> np.ndarray:
+    """Decide which events are matched, where each event overlaps a range of consecutive bouts.
 
-    def __init__(self, samples: Sequence[AnnotatedRecording], bouts: Sequence[np.ndarray]) -> None:
-        self._samples = samples
+    Events do not overlap each other, and bouts do not either. An event therefore shares at most one bout, its first,
+    with the event before. From left to right, each event takes the first bout of its range that is still free: that is
+    a matching with as many pairs as possible. The first bout is taken already in two cases: the event before overlaps
+    this bout alone; or the event before overlaps two bouts and its own first bout was taken.
+
+    Parameters
+    ----------
+    first_bout : np.ndarray [shape=(n_events,)], int, index of the first bout that each event overlaps, ascending
+    n_bouts : np.ndarray [shape=(n_events,)], int > 0, number of bouts that each event overlaps
+
+    Returns
+    -------
+    matched : np.ndarray [shape=(n_events,)], bool
+
+    Examples
+    --------
+    Three bouts A, B, C (0, 1, 2) and four events over A, over A and B, over B and C, and over C::
+
+        bouts      AAAAAAAA  BBBBBBBB  CCCCCCCC
+        events      111  222222222  333333333 44
+
+    Event 1 takes A. Event 2 finds A taken and takes B. Event 3 finds B taken and takes C. Event 4 finds C taken: it is
+    a false alarm.
+
+    >>> match_from_left(np.array([0, 0, 1, 2]), np.array([1, 2, 2, 1])).tolist()
+    [True, True, True, False]
+
+    Without event 1, event 2 takes A, event 3 takes B, and C is left for event 4.
+
+    >>> match_from_left(np.array([0, 1, 2]), np.array([2, 2, 1])).tolist()
+    [True, True, True]
+    """
+    shared = np.r_[False, first_bout[1:] == first_bout[:-1] + n_bouts[:-1] - 1]
+    n_before = np.r_[0, n_bouts[:-1]]
+    # Where the event before overlaps two bouts, the answer is that of the event before; elsewhere it is known.
+    known = ~(shared & (n_before == 2))
+    source = np.maximum.accumulate(np.where(known, np.arange(len(first_bout)), 0))
+    taken = (shared & (n_before == 1))[source]
+    return n_bouts > taken
+
+
+class _Timeline:
+    """The windows of all recordings one after the other, each between two windows without a probability."""
+
+    def __init__(self, recordings: Sequence[AnnotatedRecording], bouts: Sequence[np.ndarray]) -> None:
+        self._recordings = recordings
         before = itertools.accumulate((len(own) for own in bouts), initial=0)
         parts = []
-        for k, (sample, own, n_before) in enumerate(zip(samples, bouts, before, strict=False)):
-            start, end = sample.scores.start_times, sample.scores.end_times
+        for k, (recording, own, n_before) in enumerate(zip(recordings, bouts, before, strict=False)):
+            start, end = recording.scores.start_times, recording.scores.end_times
             low = n_before + np.searchsorted(own[:, 1], start, side="right")
             high = n_before + np.searchsorted(own[:, 0], end, side="left")
             parts.append([np.r_[column, column[-1]] for column in (start, end, low, high, np.full(len(start), k))])
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        self.start_times, self.end_times, self._low, self._high, self._sample = (
+        self.start_times, self.end_times, self._low, self._high, self._recording = (
             np.r_[column[:1], column] for column in columns
         )
 
-    def target(self, target_class: str, smoothing_window: int) -> np.ndarray:
+    def smooth_target(self, target_class: str, smoothing_window: int) -> np.ndarray:
         """Smoothed probability of every window; −inf where there is none."""
         parts = [np.array([-np.inf], np.float32)]
-        for sample in self._samples:
-            scores = sample.scores
+        for recording in self._recordings:
+            scores = recording.scores
             column = scores.probabilities[:, scores.classes.index(target_class)]
             parts += [smooth(column, smoothing_window=smoothing_window), parts[0]]
         return np.nan_to_num(np.concatenate(parts), nan=-np.inf, neginf=-np.inf)
 
-    def runs(self, target: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def find_runs(self, target: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Runs of windows that reach the threshold, and the gaps between them: inf where nothing may join them."""
         present = target >= threshold
         edges = np.flatnonzero(present[1:] != present[:-1]) + 1
@@ -324,22 +355,15 @@ class _Timeline:
         return starts, stops, gaps
 
     def count(self, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Events and matches of every sample; see the module's conventions."""
-        n = len(self._samples)
-        n_events = np.bincount(self._sample[first], minlength=n)
+        """Count events and matches of every recording."""
+        n = len(self._recordings)
+        n_events = np.bincount(self._recording[first], minlength=n)
         low, high = self._low[first], self._high[last]
         touching = np.flatnonzero(high > low)
         if len(touching) == 0:
             return n_events, np.zeros(n, int)
-        low, width = low[touching], (high - low)[touching]
-        # Is the first bout of each event gone already? If the event before shares it and has no other (width 1) it is;
-        # with one other bout (width 2) it is if that event's own first bout was gone too.
-        shared = np.r_[False, low[1:] == low[:-1] + width[:-1] - 1]
-        width_before = np.r_[0, width[:-1]]
-        told = ~(shared & (width_before == 2))
-        gone = (shared & (width_before == 1))[np.maximum.accumulate(np.where(told, np.arange(len(low)), 0))]
-        matched = touching[width > gone]
-        return n_events, np.bincount(self._sample[first[matched]], minlength=n)
+        matched = touching[match_from_left(low[touching], (high - low)[touching])]
+        return n_events, np.bincount(self._recording[first[matched]], minlength=n)
 
 
 def _with(value: float, values: Iterable[float]) -> tuple:

@@ -147,3 +147,11 @@ def test_another_recording_is_shown_when_it_is_chosen():
     panel.widget.children[-3].value = 1
     assert bytes(panel.widget.children[-1].value) != picture
     assert "in 2 recordings" in panel.widget.children[-2].value
+
+
+def test_rates_that_are_unknown_are_a_dash_and_the_recording_with_most_calls_is_shown():
+    silent = make_annotated_recording(np.zeros(20), [], name="a.wav")
+    assert "nan" not in TuningPanel([silent], InferenceConfig()).widget.children[-2].value
+    panel = TuningPanel([silent, make_annotated_recording(np.zeros(20), [(1, 2)], name="b.wav")], InferenceConfig())
+    assert panel.widget.children[-3].value == 1
+    assert "nan" not in panel.widget.children[-2].value

@@ -5,6 +5,8 @@ from anemone_lib import InferenceConfig, open_recording, score_recording
 from anemone_lib import plots as charts
 from anemone_lib.evaluation.rates import Counts
 from anemone_lib.evaluation.windows import count_confusions, measure_reliability, trace_thresholds
+from anemone_lib.plots.waveform import filter_band
+from anemone_lib.plots.windows import draw_window, draw_window_with_librosa, measure_pixel_difference
 from anemone_lib.soundscape.noise import BANDS_HZ, NoiseContext
 
 THRESHOLDS = np.linspace(0.1, 0.9, 9)
@@ -99,7 +101,66 @@ def test_windows_are_drawn_as_the_model_sees_them_with_what_it_says(write_wav, n
         scores = score_recording(recording, loudness, config)
         figure = charts.plot_seen_windows(recording, scores, config, [0, scores.n_windows - 1])
     figure.canvas.draw()
-    image, _, bars, _ = figure.axes
+    image, _, bars, *_ = figure.axes
     start, end = scores.start_times[0], scores.start_times[0] + 1
     assert image.get_xlim() == (start, end)
     assert [bar.get_width() for bar in bars.patches] == pytest.approx(scores.probabilities[0].tolist())
+
+
+def test_the_models_image_is_that_of_librosa(write_wav, noise, loudness, drawn):
+    config = InferenceConfig()
+    with open_recording(write_wav(noise(3), 24_000)) as recording:
+        scores = score_recording(recording, loudness, config)
+        for window in (1, scores.n_windows - 1):  # one inside, and the last, which zeros fill
+            image = draw_window(recording, scores, config, window)
+            by_librosa = draw_window_with_librosa(recording, scores, config, window)
+            assert measure_pixel_difference(image, by_librosa) <= 1.01
+    figure = charts.plot_librosa_comparison(image, by_librosa, fmax_hz=2000, window_duration=1.0)
+    figure.canvas.draw()
+    assert "of 255 grey levels" in figure.get_suptitle()
+
+
+def test_a_figure_of_windows_has_titles_and_a_scale(write_wav, noise, loudness):
+    config = InferenceConfig()
+    with open_recording(write_wav(noise(4))) as recording:
+        scores = score_recording(recording, loudness, config)
+        figure = charts.plot_seen_windows(recording, scores, config, [0, 2], titles=["quiet", "surest call"])
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["quiet\n0.0 to 1.0 s", "surest call\n0.8 to 1.8 s"]
+    assert "Level in this window" in figure.axes[-1].get_ylabel()
+
+
+def test_curves_say_which_recordings_they_show(drawn):
+    for draw in (charts.plot_precision_recall, charts.plot_over_threshold):
+        assert drawn(draw(CURVE, title="Recordings tuned on")).get_title("left") == "Recordings tuned on"
+    counts = [Counts(10, 10, 9, 60.0)]
+    ax = drawn(charts.plot_recordings(["a.wav"], counts, counts, title="Recordings set aside"))
+    assert ax.get_title("left").startswith("Recordings set aside: ")
+
+
+def test_false_alarms_have_plain_numbers(drawn):
+    ax = drawn(charts.plot_over_threshold(CURVE, "false_alarms_per_hour"))
+    ax.figure.canvas.draw()
+    assert {"1", "10"} <= {label.get_text() for label in ax.get_yticklabels()}
+
+
+def test_the_band_of_the_calls_is_drawn_below_the_whole_waveform(rng):
+    rate = 8000
+    time = np.arange(4 * rate) / rate
+    samples = (0.5 * np.sin(2 * np.pi * 40 * time) + 0.01 * np.sin(2 * np.pi * 600 * time)).astype(np.float32)
+    samples[100:120] = np.nan
+    figure = charts.plot_waveforms(samples, rate, start_time=2.0)
+    figure.canvas.draw()
+    above, below = figure.axes
+    assert above.get_ylim()[1] > 0.4
+    assert 0.009 < below.get_ylim()[1] < 0.05
+    assert below.get_xlim() == (2.0, 6.0)
+    assert "300 to 1000 Hz" in below.get_title("left")
+    assert not filter_band(samples, 500, (300, 1000)).any()  # a rate that cannot hold the band
+
+
+def test_the_level_that_masks_calls_is_drawn(drawn):
+    levels = {"calls": np.array([-60.0] * 5 + [-40.0])}
+    context = NoiseContext(np.arange(6.0), levels, {"calls": (300, 1000)}, float("nan"), [], 0.0, 0.0)
+    ax = drawn(charts.plot_noise(context, duration=6.0))
+    assert any("above -50 dB" in text for text in texts(ax))
+    assert "nan" not in context.describe_snaps()

@@ -74,7 +74,7 @@ def test_the_overview_shows_events_gaps_threshold_and_says_what_it_shows(reef, t
     events = decide_events(scores, CONFIG)
     assert len(events) == 2
     figure = plot_overview(reef, scores, events, CONFIG, annotations=[Annotation(2.2, 3, "call")])
-    above, below = figure.axes[:2]
+    above, below, strip = figure.axes[:3]
 
     assert "20230210_000001.wav" in figure.get_suptitle()
     assert "20.0 s · 2 anemonefish events · model v1.0" in figure.get_suptitle()
@@ -89,12 +89,19 @@ def test_the_overview_shows_events_gaps_threshold_and_says_what_it_shows(reef, t
     assert above.get_xlim() == below.get_xlim() == (0, 20)
     assert above.get_ylim() == (0, 2000)
     assert above.get_ylabel() == "Frequency (Hz)"
-    assert any("dB" in ax.get_ylabel() for ax in figure.axes)
-    for ax in (above, below):
+    assert any("above the median" in ax.get_ylabel() for ax in figure.axes)
+    gap = scores.skipped[0]
+    times = {"event": [(e.start_time, e.end_time) for e in events], "annotation": [(2.2, 3)]}
+    times["skipped: not finite"] = [(gap.start_time, gap.end_time)]
+    for ax, names in (
+        (above, {"skipped: not finite"}),  # nothing colours the grey scale
+        (below, {"skipped: not finite", "event"}),
+        (strip, {"event", "annotation"}),
+    ):
         spans = {c.get_label(): [p.get_extents() for p in c.get_paths()] for c in ax.collections}
-        assert [(box.x0, box.x1) for box in spans["event"]] == [(e.start_time, e.end_time) for e in events]
-        gap = scores.skipped[0]
-        assert [(box.x0, box.x1) for box in spans["skipped: not finite"]] == [(gap.start_time, gap.end_time)]
+        assert {name: [(box.x0, box.x1) for box in boxes] for name, boxes in spans.items() if name in times} == {
+            name: times[name] for name in names
+        }
     assert figure.savefig(tmp_path / "reef.png") is None
     assert (tmp_path / "reef.png").read_bytes().startswith(b"\x89PNG")
 
@@ -129,18 +136,18 @@ def test_a_tone_is_drawn_at_its_frequency_and_time(write_wav):
     hz = bottom + (np.arange(levels.shape[0]) + 0.5) / levels.shape[0] * (top - bottom)
     loudest = levels.max(axis=0)
     assert abs(hz[levels[:, np.argmin(abs(times - 1.5))].argmax()] - 750) < rate / 1024 / 2
-    assert times[loudest > -20].min() == pytest.approx(1, abs=0.02)
-    assert times[loudest > -20].max() == pytest.approx(2, abs=0.02)
+    assert times[loudest > 40].min() == pytest.approx(1, abs=0.02)
+    assert times[loudest > 40].max() == pytest.approx(2, abs=0.02)
 
 
 def test_the_time_of_day_is_shown_where_it_is_known(reef, write_wav, noise):
-    clock = plot_overview(reef, scores_of(reef), [], CONFIG).axes[0].child_axes[0]
+    clock = plot_overview(reef, scores_of(reef), [], CONFIG).axes[2].child_axes[0]
     assert clock.get_xlabel() == "UTC, from 2023-02-10 00:00:01"
     labels = [text.get_text() for text in clock.get_xticklabels()]
     assert len(labels) >= 3
     assert labels == [f"00:00:{1 + round(seconds):02d}" for seconds in clock.get_xticks()]
     with open_recording(write_wav(noise(5), name="reef.wav")) as recording:
-        assert not plot_overview(recording, scores_of(recording), [], CONFIG).axes[0].child_axes
+        assert not plot_overview(recording, scores_of(recording), [], CONFIG).axes[2].child_axes
 
 
 @pytest.mark.parametrize(
@@ -170,6 +177,21 @@ def test_dollars_in_a_name_are_no_formula(write_wav, noise, tmp_path):
         figure = plot_overview(recording, scores, [], CONFIG)
     figure.savefig(tmp_path / "a.png")  # a formula that cannot be read would be an error
     assert r"a$\frac$b$.wav" in figure.get_suptitle()
+
+
+def test_steady_noise_is_white_and_what_comes_and_goes_is_dark(write_wav, rng):
+    rate = 8000
+    samples = 0.001 * rng.standard_normal(10 * rate)
+    samples += 0.5 * np.sin(2 * np.pi * 1500 * np.arange(10 * rate) / rate)  # a boat, all the time
+    samples[4 * rate : 5 * rate] += 0.01 * np.sin(2 * np.pi * 600 * np.arange(rate) / rate)  # a weaker call
+    with open_recording(write_wav(samples.astype(np.float32), rate)) as recording:
+        (image,) = plot_overview(recording, scores_of(recording), [], CONFIG).axes[0].images
+    levels = image.get_array().filled(np.nan)
+    middle = levels.shape[1] * 9 // 20
+    bins = {hz: round(hz / (rate / CONFIG.n_fft)) for hz in (600, 1500)}
+    assert abs(levels[bins[1500], middle]) < 1
+    assert levels[bins[600], middle] > 20
+    assert image.get_clim()[0] == 0
 
 
 def test_real_recordings_can_be_drawn(shared_recordings, loudness, tmp_path):

@@ -195,3 +195,47 @@ def test_a_row_that_was_added_can_be_taken_away_again(review, table):
     assert [change.kind for change in changes] == ["removed"]
     review.apply(changes)
     assert len(review.rows()) == 3
+
+
+# ---------------------------------------------------------------------- a person's tables
+
+
+@pytest.mark.parametrize("name", ["reef.Table.1.selections.txt", "reef.txt"])
+def test_a_persons_table_is_never_overwritten(review, tmp_path, name):
+    review.accept(EVENTS[0])
+    mine = tmp_path / name
+    mine.write_text("my own notes\n")
+    written = review.export(mine)
+    assert mine.read_text() == "my own notes\n"
+    assert written.name == {"reef.txt": "reef.2.txt"}.get(name, "reef.Table.2.selections.txt")
+    assert len(read_annotations(written)) == 1
+    assert review.export(mine) == written  # the same again needs no third file
+    review.accept(EVENTS[1])
+    assert review.export(mine).name.replace("3", "2") == written.name
+    assert review.export(mine, overwrite=True) == mine
+    assert len(read_annotations(mine)) == 2
+    assert not list(tmp_path.glob(".anemone-*"))
+
+
+def test_labels_edited_and_saved_under_their_own_name_are_kept_and_exported(review, tmp_path):
+    review.accept(EVENTS[0])
+    labels = review.export_audacity(tmp_path / "reef.audacity.txt")
+    labels.write_text(labels.read_text() + "50.0\t51.0\tanemonefish\n")
+    edited = labels.read_text()
+    assert [change.kind for change in review.take_over(labels)] == ["added"]
+    review.export_audacity(tmp_path / "reef.audacity.txt")
+    assert labels.read_text() == edited
+    exported = review.export(tmp_path / "reef.Table.1.selections.txt")
+    assert [row.start_time for row in read_annotations(exported)] == [1.0, 50.0]
+    assert review.check_round_trip(review.table)
+
+
+def test_the_truth_decides_by_overlap_with_the_target(review):
+    review.judge([Annotation(2.3, 3.0, "anemonefish"), Annotation(10.2, 10.4, "damselfish")])
+    assert [review.label(one) for one in EVENTS] == ["anemonefish", "not anemonefish", "not anemonefish"]
+
+
+def test_no_verdict_is_said_in_words(review):
+    assert review.describe_precision() == "0 of 3 events reviewed: no verdict yet"
+    review.accept(EVENTS[0])
+    assert review.describe_precision() == "1 of 3 events reviewed: precision 1.00 (0.21 to 1.00)"

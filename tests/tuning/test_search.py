@@ -156,7 +156,7 @@ def test_tuning_lowers_the_threshold_of_a_shy_model_and_gains_on_recordings_it_d
     assert low <= gain <= high
     assert gain > 0.9
     assert low > 0
-    assert not {one.name for one in tuning.samples} & {one.name for one in tuning.held_out}
+    assert not {one.name for one in tuning.tuned_on} & {one.name for one in tuning.held_out}
     assert {name for name, _ in vars(tuning.config).items()} == set(InferenceConfig.model_fields)
 
 
@@ -199,11 +199,12 @@ def test_the_report_does_not_claim_a_gain_that_is_not_there(season):
 
 def test_the_promoted_file_is_the_same_configuration(season, tmp_path):
     tuning = tune(season, InferenceConfig())
-    paths = tuning.promote(tmp_path, command="anemone tune")
+    paths = tuning.promote(tmp_path)
     assert [path.name for path in paths] == [
         "inference_config.auto.tfvars.json",
         "inference_config.md",
         "inference_config.tuning.json",
+        "inference_config.before.json",
     ]
     assert InferenceConfig.load(paths[0]) == tuning.config
     assert json.loads(paths[0].read_text())["inference_config_fingerprint"] == tuning.config.fingerprint
