@@ -136,6 +136,13 @@ def plot_librosa_comparison(
     Returns
     -------
     figure : matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> image = np.linspace(0, 1, 64).reshape(8, 8, 1)
+    >>> figure = plot_librosa_comparison(image, np.round(image * 255) / 255, fmax_hz=2000, window_duration=1.0)
+    >>> figure.get_suptitle()
+    'largest difference of a pixel: 0.48 of 255 grey levels'
     """
     figure = new_figure((9, 3.8))
     left, right = figure.subplots(1, 2, sharey=True)

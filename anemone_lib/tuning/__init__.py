@@ -13,7 +13,6 @@ from anemone_lib.tuning.recordings import (
     score_annotated_recordings,
     split_recordings,
 )
-from anemone_lib.tuning.report import promote_tuning, write_command, write_report
 from anemone_lib.tuning.search import Tuning, compare_classifiers, compare_score_settings, tune
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 
@@ -27,11 +26,8 @@ __all__ = [
     "compare_score_settings",
     "count_recordings",
     "find_annotated_recordings",
-    "promote_tuning",
     "score_annotated_recordings",
     "split_recordings",
     "sweep_settings",
     "tune",
-    "write_command",
-    "write_report",
 ]

@@ -269,6 +269,20 @@ def compare_score_settings(
     ------
     ConfigError, ModelError, AnnotationError, ScoresError
         As in `score_annotated_recordings` and `tune`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from anemone_lib.simulation import write_dataset
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_dataset(folder, n_recordings=4, duration=10, sample_rate=8000)
+    ...     recordings = score_annotated_recordings(
+    ...         files, classifier=load_classifier(), config=InferenceConfig(), cache=folder
+    ...     )
+    ...     tuning = tune(recordings, InferenceConfig())
+    ...     compared = compare_score_settings(files, [{"stride_duration": 0.5}], tuning, cache=folder)
+    >>> compared["{'stride_duration': 0.5}"].config.stride_duration
+    0.5
     """
     files = list(files)
     compared = {}
@@ -313,6 +327,16 @@ def compare_classifiers(
     Returns
     -------
     counts : dict of Counts, all recordings together, by the name of the classifier
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from anemone_lib.simulation import write_dataset
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_dataset(folder, n_recordings=2, duration=10, sample_rate=8000)
+    ...     counts = compare_classifiers(files, {"demo": load_classifier()}, InferenceConfig(), cache=folder)
+    >>> counts["demo"].duration
+    20.0
     """
     files, labels = list(files), list(labels or [config.target_class])
     counts = {}
