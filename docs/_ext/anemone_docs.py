@@ -207,7 +207,7 @@ def write_http() -> str:
             lines += [f"## {method.upper()} {path}", "", operation.get("summary", ""), ""]
             lines += [_plain(operation.get("description", "")), ""]
             rows = [
-                (f"`{one['name']}`", one["in"], _kind(one.get("schema", {})), _plain(one.get("description", "")))
+                (f"`{one['name']}`", one["in"], _kind(one.get("schema", {})), explain_field("", one["name"], one))
                 for one in operation.get("parameters", [])
             ]
             if rows:
@@ -235,7 +235,7 @@ def list_objects(description: Mapping[str, Any]) -> dict[str, Any]:
 
 def explain_field(name: str, field: str, schema: Mapping[str, Any]) -> str:
     """The meaning of a field of an object."""
-    return _plain(schema.get("description", "")) or FIELDS.get(f"{name}.{field}", "")
+    return _plain(schema.get("description", "")) or FIELDS.get(f"{name}.{field}", FIELDS.get(field, ""))
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
@@ -255,6 +255,9 @@ def _fields(schema: Mapping[str, Any], description: Mapping[str, Any]) -> list[s
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return [f"the object [{name}](#{name.lower()})", ""]
+    if "oneOf" in schema:
+        first, *others = (_fields(one, description) for one in schema["oneOf"])
+        return first + [line for other in others for line in ("or", "", *other)]
     properties = schema.get("properties", {})
     if not properties:
         return [_kind(schema), ""] if _kind(schema) else []

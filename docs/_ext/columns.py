@@ -104,6 +104,12 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
 
 #: Meanings of the fields of HTTP answers that the description of the interface leaves to their names.
 FIELDS: dict[str, str] = {
+    "audio_base64": "The recording, in base64.",
+    "filename": "Name of the recording; tells when it began.",
+    "s3_bucket": "Bucket of the recording; one of the service's own.",
+    "s3_key": "Key of the recording in that bucket.",
+    "job_id": "Identifier of the job.",
+    "StartRequest.parts": "The parts that were uploaded: `number`, and `etag` as the upload answered it.",
     "Error.message": "What is wrong, and what to do.",
     "Result.predictions": "One object for each window. Absent in an answer that would be too large.",
     "Result.events": "One object for each event. Absent in an answer that would be too large.",
