@@ -13,7 +13,7 @@ FAST := audio scoring detection tables evaluation tuning soundscape review test_
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-fast lint doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
+.PHONY: help demo test test-fast fuzz lint doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -70,6 +70,11 @@ test: lint  ## every gate that runs everywhere: lint, then the tests, their cove
 
 test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under a minute
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(addprefix tests/,$(FAST))
+
+HOURS ?= 1
+
+fuzz: $(VENV)/.installed-test  ## read damaged recordings for hours: make fuzz HOURS=8
+	$(BIN)/python -m tests.audio.fuzz --hours $(HOURS)
 
 doctest: $(VENV)/.installed-test  ## the examples in docstrings alone
 	$(BIN)/python -m pytest --doctest-modules anemone_lib

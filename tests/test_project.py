@@ -14,8 +14,8 @@ from anemone_lib import detect
 
 #: Folders of tests about something that is not a package.
 OTHER_FOLDERS = {"aws", "docs", "image", "notebooks", "release", "terraform"}
-#: Imported by benchmarks of peers in environments of their own.
-PEERS = {"birdnetlib", "opensoundscape", "torch"}
+#: Imported by benchmarks of peers in environments of their own, and by the fuzzer where it is installed by hand.
+PEERS = {"atheris", "birdnetlib", "opensoundscape", "torch"}
 
 
 def imported(paths):

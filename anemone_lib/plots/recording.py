@@ -141,21 +141,30 @@ def plot_overview(
     count = spell_count(len(events), f"{config.target_class} event")
     if (start_time, end_time) != (0, recording.duration):
         count = f"{len(events_here)} of {count} in this part"
+    part = compute_fraction_shown(-(-(stop - first) // config.hop_length))
+    _set_title(figure, recording, scores, count, part)
+    _draw_legend(figure, (below, above, strip))
+    return figure
+
+
+def _set_title(figure: Figure, recording: Recording, scores: Scores, count: str, part: float) -> None:
+    """Name the recording, its length, the events, the model, and what part of the sound the spectrogram shows."""
     title = [format_duration(recording.duration), count]
     title += [f"model {scores.model_version}"] if scores.model_version else []
-    part = compute_fraction_shown(-(-(stop - first) // config.hop_length))
     title += [f"spectrogram from {100 * part:.2g} % of the sound"] if part < 1 else []
-    figure.suptitle(
-        f"{shorten(scores.recording_name or recording.name)}\n{' · '.join(title)}", fontsize="medium", parse_math=False
-    )
+    name = shorten(scores.recording_name or recording.name)
+    figure.suptitle(f"{name}\n{' · '.join(title)}", fontsize="medium", parse_math=False)
+
+
+def _draw_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Draw one legend below all axes, in which every label stands once."""
     handles: dict[str, Artist] = {}
-    for ax in (below, above, strip):
+    for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False, fontsize="small"
     )
-    return figure
 
 
 def plot_probabilities(

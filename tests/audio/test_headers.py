@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from anemone_lib import AudioError, open_recording
+from tests.audio.chunks import chunk, fmt, riff
 
 RATE = 8000
 
@@ -15,21 +16,6 @@ RATE = 8000
 @pytest.fixture
 def audio(rng):
     return rng.integers(-3000, 3000, 4 * RATE, dtype=np.int16).tobytes()
-
-
-def chunk(name, body, *, size=None, pad=True):
-    return (
-        name + struct.pack("<I", len(body) if size is None else size) + body + (b"\0" if pad and len(body) % 2 else b"")
-    )
-
-
-def fmt(sample_rate=RATE, bits=16):
-    return chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, sample_rate, sample_rate * bits // 8, bits // 8, bits))
-
-
-def riff(*chunks, size=None, magic=b"RIFF"):
-    body = b"WAVE" + b"".join(chunks)
-    return magic + struct.pack("<I", len(body) if size is None else size) + body
 
 
 BEGAN = datetime(2020, 12, 15, 0, 22, 55, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 
 from anemone_lib import InferenceConfig, detect, open_recording
 from anemone_lib.detection.events import decide_events
-from tests.audio.test_headers import chunk, fmt, riff
+from tests.audio.chunks import chunk, fmt, riff
 
 RATE = 48_000
 
