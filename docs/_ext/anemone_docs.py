@@ -128,7 +128,7 @@ def write_commands() -> str:
             (f"`{names}`", kind, f"`{default}`" if default and default != "required" else default, meaning)
             for names, kind, default, meaning in list_parameters(command)
         ]
-        lines += _table(("option", "type", "default", "meaning"), rows)
+        lines += _list_table("option", ("", "default"), rows)
     return "\n".join(lines)
 
 
@@ -150,10 +150,10 @@ def write_settings() -> str:
     ]
     rows = []
     for name, field in InferenceConfig.model_fields.items():
-        decides = "events" if name in EVENT_FIELDS else "neither" if name == "batch_size" else "scores"
+        decides = "events" if name in EVENT_FIELDS else "" if name == "batch_size" else "scores"
         default = "none" if field.default is None else field.default
         rows.append((f"`{name}`", f"`{default}`", decides, field.description or ""))
-    lines += _table(("setting", "default", "decides", "meaning"), rows)
+    lines += _list_table("setting", ("default", "decides the"), rows)
     lines += [
         "## Print and convert them",
         "",
@@ -211,7 +211,7 @@ def write_http() -> str:
                 for one in operation.get("parameters", [])
             ]
             if rows:
-                lines += _table(("parameter", "in", "type", "meaning"), rows)
+                lines += _list_table("parameter", ("in the", ""), rows)
             for media, content in operation.get("requestBody", {}).get("content", {}).items():
                 lines += [f"Body, `{media}`:", ""]
                 lines += _fields(content.get("schema", {}), description)
@@ -263,10 +263,15 @@ def _fields(schema: Mapping[str, Any], description: Mapping[str, Any]) -> list[s
         return [_kind(schema), ""] if _kind(schema) else []
     required = schema.get("required", [])
     rows = [
-        (f"`{name}`", _kind(one), "yes" if name in required else "", explain_field(schema.get("title", ""), name, one))
+        (
+            f"`{name}`",
+            _kind(one),
+            "required" if name in required else "",
+            explain_field(schema.get("title", ""), name, one),
+        )
         for name, one in properties.items()
     ]
-    return _table(("field", "type", "required", "meaning"), rows)
+    return _list_table("field", ("", ""), rows)
 
 
 def list_variables(folder: Path) -> dict[str, tuple[str, str, str]]:
@@ -298,7 +303,7 @@ def write_terraform() -> str:
             (f"`{name}`", f"`{kind}`", default if default.startswith(("*", "see")) else f"`{default}`", meaning)
             for name, (kind, default, meaning) in list_variables(ROOT / "terraform" / folder).items()
         ]
-        lines += _table(("variable", "type", "default", "meaning"), rows)
+        lines += _list_table("variable", ("", "default"), rows)
         text = (ROOT / "terraform" / folder / "outputs.tf").read_text(encoding="utf-8")
         outputs = re.findall(r'^output "(\w+)" \{\n\s+description\s+= "(.*)"', text, flags=re.MULTILINE)
         lines += _table(("output", "meaning"), [(f"`{name}`", meaning) for name, meaning in outputs])
@@ -539,6 +544,21 @@ def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
     return [*lines, *("| " + " | ".join(row) + " |" for row in cells), ""]
+
+
+def _list_table(heading: str, facts: tuple[str, str], rows: list[tuple[str, ...]]) -> list[str]:
+    """A table of two columns, which fits a phone: a name; its meaning, and two facts about it in brackets."""
+
+    def spell(before: str, fact: str) -> str:
+        if not fact or fact in ("required", "*required*"):
+            return fact.strip("*")
+        return f"{before} {fact}".strip()
+
+    lines = []
+    for name, first, second, meaning in rows:
+        known = ", ".join(filter(None, (spell(facts[0], first), spell(facts[1], second))))
+        lines.append((name, f"{meaning} ({known})" if known else meaning))
+    return _table((heading, "meaning"), lines)
 
 
 def setup(app: Any) -> dict[str, Any]:
