@@ -1,0 +1,173 @@
+"""Say what is in a dataset, and what is wrong with it."""
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC
+
+from anemone_lib.audio.recording import open_recording
+from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
+from anemone_lib.dataset.proposal import propose_settings
+from anemone_lib.dataset.recordings import LabelledRecording, find_files, read_recordings
+
+#: With fewer calls or groups than this to learn from, a class is not learnt well.
+FEW_CALLS, FEW_GROUPS = 50, 3
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What `check_dataset` found.
+
+    Attributes
+    ----------
+    recordings : list of LabelledRecording
+    hours : dict of part to hours
+    calls : dict of part to dict of class to number of calls
+    errors : tuple of str, what makes results wrong, one sentence each
+    warnings : tuple of str, what makes results doubtful
+    suggestions : tuple of str
+    """
+
+    recordings: list[LabelledRecording]
+    hours: dict[str, float]
+    calls: dict[str, dict[str, int]]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    suggestions: tuple[str, ...]
+
+
+def check_dataset(dataset: Dataset) -> DatasetReport:
+    """Check a dataset: hours, labels, classes, split, leaks, clocks, rates, settings.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    report : DatasetReport
+
+    Raises
+    ------
+    ConfigError, AnnotationError, AudioError
+        The description, a table or a recording cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import numpy as np
+    >>> import soundfile
+    >>> folder = Path(mkdtemp())
+    >>> soundfile.write(folder / "reef.wav", np.zeros(40_000), 4_000)
+    >>> _ = (folder / "reef.csv").write_text("start,end,label\\n1.0,1.8,lt\\n4.0,4.7,lt\\n6.0,6.2,?\\n")
+    >>> from anemone_lib.dataset import draft_dataset
+    >>> draft = draft_dataset(folder, labels={"lt": "toadfish", "?": None})
+    >>> check_dataset(draft.dataset).calls["train"]
+    {'toadfish': 2}
+    """
+    recordings = read_recordings(dataset)
+    _, without = find_files(dataset)
+    hours = {part: sum(_length(one, part) for one in recordings) / 3600 for part in PARTS}
+    calls = {
+        part: {name: sum(one.count_calls(part)[name] for one in recordings) for name in dataset.calls} for part in PARTS
+    }
+    errors = [*_find_leaks(recordings), *_find_beyond(recordings)]
+    warnings = [f"{path.name} has no table of annotations and is left out" for path in without]
+    warnings += [f"{one.name} is in no part of the split" for one in recordings if not one.spans]
+    warnings += warn_of_few(recordings, dataset)
+    warnings += _check_clocks(recordings, dataset)
+    if isinstance(dataset.split, SplitByTime):
+        warnings.append(
+            "the split cuts each recording in time: its test says nothing of other days or places; "
+            "keep whole recordings for a test as well"
+        )
+    return DatasetReport(recordings, hours, calls, tuple(errors), tuple(warnings), tuple(_suggest(recordings, dataset)))
+
+
+def warn_of_few(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[str]:
+    """Say of each class that has few calls or groups to learn from what can be expected."""
+    messages: list[str] = []
+    if not any("train" in one.spans for one in recordings):
+        return messages
+    for name in dataset.calls:
+        n = sum(one.count_calls("train")[name] for one in recordings)
+        groups = len({one.group for one in recordings if one.count_calls("train")[name]})
+        if n == 0:
+            messages.append(f"{name} has no call in the train part: the model cannot learn it")
+        elif n < FEW_CALLS or groups < FEW_GROUPS:
+            messages.append(
+                f"{name} has {n} calls of {groups} groups in the train part ({FEW_CALLS} calls of {FEW_GROUPS} groups "
+                "are the least advised): expect many calls to be missed where noise or animals differ"
+            )
+    return messages
+
+
+def _length(one: LabelledRecording, part: str) -> float:
+    start, end = one.spans.get(part, (0.0, 0.0))
+    return end - start
+
+
+def _find_leaks(recordings: Sequence[LabelledRecording]) -> list[str]:
+    """Groups on both sides of a split by name, and the same audio under two names."""
+    messages: list[str] = []
+    sides: dict[str, set[str]] = defaultdict(set)
+    copies: dict[str, list[LabelledRecording]] = defaultdict(list)
+    for one in recordings:
+        if len(one.spans) == 1:
+            sides[one.group].update(one.spans)
+        copies[one.sha256].append(one)
+    messages += [
+        f"group {group} is in {' and '.join(sorted(parts))}: a result on it looks better than it is"
+        for group, parts in sorted(sides.items())
+        if len(parts) > 1
+    ]
+    for same in copies.values():
+        if len({part for one in same for part in one.spans}) > 1 and len(same) > 1:
+            messages.append(f"{' and '.join(one.name for one in same)} are the same audio, in different parts")
+    return messages
+
+
+def _find_beyond(recordings: Sequence[LabelledRecording]) -> list[str]:
+    late = [(one, sum(a.start_time >= one.duration for a in (*one.annotations, *one.unclear))) for one in recordings]
+    return [
+        f"{one.table.name}: {n} annotations start after the end of {one.name} ({one.duration:.1f} s); "
+        "is it another recording's table?"
+        for one, n in late
+        if n
+    ]
+
+
+def _check_clocks(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[str]:
+    """Recordings whose names tell no time, and those that overlap."""
+    times = []
+    messages = []
+    for one in recordings:
+        with open_recording(one.path, timezone=dataset.timezone, start_time_format=dataset.start_time_format) as audio:
+            start = audio.start_time
+        if start is not None:
+            times.append((start.astimezone(UTC).timestamp(), one))
+    if unknown := len(recordings) - len(times):
+        messages.append(f"{unknown} recordings do not tell when they began; their events have no date")
+    times.sort(key=lambda pair: (pair[0], pair[1].name))
+    for (first, one), (second, other) in itertools.pairwise(times):
+        if second < first + one.duration - 0.5 and one.path.parent == other.path.parent:
+            messages.append(f"{one.name} and {other.name} overlap in time; is the clock right, or are they copies?")
+    return messages
+
+
+def _suggest(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[str]:
+    rates = Counter(one.sample_rate for one in recordings)
+    messages = []
+    target_sr = dataset.settings.get("target_sr")
+    if len(rates) > 1 and target_sr is None:
+        messages.append(
+            f"the recordings have {len(rates)} sample rates ({', '.join(map(str, sorted(rates)))} Hz); set target_sr "
+            f"to {min(rates)}, so that all give the same picture"
+        )
+    proposed = propose_settings(recordings)
+    different = {name: value for name, value in proposed.items() if dataset.settings.get(name) != value}
+    if different:
+        messages.append("settings that fit the labels: " + ", ".join(f"{k}: {v:g}" for k, v in different.items()))
+    return messages

@@ -1,0 +1,171 @@
+"""Write a first description of a folder: labels and their counts, classes, settings, split."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anemone_lib.dataset.description import Dataset
+from anemone_lib.dataset.proposal import propose_settings
+from anemone_lib.dataset.recordings import find_files, find_label_column, label_recording
+from anemone_lib.dataset.splitting import draw_split
+from anemone_lib.errors import ConfigError
+from anemone_lib.tables.reading import read_annotations
+
+#: What the background is called.
+BACKGROUND = "noise"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A first description, and what was found on the way.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    counts : Counter of annotations by label, as in the tables
+    notes : tuple of str, what a person should know of it, one sentence each
+    """
+
+    dataset: Dataset
+    counts: Counter[str]
+    notes: tuple[str, ...]
+
+
+def draft_dataset(
+    folder: str | os.PathLike[str],
+    *,
+    labels: Mapping[str, str | None] | None = None,
+    target_class: str | None = None,
+    label_column: str | None = None,
+    annotations: str | os.PathLike[str] | None = None,
+    group: str | None = None,
+    split: str = "auto",
+    timezone: str = "UTC",
+    seed: int = 0,
+    relative_to: str | os.PathLike[str] | None = None,
+    ask: Callable[[str, int], str | None] | None = None,
+) -> Draft:
+    """Describe a folder of annotated recordings.
+
+    Parameters
+    ----------
+    folder : path
+    labels : mapping of label to class, or to None, optional
+        By default every label is a class of its own.
+    target_class : str, optional
+        By default the class with the most annotations.
+    label_column : str, optional
+        By default found; see `find_label_column`.
+    annotations : path of a folder with the tables, optional
+    group : as in `Dataset.group`, optional; by default the day where every name tells it, else the recording
+    split : "auto", "group", "time", or a part's name, which then holds all recordings
+    timezone : str
+    seed : int, of the split
+    relative_to : path of the folder that the description will lie in, optional; by default `folder`
+    ask : callable (label, count) to the class of a label that `labels` does not name, optional
+        Without it, such a label is of no class.
+
+    Returns
+    -------
+    draft : Draft
+
+    Raises
+    ------
+    ConfigError
+        No annotated recording, a label that no table holds, or a target that is no class.
+    AnnotationError
+        A table cannot be read, or its column of labels cannot be told.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import numpy as np
+    >>> import soundfile
+    >>> folder = Path(mkdtemp())
+    >>> soundfile.write(folder / "reef.wav", np.zeros(40_000), 4_000)
+    >>> _ = (folder / "reef.csv").write_text("start,end,label\\n1.0,1.8,lt\\n4.0,4.7,lt\\n6.0,6.2,?\\n")
+    >>> draft = draft_dataset(folder, labels={"lt": "toadfish", "?": None})
+    >>> draft.counts["lt"], draft.dataset.classes, draft.dataset.settings["target_sr"]
+    (2, ('noise', 'toadfish'), 4000)
+    """
+    home = Path(relative_to or folder)
+    place = _relative(Path(folder), home)
+    tables_at = "same" if annotations is None else _relative(Path(annotations), home)
+    probe = Dataset(
+        recordings=(place,), annotations=tables_at, classes=(BACKGROUND, "x"), target_class="x", timezone=timezone
+    ).with_folder(home)
+    pairs, without = find_files(probe)
+    tables = [table for _, table in pairs]
+    label_column = label_column or find_label_column(tables, labels=labels or ())
+    content = [read_annotations(t, label_column=label_column, recording_name=path.name) for path, t in pairs]
+    counts = Counter(one.label.strip() for annotations_ in content for one in annotations_)
+    meaning = _give_meaning(counts, labels, ask)
+    classes = (BACKGROUND, *dict.fromkeys(name for name in meaning.values() if name and name != BACKGROUND))
+    if len(classes) < 2:
+        raise ConfigError(
+            f"no label is of a class; the tables hold {_list(counts)}: say which with --label LABEL=CLASS"
+        )
+    by_class = Counter[str]()
+    for label, n in counts.items():
+        by_class[meaning.get(label) or ""] += n
+    target = target_class or max(classes[1:], key=lambda name: by_class[name])
+    if target not in classes[1:]:
+        raise ConfigError(f"the target is {target!r}; it must be one of {', '.join(classes[1:])}")
+    fields: dict[str, Any] = {
+        "recordings": (place,),
+        "annotations": tables_at,
+        "label_column": label_column,
+        "timezone": timezone,
+        "classes": classes,
+        "target_class": target,
+        "labels": meaning,
+        "group": group or "day",
+    }
+    described = Dataset(**fields).with_folder(home)
+    recordings = [label_recording(p, t, own, described) for (p, t), own in zip(pairs, content, strict=True)]
+    if group is None and any(one.group == one.path.stem for one in recordings):
+        described = Dataset(**{**fields, "group": "recording"}).with_folder(home)
+        recordings = [label_recording(p, t, own, described) for (p, t), own in zip(pairs, content, strict=True)]
+    drawn, why = draw_split(recordings, seed=seed, by=split)
+    fields |= {"group": described.group, "split": drawn, "settings": propose_settings(recordings)}
+    dataset = Dataset(**fields).with_folder(home)
+    notes = [f"split: {why}"]
+    notes += [f"{path.name} has no table of annotations and is left out" for path in without]
+    unused = [label for label in counts if meaning.get(label) is None]
+    notes += [f"label {label!r} ({counts[label]}) is of no class: neither call nor background" for label in unused]
+    return Draft(dataset, counts, tuple(notes))
+
+
+def _give_meaning(
+    counts: Counter[str], labels: Mapping[str, str | None] | None, ask: Callable[[str, int], str | None] | None
+) -> dict[str, str | None]:
+    """Give every label of the tables its class."""
+    known = {label.strip().casefold(): name for label, name in (labels or {}).items()}
+    there = {label.casefold() for label in counts}
+    if known and not there & set(known):
+        raise ConfigError(f"no annotation has a label of {', '.join(labels or {})}; the tables hold {_list(counts)}")
+    meaning: dict[str, str | None] = {label.strip(): name for label, name in (labels or {}).items()}
+    for label, n in counts.most_common():
+        if label.casefold() in known:
+            continue
+        if ask is not None:
+            meaning[label] = ask(label, n)
+        else:
+            meaning[label] = None if known or not label else label
+    return meaning
+
+
+def _list(counts: Counter[str]) -> str:
+    return ", ".join(f"{label!r} ({n})" for label, n in counts.most_common()) or "no annotation at all"
+
+
+def _relative(path: Path, home: Path) -> str:
+    """Spell a path relative to the description's folder."""
+    try:
+        return Path(os.path.relpath(path.resolve(), home.resolve())).as_posix()
+    except ValueError:  # another drive
+        return path.resolve().as_posix()

@@ -1,0 +1,68 @@
+"""Propose the score-deciding settings that fit recordings and their labels.
+
+*Rules.* Resample to the lowest rate there is, so that every recording gives the same picture. A frame lasts a quarter
+of the shortest class's median call, 8 to 64 ms: longer frames smear pulses, shorter ones blur harmonics together. A
+window lasts a little longer than the longest class's median call, 0.5 to 2 s, and windows start five times as often.
+The picture reaches to where nine tenths of each class's labels end, at most half the rate; without bands, to 2 kHz.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anemone_lib.dataset.recordings import LabelledRecording
+
+#: Annotations longer than this mark a chorus, not a call.
+CHORUS_S = 5.0
+#: Rows and columns of the picture at most.
+HEIGHT_PIXELS, WIDTH_PIXELS = 64, 128
+
+
+def propose_settings(recordings: Sequence[LabelledRecording]) -> dict[str, int | float | str | None]:
+    """Propose settings; see the module's rules.
+
+    Parameters
+    ----------
+    recordings : sequence of LabelledRecording, at least one
+
+    Returns
+    -------
+    settings : dict, fields of `anemone_lib.config.InferenceConfig`
+    """
+    rate = min(one.sample_rate for one in recordings)
+    calls = [call for one in recordings for call in one.annotations]
+    lengths = [
+        float(np.median(own))
+        for name in sorted({call.label for call in calls})
+        if (
+            own := [
+                c.end_time - c.start_time for c in calls if c.label == name and c.end_time - c.start_time < CHORUS_S
+            ]
+        )
+    ] or [0.8]
+    frame = float(np.clip(min(lengths) / 4, 0.008, 0.064))
+    n_fft = int(np.clip(2 ** round(np.log2(frame * rate)), 16, 65_536))
+    window = float(np.clip(round(1.25 * max(lengths) * 2) / 2, 0.5, 2.0))
+    tops = [
+        float(np.quantile(own, 0.9))
+        for name in sorted({call.label for call in calls})
+        if (own := [call.high_hz for call in calls if call.label == name and call.high_hz])
+    ]
+    fmax = float(min(rate / 2, max(_round_up(max(tops, default=2000.0)), 8 * rate / n_fft)))
+    return {
+        "target_sr": rate,
+        "n_fft": n_fft,
+        "hop_length": max(1, n_fft // 4),
+        "fmax_hz": fmax,
+        "window_duration": window,
+        "stride_duration": round(window / 5, 3),
+        "height_pixels": HEIGHT_PIXELS,
+        "width_pixels": WIDTH_PIXELS,
+    }
+
+
+def _round_up(frequency: float) -> float:
+    """Round up to 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten, in Hz."""
+    power = 10.0 ** np.floor(np.log10(max(frequency, 10.0)))
+    steps = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+    return float(next(step * power for step in steps if step * power >= frequency - 1e-6))

@@ -1,0 +1,312 @@
+"""What a description names: recordings, their tables, their groups, and the part of the split they belong to.
+
+*Conventions.* A table belongs to the recording whose name it starts with: ``reef.Table.1.selections.txt`` to
+``reef.wav``. A recording without a table is not annotated, and is left out and named; one with an empty table holds
+no call.
+"""
+
+import csv
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from anemone_lib.audio.recording import AUDIO_SUFFIXES, open_recording
+from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
+from anemone_lib.detection.events import Annotation
+from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.tables.reading import read_annotations
+
+#: What a table of annotations may be called behind the recording's name, the first that exists counts.
+TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt")
+#: A column with more different values than this does not hold labels.
+MAX_LABELS = 60
+_DATE = re.compile(r"(?<!\d)(19|20)(\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRecording:
+    """A recording with the annotations of its classes.
+
+    Attributes
+    ----------
+    path, table : pathlib.Path
+    group : str, that of the recordings that stay on one side of a split
+    duration : float, in seconds
+    sample_rate : int, in Hz, of the file
+    annotations : tuple of Annotation, whose labels are names of classes
+    unclear : tuple of Annotation, whose labels are of no class
+    spans : mapping of part to (start, end) in seconds; the parts that it has none of are missing
+    """
+
+    path: Path
+    table: Path
+    group: str
+    duration: float
+    sample_rate: int
+    annotations: tuple[Annotation, ...]
+    unclear: tuple[Annotation, ...] = ()
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the file."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def count_calls(self, part: str | None = None) -> Counter[str]:
+        """Count the annotations of each class: all, or those of which one part holds the most."""
+        return Counter(one.label for one in self.annotations if part is None or self._part_of(one) == part)
+
+    def _part_of(self, one: Annotation) -> str | None:
+        overlaps = {
+            part: min(one.end_time, end) - max(one.start_time, start) for part, (start, end) in self.spans.items()
+        }
+        best = max(overlaps, key=lambda part: overlaps[part], default=None)
+        return best if best is not None and overlaps[best] >= 0 else None
+
+
+def find_files(dataset: Dataset) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Find the recordings and their tables.
+
+    Returns
+    -------
+    pairs : list of (recording, table), by path
+    without_table : list of recordings that have none
+
+    Raises
+    ------
+    ConfigError
+        A folder or file that is not there, or no recording has a table.
+    """
+    found: list[Path] = []
+    for item in dataset.recordings:
+        place = dataset.folder / item
+        if place.is_dir():
+            found += [path for path in place.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES]
+        elif place.is_file():
+            found.append(place)
+        elif any(sign in item for sign in "*?["):
+            root = Path(place.anchor) if Path(item).is_absolute() else dataset.folder
+            pattern = str(Path(item).relative_to(Path(item).anchor)) if Path(item).is_absolute() else item
+            found += [path for path in root.glob(pattern) if path.suffix.lower() in AUDIO_SUFFIXES]
+        else:
+            raise ConfigError(f"recordings names {item}; there is no such folder or file in {dataset.folder.resolve()}")
+    pairs, without = [], []
+    for path in sorted(set(found)):
+        folder = path.parent if dataset.annotations == "same" else dataset.folder / dataset.annotations
+        if not folder.is_dir():
+            raise ConfigError(f"annotations is {dataset.annotations}; there is no such folder in {dataset.folder}")
+        table = find_table(path, folder)
+        if table is None:
+            without.append(path)
+        else:
+            pairs.append((path, table))
+    if not pairs:
+        raise ConfigError(
+            f"no recording in {', '.join(dataset.recordings)} has a table; a table's name starts with the "
+            "recording's: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity labels)"
+        )
+    return pairs, without
+
+
+def find_table(recording: Path, folder: Path) -> Path | None:
+    """Find the table of a recording by its name: Raven's own first, then by `TABLE_SUFFIXES`."""
+
+    def rank(table: Path) -> tuple[bool, int, str]:
+        name = table.name.lower()
+        return ".table." not in name, next(k for k, end in enumerate(TABLE_SUFFIXES) if name.endswith(end)), name
+
+    names = (
+        path
+        for path in folder.iterdir()
+        if path.name.startswith(f"{recording.stem}.") and path.name.lower().endswith(TABLE_SUFFIXES)
+    )
+    return min(names, key=rank, default=None)
+
+
+def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[LabelledRecording]:
+    """Read all that a description names, tables included, audio left alone.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    label : str, optional
+        Label of the annotations of tables that have no labels.
+
+    Returns
+    -------
+    recordings : list of LabelledRecording, by path, those that the split leaves out with no span
+
+    Raises
+    ------
+    ConfigError
+        A label of no class, a file that is missing, a split that names a recording that is not there.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import numpy as np
+    >>> import soundfile
+    >>> folder = Path(mkdtemp())
+    >>> soundfile.write(folder / "reef.wav", np.zeros(40_000), 4_000)
+    >>> _ = (folder / "reef.csv").write_text("start,end,label\\n1.0,1.8,lt\\n4.0,4.7,lt\\n6.0,6.2,?\\n")
+    >>> from anemone_lib.dataset import draft_dataset
+    >>> draft = draft_dataset(folder, labels={"lt": "toadfish", "?": None})
+    >>> recording = read_recordings(draft.dataset)[0]
+    >>> recording.name, len(recording.annotations), len(recording.unclear), recording.spans["train"]
+    ('reef.wav', 2, 1, (0.0, 5.0))
+    """
+    pairs, _ = find_files(dataset)
+    recordings = []
+    for path, table in pairs:
+        annotations = read_annotations(table, label=label, label_column=dataset.label_column, recording_name=path.name)
+        recordings.append(label_recording(path, table, annotations, dataset))
+    return assign_spans(recordings, dataset)
+
+
+def label_recording(path: Path, table: Path, annotations: Sequence[Annotation], dataset: Dataset) -> LabelledRecording:
+    """Give the annotations of a recording the names of their classes; see `LabelledRecording`."""
+    with open_recording(path, timezone=dataset.timezone, start_time_format=dataset.start_time_format) as audio:
+        duration, rate, start = audio.duration, audio.original_sample_rate, audio.start_time
+    named, unclear = [], []
+    for one in annotations:
+        try:
+            name = dataset.class_of(one.label)
+        except ConfigError as error:
+            raise ConfigError(f"{table.name}: {error}") from None
+        if name is None:
+            unclear.append(one)
+        elif name != dataset.classes[0]:
+            named.append(replace(one, label=name))
+    day = start.date().isoformat() if start else None
+    group = find_group(path.relative_to(dataset.folder) if path.is_relative_to(dataset.folder) else path, dataset, day)
+    return LabelledRecording(path, table, group, duration, rate, tuple(named), tuple(unclear), {})
+
+
+def find_group(path: Path, dataset: Dataset, day: str | None = None) -> str:
+    """Name the group of a recording; see `Dataset.group`."""
+    if dataset.group == "recording":
+        return path.stem
+    if dataset.group == "site":
+        return path.parent.as_posix()
+    if dataset.group == "day":
+        match = _DATE.search(path.stem)
+        return "-".join((match[1] + match[2], match[3], match[4])) if match else day or path.stem
+    try:
+        found = re.search(dataset.group, path.as_posix())
+    except re.error as error:
+        raise ConfigError(f"group is {dataset.group!r}, which is no regular expression: {error}") from None
+    if found is None:
+        raise ConfigError(f"group is {dataset.group!r}, which is not in {path.as_posix()}; use recording, day or site")
+    return found[1] if found.groups() else found[0]
+
+
+def assign_spans(recordings: Iterable[LabelledRecording], dataset: Dataset) -> list[LabelledRecording]:
+    """Say which seconds of each recording are of which part."""
+    recordings, split = list(recordings), dataset.split
+    if isinstance(split, SplitByTime):
+        edges = (0.0, split.fractions[0], split.fractions[0] + split.fractions[1], 1.0)
+        return [
+            replace(
+                one,
+                spans={
+                    part: (low * one.duration, high * one.duration)
+                    for part, low, high in zip(PARTS, edges, edges[1:], strict=False)
+                    if high > low
+                },
+            )
+            for one in recordings
+        ]
+    parts = {name: part for part in PARTS for name in getattr(split, part)}
+    known = {name for one in recordings for name in _names_of(one, dataset)}
+    if missing := sorted(set(parts) - known):
+        raise ConfigError(
+            f"the split names {missing[0]}, which is no annotated recording of the dataset; they are "
+            f"{', '.join(sorted(one.name for one in recordings)[:6])}"
+        )
+    spanned = []
+    for one in recordings:
+        part = next((parts[name] for name in _names_of(one, dataset) if name in parts), None)
+        spanned.append(replace(one, spans={part: (0.0, one.duration)} if part else {}))
+    return spanned
+
+
+def _names_of(one: LabelledRecording, dataset: Dataset) -> tuple[str, ...]:
+    relative = one.path.relative_to(dataset.folder) if one.path.is_relative_to(dataset.folder) else one.path
+    return relative.as_posix(), one.path.name, one.path.stem
+
+
+def find_label_column(tables: Sequence[Path], *, labels: Iterable[str] = ()) -> str | None:
+    """Find the column that holds the labels where it has none of the usual names.
+
+    Parameters
+    ----------
+    tables : paths
+    labels : names that the column must hold some of, optional
+
+    Returns
+    -------
+    column : str, or None where the tables have a column of one of the usual names
+
+    Raises
+    ------
+    AnnotationError
+        No column, or more than one, could be it; the message names them.
+    """
+    unusual = [table for table in tables if _needs_column(table)]
+    if not unusual:
+        return None
+    wanted = {label.strip().casefold() for label in labels}
+    found: Counter[str] = Counter()
+    fitting: Counter[str] = Counter()
+    for table in unusual:
+        for column, values in _read_words(table).items():
+            found[column] += 1
+            fitting[column] += bool(wanted & {value.casefold() for value in values})
+    best = [column for column, n in fitting.items() if n] if wanted else list(found)
+    if len(best) == 1:
+        return best[0]
+    columns = ", ".join(found) or "none"
+    raise AnnotationError(
+        f"{unusual[0].name}: which column holds the labels is not clear ({columns} could); say it with --label-column"
+    )
+
+
+def _needs_column(table: Path) -> bool:
+    """Tell whether a table has rows, and none of them a label."""
+    try:
+        annotations = read_annotations(table)
+    except AnnotationError as error:
+        if "column" in str(error):
+            return True
+        raise
+    return bool(annotations) and not any(one.label for one in annotations)
+
+
+def _read_words(table: Path) -> dict[str, set[str]]:
+    """Columns of words, with their values: neither numbers nor file names nor Raven's views."""
+    text = table.read_text(encoding="utf-8-sig", errors="replace")
+    first = text.split("\n", 1)[0]
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=max("\t,;", key=first.count)))
+    columns: dict[str, set[str]] = {}
+    for name in rows[0] if rows else ():
+        if name is None or re.search(
+            r"view|channel|selection|time|freq|file|path|confidence|score", name, re.IGNORECASE
+        ):
+            continue
+        values = {str(row[name]).strip() for row in rows if row.get(name) not in (None, "")}
+        numbers = sum(bool(re.fullmatch(r"[-+]?[\d.,:eE]+", value)) for value in values)
+        if values and len(values) <= MAX_LABELS and numbers < len(values):
+            columns[name.strip()] = values
+    return columns

@@ -1,0 +1,84 @@
+"""Draw the split of a dataset: groups whole, every class in every part as far as there are calls and groups for it.
+
+*Method.* Of many random ways to give the groups to the parts (seeded), the one whose parts hold the closest to their
+share of each class's calls and of the recordings. Where groups are too few for that, every recording is cut in time.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from anemone_lib.dataset.description import PARTS, SplitByName, SplitByTime
+from anemone_lib.dataset.recordings import LabelledRecording
+
+#: Groups, and groups that hold a class, without which a split by group leaves parts without a class, or with one group.
+MIN_GROUPS, MIN_GROUPS_OF_CLASS = 10, 3
+#: Share of train, validation and test in a split by group.
+FRACTIONS = (0.6, 0.15, 0.25)
+#: Ways to give the groups to the parts that are tried.
+TRIES = 2000
+
+
+def draw_split(
+    recordings: Sequence[LabelledRecording], *, seed: int = 0, by: str = "auto"
+) -> tuple[SplitByName | SplitByTime, str]:
+    """Draw a split.
+
+    Parameters
+    ----------
+    recordings : sequence of LabelledRecording
+    seed : int
+        The same seed draws the same split of the same recordings.
+    by : "auto", "group", "time", or one part's name, which then holds all recordings
+
+    Returns
+    -------
+    split : SplitByName or SplitByTime
+    why : str, in words, what was drawn and why
+    """
+    names = [one.name for one in recordings]
+    if by in PARTS:
+        return SplitByName.model_validate({by: names}), f"all {len(names)} recordings are of the {by} part"
+    groups = sorted({one.group for one in recordings})
+    classes = sorted({name for one in recordings for name in one.count_calls()})
+    scarce = [
+        name
+        for name in classes
+        if len({one.group for one in recordings if one.count_calls()[name]}) < MIN_GROUPS_OF_CLASS
+    ]
+    if by == "time" or (by == "auto" and (len(groups) < MIN_GROUPS or scarce)):
+        few = f"{len(groups)} groups are few" if len(groups) < MIN_GROUPS else f"few groups hold {', '.join(scarce)}"
+        return SplitByTime(), (
+            f"{few if by == 'auto' else 'as asked'}: every recording is cut in time, 50 % to train, 15 % to validate, "
+            "35 % to test; this says nothing of other days or places, so test on recordings of their own as well"
+        )
+    if len(groups) < 3:
+        return SplitByTime(), f"{len(groups)} groups cannot be of three parts: every recording is cut in time instead"
+    parts = _give_groups(recordings, groups, classes, seed)
+    chosen = {part: [one.name for one in recordings if parts[one.group] == part] for part in PARTS}
+    return SplitByName.model_validate(chosen), (
+        f"{len(groups)} groups drawn with seed {seed}: "
+        + ", ".join(f"{len(chosen[part])} recordings to {part}" for part in PARTS)
+    )
+
+
+def _give_groups(
+    recordings: Sequence[LabelledRecording], groups: Sequence[str], classes: Sequence[str], seed: int
+) -> dict[str, str]:
+    """Give every group to a part; see the module's method."""
+    amounts = np.zeros((len(groups), len(classes) + 1))  # calls of each class, and recordings
+    for one in recordings:
+        calls: Counter[str] = one.count_calls()
+        amounts[groups.index(one.group)] += [*(calls[name] for name in classes), 1]
+    shares = amounts / np.maximum(amounts.sum(axis=0), 1)
+    rng = np.random.default_rng(seed)
+    best, best_cost = None, np.inf
+    for _ in range(TRIES):
+        given = rng.choice(3, len(groups), p=FRACTIONS)
+        got = np.stack([shares[given == part].sum(axis=0) for part in range(3)])
+        cost = np.abs(got - np.array(FRACTIONS)[:, None]).sum() + 10 * (got[:, amounts.sum(axis=0) > 0] == 0).sum()
+        if cost < best_cost:
+            best, best_cost = given, cost
+    assert best is not None
+    return {group: PARTS[part] for group, part in zip(groups, best, strict=True)}

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, check_dataset, draft_dataset, read_recordings
+from anemone_lib.dataset.recordings import find_group
+from anemone_lib.errors import AnnotationError, ConfigError
+from tests.dataset.season import write_season
+
+MEANING = {"h": "hummer", "k": "knocker"}
+
+
+def test_few_groups_are_split_in_time_and_many_by_group_with_every_class_in_every_part(tmp_path):
+    write_season(tmp_path / "few", n_recordings=3, seconds=20)
+    draft = draft_dataset(tmp_path / "few", labels=MEANING)
+    assert isinstance(draft.dataset.split, SplitByTime)
+    assert any("3 groups are few" in note for note in draft.notes)
+
+    write_season(tmp_path / "many", n_recordings=14, seconds=20, knocks=(3, 5))
+    dataset = draft_dataset(tmp_path / "many", labels=MEANING, seed=3).dataset
+    assert dataset.sha256 == draft_dataset(tmp_path / "many", labels=MEANING, seed=3).dataset.sha256
+    assert isinstance(dataset.split, SplitByName)
+    assert len({*dataset.split.train, *dataset.split.validation, *dataset.split.test}) == 14
+    report = check_dataset(dataset)
+    assert all(n > 0 for calls in report.calls.values() for n in calls.values())
+    assert report.errors == ()
+
+
+def test_the_column_of_labels_is_found_by_the_labels_that_are_named(tmp_path):
+    write_season(tmp_path, n_recordings=2, seconds=20)
+    assert draft_dataset(tmp_path, labels=MEANING).dataset.label_column == "heard by Ana"
+    with pytest.raises((AnnotationError, ConfigError), match="h"):
+        draft_dataset(tmp_path, labels={"absent": "hummer"})
+
+
+def test_labels_that_are_not_named_are_neither_calls_nor_background(tmp_path):
+    write_season(tmp_path, n_recordings=2, seconds=20)
+    draft = draft_dataset(tmp_path, labels={"h": "hummer"})
+    assert draft.dataset.labels == {"h": "hummer", "k": None}
+    recordings = read_recordings(draft.dataset)
+    assert {a.label for one in recordings for a in one.annotations} == {"hummer"}
+    assert sum(len(one.unclear) for one in recordings) == draft.counts["k"]
+
+
+def test_settings_fit_the_rate_and_the_calls(tmp_path):
+    write_season(tmp_path, n_recordings=2, seconds=20)
+    settings = draft_dataset(tmp_path, labels=MEANING).dataset.settings
+    assert settings["target_sr"] == 4000
+    assert settings["n_fft"] / 4000 <= 0.15 / 2  # two frames in a knock of 0.15 s
+    assert 900 <= settings["fmax_hz"] <= 2000
+    assert settings["window_duration"] >= 0.7
+
+
+def test_all_of_it_can_be_a_test(tmp_path):
+    write_season(tmp_path, n_recordings=2, seconds=20)
+    split = draft_dataset(tmp_path, labels=MEANING, split="test").dataset.split
+    assert (len(split.train), len(split.validation), len(split.test)) == (0, 0, 2)
+
+
+def test_groups_are_days_sites_recordings_or_a_pattern():
+    def group(kind):
+        dataset = Dataset(recordings=("x",), classes=("noise", "a"), target_class="a", group=kind)
+        return find_group(Path("north/buoy7_20210712_210000.wav"), dataset)
+
+    assert [group(kind) for kind in ("day", "site", "recording", r"buoy(\d)")] == [
+        *("2021-07-12", "north", "buoy7_20210712_210000", "7")
+    ]
+    with pytest.raises(ConfigError, match="no regular expression"):
+        group("(")
+
+
+def test_leaks_are_named(tmp_path):
+    paths = write_season(tmp_path, n_recordings=3, seconds=20, names=["20210701_01", "20210701_02", "20210702_01"])
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(paths[2].read_bytes())
+    (tmp_path / "copy.Table.1.selections.txt").write_text((tmp_path / "20210702_01.Table.1.selections.txt").read_text())
+    dataset = draft_dataset(tmp_path, labels=MEANING, group="day").dataset
+    split = {"train": ["20210701_01", "20210702_01"], "test": ["20210701_02", "copy"]}
+    leaky = Dataset(**{**dataset.model_dump(), "split": split}).with_folder(tmp_path)
+    errors = check_dataset(leaky).errors
+    assert any("2021-07-01" in text and "test" in text for text in errors)
+    assert any("copy.wav" in text and "same audio" in text for text in errors)
+
+
+def test_a_class_with_few_calls_is_warned_of(tmp_path):
+    write_season(tmp_path, n_recordings=3, seconds=20)
+    warnings = check_dataset(draft_dataset(tmp_path, labels=MEANING).dataset).warnings
+    assert any("knocker has" in text and "expect" in text for text in warnings)
+
+
+def test_a_split_in_time_gives_every_second_to_one_part(tmp_path):
+    write_season(tmp_path, n_recordings=2, seconds=20)
+    for one in read_recordings(draft_dataset(tmp_path, labels=MEANING, split="time").dataset):
+        edges = [one.spans[part] for part in ("train", "validation", "test")]
+        assert np.allclose(np.ravel(edges), [0, 10, 10, 13, 13, 20])
+
+
+def test_a_split_that_names_an_absent_recording_is_an_error(tmp_path):
+    write_season(tmp_path, n_recordings=2, seconds=20)
+    dataset = draft_dataset(tmp_path, labels=MEANING).dataset
+    wrong = Dataset(**{**dataset.model_dump(), "split": {"train": ["absent"]}}).with_folder(tmp_path)
+    with pytest.raises(ConfigError, match="absent"):
+        read_recordings(wrong)
