@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -53,7 +53,22 @@ class ModelCard(BaseModel):
         description="The score-deciding settings of InferenceConfig that the model was trained with."
     )
     sha256: dict[str, str] = Field(description="SHA-256 (hex) by file name.")
-    temperature: float = Field(1.0, gt=0, description="Logits are divided by this before the softmax (calibration).")
+    activation: Literal["softmax", "sigmoid"] = Field(
+        "softmax",
+        description="softmax: one class a window, probabilities sum to 1. sigmoid: every class by itself, several may "
+        "be present at once, and probabilities need not sum to 1.",
+    )
+    temperature: float = Field(
+        1.0, gt=0, description="Logits are divided by this before the softmax, or the sigmoid (calibration)."
+    )
+    target_class: str | None = Field(None, description="The class that the model was made for; none: the default's.")
+    decisions: dict[str, dict[str, float | int]] = Field(
+        default_factory=dict,
+        description="By class, the event settings found best on the validation part, as confidence_threshold.",
+    )
+    segment_thresholds: dict[str, float] = Field(
+        default_factory=dict, description="By class, the threshold of 3-s segments found best on the validation part."
+    )
     parity: dict[str, Any] = Field(
         default_factory=dict,
         description="Largest difference between the .keras and the .tflite, and on what.",
@@ -96,7 +111,8 @@ class Classifier(Protocol):
 
         Returns
         -------
-        probabilities : np.ndarray [shape=(n, n_classes)], float32, rows sum to 1
+        probabilities : np.ndarray [shape=(n, n_classes)], float32
+            Rows sum to 1, but for a model of overlapping classes (sigmoid on its card).
         """
         ...
 
@@ -236,7 +252,7 @@ class LiteRTClassifier:
             interpreter.set_tensor(given["index"], image[np.newaxis])
             interpreter.invoke()
             row[:] = interpreter.get_tensor(answer["index"])[0]
-        return _calibrated(_dequantised(answers, answer), self.card)
+        return _calibrated(_dequantised(answers, answer, self.card), self.card)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path, checked there against the same hash."""
@@ -330,11 +346,13 @@ def _quantised(images: np.ndarray, details: Any) -> np.ndarray:
     return np.clip(np.round(images / scale + zero), limits.min, limits.max).astype(details["dtype"])
 
 
-def _dequantised(answer: np.ndarray, details: Any) -> np.ndarray:
+def _dequantised(answer: np.ndarray, details: Any, card: ModelCard | None) -> np.ndarray:
     if details["dtype"] is np.float32:
         return answer
     scale, zero = details["quantization"]
     probabilities = (answer.astype(np.float32) - zero) * np.float32(scale)
+    if card is not None and card.activation == "sigmoid":
+        return probabilities
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
@@ -366,4 +384,7 @@ def _calibrated(probabilities: np.ndarray, card: ModelCard | None) -> np.ndarray
     """Divide the logits by the card's temperature (Guo et al. 2017, On calibration of modern neural networks)."""
     if card is None or card.temperature == 1.0:
         return probabilities
+    if card.activation == "sigmoid":
+        inner = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+        return (1 / (1 + ((1 - inner) / inner) ** (1 / card.temperature))).astype(np.float32)
     return apply_temperature(probabilities, card.temperature)

@@ -8,6 +8,8 @@ from anemone_lib.scoring.classifier import Classifier
 def choose_config(config: InferenceConfig | None, classifier: Classifier) -> InferenceConfig:
     """Return a configuration, or, where there is none, the settings that the model was trained with.
 
+    Where the card names a target class and the event settings that were best for it, those are taken too.
+
     Parameters
     ----------
     config : InferenceConfig, or None
@@ -27,7 +29,13 @@ def choose_config(config: InferenceConfig | None, classifier: Classifier) -> Inf
     """
     if config is not None:
         return config
-    return InferenceConfig(**classifier.card.settings) if classifier.card else InferenceConfig()
+    card = classifier.card
+    if card is None:
+        return InferenceConfig()
+    target = card.target_class or InferenceConfig().target_class
+    if target not in card.classes:
+        target = card.classes[1]
+    return InferenceConfig(**{**card.settings, **card.decisions.get(target, {}), "target_class": target})
 
 
 def check_fit(classifier: Classifier, config: InferenceConfig) -> None:

@@ -52,6 +52,10 @@ def export_bundle(
     version: str = "v1.0",
     summary: str = "",
     temperature: float = 1.0,
+    activation: str = "softmax",
+    target_class: str | None = None,
+    decisions: dict[str, dict[str, float | int]] | None = None,
+    segment_thresholds: dict[str, float] | None = None,
     training: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
     images: np.ndarray | None = None,
@@ -66,7 +70,8 @@ def export_bundle(
         Made if need be; a bundle that is there is replaced.
     config : InferenceConfig, optional
         The settings the model was trained with.
-    name, version, summary, temperature, training, metrics
+    name, version, summary, temperature, activation, target_class, decisions, segment_thresholds,
+    training, metrics
         As in `anemone_lib.scoring.classifier.ModelCard`.
     images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], uint8, or float32 in [0, 1], optional
         On which parity is checked and 8-bit ranges are found; by default of simulated recordings. 200 are plenty.
@@ -94,16 +99,7 @@ def export_bundle(
     """
     config = config or InferenceConfig()
     folder = Path(folder)
-    shape = tuple(model.input_shape[1:])
-    if len(shape) != 3 or shape[:2] != (config.height_pixels, config.width_pixels) or shape[2] not in (1, 3):
-        raise ModelError(
-            f"the model takes images of shape {shape}; the configuration draws "
-            f"({config.height_pixels}, {config.width_pixels}, 1 or 3)"
-        )
-    if model.output_shape[-1] != len(config.classes):
-        raise ModelError(
-            f"the model has {model.output_shape[-1]} outputs; the configuration names {config.model_classes}"
-        )
+    shape = _check_shapes(model, config)
     if images is None:
         images = simulate_windows(
             n_recordings=16, seed=CALIBRATION_SEED, config=config, channels=shape[2], max_windows=12
@@ -133,12 +129,31 @@ def export_bundle(
         settings=config.model_dump(exclude={*EVENT_FIELDS, "batch_size"}),
         sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (keras_path, tflite_path)},
         temperature=temperature,
+        activation=activation,  # type: ignore[arg-type]
+        target_class=target_class,
+        decisions=decisions or {},
+        segment_thresholds=segment_thresholds or {},
         parity=parity,
         training=training or {},
         metrics=metrics or {},
     )
     write_card(card, folder)
     return card
+
+
+def _check_shapes(model: Any, config: InferenceConfig) -> tuple[int, int, int]:
+    """Check that the model takes what the configuration draws and answers for its classes; return its input shape."""
+    shape = tuple(model.input_shape[1:])
+    if len(shape) != 3 or shape[:2] != (config.height_pixels, config.width_pixels) or shape[2] not in (1, 3):
+        raise ModelError(
+            f"the model takes images of shape {shape}; the configuration draws "
+            f"({config.height_pixels}, {config.width_pixels}, 1 or 3)"
+        )
+    if model.output_shape[-1] != len(config.classes):
+        raise ModelError(
+            f"the model has {model.output_shape[-1]} outputs; the configuration names {config.model_classes}"
+        )
+    return shape
 
 
 def write_card(card: ModelCard, folder: str | os.PathLike[str]) -> Path:
@@ -204,10 +219,11 @@ def export_model(
     if config is None:
         height, width, _ = given.input_shape
         settings = card.settings if card else {"height_pixels": height, "width_pixels": width}
-        config = InferenceConfig(**settings)
-    described = (
-        card.model_dump(include={"name", "version", "summary", "temperature", "training", "metrics"}) if card else {}
-    )
+        target = card.target_class if card else None
+        config = InferenceConfig(**settings, **({"target_class": target} if target else {}))
+    kept = {"name", "version", "summary", "temperature", "activation", "target_class"}
+    kept |= {"decisions", "segment_thresholds", "training", "metrics"}
+    described = card.model_dump(include=kept) if card else {}
     described.setdefault("name", path.stem)
     return export_bundle(model, folder, config=config, images=images, int8=int8, **described)
 

@@ -9,10 +9,16 @@ from anemone_lib.errors import ModelError
 REDUCED = "reduced"
 
 
-def build_model(input_shape: tuple[int, int, int] = (256, 256, 1), n_classes: int = 3, *, seed: int = 0) -> Any:
+def build_model(
+    input_shape: tuple[int, int, int] = (256, 256, 1),
+    n_classes: int = 3,
+    *,
+    activation: str = "softmax",
+    seed: int = 0,
+) -> Any:
     """Build the small network: about 30,000 weights and 3 million multiplications a window.
 
-    Rows are averaged by eight first (a bin of the transform is drawn over several) and their mean over the window is
+    Rows are averaged to 32 first (a bin of the transform is drawn over several) and their mean over the window is
     taken away, so that lasting noise and a recorder's response go. Columns are kept and taken in pairs, so that
     pulses 10 ms apart stay apart. What is found in frequency counts by where it is, what is found in time by its
     maximum and its mean.
@@ -21,12 +27,13 @@ def build_model(input_shape: tuple[int, int, int] = (256, 256, 1), n_classes: in
     ----------
     input_shape : (height_pixels, width_pixels, channels)
     n_classes : int >= 2
+    activation : "softmax", one class a window, or "sigmoid", classes that may overlap
     seed : int, of the first weights
 
     Returns
     -------
     model : keras.Model
-        Of stock layers, with the softmax inside, so that it loads in safe mode.
+        Of stock layers, with the activation inside, so that it loads in safe mode.
 
     Examples
     --------
@@ -37,7 +44,7 @@ def build_model(input_shape: tuple[int, int, int] = (256, 256, 1), n_classes: in
     keras = import_keras()
     layers = keras.layers
     height, width, channels = input_shape
-    rows = next(k for k in (8, 7, 6, 5, 4, 3, 2, 1) if height % k == 0)
+    rows = next(k for k in range(max(1, min(8, height // 32)), 0, -1) if height % k == 0)
     columns = 2 if width % 2 == 0 else 1
     keras.utils.set_random_seed(seed)
 
@@ -59,7 +66,7 @@ def build_model(input_shape: tuple[int, int, int] = (256, 256, 1), n_classes: in
     x = convolved(x, 64, (x.shape[1], 1), padding="valid")
     x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)])
     x = layers.Dropout(0.2, seed=seed)(x)
-    return keras.Model(image, layers.Dense(n_classes, activation="softmax", name="probabilities")(x), name="anemone")
+    return keras.Model(image, layers.Dense(n_classes, activation=activation, name="probabilities")(x), name="anemone")
 
 
 # ---------------------------------------------------------------------- conversion

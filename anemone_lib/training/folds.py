@@ -1,0 +1,100 @@
+"""Cross-validation by group: what a model is worth on groups that it was not trained on, when they are few."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from anemone_lib.dataset.description import Dataset
+from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.errors import ConfigError
+from anemone_lib.evaluation.segments import compute_average_precision
+from anemone_lib.training.examples import ExamplePool, cut_examples, read_stretches
+from anemone_lib.training.from_dataset import configure
+from anemone_lib.training.learning import learn
+
+#: Part of each recording of a fold's other groups that training stops by.
+VALIDATION_PART = 0.15
+
+
+def cross_validate(
+    dataset: Dataset,
+    recordings: Sequence[LabelledRecording],
+    *,
+    n_folds: int = 3,
+    multilabel: bool = True,
+    start_from: str | None = None,
+    members: int = 1,
+    epochs: int = 12,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Train as many models as folds, each without the groups of its fold, and measure each on those.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    recordings : sequence of LabelledRecording, whose own split does not count
+    n_folds : int >= 2
+    multilabel, start_from, members, epochs, seed : as in `anemone_lib.training.from_dataset.train_on_dataset`
+    progress : callable (done, total), optional
+
+    Returns
+    -------
+    measures : dict of class to average precision of the windows: of each fold, their mean and spread (standard
+        deviation), and of all windows together; None where a fold holds no call
+
+    Raises
+    ------
+    ConfigError
+        Fewer groups than folds.
+    """
+    config = configure(dataset, recordings)
+    groups = sorted({one.group for one in recordings})
+    if not 2 <= n_folds <= len(groups):
+        raise ConfigError(f"--folds is {n_folds}; it must be from 2 to the number of groups, {len(groups)}")
+    order = np.random.default_rng(seed).permutation(len(groups))
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in config.classes[1:]}
+    for fold in range(n_folds):
+        aside = {groups[k] for k in order[fold::n_folds]}
+        spans = [_span(one, one.group in aside) for one in recordings]
+        test = cut_examples(read_stretches(spans, "test", config), config, most=20_000)
+        learning = learn(
+            ExamplePool(read_stretches(spans, "train", config), config),
+            cut_examples(read_stretches(spans, "validation", config), config),
+            config.classes,
+            input_shape=(config.height_pixels, config.width_pixels, 1),
+            multilabel=multilabel,
+            start_from=start_from,
+            members=members,
+            epochs=epochs,
+            seed=seed,
+        )
+        parts = [np.asarray(learning.model(test.images[k : k + 256])) for k in range(0, len(test), 256)]
+        probabilities = np.concatenate(parts)
+        for k, name in enumerate(config.classes[1:], start=1):
+            known = test.known[:, k]
+            found[name].append((test.present[known, k], probabilities[known, k]))
+        if progress:
+            progress(fold + 1, n_folds)
+    return {name: _summarise(pairs) for name, pairs in found.items()}
+
+
+def _span(one: LabelledRecording, aside: bool) -> LabelledRecording:
+    middle = (1 - VALIDATION_PART) * one.duration
+    if aside:
+        return replace(one, spans={"test": (0.0, one.duration)})
+    return replace(one, spans={"train": (0.0, middle), "validation": (middle, one.duration)})
+
+
+def _summarise(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    values = [compute_average_precision(*pair) for pair in pairs]
+    known = [value for value in values if value is not None]
+    pooled = compute_average_precision(*(np.concatenate(column) for column in zip(*pairs, strict=True)))
+    return {
+        "folds": [None if value is None else round(value, 4) for value in values],
+        "mean": round(float(np.mean(known)), 4) if known else None,
+        "spread": round(float(np.std(known)), 4) if len(known) > 1 else None,
+        "pooled": None if pooled is None else round(pooled, 4),
+    }
