@@ -1,0 +1,221 @@
+"""The event settings of every class, found on the validation part, and of groups, found on their first seconds.
+
+*Conventions.* Every class has its own threshold: classes differ in how sure a model can be of them. Thresholds do not
+transfer between deployments either, so a group may have its own, found on a little that was annotated of it.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
+from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.evaluation.segments import compute_f1
+from anemone_lib.files import write_atomically
+from anemone_lib.scoring.classifier import ModelCard
+from anemone_lib.tuning.by_class import ScoredPart, choose_decisions, collect_segments
+from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
+
+#: The file beside the target's configuration that holds the settings of every class and group.
+FILE_NAME = "class_settings.json"
+#: Thresholds that are tried: even steps of the logit, since the best often lie close to 1.
+THRESHOLDS = tuple(round(1 / (1 + math.exp(-0.25 * k)), 4) for k in range(-16, 29))
+#: A setting is judged by the mean over so many thresholds to each side: one lucky threshold is no plateau.
+NEIGHBOURS = 2
+#: The event settings that differ by class.
+TUNED = ("confidence_threshold", "smoothing_window", "min_gap_duration", "min_event_duration")
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The settings that decide the events of every class.
+
+    Attributes
+    ----------
+    configs : dict of class to InferenceConfig
+    segment_thresholds : dict of class to the threshold of 3-s segments
+    groups : dict of group to dict of class to InferenceConfig, where groups have their own
+    untuned : tuple of the classes that the validation part holds no call of
+    """
+
+    configs: dict[str, InferenceConfig]
+    segment_thresholds: dict[str, float]
+    groups: dict[str, dict[str, InferenceConfig]] = field(default_factory=dict)
+    untuned: tuple[str, ...] = ()
+
+    def to_card(self) -> dict[str, dict[str, float | int]]:
+        """Return what a model's card keeps of it."""
+        return {name: {f: getattr(config, f) for f in TUNED} for name, config in self.configs.items()}
+
+    def save(self, path: Path, *, model_sha256: str) -> Path:
+        """Write to a JSON file, whole or not at all."""
+        content = {
+            "model_sha256": model_sha256,
+            "classes": {name: _list_settings(config) for name, config in self.configs.items()},
+            "segment_thresholds": self.segment_thresholds,
+            "groups": {
+                group: {name: _list_settings(config) for name, config in own.items()}
+                for group, own in self.groups.items()
+            },
+            "untuned": list(self.untuned),
+        }
+        with write_atomically(path) as file:
+            file.write((json.dumps(content, indent=1) + "\n").encode())
+        return path
+
+
+def load_decisions(
+    card: ModelCard | None, config: InferenceConfig, *, path: Path | None = None, model_sha256: str = ""
+) -> Decisions:
+    """Return the settings of every class: of a file where there is one, else of the model's card.
+
+    Parameters
+    ----------
+    card : ModelCard, or None
+    config : InferenceConfig, of the target class
+    path : path of what `Decisions.save` wrote, optional
+    model_sha256 : str, of the model that is used
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or was made with another model.
+    """
+    configs = {name: choose_decisions(config, card, name) for name in config.classes[1:]}
+    if path is None:
+        return Decisions(configs, dict(card.segment_thresholds) if card else {})
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        classes, groups = content["classes"], content["groups"]
+        thresholds = {name: float(value) for name, value in content["segment_thresholds"].items()}
+        made_with = content["model_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} does not hold settings by class ({error}); `anemone tune` writes it") from None
+    if model_sha256 and made_with != model_sha256:
+        raise ConfigError(
+            f"{path} was made with model {made_with[:12]}, this is {model_sha256[:12]}; tune anew with this model"
+        )
+    configs |= {
+        name: config.replace(**settings)
+        for name, settings in classes.items()
+        if name in configs and name != config.target_class
+    }
+    own = {group: {name: config.replace(**s) for name, s in of.items()} for group, of in groups.items()}
+    return Decisions(configs, thresholds, own, tuple(content.get("untuned", ())))
+
+
+def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_gap: float | None = None) -> Decisions:
+    """Find the event settings and the segment threshold of every class.
+
+    Parameters
+    ----------
+    parts : sequence of ScoredPart, of the validation part
+    config : InferenceConfig, what one comes with
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+
+    Returns
+    -------
+    decisions : Decisions
+    """
+    samples = [part.annotated for part in parts]
+    configs, thresholds, untuned = {}, {}, []
+    for name in config.classes[1:]:
+        base = config.replace(target_class=name)
+        try:
+            tried = sweep_settings(samples, _space(base), target_class=name, labels=[name], bout_gap=bout_gap)
+            configs[name] = _choose_plateau(tried, base)
+        except AnnotationError:  # it holds no call of this class
+            configs[name] = base
+            untuned.append(name)
+        thresholds[name] = _tune_segments(parts, name)
+    return Decisions(configs, thresholds, {}, tuple(untuned))
+
+
+def tune_groups(
+    parts: Sequence[ScoredPart], decisions: Decisions, *, seconds: float = 30.0, bout_gap: float | None = None
+) -> tuple[Decisions, list[ScoredPart]]:
+    """Find each group's own threshold on the first seconds that are annotated of each of its recordings.
+
+    Parameters
+    ----------
+    parts : sequence of ScoredPart
+    decisions : Decisions, whose other settings are kept
+    seconds : float > 0, of each recording
+    bout_gap : float >= 0, in seconds
+
+    Returns
+    -------
+    decisions : Decisions, with groups
+    rest : list of ScoredPart, what was not tuned on, to test on
+    """
+    if not seconds > 0:
+        raise ConfigError(f"seconds is {seconds}; it must be more than 0, like 30")
+    groups: dict[str, dict[str, InferenceConfig]] = {}
+    for group in sorted({part.group for part in parts}):
+        own = [part for part in parts if part.group == group]
+        first = [part.narrow(part.span[0], part.span[0] + seconds).annotated for part in own]
+        tuned = {}
+        for name, config in decisions.configs.items():
+            space = SearchSpace(
+                (config.smoothing_window,),
+                tuple(sorted({*THRESHOLDS, config.confidence_threshold})),
+                (config.min_gap_duration,),
+                (config.min_event_duration,),
+            )
+            try:
+                tried = sweep_settings(first, space, target_class=name, labels=[name], bout_gap=bout_gap)
+                tuned[name] = _choose_plateau(tried, config)
+            except AnnotationError:  # not heard in these seconds: the threshold of all groups stays
+                continue
+        if tuned:
+            groups[group] = tuned
+    rest = [
+        part.narrow(part.span[0] + seconds, part.span[1]) for part in parts if part.span[1] > part.span[0] + seconds + 3
+    ]
+    return Decisions(decisions.configs, decisions.segment_thresholds, groups, decisions.untuned), rest
+
+
+def _space(config: InferenceConfig) -> SearchSpace:
+    """Few values of each setting: a validation part is small, and would fit many by chance."""
+    return SearchSpace(
+        smoothing_window=(1, 3, 5),
+        confidence_threshold=THRESHOLDS,
+        min_gap_duration=(0.1, round(0.5 * config.window_duration, 3)),
+        min_event_duration=(config.min_event_duration,),
+    )
+
+
+def _choose_plateau(tried: Sweep, base: InferenceConfig) -> InferenceConfig:
+    """Choose the setting whose F1, averaged over neighbouring thresholds, is the highest.
+
+    Raises
+    ------
+    AnnotationError
+        No bout to find.
+    """
+    tried.best(base)  # says what is wrong where nothing is to be found
+    score = np.nan_to_num(tried.rates["f1"])
+    width = min(NEIGHBOURS, (score.shape[1] - 1) // 2)
+    padded = np.pad(score, ((0, 0), (width, width), (0, 0), (0, 0)), mode="edge")
+    mean = np.mean([padded[:, k : k + score.shape[1]] for k in range(2 * width + 1)], axis=0)
+    best = np.argwhere(mean >= mean.max() - 1e-12)
+    return tried.space.config(best[len(best) // 2].tolist(), base)
+
+
+def _tune_segments(parts: Sequence[ScoredPart], name: str) -> float:
+    """The threshold of segments with the best F1, in the middle of those that are equally good."""
+    present, scores, _ = collect_segments(parts, name)
+    if not present.any():
+        return 0.5
+    values: list[float] = [compute_f1(present, scores >= t) or 0.0 for t in THRESHOLDS]
+    best = np.flatnonzero(np.array(values) >= max(values) - 1e-12)
+    return float(THRESHOLDS[best[len(best) // 2]])
+
+
+def _list_settings(config: InferenceConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in EVENT_FIELDS}
