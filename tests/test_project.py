@@ -139,7 +139,12 @@ def test_a_recording_passes_through_the_packages_once_and_downwards(root, write_
 
 
 #: Functions of more than 60 lines of code (without the docstring), and why they are not cut.
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "anemone_lib/cli/by_class.py:tune_dataset": "its options, and what it prints",
+    "anemone_lib/cli/models.py:train": "its options, one a line",
+    "anemone_lib/cli/tune.py:evaluate": "its options, one a line",
+    "anemone_lib/cli/tune.py:tune": "its options, one a line",
+}
 
 
 def test_no_function_has_more_than_60_lines_of_code_without_a_reason(root):

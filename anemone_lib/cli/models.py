@@ -1,7 +1,7 @@
 """``anemone train`` and ``anemone export-model``: model bundles."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -12,10 +12,9 @@ from anemone_lib.cli.common import ConfigOption, app, out, progress_bars, usage_
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.classifier import ModelCard
-from anemone_lib.tables import read_annotations
 
-if TYPE_CHECKING:
-    from anemone_lib.training.labelled import LabelledWindows
+#: What `anemone train` starts from: see benchmarks/truth/RESULTS.md.
+DEFAULT_START = "shipped"
 
 
 @app.command()
@@ -24,8 +23,11 @@ def train(
         Path | None,
         typer.Argument(
             help="Folder of recordings, annotated throughout, with tables: reef.wav, reef.Table.1.selections.txt. "
-            "Without it, the demonstration model is made anew, from simulated recordings."
+            "Without it and --dataset, the demonstration model is made anew, from simulated recordings."
         ),
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Description of the data: what `anemone dataset init FOLDER` writes.")
     ] = None,
     annotations: Annotated[
         Path | None, typer.Option(help="Folder with the tables. Default: beside the recordings.")
@@ -36,27 +38,41 @@ def train(
     ] = None,
     config: ConfigOption = None,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")] = Path("out/model"),
+    start_from: Annotated[
+        str, typer.Option(help="Model bundle whose features are taken, shipped, or none: weights drawn at random.")
+    ] = DEFAULT_START,
+    multilabel: Annotated[
+        bool, typer.Option("--multilabel/--single-label", help="Classes may overlap, or each window has one.")
+    ] = True,
+    members: Annotated[
+        int, typer.Option(min=1, max=10, help="Networks whose probabilities are averaged; each takes its time.")
+    ] = 1,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Also train without the groups of each of so many folds, to test on them.")
+    ] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Export even a model that is no better than chance.")] = False,
     name: Annotated[str, typer.Option(help="What to call the model.")] = "anemone",
     version: Annotated[str, typer.Option(help="Part of every result.")] = "v1.0",
-    epochs: Annotated[int, typer.Option(min=1, help="Times that every window is seen.")] = 12,
+    epochs: Annotated[int, typer.Option(min=1, help="Times that windows are drawn, at most.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Of the weights, the order, and the split by recording.")] = 0,
     without_calls: Annotated[
         Path | None,
-        typer.Option(help="Folder of recordings without a known call; the card says how many false alarms they give."),
+        typer.Option(
+            help="Folder of recordings without a known call: background to learn from. Of the demonstration model, "
+            "the card says how many false alarms they give."
+        ),
     ] = None,
 ) -> None:
     """Train a classifier and write its bundle: .keras, .tflite and the card."""
-    from anemone_lib.training.bundle import export_bundle
-    from anemone_lib.training.fitting import train_classifier
-    from anemone_lib.training.recipes import train_demonstration_model
-
     with usage_errors(), progress_bars() as bars:
         bar = bars.add_task("training", total=epochs)
 
-        def progress(done: int, _total: int) -> None:
-            bars.update(bar, completed=done)
+        def progress(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total)
 
-        if folder is None:
+        if folder is None and dataset is None:
+            from anemone_lib.training.recipes import train_demonstration_model
+
             quiet = sorted(without_calls.glob("*.wav")) if without_calls else []
             if without_calls and not quiet:
                 raise ConfigError(f"--without-calls is {without_calls}; there are no .wav files")
@@ -64,31 +80,25 @@ def train(
                 out_folder, epochs=epochs, seed=seed, without_calls=quiet, progress=progress
             )
         else:
-            settings = InferenceConfig.load(config) if config else InferenceConfig()
-            windows = _labelled(folder, annotations, settings, labels)
-            kept, held_back = windows.split(seed=seed)
-            trained = train_classifier(kept.balanced(seed=seed), held_back, epochs=epochs, seed=seed, progress=progress)
-            right = trained.probabilities.argmax(axis=1) == held_back.labels
-            card = export_bundle(
-                trained.model,
-                out_folder,
-                config=settings,
-                name=name,
-                version=version,
-                summary=f"Trained on the annotated recordings of {folder.name}.",
-                temperature=trained.temperature,
-                images=held_back.images,
-                training={
-                    "recordings": sorted(set(kept.recordings.tolist())),
-                    "windows": kept.counts(),
+            from anemone_lib.cli.by_class import train_dataset
+
+            card = train_dataset(
+                dataset,
+                folder,
+                annotations=annotations,
+                labels=labels,
+                config=config,
+                out_folder=out_folder,
+                folds=folds,
+                options={
+                    "multilabel": multilabel,
+                    "start_from": None if start_from == "none" else start_from,
+                    "members": members,
                     "epochs": epochs,
                     "seed": seed,
                 },
-                metrics={
-                    "held_back_recordings": sorted(set(held_back.recordings.tolist())),
-                    "held_back_windows": held_back.counts(),
-                    "accuracy_on_held_back_windows": round(float(np.mean(right)), 4),
-                },
+                export={"force": force, "name": name, "version": version, "without_calls": without_calls},
+                progress=progress,
             )
     _show(card, out_folder)
 
@@ -120,22 +130,11 @@ def _show(card: ModelCard, folder: Path) -> None:
     out.print(f"{card.name} {card.version}: {', '.join(card.classes)}", highlight=False)
     for heading, content in (("parity", card.parity), ("metrics", card.metrics)):
         for key, value in content.items():
+            if key in ("validation", "test"):  # printed as tables
+                continue
             out.print(f"  {heading}: {escape(key)}: {escape(str(value))}", highlight=False, soft_wrap=True)
     for file in ("best_model.keras", "best_model.tflite", "best_model.json"):
         out.print(f"  {escape(str(folder / file))}", highlight=False, soft_wrap=True)
-
-
-def _labelled(folder: Path, annotations: Path | None, config: InferenceConfig, labels: str | None) -> "LabelledWindows":
-    from anemone_lib.training.labelled import concatenate, cut_labelled_windows
-    from anemone_lib.tuning.recordings import find_annotated_recordings
-
-    classes = dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair) if labels else None
-    parts = []
-    for source, table in find_annotated_recordings(folder, annotations=annotations):
-        with open_recording(source, target_sr=config.target_sr) as recording:
-            truth = read_annotations(table, label=config.target_class, recording_name=source.name)
-            parts.append(cut_labelled_windows(recording, truth, config, label_classes=classes))
-    return concatenate(parts)
 
 
 def _images(folder: Path, config: InferenceConfig) -> np.ndarray:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from anemone_lib.tuning.recordings import ScoredFolder
 
 SamplesArgument = Annotated[
-    Path, typer.Argument(help="Folder of recordings with tables: reef.wav, reef.Table.1.selections.txt.")
+    Path | None, typer.Argument(help="Folder of recordings with tables: reef.wav, reef.Table.1.selections.txt.")
 ]
 AnnotationsOption = Annotated[
     Path | None,
@@ -55,13 +55,22 @@ BoutGapOption = Annotated[
         min=0, help="Annotations at most this far apart, in seconds, are one bout. Default: window and stride."
     ),
 ]
+DatasetOption = Annotated[
+    Path | None, typer.Option("--dataset", help="Description of the data, in place of a folder: every class counts.")
+]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset: train, validation or test.")]
+AllowSeenOption = Annotated[
+    bool, typer.Option("--allow-seen", help="Also recordings that the model has seen; the result is no test then.")
+]
 CacheOption = Annotated[Path, typer.Option(help="Folder where scores are kept.")]
 CACHE = Path("out/scores")
 
 
 @app.command()
 def evaluate(
-    folder: SamplesArgument,
+    folder: SamplesArgument = None,
+    dataset: DatasetOption = None,
+    split: SplitOption = None,
     annotations: AnnotationsOption = None,
     labels: LabelsOption = None,
     label_column: LabelColumnOption = None,
@@ -73,7 +82,8 @@ def evaluate(
     model: ModelOption = None,
     config: ConfigOption = None,
     cache: CacheOption = CACHE,
-    out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
+    allow_seen: AllowSeenOption = False,
+    out_file: Annotated[Path | None, typer.Option("--out", "--json", help="JSON file to write.")] = None,
 ) -> None:
     """Compare detected events with annotations: precision, recall, F1, false alarms per hour."""
     from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_rate, total
@@ -82,6 +92,21 @@ def evaluate(
     with usage_errors():
         if out_file:
             check_folder(out_file.parent, "--out")
+        folder = _choose_source(folder, dataset, labels)
+        if dataset:
+            from anemone_lib.cli.by_class import evaluate_dataset
+
+            evaluate_dataset(
+                dataset,
+                part=_part(split) or "test",
+                model=model,
+                config=config,
+                cache=cache,
+                allow_seen=allow_seen,
+                bout_gap=bout_gap,
+                json_file=out_file,
+            )
+            return
         settings, samples = _samples(folder, annotations, label_column, model, config, cache)
         counts = count_recordings(
             samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
@@ -112,7 +137,9 @@ def evaluate(
 
 @app.command()
 def tune(
-    folder: SamplesArgument,
+    folder: SamplesArgument = None,
+    dataset: DatasetOption = None,
+    split: SplitOption = None,
     annotations: AnnotationsOption = None,
     labels: LabelsOption = None,
     label_column: LabelColumnOption = None,
@@ -126,6 +153,11 @@ def tune(
     model: ModelOption = None,
     config: ConfigOption = None,
     cache: CacheOption = CACHE,
+    per: Annotated[
+        str | None, typer.Option(help="group: a threshold for each group, from its first annotated seconds.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="How many of them, of each recording.")] = 30.0,
+    allow_seen: AllowSeenOption = False,
     out_folder: Annotated[
         Path, typer.Option("--out", help="Folder for settings and report, like terraform/environments/dev.")
     ] = Path("out/tuning"),
@@ -135,6 +167,23 @@ def tune(
     from anemone_lib.tuning import tune as search_settings
 
     with usage_errors():
+        folder = _choose_source(folder, dataset, labels)
+        if dataset:
+            from anemone_lib.cli.by_class import tune_dataset
+
+            tune_dataset(
+                dataset,
+                model=model,
+                config=config,
+                cache=cache,
+                allow_seen=allow_seen,
+                bout_gap=bout_gap,
+                per=per,
+                part=_part(split),
+                seconds=seconds,
+                out_folder=out_folder,
+            )
+            return
         if out_folder == Path("out/tuning") or out_folder.is_dir():
             check_folder(out_folder, "--out")
         else:  # a wrong word for an environment must not make a new one
@@ -168,6 +217,21 @@ def tune(
     for path in paths:
         out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
     conclude_batch(samples.failures)
+
+
+def _choose_source(folder: Path | None, dataset: Path | None, labels: str | None) -> Path:
+    """Check that there is one source: a folder, or a dataset, which says itself what its labels mean."""
+    if (folder is None) == (dataset is None):
+        raise ConfigError("give a folder of recordings, or --dataset with its description, one of the two")
+    if dataset and labels:
+        raise ConfigError(f"--labels is {labels}; a dataset says itself what its labels mean")
+    return folder or Path()
+
+
+def _part(name: str | None) -> str | None:
+    if name not in (None, "train", "validation", "test"):
+        raise ConfigError(f"--split is {name!r}; it must be train, validation or test")
+    return name
 
 
 def _samples(

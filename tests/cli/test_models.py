@@ -16,8 +16,12 @@ def test_a_model_trained_on_annotated_recordings_is_a_bundle_that_detects(anemon
     assert result.exit_code == 0, result.output
     card = load_classifier(bundle).card
     assert (card.name, card.version) == ("tiny", "v7")
-    trained_on, held_back = card.training["recordings"], card.metrics["held_back_recordings"]
-    assert sorted([*trained_on, *held_back]) == ["reef1.wav", "reef2.wav", "reef3.wav"]
+    parts = card.training["recordings"]
+    assert sorted(row["name"] for part in ("train", "validation") for row in parts[part]) == [
+        "reef1.wav",
+        "reef2.wav",
+        "reef3.wav",
+    ]
     assert card.parity["max_abs_difference"] < 1e-4
     result = anemone("detect", folder / "reef1.wav", "--model", bundle, "--out", tmp_path / "out", "--formats", "json")
     assert result.exit_code == 0, result.output

@@ -1,0 +1,339 @@
+"""Training, tuning and evaluation of a dataset, for the commands that take ``--dataset``."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from anemone_lib.cli.common import err, out, printable, progress_bars, spell_note
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
+from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, read_recordings
+from anemone_lib.dataset.recordings import LabelledRecording, assign_spans
+from anemone_lib.errors import ConfigError
+from anemone_lib.files import write_atomically
+from anemone_lib.provenance import code_sha256
+from anemone_lib.scoring import Classifier, ModelCard, choose_config, load_classifier
+
+#: Where the settings of every class lie, beside the target's configuration.
+CONFIG_NAME = "inference_config.auto.tfvars.json"
+
+
+def train_dataset(
+    path: Path | None,
+    folder: Path | None,
+    *,
+    annotations: Path | None,
+    labels: str | None,
+    config: Path | None,
+    out_folder: Path,
+    folds: int,
+    options: dict[str, Any],
+    export: dict[str, Any],
+    progress: Callable[[int, int], None],
+) -> ModelCard:
+    """Train on a dataset, or on a folder that is taken for one, and write the bundle and its whole card."""
+    from anemone_lib.dataset.checking import warn_of_few
+    from anemone_lib.training.bundle import write_card
+    from anemone_lib.training.folds import cross_validate
+    from anemone_lib.training.from_dataset import train_on_dataset
+
+    if path is not None and (folder or annotations or labels or config):
+        raise ConfigError("--dataset says where recordings, tables, labels and settings are; give it alone")
+    if path is not None:
+        dataset = Dataset.load(path)
+        recordings = read_recordings(dataset)
+    else:
+        assert folder is not None
+        dataset, recordings = describe_folder(folder, annotations, labels, config, options["seed"])
+    for warning in warn_of_few(recordings, dataset):
+        err.print(spell_note(warning), highlight=False, soft_wrap=True)
+    measured = {"folds_by_group": cross_validate(dataset, recordings, n_folds=folds, **options)} if folds else {}
+    train_on_dataset(dataset, out_folder, recordings=recordings, progress=progress, **options, **export)
+    card = judge_bundle(out_folder, dataset, recordings)
+    if measured:
+        card = card.model_copy(update={"metrics": {**card.metrics, **measured}})
+        write_card(card, out_folder)
+    return card
+
+
+def describe_folder(
+    folder: Path, annotations: Path | None, labels: str | None, config: Path | None, seed: int
+) -> tuple[Dataset, list[LabelledRecording]]:
+    """Take a folder for a dataset: the configuration's classes, a fifth of the recordings set aside to validate on."""
+    from anemone_lib.cli.dataset import parse_labels
+
+    settings = InferenceConfig.load(config) if config else InferenceConfig()
+    fields: dict[str, Any] = {
+        "recordings": (str(folder.resolve()),),
+        "annotations": str(annotations.resolve()) if annotations else "same",
+        "classes": settings.classes,
+        "target_class": settings.target_class,
+        "labels": parse_labels([labels]) if labels else {},
+        "settings": settings.model_dump(exclude={*EVENT_FIELDS, "batch_size", "model_classes"}),
+    }
+    whole = Dataset(**fields, split=SplitByTime(fractions=(0.8, 0.2, 0.0)))
+    recordings = read_recordings(whole, label=settings.target_class)
+    names = [one.name for one in recordings]
+    if len(names) < 2:
+        return whole, recordings
+    n = min(len(names) - 1, max(1, round(0.2 * len(names))))
+    aside = {names[k] for k in np.random.default_rng(seed).permutation(len(names))[:n]}
+    split = SplitByName(train=tuple(n for n in names if n not in aside), validation=tuple(sorted(aside)))
+    dataset = Dataset(**fields, split=split)
+    return dataset, assign_spans(recordings, dataset)
+
+
+def judge_bundle(folder: Path, dataset: Dataset, recordings: Sequence[LabelledRecording]) -> ModelCard:
+    """Add to a new bundle's card the event settings of every class, and what the model is worth with them."""
+    from anemone_lib.training.bundle import write_card
+    from anemone_lib.tuning.by_class import measure_classes, score_part
+    from anemone_lib.tuning.decisions import tune_classes
+
+    classifier = load_classifier(folder)
+    card = classifier.card
+    assert card is not None
+    config = choose_config(None, classifier)
+    if not any("validation" in one.spans for one in recordings):
+        return card
+    parts = score_part(recordings, "validation", classifier=classifier, config=config, timezone=dataset.timezone)
+    decisions = tune_classes(parts, config)
+    measured = {
+        "validation": measure_classes(parts, decisions.configs, segment_thresholds=decisions.segment_thresholds)
+    }
+    if any("test" in one.spans for one in recordings):
+        parts = score_part(recordings, "test", classifier=classifier, config=config, timezone=dataset.timezone)
+        measured["test"] = measure_classes(parts, decisions.configs, segment_thresholds=decisions.segment_thresholds)
+    card = card.model_copy(
+        update={
+            "decisions": decisions.to_card(),
+            "segment_thresholds": decisions.segment_thresholds,
+            "metrics": {**card.metrics, **measured},
+        }
+    )
+    write_card(card, folder)
+    for part, measures in measured.items():
+        show_measures(measures, part)
+    return card
+
+
+def evaluate_dataset(
+    path: Path,
+    *,
+    part: str,
+    model: str | None,
+    config: Path | None,
+    cache: Path,
+    allow_seen: bool,
+    bout_gap: float | None,
+    json_file: Path | None,
+) -> None:
+    """Measure a model on one part of a dataset, class by class."""
+    from anemone_lib.tuning.by_class import count_event_confusions, measure_classes, refuse_seen
+    from anemone_lib.tuning.decisions import FILE_NAME, load_decisions
+
+    dataset, classifier, settings, recordings = _open(path, model, config)
+    if part != "train" and not allow_seen:
+        refuse_seen(classifier.card, recordings, part, seen=_seen(part))
+    beside = config.parent / FILE_NAME if config else None
+    decisions = load_decisions(
+        classifier.card,
+        settings,
+        path=beside if beside and beside.is_file() else None,
+        model_sha256=classifier.sha256,
+    )
+    parts = _score(recordings, part, classifier, settings, cache, dataset)
+    measures = measure_classes(
+        parts,
+        decisions.configs,
+        segment_thresholds=decisions.segment_thresholds,
+        group_configs=decisions.groups,
+        bout_gap=bout_gap,
+    )
+    show_measures(measures, part)
+    confusions = count_event_confusions(parts, decisions.configs)
+    content = {
+        "split": part,
+        "classes": measures,
+        "event_confusions": confusions,
+        "recordings": [
+            {
+                "name": p.annotated.name,
+                "sha256": p.annotated.scores.recording_sha256,
+                "group": p.group,
+                "span_s": p.span,
+            }
+            for p in parts
+        ],
+        "inference_config": settings.model_dump(),
+        "dataset_sha256": dataset.sha256,
+        "model_sha256": classifier.sha256,
+        "model_version": classifier.version,
+        "code_sha256": code_sha256(),
+    }
+    if json_file:
+        _write_text(json_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        out.print(f"  {escape(str(json_file))}", highlight=False, soft_wrap=True)
+
+
+def tune_dataset(
+    path: Path,
+    *,
+    model: str | None,
+    config: Path | None,
+    cache: Path,
+    allow_seen: bool,
+    bout_gap: float | None,
+    per: str | None,
+    part: str | None,
+    seconds: float,
+    out_folder: Path,
+) -> None:
+    """Find the event settings of every class on the validation part, or the thresholds of each group."""
+    from anemone_lib.tuning.by_class import measure_classes, refuse_seen
+    from anemone_lib.tuning.decisions import FILE_NAME, load_decisions, tune_classes, tune_groups
+
+    if per not in (None, "group"):
+        raise ConfigError(f"--per is {per!r}; it must be group, or left out")
+    dataset, classifier, settings, recordings = _open(path, model, config)
+    there = {name for one in recordings for name in one.spans}
+    part = part or ("validation" if per is None or "test" not in there else "test")
+    if not allow_seen:
+        refuse_seen(classifier.card, recordings, part, seen=("train",) if part == "validation" else _seen(part))
+    parts = _score(recordings, part, classifier, settings, cache, dataset)
+    out_folder.mkdir(parents=True, exist_ok=True)
+    before = load_decisions(classifier.card, settings)
+    if per is None:
+        decisions, compared = tune_classes(parts, settings, bout_gap=bout_gap), parts
+        how = (
+            f"Found on the {part} part, {len(parts)} recordings. The measures are of the same part, so that they are "
+            "better than on others: hold the settings against the test part with `anemone evaluate`."
+        )
+    else:
+        decisions, compared = tune_groups(parts, before, seconds=seconds, bout_gap=bout_gap)
+        how = (
+            f"Thresholds of each group, found on the first {seconds:g} s of its recordings ({part} part). The measures "
+            "are of what follows those seconds."
+        )
+    for name in decisions.untuned:
+        err.print(spell_note(f"{name} is not in the {part} part: its settings are as before"), highlight=False)
+    lines = ["No recording is long enough that something is left to test on."]
+    if compared:
+        old, new = (
+            measure_classes(
+                compared,
+                one.configs,
+                segment_thresholds=one.segment_thresholds,
+                group_configs=one.groups,
+                bout_gap=bout_gap,
+            )
+            for one in (before, decisions)
+        )
+        table, lines = _compare(old, new)
+        out.print(table)
+    about = f"Model {classifier.version}, {classifier.sha256}; dataset {dataset.sha256}; code {code_sha256()}."
+    page = [f"# Settings for {', '.join(dataset.calls)}", "", how, "", *lines, "", about]
+    paths = [
+        decisions.configs[settings.target_class].save(out_folder / CONFIG_NAME),
+        decisions.save(out_folder / FILE_NAME, model_sha256=classifier.sha256),
+        _write_text(out_folder / "inference_config.md", "\n".join(page) + "\n"),
+    ]
+    for written in paths:
+        out.print(f"  {escape(str(written))}", highlight=False, soft_wrap=True)
+
+
+def _write_text(path: Path, text: str) -> Path:
+    with write_atomically(path) as file:
+        file.write(text.encode())
+    return path
+
+
+def show_measures(measures: Mapping[str, Mapping[str, Any]], part: str) -> None:
+    """Print the measures of every class."""
+    table = Table(title=f"{part} part (95 % interval by group)")
+    table.add_column("class")
+    for heading in ("average precision", "F1, 3-s segments", "F1, events"):
+        table.add_column(heading, justify="right")
+    for heading in ("bouts", "found", "matched"):
+        table.add_column(heading, justify="right")
+    for name, own in measures.items():
+        events = own["event_f1"]
+        cells = [spell_entry(own[key]) for key in ("average_precision", "segment_f1", "event_f1")]
+        numbers = [str(events[key]) for key in ("n_reference", "n_estimated", "n_matched")]
+        table.add_row(escape(printable(name)), *cells, *numbers)
+    out.print(table)
+    gaps = {own["event_f1"]["bout_gap_s"] for own in measures.values()}
+    out.print(
+        f"annotations up to {max(gaps, default=0):g} s apart are one bout; an event matches a bout that it overlaps",
+        highlight=False,
+    )
+
+
+def spell_entry(entry: Mapping[str, Any]) -> str:
+    """Spell a measure with its interval."""
+    if entry["value"] is None:
+        return "no call"
+    interval = entry["interval"]
+    return f"{entry['value']:.3f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Table, list[str]]:
+    """Event F1 before and after, as a table for the terminal and for the report."""
+    table = Table(title="F1 of events")
+    for heading in ("class", "before", "tuned", "bouts"):
+        table.add_column(heading)
+    lines = ["| class | event F1 before | tuned | bouts |", "|---|---|---|---|"]
+    for name, own in new.items():
+        row = [name, spell_entry(old[name]["event_f1"]), spell_entry(own["event_f1"]), str(own["event_f1"]["n"])]
+        table.add_row(*map(escape, row))
+        lines.append(f"| {' | '.join(row)} |")
+    return table, lines
+
+
+def _seen(part: str) -> tuple[str, ...]:
+    return () if part == "train" else ("train", "validation") if part == "test" else ("train",)
+
+
+def _open(
+    path: Path, model: str | None, config: Path | None
+) -> tuple[Dataset, Classifier, InferenceConfig, list[LabelledRecording]]:
+    """Load the description and the model, and check that they fit together."""
+    dataset = Dataset.load(path)
+    classifier = load_classifier(model)
+    settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
+    if missing := [name for name in dataset.calls if name not in settings.classes]:
+        raise ConfigError(
+            f"the dataset has the class {missing[0]}, the model knows {', '.join(settings.classes)}; use a model that "
+            "was trained for these classes"
+        )
+    if config is None and dataset.target_class != settings.target_class:
+        card = classifier.card
+        own = card.decisions.get(dataset.target_class, {}) if card else {}
+        settings = settings.replace(**{**own, "target_class": dataset.target_class})
+    return dataset, classifier, settings, read_recordings(dataset)
+
+
+def _score(
+    recordings: Sequence[LabelledRecording],
+    part: str,
+    classifier: Classifier,
+    settings: InferenceConfig,
+    cache: Path,
+    dataset: Dataset,
+) -> list[Any]:
+    from anemone_lib.tuning.by_class import score_part
+
+    with progress_bars() as bars:
+        bar = bars.add_task("scoring", total=len(recordings))
+        return score_part(
+            recordings,
+            part,
+            classifier=classifier,
+            config=settings,
+            cache=str(cache),
+            timezone=dataset.timezone,
+            progress=lambda done, total: bars.update(bar, completed=done, total=total),
+        )
