@@ -12,6 +12,16 @@ from typing import Any
 from anemone_lib.errors import ConfigError
 
 
+def _read_umask() -> int:
+    """Read the process's umask, which can only be read by setting it: once, before there are threads."""
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+_UMASK = _read_umask()
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Any]:
     """Open a binary file that appears under its name only when it is complete.
@@ -42,17 +52,11 @@ def write_atomically(path: Path) -> Iterator[Any]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        os.chmod(temporary, 0o666 & ~_read_umask())
+        os.chmod(temporary, 0o666 & ~_UMASK)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def _read_umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 #: Bytes that most disks allow for one name.
