@@ -187,10 +187,10 @@ def write_columns() -> str:
 
 def load_openapi() -> dict[str, Any]:
     """The description of the HTTP interface, from the app itself."""
-    from anemone_lib.service.local import local_app
+    from anemone_lib.service.local import make_local_app
     from anemone_lib.service.settings import Settings
 
-    return local_app(Settings()).openapi()
+    return make_local_app(Settings()).openapi()
 
 
 def write_http() -> str:
