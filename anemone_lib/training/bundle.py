@@ -70,8 +70,7 @@ def export_bundle(
         Made if need be; a bundle that is there is replaced.
     config : InferenceConfig, optional
         The settings the model was trained with.
-    name, version, summary, temperature, activation, target_class, decisions, segment_thresholds,
-    training, metrics
+    name, version, summary, temperature, activation, target_class, decisions, segment_thresholds, training, metrics
         As in `anemone_lib.scoring.classifier.ModelCard`.
     images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], uint8, or float32 in [0, 1], optional
         On which parity is checked and 8-bit ranges are found; by default of simulated recordings. 200 are plenty.
