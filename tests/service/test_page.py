@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -202,11 +204,11 @@ def test_a_damaged_stretch_is_named(page, local, write_wav, noise):
 
 def test_a_page_of_another_origin_may_call_if_it_is_allowed(page, settings, reef, tmp_path):
     """A front-end developer's fetch(), from a page that the service did not serve."""
-    other = service_app.FastAPI()
+    other = FastAPI()
 
     @other.get("/")
-    def empty() -> service_app.HTMLResponse:
-        return service_app.HTMLResponse("<!doctype html><link rel=icon href='data:,'><title>a front end</title>")
+    def empty() -> HTMLResponse:
+        return HTMLResponse("<!doctype html><link rel=icon href='data:,'><title>a front end</title>")
 
     call = """async ([url, content]) => {
       const form = new FormData();
