@@ -1,5 +1,7 @@
 """What all tests share: a seeded generator, a classifier without a model, recordings made on the spot."""
 
+import asyncio
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(Path(item.path).stem))
     order = {folder: rank for rank, folder in enumerate(SLOW_FOLDERS)}
     items.sort(key=lambda item: order.get(Path(item.path).relative_to(ROOT).parts[1], len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def close_the_loop_of_plugins():
+    """Close the event loop that importing a plugin or a test module left open.
+
+    `asyncio.run` and nbclient put their own in its place, and the garbage collector then warns in any test.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there may be none, from Python 3.12 on
+        asyncio.get_event_loop().close()
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")
