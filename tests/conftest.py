@@ -21,6 +21,7 @@ SHARED = ROOT.parent / "shared"
 SLOW_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "docs", "release")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Mark what takes long, keep together what shares it, and begin with the slowest."""
     for item in items:
