@@ -62,14 +62,14 @@ lint: $(VENV)/.installed-test  ## ruff, import-linter, mypy
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# Two processes on two cores; tests that share something heavy stay together (tests/conftest.py).
+# Two processes on two cores; the tests of one file stay together, since they share what is slow to make.
 WORKERS ?= auto
 
 test: lint  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
 test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under a minute
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(addprefix tests/,$(FAST))
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(addprefix tests/,$(FAST))
 
 HOURS ?= 1
 

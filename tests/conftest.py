@@ -16,24 +16,21 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
 
-#: Folders of tests that take long, and how their tests are spread over processes: those of one group share fixtures
-#: that are slow to make (an applied infrastructure, an image, a served page), and the slowest group begins first.
+#: Folders of tests that take long, the slowest first: with several processes, they begin first.
 SLOW_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "docs", "release")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Mark what takes long, keep together what shares it, and begin with the slowest."""
+    """Mark what takes long, and begin with the slowest."""
+    rank = {folder: number for number, folder in enumerate(SLOW_FOLDERS)}
+
+    def folder_of(item):
+        return Path(item.path).relative_to(ROOT).parts[1]
+
     for item in items:
-        folder = Path(item.path).relative_to(ROOT).parts[1]
-        if folder in SLOW_FOLDERS:
+        if folder_of(item) in rank:
             item.add_marker(pytest.mark.slow)
-            together = folder if folder in ("image", "aws", "terraform") else Path(item.path).stem
-            item.add_marker(pytest.mark.xdist_group(f"{folder}-{together}"))
-        elif item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group(Path(item.path).stem))
-    order = {folder: rank for rank, folder in enumerate(SLOW_FOLDERS)}
-    items.sort(key=lambda item: order.get(Path(item.path).relative_to(ROOT).parts[1], len(order)))
+    items.sort(key=lambda item: rank.get(folder_of(item), len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)
