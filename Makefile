@@ -66,10 +66,10 @@ lint: $(VENV)/.installed-test  ## ruff, import-linter, mypy
 WORKERS ?= auto
 
 test: lint  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under a minute
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(addprefix tests/,$(FAST))
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(addprefix tests/,$(FAST))
 
 HOURS ?= 1
 

@@ -1,0 +1,26 @@
+"""What `destroy` leaves: nothing. In a file of its own, so that it comes after all others that need the environments."""
+
+from tests.aws.conftest import MODEL_BUCKET
+
+
+def test_destroy_leaves_nothing(destroyed):
+    client = destroyed.admin.client
+    left = {
+        "alarms": client("cloudwatch").describe_alarms()["MetricAlarms"],
+        "apis": client("apigateway").get_rest_apis()["items"],
+        "buckets": [b for b in client("s3").list_buckets()["Buckets"] if b["Name"] != MODEL_BUCKET],
+        "dashboards": client("cloudwatch").list_dashboards()["DashboardEntries"],
+        "functions": client("lambda").list_functions()["Functions"],
+        "keys": client("apigateway").get_api_keys()["items"],
+        "log groups": client("logs").describe_log_groups()["logGroups"],
+        "plans": client("apigateway").get_usage_plans()["items"],
+        "repositories": client("ecr").describe_repositories()["repositories"],
+        "roles": client("iam").list_roles()["Roles"],
+        "secrets": client("secretsmanager").list_secrets()["SecretList"],
+        "state machines": client("stepfunctions").list_state_machines()["stateMachines"],
+        "subscriptions": client("sns").list_subscriptions()["Subscriptions"],
+        "topics": client("sns").list_topics()["Topics"],
+    }
+    assert not {kind: things for kind, things in left.items() if things}
+    for deployment in destroyed.deployments.values():
+        assert deployment.terraform(deployment.root, "state", "list") == ""
