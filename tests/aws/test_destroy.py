@@ -1,4 +1,4 @@
-"""What `destroy` leaves: nothing. In a file of its own, so that it comes after all others that need the environments."""
+"""What `destroy` leaves: nothing. A file of its own, so that it comes after all that needs the environments."""
 
 from tests.aws.conftest import MODEL_BUCKET
 
