@@ -68,13 +68,12 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
     {'toadfish': 2}
     """
     recordings = read_recordings(dataset)
-    _, without = find_files(dataset)
     hours = {part: sum(_length(one, part) for one in recordings) / 3600 for part in PARTS}
     calls = {
         part: {name: sum(one.count_calls(part)[name] for one in recordings) for name in dataset.calls} for part in PARTS
     }
     errors = [*_find_leaks(recordings), *_find_beyond(recordings)]
-    warnings = [f"{path.name} has no table of annotations and is left out" for path in without]
+    warnings = list(find_files(dataset).notes)
     warnings += [f"{one.name} is in no part of the split" for one in recordings if not one.spans]
     warnings += warn_of_few(recordings, dataset)
     warnings += _check_clocks(recordings, dataset)

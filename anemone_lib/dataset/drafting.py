@@ -98,10 +98,10 @@ def draft_dataset(
     probe = Dataset(
         recordings=(place,), annotations=tables_at, classes=(BACKGROUND, "x"), target_class="x", timezone=timezone
     ).with_folder(home)
-    pairs, without = find_files(probe)
-    tables = [table for _, table in pairs]
+    pairs = find_files(probe)
+    tables = [file.table for file in pairs]
     label_column = label_column or find_label_column(tables, labels=labels or ())
-    content = [read_annotations(t, label_column=label_column, recording_name=path.name) for path, t in pairs]
+    content = [read_annotations(one.table, label_column=label_column, recording_name=one.name) for one in pairs]
     counts = Counter(one.label.strip() for annotations_ in content for one in annotations_)
     meaning = _give_meaning(counts, labels, ask)
     classes = (BACKGROUND, *dict.fromkeys(name for name in meaning.values() if name and name != BACKGROUND))
@@ -134,7 +134,7 @@ def draft_dataset(
     fields |= {"group": described.group, "split": drawn, "settings": propose_settings(recordings)}
     dataset = Dataset(**fields).with_folder(home)
     notes = [f"split: {why}"]
-    notes += [f"{path.name} has no table of annotations and is left out" for path in without]
+    notes += pairs.notes
     unused = [label for label in counts if meaning.get(label) is None]
     notes += [f"label {label!r} ({counts[label]}) is of no class: neither call nor background" for label in unused]
     return Draft(dataset, counts, tuple(notes))

@@ -1,8 +1,7 @@
 """What a description names: recordings, their tables, their groups, and the part of the split they belong to.
 
-*Conventions.* A table belongs to the recording whose name it starts with: ``reef.Table.1.selections.txt`` to
-``reef.wav``. A recording without a table is not annotated, and is left out and named; one with an empty table holds
-no call.
+*Conventions.* Tables belong to recordings as `anemone_lib.tables.pairing` says, here as in every other command. A
+recording without a table is not annotated, and is left out and named; one with an empty table holds no call.
 """
 
 import csv
@@ -15,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from anemone_lib.audio.recording import AUDIO_SUFFIXES, open_recording
+from anemone_lib.audio.finding import find_recordings
+from anemone_lib.audio.recording import open_recording
 from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
 from anemone_lib.detection.events import Annotation
-from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.errors import AnnotationError, ConfigError, spell_count
+from anemone_lib.tables.pairing import AnnotatedFile, AnnotatedFolder, pair_tables
 from anemone_lib.tables.reading import read_annotations
 
-#: What a table of annotations may be called behind the recording's name, the first that exists counts.
-TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt")
 #: A column with more different values than this does not hold labels.
 MAX_LABELS = 60
 _DATE = re.compile(r"(?<!\d)(19|20)(\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -75,63 +74,48 @@ class LabelledRecording:
         return best if best is not None and overlaps[best] >= 0 else None
 
 
-def find_files(dataset: Dataset) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Find the recordings and their tables.
+def find_files(dataset: Dataset) -> AnnotatedFolder:
+    """Find the recordings and their tables; `anemone_lib.tables.pair_tables` says which table counts.
 
     Returns
     -------
-    pairs : list of (recording, table), by path
-    without_table : list of recordings that have none
+    files : AnnotatedFolder
+        The recordings that have a table, by path, and what is left out, in `notes`.
 
     Raises
     ------
     ConfigError
         A folder or file that is not there, or no recording has a table.
     """
-    found: list[Path] = []
+    tables_at = None if dataset.annotations == "same" else dataset.folder / dataset.annotations
+    if tables_at is not None and not tables_at.exists():
+        raise ConfigError(f"annotations is {dataset.annotations}; there is no such folder or table in {dataset.folder}")
+    files: dict[Path, AnnotatedFile] = {}
+    notes: list[str] = []
     for item in dataset.recordings:
         place = dataset.folder / item
-        if place.is_dir():
-            found += [path for path in place.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES]
-        elif place.is_file():
-            found.append(place)
-        elif any(sign in item for sign in "*?["):
-            root = Path(place.anchor) if Path(item).is_absolute() else dataset.folder
-            pattern = str(Path(item).relative_to(Path(item).anchor)) if Path(item).is_absolute() else item
-            found += [path for path in root.glob(pattern) if path.suffix.lower() in AUDIO_SUFFIXES]
-        else:
-            raise ConfigError(f"recordings names {item}; there is no such folder or file in {dataset.folder.resolve()}")
-    pairs, without = [], []
-    for path in sorted(set(found)):
-        folder = path.parent if dataset.annotations == "same" else dataset.folder / dataset.annotations
-        if not folder.is_dir():
-            raise ConfigError(f"annotations is {dataset.annotations}; there is no such folder in {dataset.folder}")
-        table = find_table(path, folder)
-        if table is None:
-            without.append(path)
-        else:
-            pairs.append((path, table))
-    if not pairs:
+        found = find_recordings([place])
+        if not found.recordings:
+            raise ConfigError(
+                f"recordings names {item}; there is no such folder or file with recordings in "
+                f"{dataset.folder.resolve()}"
+            )
+        chosen = {Path(one.source).resolve() for one in found.recordings}
+        for folder in [place] if place.is_dir() else sorted({path.parent for path in chosen}):
+            annotated = pair_tables(folder, annotations=tables_at)
+            here = {file.recording.resolve(): file for file in annotated}
+            files |= {path: file for path, file in here.items() if path in chosen}
+            notes += annotated.notes if place.is_dir() else []
+        missing = sorted(path.name for path in chosen - files.keys())
+        if missing and not place.is_dir():
+            notes.append(f"{spell_count(len(missing), 'recording')} without a table left out ({', '.join(missing)})")
+    if not files:
         raise ConfigError(
             f"no recording in {', '.join(dataset.recordings)} has a table; a table's name starts with the "
             "recording's: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity labels)"
+            + "".join(f"; {note}" for note in notes)
         )
-    return pairs, without
-
-
-def find_table(recording: Path, folder: Path) -> Path | None:
-    """Find the table of a recording by its name: Raven's own first, then by `TABLE_SUFFIXES`."""
-
-    def rank(table: Path) -> tuple[bool, int, str]:
-        name = table.name.lower()
-        return ".table." not in name, next(k for k, end in enumerate(TABLE_SUFFIXES) if name.endswith(end)), name
-
-    names = (
-        path
-        for path in folder.iterdir()
-        if path.name.startswith(f"{recording.stem}.") and path.name.lower().endswith(TABLE_SUFFIXES)
-    )
-    return min(names, key=rank, default=None)
+    return AnnotatedFolder(tuple(files[path] for path in sorted(files)), tuple(dict.fromkeys(notes)))
 
 
 def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[LabelledRecording]:
@@ -167,11 +151,12 @@ def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[Label
     >>> recording.name, len(recording.annotations), len(recording.unclear), recording.spans["train"]
     ('reef.wav', 2, 1, (0.0, 5.0))
     """
-    pairs, _ = find_files(dataset)
     recordings = []
-    for path, table in pairs:
-        annotations = read_annotations(table, label=label, label_column=dataset.label_column, recording_name=path.name)
-        recordings.append(label_recording(path, table, annotations, dataset))
+    for file in find_files(dataset):
+        annotations = read_annotations(
+            file.table, label=label, label_column=dataset.label_column, recording_name=file.name
+        )
+        recordings.append(label_recording(file.recording, file.table, annotations, dataset))
     return assign_spans(recordings, dataset)
 
 
@@ -267,14 +252,14 @@ def find_label_column(tables: Sequence[Path], *, labels: Iterable[str] = ()) -> 
     unusual = [table for table in tables if _needs_column(table)]
     if not unusual:
         return None
-    wanted = {label.strip().casefold() for label in labels}
+    names = {label.strip().casefold() for label in labels}
     found: Counter[str] = Counter()
     fitting: Counter[str] = Counter()
     for table in unusual:
         for column, values in _read_words(table).items():
             found[column] += 1
-            fitting[column] += bool(wanted & {value.casefold() for value in values})
-    best = [column for column, n in fitting.items() if n] if wanted else list(found)
+            fitting[column] += bool(names & {value.casefold() for value in values})
+    best = [column for column, n in fitting.items() if n] if names else list(found)
     if len(best) == 1:
         return best[0]
     columns = ", ".join(found) or "none"

@@ -1,14 +1,16 @@
 """From annotated recordings to a model bundle.
 
-`train_classifier` is where to start. `labelled` cuts windows with their classes, `network` is the model, `fitting`
-trains and calibrates it, `bundle` exports it, `recipes` makes the demonstration model. Imports simulation, evaluation
-and what lies below them.
+`from_dataset` (what ``anemone train --dataset`` runs) and `train_classifier` are where to start. `labelled`,
+`simulated` and `examples` cut windows with their classes, `network` is the model, `fitting`, `learning` and `folds` train
+and judge it, `bundle` exports it, `recipes` makes the demonstration model. Imports dataset, simulation, evaluation and
+what lies below them.
 """
 
 from anemone_lib.training.bundle import export_bundle, export_model
 from anemone_lib.training.fitting import train_classifier
-from anemone_lib.training.labelled import LabelledWindows, concatenate, cut_labelled_windows, simulate_windows
+from anemone_lib.training.labelled import LabelledWindows, concatenate, cut_labelled_windows
 from anemone_lib.training.network import build_model, import_keras
+from anemone_lib.training.simulated import simulate_windows
 
 __all__ = [
     "LabelledWindows",

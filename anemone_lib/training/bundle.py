@@ -28,8 +28,8 @@ from anemone_lib.evaluation.matching import count_events
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import STEM, Classifier, LiteRTClassifier, ModelCard, load_classifier
 from anemone_lib.simulation.reef import write_recording
-from anemone_lib.training.labelled import simulate_windows
 from anemone_lib.training.network import import_keras
+from anemone_lib.training.simulated import simulate_windows
 
 #: Largest difference of a probability between the .keras and a float .tflite.
 PARITY = 1e-4

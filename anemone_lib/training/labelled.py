@@ -1,4 +1,4 @@
-"""Labelled windows to train a classifier on: from annotated recordings, or simulated ones.
+"""Labelled windows of annotated recordings, to train a classifier on.
 
 *Conventions.* A window belongs to a class when it holds at least 30 ms, or half, of one of its annotations: one pulse
 at the window's edge counts, since an isolated call of 0.1 s lies in only two or three windows and the median filter
@@ -8,11 +8,8 @@ anything is unclear and left out; one that holds nothing is background. Images a
 Sets are split by recording, never by window: windows of one recording share its hydrophone, its noise and its fish.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -22,30 +19,9 @@ from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.windows import cut_windows, lay_grid
-from anemone_lib.simulation.augmentation import augment
-from anemone_lib.simulation.reef import simulate_recording
 
 #: Part of an annotation that a window must hold to be of its class: this long, or half of it.
 MIN_OVERLAP_S = 0.03
-
-
-#: Sample rates of simulated training recordings in Hz and how often each is drawn: those of common recorders.
-SAMPLE_RATES = {
-    8_000: 0.03,
-    16_000: 0.08,
-    22_050: 0.05,
-    24_000: 0.06,
-    32_000: 0.10,
-    44_100: 0.13,
-    48_000: 0.33,
-    64_000: 0.05,
-    96_000: 0.11,
-    192_000: 0.04,
-    200_000: 0.02,
-}
-
-
-Seconds = float
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +223,7 @@ def cut_labelled_windows(
         Its score-deciding settings, `classes` and `target_class` are read.
     channels : int, 1 or 3
     max_windows : int > 0, or None
-        At most so many, drawn at random, as evenly over the classes as there are windows; 4000 images take 260 MB.
+        The most windows, drawn at random, as evenly over the classes as there are windows; 4000 images take 260 MB.
     label_classes : mapping, optional
         As for `label_windows`.
     seed : int
@@ -281,10 +257,10 @@ def cut_labelled_windows(
         end_times=grid.end_times,
         classes=config.classes,
         target_class=config.target_class,
-        background_class=_background(config),
+        background_class=find_background(config),
         label_classes=label_classes,
     )
-    chosen = _choose(labels, max_windows, np.random.default_rng(seed))
+    chosen = choose_windows(labels, max_windows, np.random.default_rng(seed))
     images = []
     for k in chosen:
         start, stop = grid.sample_range(k, k + 1)
@@ -292,7 +268,9 @@ def cut_labelled_windows(
         window = cut_windows(
             samples, n_windows=1, window_samples=grid.window_samples, stride_samples=grid.stride_samples
         )
-        images.append(_images(window, recording.sample_rate, config, channels) if np.isfinite(samples).all() else None)
+        images.append(
+            draw_bytes(window, recording.sample_rate, config, channels) if np.isfinite(samples).all() else None
+        )
     kept = [i for i, image in enumerate(images) if image is not None]
     return LabelledWindows(
         np.concatenate([images[i] for i in kept]) if kept else _no_images(config, channels),
@@ -303,99 +281,8 @@ def cut_labelled_windows(
     )
 
 
-def simulate_windows(
-    *,
-    n_recordings: int,
-    seed: int,
-    config: InferenceConfig | None = None,
-    channels: int = 1,
-    duration: Seconds = 20.0,
-    snr_db: tuple[float, float] = (-3.0, 24.0),
-    max_windows: int = 24,
-    workers: int | None = None,
-) -> LabelledWindows:
-    """Simulate recordings at many sample rates, augment them, and cut labelled windows from them.
-
-    Parameters
-    ----------
-    n_recordings : int > 0
-    seed : int >= 0
-        Recordings `seed` to ``seed + n_recordings - 1`` of `anemone_lib.simulation.reef`; keep those of sets apart.
-    config : InferenceConfig, optional
-    channels : int, 1 or 3
-    duration : float > 0, in seconds, of each recording
-    snr_db : (lowest, highest), in dB
-    max_windows : int > 0, from each recording
-    workers : int > 0, optional
-        Threads; by default one a core. The windows do not depend on it.
-
-    Returns
-    -------
-    windows : LabelledWindows
-
-    Examples
-    --------
-    >>> windows = simulate_windows(n_recordings=2, seed=1, duration=5.0, max_windows=4)
-    >>> windows.classes, len(windows) <= 8
-    (('noise', 'anemonefish', 'biological'), True)
-    """
-    config = config or InferenceConfig()
-    one = partial(
-        _simulated_windows_of,
-        config=config,
-        channels=channels,
-        duration=duration,
-        snr_db=snr_db,
-        max_windows=max_windows,
-    )
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        return concatenate(list(pool.map(one, range(seed, seed + n_recordings))))
-
-
-def _simulated_windows_of(
-    seed: int,
-    *,
-    config: InferenceConfig,
-    channels: int,
-    duration: Seconds,
-    snr_db: tuple[float, float],
-    max_windows: int,
-) -> LabelledWindows:
-    rng = np.random.default_rng([seed, 99])
-    rate = config.target_sr or int(rng.choice(list(SAMPLE_RATES), p=list(SAMPLE_RATES.values())))
-    samples, annotations = simulate_recording(
-        duration=duration,
-        seed=seed,
-        sample_rate=rate,
-        snr_db=snr_db,
-        bouts_per_minute=float(rng.choice([0.0, 6.0], p=[0.2, 0.8])),
-        neighbours_per_minute=float(rng.choice([0.0, 6.0, 25.0], p=[0.1, 0.3, 0.6])),
-    )
-    samples = augment(samples, sample_rate=rate, rng=rng)
-    grid = lay_grid(len(samples), sample_rate=rate, **config.grid_settings)
-    labels = label_windows(
-        annotations,
-        start_times=grid.start_times,
-        end_times=grid.end_times,
-        classes=config.classes,
-        target_class=config.target_class,
-        background_class=_background(config),
-    )
-    chosen = _choose(labels, max_windows, rng)
-    windows = cut_windows(
-        samples, n_windows=grid.n_windows, window_samples=grid.window_samples, stride_samples=grid.stride_samples
-    )[chosen]
-    return LabelledWindows(
-        _images(windows, rate, config, channels),
-        labels[chosen],
-        np.full(len(chosen), f"simulated-{seed}"),
-        grid.start_times[chosen],
-        config.classes,
-    )
-
-
-def _choose(labels: np.ndarray, most: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Indices of clear windows, at most so many, in turn from each class."""
+def choose_windows(labels: np.ndarray, most: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Return the indices of clear windows, at most `most`, in turn from each class."""
     clear = np.flatnonzero(labels >= 0)
     if most is None or len(clear) <= most:
         return clear
@@ -407,11 +294,13 @@ def _choose(labels: np.ndarray, most: int | None, rng: np.random.Generator) -> n
     return np.sort(shuffled[np.argsort(rank, kind="stable")[:most]])
 
 
-def _background(config: InferenceConfig) -> str:
+def find_background(config: InferenceConfig) -> str:
+    """Return the class of windows that hold nothing: ``noise``, or the first that is not the target."""
     return "noise" if "noise" in config.classes else next(c for c in config.classes if c != config.target_class)
 
 
-def _images(windows: np.ndarray, sample_rate: int, config: InferenceConfig, channels: int) -> np.ndarray:
+def draw_bytes(windows: np.ndarray, sample_rate: int, config: InferenceConfig, channels: int) -> np.ndarray:
+    """Draw the images of windows in 8 bits [shape=(n, height_pixels, width_pixels, channels)]."""
     images = draw_images(
         windows,
         sample_rate=sample_rate,

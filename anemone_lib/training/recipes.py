@@ -26,7 +26,7 @@ from anemone_lib.scoring.classifier import STEM, Classifier, ModelCard, load_cla
 from anemone_lib.simulation.reef import write_recording
 from anemone_lib.training.bundle import export_bundle, write_card
 from anemone_lib.training.fitting import Progress, train_classifier
-from anemone_lib.training.labelled import simulate_windows
+from anemone_lib.training.simulated import simulate_windows
 
 #: Calls closer than this are one bout; the simulation keeps bouts three times as far apart.
 BOUT_JOIN_S = 2.0

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from anemone_lib import InferenceConfig, detect
 from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, check_dataset, draft_dataset, read_recordings
-from anemone_lib.dataset.recordings import find_group
+from anemone_lib.dataset.recordings import find_files, find_group
 from anemone_lib.errors import AnnotationError, ConfigError
 from tests.dataset.season import write_season
 
@@ -102,3 +104,31 @@ def test_a_split_that_names_an_absent_recording_is_an_error(tmp_path):
     wrong = Dataset(**{**dataset.model_dump(), "split": {"train": ["absent"]}}).with_folder(tmp_path)
     with pytest.raises(ConfigError, match="absent"):
         read_recordings(wrong)
+
+
+def test_what_was_detected_is_no_truth_and_a_persons_table_counts(tmp_path):
+    samples = 0.01 * np.random.default_rng(0).standard_normal(8_000 * 6)
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, samples, 8_000)
+        detect(tmp_path / name, config=InferenceConfig(confidence_threshold=0.0)).save(tmp_path, formats=["raven"])
+    (tmp_path / "a.csv").write_text("start,end,label\n1.0,1.8,lt\n")
+    assert (tmp_path / "a.selections.txt").exists()
+    draft = draft_dataset(tmp_path, labels={"lt": "toadfish"})
+    recordings = read_recordings(draft.dataset)
+    assert [(one.path.name, one.table.name, one.count_calls()["toadfish"]) for one in recordings] == [
+        ("a.wav", "a.csv", 1)
+    ]
+    notes = " ".join(draft.notes)
+    assert "b.wav" in notes
+    assert "detected" in notes
+
+
+def test_recordings_in_subfolders_and_in_a_glob_are_found(tmp_path):
+    for site in ("north", "south"):
+        (tmp_path / site).mkdir()
+        soundfile.write(tmp_path / site / "reef.wav", np.full(8_000 * 4, 0.01), 8_000)
+        (tmp_path / site / "reef.csv").write_text("start,end,label\n1.0,1.8,lt\n")
+    dataset = draft_dataset(tmp_path, labels={"lt": "toadfish"}).dataset
+    assert [one.path.parent.name for one in read_recordings(dataset)] == ["north", "south"]
+    only = dataset.model_copy(update={"recordings": ("south/*.wav",)}).with_folder(tmp_path)
+    assert [file.name for file in find_files(only)] == ["reef.wav"]

@@ -17,9 +17,10 @@ from anemone_lib.scoring.images import draw_images
 from anemone_lib.simulation.augmentation import augment
 from anemone_lib.training.bundle import PARITY, export_bundle, export_model
 from anemone_lib.training.fitting import apply_temperature, calibrate, train_classifier
-from anemone_lib.training.labelled import concatenate, cut_labelled_windows, label_windows, simulate_windows
+from anemone_lib.training.labelled import concatenate, cut_labelled_windows, label_windows
 from anemone_lib.training.network import build_model
 from anemone_lib.training.recipes import measure_events
+from anemone_lib.training.simulated import simulate_windows
 
 CLASSES = ("noise", "anemonefish", "biological")
 NOISE, CALL, OTHER, UNCLEAR = 0, 1, 2, -1

@@ -1,0 +1,128 @@
+"""Labelled windows of simulated recordings, at the sample rates of common recorders."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from anemone_lib.config import InferenceConfig
+from anemone_lib.scoring.windows import cut_windows, lay_grid
+from anemone_lib.simulation.augmentation import augment
+from anemone_lib.simulation.reef import simulate_recording
+from anemone_lib.training.labelled import (
+    LabelledWindows,
+    choose_windows,
+    concatenate,
+    draw_bytes,
+    find_background,
+    label_windows,
+)
+
+#: Sample rates of simulated training recordings in Hz and how often each is drawn: those of common recorders.
+SAMPLE_RATES = {
+    8_000: 0.03,
+    16_000: 0.08,
+    22_050: 0.05,
+    24_000: 0.06,
+    32_000: 0.10,
+    44_100: 0.13,
+    48_000: 0.33,
+    64_000: 0.05,
+    96_000: 0.11,
+    192_000: 0.04,
+    200_000: 0.02,
+}
+
+Seconds = float
+
+
+def simulate_windows(
+    *,
+    n_recordings: int,
+    seed: int,
+    config: InferenceConfig | None = None,
+    channels: int = 1,
+    duration: Seconds = 20.0,
+    snr_db: tuple[float, float] = (-3.0, 24.0),
+    max_windows: int = 24,
+    workers: int | None = None,
+) -> LabelledWindows:
+    """Simulate recordings at many sample rates, augment them, and cut labelled windows from them.
+
+    Parameters
+    ----------
+    n_recordings : int > 0
+    seed : int >= 0
+        Recordings `seed` to ``seed + n_recordings - 1`` of `anemone_lib.simulation.reef`; keep those of sets apart.
+    config : InferenceConfig, optional
+    channels : int, 1 or 3
+    duration : float > 0, in seconds, of each recording
+    snr_db : (lowest, highest), in dB
+    max_windows : int > 0, from each recording
+    workers : int > 0, optional
+        Threads; by default one a core. The windows do not depend on it.
+
+    Returns
+    -------
+    windows : LabelledWindows
+
+    Examples
+    --------
+    >>> windows = simulate_windows(n_recordings=2, seed=1, duration=5.0, max_windows=4)
+    >>> windows.classes, len(windows) <= 8
+    (('noise', 'anemonefish', 'biological'), True)
+    """
+    config = config or InferenceConfig()
+    one = partial(
+        _simulated_windows_of,
+        config=config,
+        channels=channels,
+        duration=duration,
+        snr_db=snr_db,
+        max_windows=max_windows,
+    )
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        return concatenate(list(pool.map(one, range(seed, seed + n_recordings))))
+
+
+def _simulated_windows_of(
+    seed: int,
+    *,
+    config: InferenceConfig,
+    channels: int,
+    duration: Seconds,
+    snr_db: tuple[float, float],
+    max_windows: int,
+) -> LabelledWindows:
+    rng = np.random.default_rng([seed, 99])
+    rate = config.target_sr or int(rng.choice(list(SAMPLE_RATES), p=list(SAMPLE_RATES.values())))
+    samples, annotations = simulate_recording(
+        duration=duration,
+        seed=seed,
+        sample_rate=rate,
+        snr_db=snr_db,
+        bouts_per_minute=float(rng.choice([0.0, 6.0], p=[0.2, 0.8])),
+        neighbours_per_minute=float(rng.choice([0.0, 6.0, 25.0], p=[0.1, 0.3, 0.6])),
+    )
+    samples = augment(samples, sample_rate=rate, rng=rng)
+    grid = lay_grid(len(samples), sample_rate=rate, **config.grid_settings)
+    labels = label_windows(
+        annotations,
+        start_times=grid.start_times,
+        end_times=grid.end_times,
+        classes=config.classes,
+        target_class=config.target_class,
+        background_class=find_background(config),
+    )
+    chosen = choose_windows(labels, max_windows, rng)
+    windows = cut_windows(
+        samples, n_windows=grid.n_windows, window_samples=grid.window_samples, stride_samples=grid.stride_samples
+    )[chosen]
+    return LabelledWindows(
+        draw_bytes(windows, rate, config, channels),
+        labels[chosen],
+        np.full(len(chosen), f"simulated-{seed}"),
+        grid.start_times[chosen],
+        config.classes,
+    )
