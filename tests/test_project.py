@@ -50,7 +50,7 @@ def undeclared(modules, names):
 
 
 def test_everything_that_the_package_imports_is_declared(root):
-    extras = ("serve", "keras", "notebooks", "aoef")
+    extras = ("serve", "keras", "notebooks", "aoef", "archive")
     modules = imported((root / "anemone_lib").rglob("*.py"))
     assert undeclared(modules, declared(root, *extras)) == set()
 
@@ -97,7 +97,9 @@ def test_no_module_is_longer_than_400_lines(root):
     assert {path: n for path, n in lengths.items() if n > 400} == {}
 
 
-@pytest.mark.parametrize("package", ["audio", "scoring", "detection", "tables", "evaluation", "tuning", "training"])
+@pytest.mark.parametrize(
+    "package", ["audio", "scoring", "detection", "tables", "evaluation", "tuning", "training", "archive"]
+)
 def test_every_package_says_what_lives_there(root, package):
     about = ast.get_docstring(ast.parse((root / "anemone_lib" / package / "__init__.py").read_text(encoding="utf-8")))
     assert about is not None

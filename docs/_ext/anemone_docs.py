@@ -16,6 +16,7 @@ import nbformat
 import typer.main
 from columns import COLUMNS, FIELDS
 
+from anemone_lib.archive.tables import PARTITIONED, SCHEMAS
 from anemone_lib.cli import app as command_line
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 
@@ -172,13 +173,18 @@ def write_columns() -> str:
     lines = [
         "# Tables and results",
         "",
-        "What `anemone detect --formats …` and `Detections.save` write, column by column. Times are seconds from the",
-        "start of the recording. An interval begins at its start and ends before its end.",
+        "What `anemone detect --formats …`, `Detections.save` and `anemone archive run` write, column by column. Times are",
+        "seconds from the start of the recording. An interval begins at its start and ends before its end.",
         "",
     ]
     for title, (introduction, columns) in COLUMNS.items():
         lines += [f"## {title}", "", introduction, ""]
         lines += _table(("name", "meaning"), [(f"`{name}`", meaning) for name, meaning in columns.items()])
+    for name, schema in SCHEMAS.items():
+        where = "one file a site and month" if name in PARTITIONED else "one file"
+        lines += [f"## Archive: {name}", "", f"`{name}.parquet`, {where}, which `anemone archive run` writes.", ""]
+        rows = [(f"`{one.name}`", str(one.type), one.metadata[b"meaning"].decode()) for one in schema]
+        lines += _table(("name", "type", "meaning"), rows)
     return "\n".join(lines)
 
 

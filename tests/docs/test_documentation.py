@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from anemone_lib import detect
+from anemone_lib.archive.tables import SCHEMAS
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection import FORMATS
 from anemone_lib.simulation import write_recording
@@ -110,6 +111,15 @@ def test_every_column_has_a_meaning_and_is_on_the_page(pages):
         for name, meaning in columns.items():
             assert meaning.endswith("."), f"{title}: {name}"
             assert f"| `{name}` | {meaning} |" in page
+
+
+@pytest.mark.parametrize("name", list(SCHEMAS))
+def test_every_column_of_an_archive_has_a_meaning_and_is_on_the_page(pages, name):
+    section = pages.write_columns().split(f"## Archive: {name}\n")[1].split("\n## ")[0]
+    for column in SCHEMAS[name]:
+        meaning = column.metadata[b"meaning"].decode()
+        assert meaning.endswith("."), column.name
+        assert f"| `{column.name}` | {column.type} | {meaning} |" in section
 
 
 @pytest.mark.parametrize("folder", ["environments/dev", "environments/prod", "modules/inference", "modules/ecr"])
