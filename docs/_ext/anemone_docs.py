@@ -173,8 +173,8 @@ def write_columns() -> str:
     lines = [
         "# Tables and results",
         "",
-        "What `anemone detect --formats …`, `Detections.save` and `anemone archive run` write, column by column. Times are",
-        "seconds from the start of the recording. An interval begins at its start and ends before its end.",
+        "What `anemone detect --formats …`, `Detections.save` and `anemone archive run` write, column by column. Times",
+        "are seconds from the start of the recording. An interval begins at its start and ends before its end.",
         "",
     ]
     for title, (introduction, columns) in COLUMNS.items():
