@@ -44,6 +44,12 @@ class Minutes:
     third_octaves_hz : np.ndarray [shape=(n_third_octaves,)], the centres
     millidecades : np.ndarray [shape=(n_minutes, n_millidecades)], mean level of a hertz in each band, in dB
     millidecades_hz : np.ndarray [shape=(n_millidecades + 1,)], the edges
+
+    Examples
+    --------
+    >>> nothing = np.zeros((0, 0))
+    >>> Minutes(np.zeros(0), np.zeros(0), {}, nothing, np.zeros(0), nothing, np.zeros(1)).start_times.size
+    0
     """
 
     start_times: np.ndarray
