@@ -1,10 +1,10 @@
 """Which of several hydrophones is listened to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from anemone_lib.errors import AudioError
+from anemone_lib.errors import AudioError, ConfigError
 
 #: Stretches of a recording, and seconds of each, by which its channels are compared.
 STRETCHES, STRETCH_S = 30, 0.5
@@ -12,6 +12,31 @@ STRETCHES, STRETCH_S = 30, 0.5
 INVERTED = -0.8
 
 Channel = int | str
+
+
+def parse_channel(channel: Channel, *, words: Sequence[str] = ("mean", "loudest")) -> Channel:
+    """Return a choice of channel, as a person writes it, as a number from 1 or one of the words.
+
+    Parameters
+    ----------
+    channel : int or str
+    words : sequence of str, the words that are a choice
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+
+    Examples
+    --------
+    >>> parse_channel("2"), parse_channel("loudest")
+    (2, 'loudest')
+    """
+    if isinstance(channel, str) and channel.strip().isascii() and channel.strip().isdigit():
+        channel = int(channel)
+    if channel in words or (isinstance(channel, int) and not isinstance(channel, bool) and channel >= 1):
+        return channel
+    raise ConfigError(f"channel is {channel!r}; give a number from 1, {', '.join(words[:-1])} or {words[-1]}")
 
 
 def check_channel(channel: Channel, channels: int, name: str) -> Channel:

@@ -28,6 +28,8 @@ def train_dataset(
     *,
     annotations: Path | None,
     labels: str | None,
+    label_column: str | None,
+    channel: str,
     config: Path | None,
     out_folder: Path,
     folds: int,
@@ -41,14 +43,15 @@ def train_dataset(
     from anemone_lib.training.folds import cross_validate
     from anemone_lib.training.from_dataset import train_on_dataset
 
-    if path is not None and (folder or annotations or labels or config):
-        raise ConfigError("--dataset says where recordings, tables, labels and settings are; give it alone")
+    if path is not None and (folder or annotations or labels or config or label_column or channel != "mean"):
+        raise ConfigError("--dataset says where recordings, tables, labels, channel and settings are; give it alone")
     if path is not None:
         dataset = Dataset.load(path)
         recordings = read_recordings(dataset)
     else:
         assert folder is not None
-        dataset, recordings = describe_folder(folder, annotations, labels, config, options["seed"])
+        fields = {"label_column": label_column, "channel": channel}
+        dataset, recordings = describe_folder(folder, annotations, labels, config, options["seed"], **fields)
     for warning in warn_of_few(recordings, dataset):
         err.print(spell_note(warning), highlight=False, soft_wrap=True)
     measured = {"folds_by_group": cross_validate(dataset, recordings, n_folds=folds, **options)} if folds else {}
@@ -61,7 +64,7 @@ def train_dataset(
 
 
 def describe_folder(
-    folder: Path, annotations: Path | None, labels: str | None, config: Path | None, seed: int
+    folder: Path, annotations: Path | None, labels: str | None, config: Path | None, seed: int, **options: str | None
 ) -> tuple[Dataset, list[LabelledRecording]]:
     """Take a folder for a dataset: the configuration's classes, a fifth of the recordings set aside to validate on."""
     from anemone_lib.cli.dataset import parse_labels
@@ -74,6 +77,7 @@ def describe_folder(
         "target_class": settings.target_class,
         "labels": parse_labels([labels]) if labels else {},
         "settings": settings.model_dump(exclude={*EVENT_FIELDS, "batch_size", "model_classes"}),
+        **options,
     }
     whole = Dataset(**fields, split=SplitByTime(fractions=(0.8, 0.2, 0.0)))
     recordings = read_recordings(whole, label=settings.target_class)

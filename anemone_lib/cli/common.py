@@ -37,6 +37,10 @@ ConfigOption = Annotated[
         "--config", help="Configuration: YAML, JSON or tfvars JSON. Default: what the model was trained with."
     ),
 ]
+ChannelOption = Annotated[
+    str,
+    typer.Option("--channel", help="Which of several hydrophones is listened to: a number from 1, mean or loudest."),
+]
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from anemone_lib.cli.common import app, err, out, printable, spell_note, usage_errors
+from anemone_lib.audio.channels import parse_channel
+from anemone_lib.cli.common import ChannelOption, app, err, out, printable, spell_note, usage_errors
 from anemone_lib.errors import ConfigError
 
 dataset_app = typer.Typer(help="Describe annotated recordings once: labels, classes, split, settings.")
@@ -38,6 +39,7 @@ def init(
         typer.Option(help="auto, group, time (each recording cut in time), or train, validation, test: all of it."),
     ] = "auto",
     timezone: Annotated[str, typer.Option(help="Time zone of the clock that named the files.")] = "UTC",
+    channel: ChannelOption = "mean",
     seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
     out_file: Annotated[Path | None, typer.Option("--out", help="Default: dataset.yaml in the folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a description that is there.")] = False,
@@ -61,14 +63,13 @@ def init(
             group=group,
             split=split,
             timezone=timezone,
+            channel=parse_channel(channel),
             seed=seed,
             relative_to=path.parent,
             ask=_ask if interactive else None,
         )
         draft.dataset.save(path, overwrite=overwrite)
-    table = Table()
-    for heading in ("label", "class"):
-        table.add_column(heading)
+    table = Table("label", "class")
     table.add_column("annotations", justify="right")
     for name, n in draft.counts.most_common():
         table.add_row(escape(printable(name)) or "(empty)", draft.dataset.class_of(name) or "–", str(n))

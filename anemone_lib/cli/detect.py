@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from anemone_lib.audio import Recording, open_recording
+from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.clock import read_clock, spell_offset
 from anemone_lib.audio.finding import Finding, FoundRecording, find_recordings
 from anemone_lib.audio.gaps import add_pauses
@@ -95,7 +96,7 @@ StartTimeOption = Annotated[
 StartTimeFormatOption = Annotated[
     str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")
 ]
-ChannelOption = Annotated[
+EachChannelOption = Annotated[
     str,
     typer.Option(
         help="Which of several hydrophones: a number from 1, mean, loudest, or each for results of every one."
@@ -120,7 +121,7 @@ def detect(
     timezone: TimezoneOption = None,
     start_time: StartTimeOption = None,
     start_time_format: StartTimeFormatOption = None,
-    channel: ChannelOption = "mean",
+    channel: EachChannelOption = "mean",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what went wrong.")] = False,
 ) -> None:
@@ -128,7 +129,7 @@ def detect(
     with catch_chatter() as chatter:
         with usage_errors():
             kinds, part = _formats(formats), _shard(shard, cache)
-            _check_channel(channel)
+            parse_channel(channel, words=("mean", "loudest", "each"))
             clock: dict[str, Any] = {"timezone": timezone, "start_time": start_time}
             clock["start_time_format"] = start_time_format
             read_clock("", **clock)  # a wrong word is said once, not of every recording
@@ -217,11 +218,6 @@ def _analyse_channel(
     names = [name_output(recording.name, kind, part=found.part) for kind in batch.kinds]
     usual = [task.folder / name for name in names]
     return found, paths, [path for path, written in zip(usual, paths, strict=True) if path != written]
-
-
-def _check_channel(channel: str) -> None:
-    if not (channel in ("mean", "loudest", "each") or (channel.isascii() and channel.isdigit() and int(channel))):
-        raise ConfigError(f"--channel is {channel!r}; give a number from 1, mean, loudest or each")
 
 
 def _conclude(batch: Batch, finding: Finding, out_folder: Path, shard: str | None, n_tasks: int) -> None:

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from anemone_lib.audio import open_recording
-from anemone_lib.cli.common import ConfigOption, app, out, progress_bars, usage_errors
+from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.classifier import ModelCard
@@ -32,6 +32,11 @@ def train(
     annotations: Annotated[
         Path | None, typer.Option(help="Folder with the tables. Default: beside the recordings.")
     ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(help="Column of the tables with the labels, where it is none of the usual; '' where none has."),
+    ] = None,
+    channel: ChannelOption = "mean",
     labels: Annotated[
         str | None,
         typer.Option(help="Classes of labels that are no class themselves: pulse_train=anemonefish,grunt=biological."),
@@ -87,6 +92,8 @@ def train(
                 folder,
                 annotations=annotations,
                 labels=labels,
+                label_column=label_column,
+                channel=channel,
                 config=config,
                 out_folder=out_folder,
                 folds=folds,

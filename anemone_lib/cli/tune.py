@@ -9,8 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from anemone_lib.audio.channels import Channel, parse_channel
 from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import (
+    ChannelOption,
     ConfigOption,
     ModelOption,
     app,
@@ -74,6 +76,7 @@ def evaluate(
     annotations: AnnotationsOption = None,
     labels: LabelsOption = None,
     label_column: LabelColumnOption = None,
+    channel: ChannelOption = "mean",
     bout_gap: BoutGapOption = None,
     onset_tolerance: Annotated[
         float | None,
@@ -92,7 +95,7 @@ def evaluate(
     with usage_errors():
         if out_file:
             check_folder(out_file.parent, "--out")
-        folder = _choose_source(folder, dataset, labels)
+        folder, chosen = _choose_source(folder, dataset, labels=labels, label_column=label_column, channel=channel)
         if dataset:
             from anemone_lib.cli.by_class import evaluate_dataset
 
@@ -107,7 +110,7 @@ def evaluate(
                 json_file=out_file,
             )
             return
-        settings, samples = _samples(folder, annotations, label_column, model, config, cache)
+        settings, samples = _samples(folder, annotations, label_column, chosen, model, config, cache)
         counts = count_recordings(
             samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
@@ -122,7 +125,10 @@ def evaluate(
         doubt = f"  (95 % by recording: {interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
         out.print(f"{metric.replace('_', ' ')}: {rate}{doubt}", highlight=False)
     content = {
-        "recordings": [{"name": sample.name, **one.to_dict()} for sample, one in zip(samples, counts, strict=True)],
+        "recordings": [
+            {"name": sample.name, "channel": sample.scores.channel, **one.to_dict()}
+            for sample, one in zip(samples, counts, strict=True)
+        ],
         "failed": [{"name": name, "reason": reason} for name, reason in samples.failures],
         "all": pooled,
         "intervals": intervals,
@@ -143,6 +149,7 @@ def tune(
     annotations: AnnotationsOption = None,
     labels: LabelsOption = None,
     label_column: LabelColumnOption = None,
+    channel: ChannelOption = "mean",
     bout_gap: BoutGapOption = None,
     holdout: Annotated[float, typer.Option(help="Part of the recordings that is set aside for the test.")] = 0.3,
     seed: Annotated[int, typer.Option(min=0, help="Which recordings are set aside.")] = 0,
@@ -167,7 +174,7 @@ def tune(
     from anemone_lib.tuning import tune as search_settings
 
     with usage_errors():
-        folder = _choose_source(folder, dataset, labels)
+        folder, chosen = _choose_source(folder, dataset, labels=labels, label_column=label_column, channel=channel)
         if dataset:
             from anemone_lib.cli.by_class import tune_dataset
 
@@ -188,7 +195,7 @@ def tune(
             check_folder(out_folder, "--out")
         else:  # a wrong word for an environment must not make a new one
             raise ConfigError(f"{out_folder} is no folder; make it, or name one that is there")
-        settings, samples = _samples(folder, annotations, label_column, model, config, cache)
+        settings, samples = _samples(folder, annotations, label_column, chosen, model, config, cache)
         if other := samples.other_labels(_names(labels) or [settings.target_class]):
             err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(
@@ -202,7 +209,12 @@ def tune(
             max_false_alarms_per_hour=max_false_alarms_per_hour,
         )
         paths = best.promote(
-            out_folder, recordings=folder, annotations=annotations, label_column=label_column, model=model
+            out_folder,
+            recordings=folder,
+            annotations=annotations,
+            label_column=label_column,
+            channel=chosen,
+            model=model,
         )
     table = Table(title=f"best of {best.sweep.space.size} settings by {best.objective}")
     for heading in ("setting", "tuned", "before"):
@@ -219,13 +231,22 @@ def tune(
     conclude_batch(samples.failures)
 
 
-def _choose_source(folder: Path | None, dataset: Path | None, labels: str | None) -> Path:
-    """Check that there is one source: a folder, or a dataset, which says itself what its labels mean."""
+def _choose_source(
+    folder: Path | None, dataset: Path | None, *, labels: str | None, label_column: str | None, channel: str
+) -> tuple[Path, Channel]:
+    """Check that there is one source, a folder or a dataset, and the channel of the folder's recordings.
+
+    A dataset says itself what its labels mean, where they are, and which channel is listened to.
+    """
     if (folder is None) == (dataset is None):
         raise ConfigError("give a folder of recordings, or --dataset with its description, one of the two")
-    if dataset and labels:
-        raise ConfigError(f"--labels is {labels}; a dataset says itself what its labels mean")
-    return folder or Path()
+    if channel == "each":
+        raise ConfigError("channel is 'each'; the tables do not say which hydrophone was annotated: choose one")
+    chosen = parse_channel(channel)
+    own = {"--labels": labels, "--label-column": label_column, "--channel": None if channel == "mean" else channel}
+    if dataset and (given := [f"{option} is {value}" for option, value in own.items() if value is not None]):
+        raise ConfigError(f"{given[0]}; a dataset says that itself: change it in {dataset}")
+    return folder or Path(), chosen
 
 
 def _part(name: str | None) -> str | None:
@@ -238,6 +259,7 @@ def _samples(
     folder: Path,
     annotations: Path | None,
     label_column: str | None,
+    channel: Channel,
     model: str | None,
     config: Path | None,
     cache: Path,
@@ -264,6 +286,7 @@ def _samples(
             config=settings,
             cache=cache,
             label_column=label_column,
+            channel=channel,
             progress=progress,
         )
     for note in (*found.notes, *samples.notes, *said):

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from anemone_lib.audio.channels import Channel, parse_channel
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
 from anemone_lib.files import write_atomically
@@ -117,6 +118,7 @@ class Dataset(BaseModel):
         default_factory=SplitByTime, description="Names for each part, or {by: time, fractions: [...]}."
     )
     timezone: str = Field("UTC", description="Time zone of the clock that named the files.")
+    channel: int | str = Field("mean", description="Which of several hydrophones: a number from 1, mean or loudest.")
     start_time_format: str | None = Field(None, description="How file names tell the time, like %Y%m%d_%H%M_.")
     settings: dict[str, int | float | str | None] = Field(
         default_factory=dict, description="Score-deciding settings of InferenceConfig that fit these recordings."
@@ -133,6 +135,14 @@ class Dataset(BaseModel):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("channel", mode="before")
+    @classmethod
+    def _check_channel(cls, value: Any) -> Channel:
+        try:
+            return parse_channel(value)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("channel ").replace("is", "it is", 1)) from None
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.dataset.description import Dataset
 from anemone_lib.dataset.proposal import propose_settings
 from anemone_lib.dataset.recordings import find_files, find_label_column, label_recording
@@ -44,6 +45,7 @@ def draft_dataset(
     group: str | None = None,
     split: str = "auto",
     timezone: str = "UTC",
+    channel: Channel = "mean",
     seed: int = 0,
     relative_to: str | os.PathLike[str] | None = None,
     ask: Callable[[str, int], str | None] | None = None,
@@ -63,6 +65,7 @@ def draft_dataset(
     group : as in `Dataset.group`, optional; by default the day where every name tells it, else the recording
     split : "auto", "group", "time", or a part's name, which then holds all recordings
     timezone : str
+    channel : int from 1, ``"mean"`` or ``"loudest"``, as in `open_recording`
     seed : int, of the split
     relative_to : path of the folder that the description will lie in, optional; by default `folder`
     ask : callable (label, count) to the class of a label that `labels` does not name, optional
@@ -109,10 +112,8 @@ def draft_dataset(
         raise ConfigError(
             f"no label is of a class; the tables hold {_list(counts)}: say which with --label LABEL=CLASS"
         )
-    by_class = Counter[str]()
-    for label, n in counts.items():
-        by_class[meaning.get(label) or ""] += n
-    target = target_class or max(classes[1:], key=lambda name: by_class[name])
+    sizes = {name: sum(n for label, n in counts.items() if meaning.get(label) == name) for name in classes}
+    target = target_class or max(classes[1:], key=lambda name: sizes[name])
     if target not in classes[1:]:
         raise ConfigError(f"the target is {target!r}; it must be one of {', '.join(classes[1:])}")
     fields: dict[str, Any] = {
@@ -120,6 +121,7 @@ def draft_dataset(
         "annotations": tables_at,
         "label_column": label_column,
         "timezone": timezone,
+        "channel": channel,
         "classes": classes,
         "target_class": target,
         "labels": meaning,
@@ -133,8 +135,7 @@ def draft_dataset(
     drawn, why = draw_split(recordings, seed=seed, by=split)
     fields |= {"group": described.group, "split": drawn, "settings": propose_settings(recordings)}
     dataset = Dataset(**fields).with_folder(home)
-    notes = [f"split: {why}"]
-    notes += pairs.notes
+    notes = [f"split: {why}", *pairs.notes]
     unused = [label for label in counts if meaning.get(label) is None]
     notes += [f"label {label!r} ({counts[label]}) is of no class: neither call nor background" for label in unused]
     return Draft(dataset, counts, tuple(notes))

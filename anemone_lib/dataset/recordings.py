@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.finding import find_recordings
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
@@ -40,6 +41,7 @@ class LabelledRecording:
     annotations : tuple of Annotation, whose labels are names of classes
     unclear : tuple of Annotation, whose labels are of no class
     spans : mapping of part to (start, end) in seconds; the parts that it has none of are missing
+    channel : int or str, which of several hydrophones is listened to
     """
 
     path: Path
@@ -50,6 +52,7 @@ class LabelledRecording:
     annotations: tuple[Annotation, ...]
     unclear: tuple[Annotation, ...] = ()
     spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    channel: Channel = "mean"
 
     @property
     def name(self) -> str:
@@ -162,7 +165,8 @@ def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[Label
 
 def label_recording(path: Path, table: Path, annotations: Sequence[Annotation], dataset: Dataset) -> LabelledRecording:
     """Give the annotations of a recording the names of their classes; see `LabelledRecording`."""
-    with open_recording(path, timezone=dataset.timezone, start_time_format=dataset.start_time_format) as audio:
+    zone, form = dataset.timezone, dataset.start_time_format
+    with open_recording(path, timezone=zone, start_time_format=form, channel=dataset.channel) as audio:
         duration, rate, start = audio.duration, audio.original_sample_rate, audio.start_time
     named, unclear = [], []
     for one in annotations:
@@ -176,7 +180,8 @@ def label_recording(path: Path, table: Path, annotations: Sequence[Annotation], 
             named.append(replace(one, label=name))
     day = start.date().isoformat() if start else None
     group = find_group(path.relative_to(dataset.folder) if path.is_relative_to(dataset.folder) else path, dataset, day)
-    return LabelledRecording(path, table, group, duration, rate, tuple(named), tuple(unclear), {})
+    own, unknown = tuple(named), tuple(unclear)
+    return LabelledRecording(path, table, group, duration, rate, own, unknown, channel=dataset.channel)
 
 
 def find_group(path: Path, dataset: Dataset, day: str | None = None) -> str:

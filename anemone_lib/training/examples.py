@@ -77,7 +77,7 @@ def read_stretches(recordings: Sequence[LabelledRecording], part: str, config: I
         if part not in one.spans:
             continue
         start, end = one.spans[part]
-        with open_recording(one.path, target_sr=config.target_sr) as audio:
+        with open_recording(one.path, target_sr=config.target_sr, channel=one.channel) as audio:
             first, stop = round(start * audio.sample_rate), min(audio.n_samples, round(end * audio.sample_rate))
             samples, rate = audio.read(first, stop), audio.sample_rate
         if stretches and stretches[0].sample_rate != rate:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.checking import warn_of_few
@@ -69,7 +70,7 @@ def train_on_dataset(
     stretches = read_stretches(recordings, "train", config)
     if not stretches:
         raise ConfigError("no recording is of the train part; say in dataset.yaml which are")
-    quiet = _read_quiet(without_calls, config) if without_calls else []
+    quiet = _read_quiet(without_calls, config, dataset.channel) if without_calls else []
     pool = ExamplePool(stretches, config, background=quiet)
     if not any(pool.counts[name_] for name_ in config.classes[1:]):
         raise ConfigError("the train part holds no call of any class; annotate some, or split otherwise")
@@ -111,7 +112,7 @@ def configure(dataset: Dataset, recordings: Sequence[LabelledRecording]) -> Infe
     return Dataset(**{**dataset.model_dump(), "settings": settings}).to_config()
 
 
-def _read_quiet(folder: str | os.PathLike[str], config: InferenceConfig) -> list[Stretch]:
+def _read_quiet(folder: str | os.PathLike[str], config: InferenceConfig, channel: Channel) -> list[Stretch]:
     """Read recordings without calls."""
     from anemone_lib.audio.recording import open_recording
 
@@ -120,7 +121,7 @@ def _read_quiet(folder: str | os.PathLike[str], config: InferenceConfig) -> list
         raise ConfigError(f"--without-calls is {folder}; there are no recordings in it")
     stretches = []
     for path in paths:
-        with open_recording(path, target_sr=config.target_sr) as audio:
+        with open_recording(path, target_sr=config.target_sr, channel=channel) as audio:
             samples = audio.read(0, audio.n_samples)
             stretches.append(Stretch(audio.name, path.stem, samples, audio.sample_rate, ()))
     return stretches
@@ -151,6 +152,7 @@ def _describe(
     """What the card says of the training."""
     return {
         "dataset_sha256": dataset.sha256,
+        "channel": dataset.channel,
         "recordings": {
             part: [
                 {

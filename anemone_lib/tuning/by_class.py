@@ -105,7 +105,7 @@ def score_part(
         )
     parts = []
     for done, one in enumerate(chosen, start=1):
-        with open_recording(one.path, target_sr=config.target_sr, timezone=timezone) as audio:
+        with open_recording(one.path, target_sr=config.target_sr, timezone=timezone, channel=one.channel) as audio:
             scores = score_recording(audio, classifier, config, cache=cache)
         whole = ScoredPart(
             AnnotatedRecording(replace(scores, recording_sha256=one.sha256), one.annotations),

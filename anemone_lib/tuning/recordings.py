@@ -11,6 +11,7 @@ from typing import overload
 
 import numpy as np
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation, decide_events
@@ -187,6 +188,7 @@ def score_annotated_recordings(
     cache: str | os.PathLike[str],
     label_column: str | None = None,
     blank_label: str = "",
+    channel: Channel = "mean",
     progress: Callable[[int, int], None] | None = None,
 ) -> ScoredFolder:
     """Score recordings, or find their scores in the cache, and read their annotations; a bad one never ends the batch.
@@ -199,6 +201,7 @@ def score_annotated_recordings(
         label of all annotations of a table that has no labels
     cache : path of a folder
     label_column, blank_label : as in `read_annotations`
+    channel : int from 1, ``"mean"`` or ``"loudest"``, as in `open_recording`
     progress : callable (done, total), optional
         Called after every recording.
 
@@ -232,7 +235,7 @@ def score_annotated_recordings(
     for done, pair in enumerate(pairs, start=1):
         name = getattr(pair, "name", Path(pair[0]).name)
         try:
-            with open_recording(pair[0], target_sr=config.target_sr, name=name) as recording:
+            with open_recording(pair[0], target_sr=config.target_sr, name=name, channel=channel) as recording:
                 # The table first: a wrong line is said before an hour of audio is scored.
                 table = read_table(
                     pair[1],

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.config import EVENT_FIELDS
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_interval, format_rate, total
@@ -38,6 +39,7 @@ def describe_tuning(tuning: "Tuning") -> dict[str, Any]:
     recordings = [
         {
             "name": one.name,
+            "channel": one.scores.channel,
             "recording_sha256": one.scores.recording_sha256,
             "annotations_sha256": one.annotations_sha256,
             "held_out": held_out,
@@ -113,6 +115,7 @@ def write_command(
     config: str | os.PathLike[str],
     annotations: str | os.PathLike[str] | None = None,
     label_column: str | None = None,
+    channel: Channel = "mean",
     model: str | os.PathLike[str] | None = None,
 ) -> str:
     """Write the command that finds the same settings again, with every option that decides them.
@@ -123,7 +126,7 @@ def write_command(
     recordings : path of the folder with the annotated recordings
     config : path of the file with the settings before the search
     annotations : path of the folder with the tables, optional
-    label_column : str, optional, as in `score_annotated_recordings`
+    label_column, channel : optional, as in `score_annotated_recordings`
     model : path of the model bundle, optional
         By default the demonstration model.
 
@@ -135,6 +138,7 @@ def write_command(
     options: dict[str, Any] = {
         "--annotations": annotations or None,
         "--label-column": label_column,
+        "--channel": None if channel == "mean" else channel,
         "--labels": ",".join(tuning.labels) if plain else json.dumps(list(tuning.labels), ensure_ascii=False),
         "--bout-gap": tuning.bout_gap,
         "--holdout": tuning.holdout,
@@ -155,6 +159,7 @@ def promote_tuning(
     recordings: str | os.PathLike[str] | None = None,
     annotations: str | os.PathLike[str] | None = None,
     label_column: str | None = None,
+    channel: Channel = "mean",
     model: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Write the settings where an environment's Terraform loads them, with the report beside them.
@@ -163,7 +168,7 @@ def promote_tuning(
     ----------
     tuning : Tuning
     folder : path of the environment's folder, like ``terraform/environments/dev``
-    recordings, annotations, label_column, model : optional, as in `write_command`
+    recordings, annotations, label_column, channel, model : optional, as in `write_command`
         With `recordings`, the report has the command that repeats the search.
 
     Returns
@@ -184,7 +189,13 @@ def promote_tuning(
     command = ""
     if recordings is not None:
         command = write_command(
-            tuning, recordings, config=base, annotations=annotations, label_column=label_column, model=model
+            tuning,
+            recordings,
+            config=base,
+            annotations=annotations,
+            label_column=label_column,
+            channel=channel,
+            model=model,
         )
     page, details = folder / PAGE_FILE, folder / DETAILS_FILE
     with write_atomically(page) as file:

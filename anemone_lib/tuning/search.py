@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ScoresError
 from anemone_lib.evaluation.rates import Counts, bootstrap_interval, total
@@ -142,11 +143,18 @@ class Tuning:
         recordings: str | os.PathLike[str] | None = None,
         annotations: str | os.PathLike[str] | None = None,
         label_column: str | None = None,
+        channel: Channel = "mean",
         model: str | os.PathLike[str] | None = None,
     ) -> list[Path]:
         """Write the settings and the report into the folder of an environment; see `promote_tuning`."""
         return promote_tuning(
-            self, folder, recordings=recordings, annotations=annotations, label_column=label_column, model=model
+            self,
+            folder,
+            recordings=recordings,
+            annotations=annotations,
+            label_column=label_column,
+            channel=channel,
+            model=model,
         )
 
 
@@ -244,6 +252,7 @@ def compare_score_settings(
     *,
     model: str | os.PathLike[str] | None = None,
     label_column: str | None = None,
+    channel: Channel = "mean",
     cache: str | os.PathLike[str],
 ) -> dict[str, Tuning]:
     """Score all recordings with other score settings, or other models, and tune each in the same way.
@@ -258,7 +267,7 @@ def compare_score_settings(
         about the same bouts in the same recordings.
     model : path of a model bundle, optional
         For changes that name none; by default the demonstration model.
-    label_column : str, optional, as in `score_annotated_recordings`
+    label_column, channel : optional, as in `score_annotated_recordings`
     cache : path of a folder, where scores are kept
 
     Returns
@@ -290,7 +299,7 @@ def compare_score_settings(
         config = tuning.base.replace(**{name: value for name, value in change.items() if name != "model"})
         classifier = load_classifier(change.get("model", model) or None)
         recordings = score_annotated_recordings(
-            files, classifier=classifier, config=config, cache=cache, label_column=label_column
+            files, classifier=classifier, config=config, cache=cache, label_column=label_column, channel=channel
         )
         compared[str(dict(change))] = tune(
             recordings,
@@ -313,6 +322,8 @@ def compare_classifiers(
     cache: str | os.PathLike[str],
     labels: Iterable[str] | None = None,
     bout_gap: float | None = None,
+    label_column: str | None = None,
+    channel: Channel = "mean",
 ) -> dict[str, Counts]:
     """Count the events of several models in the same recordings, with the same settings.
 
@@ -323,6 +334,7 @@ def compare_classifiers(
     config : InferenceConfig
     cache : path of a folder, where scores are kept
     labels, bout_gap : as in `count_recordings`
+    label_column, channel : optional, as in `score_annotated_recordings`
 
     Returns
     -------
@@ -341,6 +353,8 @@ def compare_classifiers(
     files, labels = list(files), list(labels or [config.target_class])
     counts = {}
     for name, classifier in classifiers.items():
-        recordings = score_annotated_recordings(files, classifier=classifier, config=config, cache=cache)
+        recordings = score_annotated_recordings(
+            files, classifier=classifier, config=config, cache=cache, label_column=label_column, channel=channel
+        )
         counts[name] = total(count_recordings(recordings, config, labels=labels, bout_gap=bout_gap))
     return counts

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
 from anemone_lib.simulation.dataset import write_dataset
 
@@ -71,6 +73,28 @@ def test_tables_of_what_was_detected_are_never_the_truth(anemone, season, tmp_pa
     assert result.exit_code == 2
     assert "has a table" in result.stderr
     assert "of what anemone detected passed over: that is no truth" in result.stderr.replace("\n", " ")
+
+
+def test_one_hydrophone_is_listened_to_and_named_in_what_is_written(anemone, season, tmp_path):
+    (season / "broken.wav").unlink()
+    for path in season.rglob("*.wav"):
+        sound, rate = soundfile.read(path)
+        soundfile.write(path, np.stack([0 * sound, sound], axis=1), rate, subtype="PCM_16")
+    dead, second = tmp_path / "dead.json", tmp_path / "second.json"
+    assert anemone("evaluate", season, "--channel", 1, "--out", dead).exit_code == 1  # site b has an unknown column
+    assert anemone("evaluate", season, "--channel", "loudest", "--out", second).exit_code == 1
+    assert {one["channel"] for one in json.loads(second.read_text())["recordings"]} == {"2"}
+    assert (
+        json.loads(dead.read_text())["all"]["n_estimated"] == 0 < json.loads(second.read_text())["all"]["n_estimated"]
+    )
+    assert anemone("tune", season, "--channel", "2").exit_code == 1
+    page = (tmp_path / "out" / "tuning" / "inference_config.md").read_text()
+    assert "--channel 2" in page
+    details = json.loads((tmp_path / "out" / "tuning" / "inference_config.tuning.json").read_text())
+    assert {one["channel"] for one in details["recordings"]} == {"2"}
+    for word, said in (("left", "number from 1, mean or loudest"), ("each", "which hydrophone was annotated")):
+        refused = anemone("evaluate", season, "--channel", word)
+        assert (refused.exit_code, said in refused.stderr.replace("\n", " ")) == (2, True), refused.stderr
 
 
 def test_the_column_of_labels_can_be_named(anemone, season):

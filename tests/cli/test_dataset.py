@@ -115,15 +115,20 @@ def test_a_folder_is_trained_on_without_throwing_windows_away(anemone, tmp_path)
         "model_classes: noise,hummer,knocker\ntarget_class: hummer\nn_fft: 128\nhop_length: 32\n"
         "height_pixels: 64\nwidth_pixels: 128\nstride_duration: 0.2\n"
     )
-    for table in (tmp_path / "season").glob("*.txt"):
-        table.write_text(table.read_text().replace("heard by Ana", "label"))
-    result = anemone(
+    for path in (tmp_path / "season").glob("*.wav"):
+        sound, rate = soundfile.read(path)
+        soundfile.write(path, np.stack([-sound, sound], axis=1), rate, subtype="PCM_16")
+    arguments = [
         *("train", tmp_path / "season", "--labels", "h=hummer,k=knocker", "--config", tmp_path / "own.yaml"),
         *("--epochs", 2, "--out", tmp_path / "model"),
-    )
+    ]
+    unnamed = anemone(*arguments)
+    assert (unnamed.exit_code, "--label-column" in unnamed.stderr) == (2, True), unnamed.output
+    result = anemone(*arguments, "--label-column", "heard by Ana", "--channel", 2)
     assert result.exit_code == 0, result.output
-    drawn = load_classifier(tmp_path / "model").card.training["windows_to_draw_from"]
-    assert sum(drawn.values()) >= 2 * 30 / 0.2 - 20
+    training = load_classifier(tmp_path / "model").card.training
+    assert sum(training["windows_to_draw_from"].values()) >= 2 * 30 / 0.2 - 20
+    assert training["channel"] == 2
 
 
 def test_labels_that_match_nothing_are_named(anemone, tmp_path):

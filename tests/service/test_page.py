@@ -83,6 +83,15 @@ def test_a_small_recording_is_analysed_in_one_call(page, local, reef, tmp_path):
     assert not any(url.startswith("/jobs") for url in called)
 
 
+def test_one_of_several_hydrophones_can_be_chosen(page, local, write_wav, noise, tmp_path):
+    page.goto(local.url)
+    all_events(page)
+    page.get_by_label("Channel").select_option("2")
+    page.set_input_files("#file", write_wav(np.stack([0 * noise(3), noise(3)], axis=1), name="two.wav"))
+    found(page)
+    assert json.loads(download(page, "JSON", tmp_path).read_text())["metadata"]["provenance"]["channel"] == "2"
+
+
 def test_a_large_recording_goes_through_a_job(page, local, write_wav, noise, tmp_path):
     large = write_wav(noise(60), name="20230210_000001.wav")
     assert large.stat().st_size > 4_500_000

@@ -52,15 +52,17 @@ function wanted() {
   return {
     config: threshold === "" ? {} : { confidence_threshold: Number(threshold) },
     timezone: $("timezone").value.trim() || "UTC",
+    channel: $("channel").value,
   };
 }
 
 // A small recording: one call.
 async function predict(file) {
   const form = new FormData();
-  const { config, timezone } = wanted();
+  const { config, timezone, channel } = wanted();
   form.append("config", JSON.stringify(config));
   form.append("timezone", timezone);
+  form.append("channel", channel);
   form.append("files", "csv,raven,audacity,png");
   form.append("audio", file, file.name);
   const uploaded = (loaded) =>
