@@ -1,7 +1,7 @@
 """Recordings: from bytes to samples, and when they began.
 
 `open_recording` is where to start: it gives a `Recording`, read by range and never held whole. `sources` reads bytes;
-`decoders` chooses what turns them into samples (`wav`, `flac`, `mpeg`, `ffmpeg`, libsndfile); `channels` chooses which
+`decoders` chooses what turns them into samples (`pcm`, `flac`, `mpeg`, `ffmpeg`, libsndfile); `channels` chooses which
 of them are read; `clock` finds when a recording began; `playback` cuts clips to listen to; what is lost is a gap with a
 reason (`gaps`). Imports only the base modules (config, errors, files, provenance).
 """

@@ -7,11 +7,11 @@ bits however the range was cut. What is lost is NaN, and `lost` says why, as far
 
 | module | what | how |
 |---|---|---|
-| `anemone_lib.audio.wav` | plain samples in WAV, RIFX, RF64 | by byte range |
+| `anemone_lib.audio.pcm` | plain samples, µ-law and A-law in WAV, RIFX, RF64, W64, AIFF, AU, CAF | by byte range |
 | `anemone_lib.audio.flac` | FLAC | by frame: an index of the frames' headers |
 | `anemone_lib.audio.mpeg` | MP3, MP2, AAC without a container | once, in order, to a temporary file |
 | `anemone_lib.audio.ffmpeg` | OGG, M4A, WebM, Matroska, MPEG-TS, … | the same, by the containers' timestamps |
-| `SndfileDecoder`, here | AIFF, W64, AU, CAF, the odder WAV encodings | libsndfile, by range |
+| `SndfileDecoder`, here | ADPCM and other odd encodings | libsndfile, by range, by a header that is true |
 """
 
 import threading
@@ -23,11 +23,13 @@ from anemone_lib.audio.ffmpeg import FfmpegDecoder
 from anemone_lib.audio.flac import FlacDecoder
 from anemone_lib.audio.flac_frames import find_stream
 from anemone_lib.audio.gaps import Lost
+from anemone_lib.audio.layouts import read_layout
 from anemone_lib.audio.mpeg import FrameDecoder
 from anemone_lib.audio.mpeg_frames import find_frames
+from anemone_lib.audio.pcm import MAX_SAMPLE_RATE_HZ, PcmDecoder
 from anemone_lib.audio.sources import DecoderError, Source, open_as_file
 from anemone_lib.audio.spool import DecodeLimits
-from anemone_lib.audio.wav import MAX_SAMPLE_RATE_HZ, PcmDecoder, read_wav_layout
+from anemone_lib.audio.wav import rewrite_wav
 from anemone_lib.errors import AudioError
 
 #: Frames decoded at once where all are counted.
@@ -86,10 +88,9 @@ def open_decoder(source: Source, limits: DecodeLimits | None = None) -> Decoder:
     if source.size == 0:
         raise AudioError(f"{source.name} is empty: 0 bytes; was it copied to the end?")
     head = source.read_at(0, 12)
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
-        layout = read_wav_layout(source)
-        if layout is not None:
-            return PcmDecoder(source, layout)
+    layout = read_layout(source)
+    if layout is not None and layout.encoding.kind:
+        return PcmDecoder(source, layout)
     stream = find_stream(source)
     if stream is not None:
         return FlacDecoder(source, stream)
@@ -99,6 +100,14 @@ def open_decoder(source: Source, limits: DecodeLimits | None = None) -> Decoder:
         if frames is not None:
             return FrameDecoder(source, *frames, limits)
     reasons = []
+    if layout is not None and layout.warnings and layout.segments:
+        try:
+            decoder = SndfileDecoder(rewrite_wav(source, layout), limits)
+        except DecoderError as error:
+            reasons.append(str(error).rstrip(". "))
+        else:
+            decoder.warnings, decoder.comments = [*layout.warnings, *decoder.warnings], layout.comments
+            return decoder
     for kind in (SndfileDecoder, FfmpegDecoder):
         try:
             return kind(source, limits)
@@ -111,7 +120,7 @@ def open_decoder(source: Source, limits: DecodeLimits | None = None) -> Decoder:
 
 
 class SndfileDecoder:
-    """What libsndfile reads by range: AIFF, W64, AU, CAF, and the odder WAV encodings."""
+    """What libsndfile reads by range: ADPCM and other encodings that are no plain samples."""
 
     def __init__(self, source: Source, limits: DecodeLimits) -> None:
         import soundfile

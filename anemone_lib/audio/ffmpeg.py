@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from anemone_lib.audio.gaps import Lost, join_lost
+from anemone_lib.audio.pcm import MAX_SAMPLE_RATE_HZ
 from anemone_lib.audio.sources import DecoderError, Source, open_as_file
 from anemone_lib.audio.spool import DecodeLimits, Spool
-from anemone_lib.audio.wav import MAX_SAMPLE_RATE_HZ
 from anemone_lib.errors import AudioError
 
 #: FFmpeg's names of the containers that are opened: audio and nothing that names other files or addresses.

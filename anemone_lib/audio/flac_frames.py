@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anemone_lib.audio.ffmpeg import convert_frame
+from anemone_lib.audio.pcm import MAX_SAMPLE_RATE_HZ
 from anemone_lib.audio.sources import Source, read_around
-from anemone_lib.audio.wav import MAX_SAMPLE_RATE_HZ
 from anemone_lib.errors import AudioError
 
 #: Bytes of the largest header of a frame, and of what is read at once to index a stream.

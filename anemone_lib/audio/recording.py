@@ -25,7 +25,6 @@ from anemone_lib.audio.gaps import find_reason
 from anemone_lib.audio.metadata import read_tags
 from anemone_lib.audio.sources import hash_source, open_source
 from anemone_lib.audio.spool import DecodeLimits
-from anemone_lib.audio.wav import PcmDecoder
 from anemone_lib.errors import AudioError
 from anemone_lib.files import spell_name
 
@@ -202,7 +201,7 @@ class Recording:
         """When it began, by its name and the text in the file; rarer tags are read if nothing else tells."""
         name = self._source.name.rpartition("/")[2]
         found = read_clock(name, self._decoder.comments, **clock)
-        has_tags = not isinstance(self._decoder, PcmDecoder)
+        has_tags = not self._decoder.format.startswith(("WAV", "RF64"))
         if found.start_time is None and clock["start_time_format"] is None and has_tags:
             return read_clock(name, {**read_tags(self._source), **self._decoder.comments}, **clock)
         return found

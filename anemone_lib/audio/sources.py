@@ -166,6 +166,31 @@ class S3Source:
         """Nothing is held open."""
 
 
+class JoinedSource:
+    """Bytes, and after them ranges of another source; the decoder of what has a wrong header reads it."""
+
+    path: Path | None = None
+    location: str | None = None
+
+    def __init__(self, source: Source, head: bytes, ranges: list[tuple[int, int]]) -> None:
+        self._source, self._head, self._ranges = source, head, ranges
+        self.name, self.size = source.name, len(head) + sum(n_bytes for _, n_bytes in ranges)
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Return up to `n_bytes` from `offset`; fewer only at the end."""
+        stop = min(offset + n_bytes, self.size)
+        parts, begin = [self._head[offset:stop]], len(self._head)
+        for place, size in self._ranges:
+            first, last = max(offset, begin), min(stop, begin + size)
+            if first < last:
+                parts.append(self._source.read_at(place + first - begin, last - first))
+            begin += size
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Leave the other source to its owner."""
+
+
 def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
     """Open a path, a ``file://`` or ``s3://`` URI, or a binary file object.
 

@@ -1,4 +1,4 @@
-"""The chunks of WAV, RIFX and RF64 files, and which of their sizes are true.
+"""The chunks of WAV, RIFX, RF64, W64, AIFF and CAF files, and which of their sizes are true.
 
 *What is believed.* A size is believed where what follows makes sense to the end of the file: chunk after chunk, each
 with a name and a size that leads to the next, the last one ending where the file ends. Four letters alone decide
@@ -9,6 +9,7 @@ at its end that do.
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from anemone_lib.audio.sources import Source, read_around
 
@@ -18,6 +19,8 @@ TAIL_BYTES = 1 << 16
 STRAY_BYTES = 1024
 #: Bytes in which the audio is looked for after a chunk whose size leads nowhere, or the next of joined files.
 SEARCH_BYTES, JOINED_BYTES = 1 << 20, 1 << 28
+#: Chunks that are no sign that the audio has ended.
+_BEFORE_AUDIO = (b"fmt ", b"data", b"ds64", b"COMM", b"SSND", b"desc")
 #: Chunks in a chain that are followed.
 MAX_CHUNKS = 400
 
@@ -27,42 +30,134 @@ _KNOWN = (
     *(b"iXML", b"guan", b"wamd", b"harp", b"id3 ", b"ID3 ", b"_PMX", b"PEAK", b"levl", b"cart", b"axml", b"ds64"),
     *(b"plst", b"adtl", b"DISP", b"umid", b"chna", b"minf", b"elm1", b"regn", b"ovwf", b"acid", b"qlty", b"mext"),
 )
-_TAIL = re.compile(b"|".join(re.escape(name) for name in _KNOWN if name not in (b"fmt ", b"data", b"ds64")))
-_NEXT_FILE = re.compile(rb"RI?F[F6].{4}WAVE(?:fmt |ds64|JUNK|bext|LIST)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the chunks of one container are written.
+
+    Attributes
+    ----------
+    container : str, its name
+    header : format of `struct` of a chunk's name and size
+    audio : bytes, the name of the chunk of audio
+    first : int, where the first chunk begins
+    begins, joined : compiled patterns, what a file of this form begins with: at its place, and looked for in audio
+    landmarks : patterns of chunks that come before the audio, looked for where a size leads nowhere
+    known : names of chunks
+    unknown : range of sizes that say that the size is not known
+    pad : int, what a chunk's place is a multiple of; 1 where nothing is filled up
+    whole : bool, the size is that of the chunk with its header
+    """
+
+    container: str
+    header: str
+    audio: bytes
+    first: int
+    begins: re.Pattern[bytes]
+    joined: re.Pattern[bytes]
+    landmarks: tuple[bytes, ...]
+    known: tuple[bytes, ...]
+    unknown: range
+    pad: int = 2
+    whole: bool = False
+
+    @property
+    def order(self) -> str:
+        """Of the bytes of a number."""
+        return self.header[0]
+
+    @property
+    def header_bytes(self) -> int:
+        """Of a chunk."""
+        return struct.calcsize(self.header)
+
+    def place_after(self, body: int, size: int) -> list[int]:
+        """Places where the next chunk may begin: filled up, if the size is odd, or not."""
+        end = body + size
+        return [end] if size % self.pad == 0 else [end + -size % self.pad, end]
+
+
+def _compile(begins: bytes, chunks: bytes = b"") -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    return re.compile(begins, re.DOTALL), re.compile(begins + chunks, re.DOTALL)
+
+
+_FMT = (b"fmt \x10\0\0\0", b"fmt \x12\0\0\0", b"fmt \x28\0\0\0", b"data")
+_NOT_KNOWN_32 = range(0xFFFFFFFF - 0xFFFF, 1 << 32)
+#: The last twelve bytes of the names of W64 chunks; the first four are those of WAV.
+_W64_RIFF, _W64_WAVE = bytes.fromhex("2E91CF11A5D628DB04C10000"), bytes.fromhex("F3ACD3118CD100C04F8EDB8A")
+_W64_LIST, _W64_MARK = bytes.fromhex("2F91CF11A5D628DB04C10000"), bytes.fromhex("5662F7AB2D39D21186C700C04F8EDB8A")
+_W64_KNOWN = (*_KNOWN, b"list", b"mark", b"riff")
+_AIFF_KNOWN = (
+    *(b"COMM", b"SSND", b"FVER", b"NAME", b"AUTH", b"(c) ", b"ANNO", b"COMT", b"MARK", b"INST", b"MIDI", b"APPL"),
+    *(b"ID3 ", b"PEAK", b"CHAN", b"basc", b"trns", b"cate", b"bext", b"FLLR", b"SAXL"),
+)
+_CAF_KNOWN = (
+    *(b"desc", b"data", b"pakt", b"kuki", b"chan", b"info", b"free", b"edct", b"mark", b"regn", b"midi", b"ovvw"),
+    *(b"peak", b"strg", b"umid", b"uuid"),
+)
+
+
+def find_form(source: Source) -> Form | None:
+    """Tell by its first bytes what form a file's chunks have; None where it is none of these."""
+    head = source.read_at(0, 40)
+    magic, kind = head[:4], head[8:12]
+    if kind == b"WAVE" and magic in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        order = ">" if magic == b"RIFX" else "<"
+        begins = _compile(rb"(?:RIFF|RIFX|RF64|BW64).{4}WAVE", rb"(?:fmt |ds64|JUNK|bext|LIST)")
+        container = "RF64" if magic in (b"RF64", b"BW64") else "WAV"
+        return Form(container, order + "4sI", b"data", 12, *begins, _FMT, _KNOWN, _NOT_KNOWN_32)
+    if magic == b"riff" and head[4:16] == _W64_RIFF:
+        begins = _compile(re.escape(b"riff" + _W64_RIFF) + rb".{8}wave" + re.escape(_W64_WAVE))
+        marks = (b"fmt " + _W64_WAVE, b"data" + _W64_WAVE)
+        return Form("W64", "<16sQ", b"data", 40, *begins, marks, _W64_KNOWN, range(1 << 62, 1 << 64), pad=8, whole=True)
+    if magic == b"FORM" and kind in (b"AIFF", b"AIFC"):
+        begins = _compile(rb"FORM.{4}AIF[FC]", rb"(?:COMM|FVER|NAME|ANNO|COMT|ID3 |MARK|CHAN|PEAK)")
+        return Form("AIFF", ">4sI", b"SSND", 12, *begins, (b"COMM\0\0\0", b"SSND"), _AIFF_KNOWN, _NOT_KNOWN_32)
+    if magic == b"caff":
+        begins = _compile(rb"caff\0\x01\0\0desc")
+        unknown = range(1 << 62, 1 << 64)
+        return Form("CAF", ">4sQ", b"data", 8, *begins, (b"desc\0\0", b"data"), _CAF_KNOWN, unknown, pad=1)
+    return None
 
 
 class Chunks:
-    """The chunks of a WAV file, with the sizes that make sense."""
+    """The chunks of a file, with the sizes that make sense."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, form: Form) -> None:
         self._source, self._size = source, source.size
-        magic = source.read_at(0, 4)
-        self.order = ">" if magic == b"RIFX" else "<"
-        self.container = "RF64" if magic in (b"RF64", b"BW64") else "WAV"
+        self._form = form
+        self._tail = re.compile(b"|".join(re.escape(name) for name in form.known if name not in _BEFORE_AUDIO))
         self.warnings: list[str] = []
         self._sound: dict[int, bool] = {}
         self._long_size = 0
         self._doubt: tuple[str, int, int] | None = None  # what is odd about the last data chunk
 
     def _header(self, position: int) -> tuple[bytes, int] | None:
-        head = self._source.read_at(position, 8)
-        return struct.unpack(self.order + "4sI", head) if len(head) == 8 else None
+        form = self._form
+        head = self._source.read_at(position, form.header_bytes)
+        if len(head) < form.header_bytes:
+            return None
+        name, size = struct.unpack(form.header, head)
+        if len(name) == 16:  # of a W64 file
+            name = name[:4] if name[4:] in (_W64_WAVE, _W64_LIST) else b"mark" if name == _W64_MARK else name[4:8]
+        return name, max(0, size - form.header_bytes) if form.whole and size not in form.unknown else size
 
     def walk(self) -> Iterator[tuple[bytes, int, int]]:
         """Yield name, place of the body and size of every chunk, of joined files too."""
-        position, seen_data = 12, False
+        position, seen_data, form = self._form.first, False, self._form
         for _ in range(MAX_CHUNKS):
             header = self._header(position)
             if header is None:
                 return
             name, size = header
-            body = position + 8
+            body = position + form.header_bytes
             if self._begins_file(position):
-                position, seen_data = position + 12, False
+                position, seen_data = position + form.first, False
                 continue
             if name == b"ds64":
                 self._long_size = struct.unpack("<Q", self._source.read_at(body + 8, 8).ljust(8, b"\0"))[0]
-            if name == b"data":
+            if name == form.audio:
                 size = self._data_size(body, size)
                 seen_data = True
                 yield name, body, size
@@ -70,7 +165,7 @@ class Chunks:
                 continue
             if not _is_name(name) or (seen_data and not self._makes_sense(position, 0)):
                 return
-            if body + size <= self._size or name in _KNOWN:
+            if body + size <= self._size or name in form.known:
                 yield name, body, min(size, SEARCH_BYTES, self._size - body)
             position = self._after(body, size) if seen_data else self._towards_audio(body, size)
 
@@ -92,12 +187,11 @@ class Chunks:
     # ------------------------------------------------------------------ what makes sense
 
     def _begins_file(self, position: int) -> bool:
-        head = self._source.read_at(position, 12)
-        return head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE"
+        return self._form.begins.match(self._source.read_at(position, 64)) is not None
 
     def _makes_sense(self, position: int, depth: int) -> bool:
         """Tell whether chunks follow each other from here to the end of the file."""
-        if self._size - position in (0, 1):
+        if 0 <= self._size - position < max(2, self._form.pad):
             return True
         if position > self._size or depth > MAX_CHUNKS:
             return False
@@ -115,31 +209,32 @@ class Chunks:
             return True
         if not _is_name(name):
             return False
-        body, rest = position + 8, self._size - position - 8
+        body = position + self._form.header_bytes
+        rest = self._size - body
         if size > rest:
-            return name in _KNOWN and name not in (b"data", b"fmt ") and rest < TAIL_BYTES and depth == 0
-        return any(self._makes_sense(after, depth + 1) for after in _ends(body, size))
+            return name in self._form.known and name not in _BEFORE_AUDIO and rest < TAIL_BYTES and depth == 0
+        return any(self._makes_sense(after, depth + 1) for after in self._form.place_after(body, size))
 
     def _after(self, body: int, size: int) -> int:
         """Return where the chunk after this one begins, with or without a pad byte."""
-        ends = _ends(body, size)
+        ends = self._form.place_after(body, size)
         return next((end for end in ends if self._makes_sense(end, 0)), ends[0])
 
     def _towards_audio(self, body: int, size: int) -> int:
         """Return where the chunk after this one begins, or the audio, where its size leads nowhere."""
-        ends = _ends(body, size)
+        ends = self._form.place_after(body, size)
         for end in ends:
             if self._makes_sense(end, 0):
                 return end
         for end in ends:
             header = self._header(end)
-            if header and header[0] in _KNOWN:
+            if header and header[0] in self._form.known:
                 return end
         header = self._header(ends[0])
         if header and _is_name(header[0]):
             return ends[0]
         content, _ = read_around(self._source, body, SEARCH_BYTES)
-        for word in (b"fmt \x10\0\0\0", b"fmt \x12\0\0\0", b"fmt \x28\0\0\0", b"data"):
+        for word in self._form.landmarks:
             if (at := content.find(word)) >= 0:
                 self.warnings.append(f"a chunk of {size:,} bytes in the header is damaged; read on after it")
                 return body + at
@@ -150,17 +245,19 @@ class Chunks:
     def _data_size(self, body: int, claimed: int) -> int:
         """Return how many bytes of audio there are."""
         present = self._size - body
-        if self.container == "RF64" and claimed == 0xFFFFFFFF:
+        form = self._form
+        if form.container == "RF64" and claimed == 0xFFFFFFFF:
             claimed = self._long_size
-        for size in range(claimed, present + 1, 1 << 32):
+        wraps = 1 << (32 if form.header.endswith("I") else 63)
+        for size in range(claimed, present + 1, wraps):
             if size == 0 and present < 8:
                 continue
-            if any(self._makes_sense(end, 0) for end in _ends(body, size)):
+            if any(self._makes_sense(end, 0) for end in form.place_after(body, size)):
                 if size != claimed:
                     self._doubt = "the header's size wrapped around at 4 GiB; read to the real end, {present}", 0, size
                 return size
         size = self._end_of_audio(body, min(claimed, present)) - body
-        unknown = claimed >= 0xFFFFFFFF - 0xFFFF or (self.container == "RF64" and not claimed)
+        unknown = claimed in form.unknown or (form.container == "RF64" and not claimed)
         if claimed and not unknown and claimed < size and self._is_padding(body + claimed, body + size):
             self._doubt = "{n_bytes} bytes after the audio that the header claims were left out", claimed, size
             return claimed
@@ -195,24 +292,23 @@ class Chunks:
         start, position = self._size, body
         while position < min(self._size, body + JOINED_BYTES):
             block, _ = read_around(self._source, position, 16 << 20)
-            if found := _NEXT_FILE.search(block):
+            if found := self._form.joined.search(block):
                 return position + found.start()
-            position += max(1, len(block) - 32)
-            if position + 32 >= self._size:
+            position += max(1, len(block) - 64)
+            if position + 64 >= self._size:
                 break
         begin = max(body + claimed if claimed < self._size - body else body, self._size - TAIL_BYTES)
         tail, _ = read_around(self._source, begin, TAIL_BYTES)
-        for found in _TAIL.finditer(tail):
+        for found in self._tail.finditer(tail):
             position = begin + found.start()
             header = self._header(position)
-            if header and header[1] <= self._size - position - 8 and self._makes_sense(position, 1):
+            if (
+                header
+                and header[1] <= self._size - position - self._form.header_bytes
+                and self._makes_sense(position, 1)
+            ):
                 return position
         return start
-
-
-def _ends(body: int, size: int) -> list[int]:
-    """Places where the next chunk may begin: after a pad byte, if the size is odd, or without it."""
-    return [body + size] if size % 2 == 0 else [body + size + 1, body + size]
 
 
 def _is_name(name: bytes) -> bool:
