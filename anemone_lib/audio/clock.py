@@ -3,7 +3,8 @@
 *Conventions.* `read_clock` asks, in this order, and the first that answers counts:
 
 1. the caller: ``start_time``, or ``start_time_format`` for the name;
-2. what recorders write into the file: the comment of an AudioMoth, GUANO, Wildlife Acoustics' ``wamd``;
+2. what recorders write into the file, or beside it: the comment of an AudioMoth, GUANO, Wildlife Acoustics'
+   ``wamd``, the log of a SoundTrap;
 3. the file's name (the table of makers is in ``docs/clocks.md``);
 4. the origination date of a broadcast WAV, and tags such as ``DATE`` and ``CREATION_TIME``.
 
@@ -20,10 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from anemone_lib.audio.clock_format import FIRST_YEAR, read_by_format
 from anemone_lib.errors import AudioError
-
-#: No recording of an underwater recorder is older; a clock that was never set begins at 1970, 1980 or 2000.
-FIRST_YEAR = 1990
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def read_clock(
     if start_time is not None:
         return Clock(_fixed(_stated_start(start_time), zone), "the start that was given")
     if start_time_format is not None:
-        found = _by_format(name, start_time_format)
+        found = read_by_format(name, start_time_format)
         if found is None:
             note = f"the name does not hold a date as {start_time_format!r} writes it, so that its start is not known"
             return Clock(notes=(note,))
@@ -160,69 +159,6 @@ def _stated_start(start: datetime | str) -> datetime:
         ) from None
 
 
-# ---------------------------------------------------------------------- the caller's format
-
-_CODES = {
-    "Y": r"\d{4}",
-    "y": r"\d\d",
-    "m": r"\d{1,2}",
-    "d": r"\d{1,2}",
-    "H": r"\d{1,2}",
-    "I": r"\d{1,2}",
-    "M": r"\d{1,2}",
-    "S": r"\d{1,2}",
-    "f": r"\d{1,6}",
-    "j": r"\d{1,3}",
-    "p": r"[AaPp][Mm]",
-    "%": "%",
-    "b": r"[^\W\d_]+\.?",
-    "B": r"[^\W\d_]+",
-    "a": r"[^\W\d_]+\.?",
-    "A": r"[^\W\d_]+",
-    "Z": r"(?:UTC|GMT)",
-    "z": r"(?:Z|[+-]\d\d:?\d\d)",
-}
-
-
-def _by_format(name: str, layout: str) -> datetime | None:
-    pattern, position = "", 0
-    codes = set()
-    while position < len(layout):
-        if layout[position] == "%" and position + 1 < len(layout):
-            code = layout[position + 1]
-            if code not in _CODES:
-                raise AudioError(
-                    f"start_time_format is {layout!r}; %{code} cannot be read, known are %{' %'.join(_CODES)}"
-                )
-            # What is written without a separator has its full width, so that 20230210 is one date only.
-            width = _CODES[code].replace("{1,2}", "{2}") if _touches(layout, position) else _CODES[code]
-            pattern += width
-            codes.add(code)
-            position += 2
-        else:
-            pattern += re.escape(layout[position])
-            position += 1
-    if not codes & {"d", "j"} or not codes & {"H", "I"}:
-        raise AudioError(f"start_time_format is {layout!r}; it must hold a day and an hour, like %Y%m%d_%H%M%S")
-    for found in re.finditer(f"(?=({pattern}))", name, re.IGNORECASE):
-        try:
-            moment = datetime.strptime(found.group(1), layout)
-        except ValueError:
-            continue
-        if moment.tzinfo is None and codes & {"Z"}:
-            moment = moment.replace(tzinfo=UTC)
-        if moment.year >= FIRST_YEAR:
-            return moment
-    return None
-
-
-def _touches(layout: str, position: int) -> bool:
-    """Tell whether a code has another of digits right before or after it."""
-    before = layout[max(0, position - 2) : position]
-    after = layout[position + 2 : position + 4]
-    return any(len(code) == 2 and code[0] == "%" and code[1] in "YymdHIMSfj" for code in (before, after))
-
-
 # ---------------------------------------------------------------------- what files and names say
 
 
@@ -234,7 +170,7 @@ def _moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime,
             yield moment, "the AudioMoth's comment in the file"
     for key, source in _IN_FILE:
         if moment := _iso(keys.get(key, "")):
-            yield moment, f"{source} in the file"
+            yield moment, source
     for moment in _in_name(name):
         yield moment, "the name"
     if moment := _audiomoth_name(name):
@@ -248,9 +184,10 @@ def _moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime,
 
 #: What recorders write into the file, by the key that `anemone_lib.audio.metadata` and the decoders give it.
 _IN_FILE = (
-    ("guano_timestamp", "the GUANO metadata"),
-    ("wamd_timestamp", "the wamd metadata"),
-    ("harp", "the HARP's directory of raw files"),
+    ("soundtrap_start", "the SoundTrap's log beside the file"),
+    ("guano_timestamp", "the GUANO metadata in the file"),
+    ("wamd_timestamp", "the wamd metadata in the file"),
+    ("harp", "the HARP's directory of raw files in the file"),
 )
 
 #: Tags that hold when a recording was made, in small letters; a date without a time of day is not enough.
@@ -288,11 +225,12 @@ def _audiomoth_name(name: str) -> datetime | None:
     return moment if moment.year in _AUDIOMOTH_YEARS else None
 
 
-# An offset behind a stamp: Z, _Z, +1000, _-0500, (UTC-3), UTC+5:30. Two digits after a minus and nothing else are one
-# only after a T, a space or "UTC": elsewhere they number the parts of a recording.
+# An offset behind a stamp: Z, _Z, +1000, _-0500, (UTC-3), UTC+5:30, UTC+5.5. Two digits after a minus and nothing else
+# are one only after a T, a space or "UTC": elsewhere they number the parts of a recording.
 _OFFSET = (
     r"(?:[_\- ]?\(?(?:(?P<utc>Z|UTC|GMT)(?![A-Za-z0-9+\-])"
-    r"|(?P<prefix>UTC|GMT)?(?P<sign>[+\-−])(?P<hours>\d\d?)(?::?(?P<minutes>\d\d))?(?!\d|[.:]\d))\)?)?"
+    r"|(?P<prefix>UTC|GMT)?(?P<sign>[+\-−])(?P<hours>\d\d?)(?::?(?P<minutes>\d\d)|(?(prefix)\.(?P<part>\d\d?)|(?!)))?"
+    r"(?!\d|[.:]\d))\)?)?"
 )
 _FRACTION = r"(?:[.,](?P<fraction>\d{1,3}|\d{6}|\d{9})(?=$|[^\d]))?"
 _DATE = r"(?P<year>(?:19|20)\d\d)(?P<dash>[-_.]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
@@ -318,7 +256,11 @@ _STAMPS = tuple(
     )
 )
 # An offset that stands by itself in a name: multi_UTCm5_20170528_110000.aif
-_OFFSET_ALONE = re.compile(r"(?<![A-Za-z])(?:UTC|GMT)(?P<sign>[mp+\-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?(?!\d)")
+_OFFSET_ALONE = re.compile(
+    r"(?<![A-Za-z])(?:UTC|GMT)(?P<sign>[mp+\-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?(?![.]?\d)"
+)
+# PAMGuard writes thousandths of a second behind an underscore; elsewhere such digits number parts.
+_PAMGUARD = re.compile(r"pam[^_]*_.*\d{6}_(\d{3})(?:\.[^.]*)?", re.IGNORECASE)
 
 
 def _in_name(name: str) -> Iterator[datetime]:
@@ -332,7 +274,9 @@ def _in_name(name: str) -> Iterator[datetime]:
             month, day, hour, minute, second = (
                 parts.get(key) or "0" for key in ("month", "day", "hour", "minute", "second")
             )
-            moment = _moment(year, month, day, hour, minute, second, parts.get("fraction"))
+            thousandths = _PAMGUARD.fullmatch(name)
+            fraction = parts.get("fraction") or (thousandths[1] if thousandths else None)
+            moment = _moment(year, month, day, hour, minute, second, fraction)
             if moment is None:
                 continue
             zone = _zone_in(parts, name)
@@ -344,6 +288,8 @@ def _zone_in(parts: Mapping[str, str | None], name: str) -> tzinfo | None:
         return UTC
     if sign := parts.get("sign"):
         minutes = parts.get("minutes")
+        if part := parts.get("part"):  # of an hour
+            minutes = f"{round(60 * float(f'0.{part}')):02d}"
         spelled_out = parts.get("prefix") or (parts.get("separator") or "").endswith(("T", " "))
         if sign == "+" or minutes or spelled_out:
             offset = _offset(sign, parts["hours"] or "", minutes)

@@ -5,7 +5,10 @@ dates of other chunks are ``origination`` (broadcast WAV), ``guano_timestamp`` a
 metadata give less text, never an error: what they say is nothing that the samples depend on.
 """
 
+import re
 import struct
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 from anemone_lib.audio.sources import Source, open_as_file
 
@@ -13,6 +16,8 @@ from anemone_lib.audio.sources import Source, open_as_file
 TEXT_CHUNKS = (b"LIST", b"bext", b"guan", b"wamd")
 #: The field of a ``wamd`` chunk that holds when the recording began.
 _WAMD_START = 0x05
+#: Attributes of a SoundTrap's log that say when the recording began, and bytes of the log that are looked through.
+_SOUNDTRAP, _MAX_LOG_BYTES = re.compile(r'SamplingStartTime(UTC|Local|SubS)\s*=\s*"([^"]*)"'), 1 << 20
 
 
 def read_chunk(name: bytes, body: bytes) -> dict[str, str]:
@@ -77,6 +82,33 @@ def _read_wamd(body: bytes) -> dict[str, str]:
 
 def _text(content: bytes) -> str:
     return content.split(b"\0")[0].decode("utf-8", "replace").strip()
+
+
+def read_sidecar(path: Path | None) -> dict[str, str]:
+    """Read when a SoundTrap began from its log beside the recording: ``67416073.210610033655.log.xml``.
+
+    Returns
+    -------
+    comments : dict with ``soundtrap_start``, with the offset of the clock that named the file; else empty
+    """
+    log = path.with_name(f"{path.stem}.log.xml") if path else None
+    try:
+        if log is None or not log.is_file():
+            return {}
+        with log.open("rb") as file:
+            text = file.read(_MAX_LOG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return {}
+    found = dict(reversed(_SOUNDTRAP.findall(text)))  # the first of each counts
+    try:
+        began = datetime.fromisoformat(found["UTC"]).replace(tzinfo=UTC)
+        began += timedelta(microseconds=int(found.get("SubS", "0").split()[0]))
+        if "Local" in found:
+            shift = datetime.fromisoformat(found["Local"]).replace(tzinfo=None) - began.replace(tzinfo=None)
+            began = began.astimezone(timezone(timedelta(minutes=15 * round(shift.total_seconds() / 900))))
+    except (KeyError, ValueError, IndexError, OverflowError):
+        return {}
+    return {"soundtrap_start": began.isoformat()}
 
 
 def read_tags(source: Source) -> dict[str, str]:

@@ -22,7 +22,7 @@ from anemone_lib.audio.channels import Channel, check_channel, compare_channels,
 from anemone_lib.audio.clock import Clock, read_clock
 from anemone_lib.audio.decoders import open_decoder
 from anemone_lib.audio.gaps import find_reason
-from anemone_lib.audio.metadata import read_tags
+from anemone_lib.audio.metadata import read_sidecar, read_tags
 from anemone_lib.audio.sources import hash_source, open_source
 from anemone_lib.audio.spool import DecodeLimits
 from anemone_lib.errors import AudioError
@@ -200,7 +200,8 @@ class Recording:
     def _read_clock(self, clock: Mapping[str, Any]) -> Clock:
         """When it began, by its name and the text in the file; rarer tags are read if nothing else tells."""
         name = self._source.name.rpartition("/")[2]
-        found = read_clock(name, self._decoder.comments, **clock)
+        comments = {**self._decoder.comments, **read_sidecar(self._source.path)}
+        found = read_clock(name, comments, **clock)
         has_tags = not self._decoder.format.startswith(("WAV", "RF64"))
         if found.start_time is None and clock["start_time_format"] is None and has_tags:
             return read_clock(name, {**read_tags(self._source), **self._decoder.comments}, **clock)

@@ -63,6 +63,15 @@ MAKERS = {
     "channelA_2020-05-20_12-00-00.wav": "2020-05-20T12:00:00+00:00",
     "2020_05_20__12_00_00.wav": "2020-05-20T12:00:00+00:00",
     "PAM_20171108_094819_000.wav": "2017-11-08T09:48:19+00:00",
+    "PAMGuard_20171108_094819_123.wav": "2017-11-08T09:48:19.123000+00:00",
+    "AMAR173.4.20190920T004248Z_250000Hz.wav": "2019-09-20T00:42:48+00:00",
+    "ICLISTENAF2523_20190920T004248.123456Z.wav": "2019-09-20T00:42:48.123456+00:00",
+    "5672.210610033655.x.wav": "2021-06-10T03:36:55+00:00",
+    "ALOHA_2016-06-01--04.30.HYD24BBpk.mp3": "2016-06-01T04:30:00+00:00",
+    "20230601T043000-0600_REC [-27.3889 +152.8814].flac": "2023-06-01T04:30:00-06:00",
+    "20220421_120000(UTC+5.5).wav": "2022-04-21T12:00:00+05:30",
+    "20220421_120000_GMT-3.25.wav": "2022-04-21T12:00:00-03:15",
+    "20230601_043000_-10.5dB.wav": "2023-06-01T04:30:00+00:00",
     "D20190920-T004248.wav": "2019-09-20T00:42:48+00:00",
     "2023-02-10-birdnet-05:33:01.wav": "2023-02-10T05:33:01+00:00",
     # offsets
@@ -343,3 +352,29 @@ def test_a_start_and_a_format_are_taken_along_to_other_processes(write_wav):
     with open_recording(path, start_time_format="%d%b%Y %Hh", timezone="+09:00") as recording:
         with pickle.loads(pickle.dumps(recording)) as again:
             assert again.start_time == recording.start_time == datetime(2023, 5, 7, 5, tzinfo=UTC)
+
+
+LOG = """<?xml version="1.0" encoding="UTF-8"?>
+<ST><PROC_EVENT ID="0"><WavFileHandler Channels="1"/></PROC_EVENT>
+<PROC_EVENT ID="5"><WavFileHandler SamplingStartTimeLocal="2021-06-10T13:36:55" /></PROC_EVENT>
+<PROC_EVENT ID="5"><WavFileHandler SamplingStopTimeUTC="2021-06-10T03:46:55" /></PROC_EVENT>
+<PROC_EVENT ID="5"><WavFileHandler SamplingStartTimeUTC="2021-06-10T03:36:55" /></PROC_EVENT>
+<PROC_EVENT ID="5"><WavFileHandler SamplingStartTimeSubS="250000 us" /></PROC_EVENT></ST>
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "when"),
+    [
+        (LOG, "2021-06-10T13:36:55.250000+10:00"),
+        ("\n".join(line for line in LOG.splitlines() if "Local" not in line), "2021-06-10T03:36:55.250000+00:00"),
+        ("<ST>cut off", "2021-06-10T13:36:55+09:00"),
+        ('<ST SamplingStartTimeUTC="yesterday">', "2021-06-10T13:36:55+09:00"),
+    ],
+)
+def test_the_log_beside_a_soundtraps_recording_tells_its_start_and_offset(tmp_path, log, when):
+    soundfile.write(tmp_path / "67416073.210610133655.wav", np.zeros(800), 8000)
+    (tmp_path / "67416073.210610133655.log.xml").write_text(log)
+    with open_recording(tmp_path / "67416073.210610133655.wav", timezone="Asia/Tokyo") as recording:
+        assert recording.start_time.isoformat() == when
+        assert ("SoundTrap's log beside the file states UTC" in " ".join(recording.warnings)) == (".25" in when)
