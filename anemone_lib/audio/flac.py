@@ -131,7 +131,7 @@ class FlacDecoder:
         elif claimed and claimed != self.n_frames:
             missing = claimed - self.n_frames
             bytes_a_sample = index.n_bytes / max(1, self.n_frames)
-            if missing > 0 and index.rest >= 0.5 * missing * bytes_a_sample:  # the bytes are there, but damaged
+            if missing > 0 and 0 < 0.5 * missing * bytes_a_sample <= index.rest:  # the bytes are there, but damaged
                 self.n_frames = claimed
             elif missing > 0:
                 self.warnings.append(

@@ -1,13 +1,13 @@
 """``anemone train`` and ``anemone export-model``: model bundles."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.markup import escape
 
-from anemone_lib.audio import open_recording
+from anemone_lib.audio.finding import find_recordings
 from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
@@ -15,6 +15,8 @@ from anemone_lib.scoring.classifier import ModelCard
 
 #: What `anemone train` starts from; on the six recordings tried so far, no worse and no surely better than ``none``.
 DEFAULT_START = "shipped"
+#: Recordings on which `anemone export-model` compares two models, at most.
+MAX_COMPARED = 32
 
 
 @app.command()
@@ -117,19 +119,29 @@ def export_model(
     config: ConfigOption = None,
     recordings: Annotated[
         Path | None,
-        typer.Option(help="Folder of recordings whose images compare .keras and .tflite. Default: simulated ones."),
+        typer.Option(
+            help="Folder of recordings on which .keras and .tflite are compared; the first 32 count. "
+            "Default: simulated ones."
+        ),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights and activations.")] = False,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="8-bit weights and activations, if the events stay the same."),
+    ] = False,
 ) -> None:
     """Convert a .keras model for serving, and check that both answer alike."""
     from anemone_lib.training.bundle import export_model as export
+    from anemone_lib.training.recipes import write_comparison_recordings
 
-    with usage_errors():
+    with usage_errors(), TemporaryDirectory() as folder:
         settings = InferenceConfig.load(config) if config else None
-        images = None
         if recordings:
-            images = _images(recordings, settings or InferenceConfig())
-        card = export(model, out_folder, config=settings, images=images, int8=int8)
+            paths = [Path(found.source) for found in find_recordings([recordings]).recordings[:MAX_COMPARED]]
+            if not paths:
+                raise ConfigError(f"--recordings is {recordings}; there are no recordings in it")
+        else:
+            paths = write_comparison_recordings(folder)
+        card = export(model, out_folder, recordings=paths, config=settings, int8=int8)
     _show(card, out_folder)
 
 
@@ -142,16 +154,3 @@ def _show(card: ModelCard, folder: Path) -> None:
             out.print(f"  {heading}: {escape(key)}: {escape(str(value))}", highlight=False, soft_wrap=True)
     for file in ("best_model.keras", "best_model.tflite", "best_model.json"):
         out.print(f"  {escape(str(folder / file))}", highlight=False, soft_wrap=True)
-
-
-def _images(folder: Path, config: InferenceConfig) -> np.ndarray:
-    """Images of up to 32 windows of every recording in a folder."""
-    from anemone_lib.training.labelled import cut_labelled_windows
-
-    parts = []
-    for path in sorted(folder.glob("*.wav")):
-        with open_recording(path, target_sr=config.target_sr) as recording:
-            parts.append(cut_labelled_windows(recording, [], config, max_windows=32).images)
-    if not parts:
-        raise ConfigError(f"--recordings is {folder}; there are no .wav files")
-    return np.concatenate(parts)

@@ -1,9 +1,9 @@
 """A trained model as the bundle that serving loads: ``best_model.keras``, ``best_model.tflite``, ``best_model.json``.
 
-*Parity.* A bundle is written only if the two models give the same probabilities on real images. A float ``.tflite``
-must agree within 1e-4. One with 8-bit weights and activations (inputs and outputs stay float) is taken only if it
-leads to the same events: at least 95 % of them match one to one, and at most 2 % of the windows change sides of the
-threshold; else the float one is kept, and the card says so.
+*Parity.* A bundle is written only if the two models give the same probabilities on images that the caller gives. A
+float ``.tflite`` must agree within 1e-4. A model with 8-bit weights and activations (inputs and outputs stay float) is
+taken only if it leads to the same events in recordings that the caller gives: at least 95 % of them match one to one,
+and at most 2 % of the windows change sides of the threshold. Otherwise the float model is kept, and the card says so.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,30 +23,29 @@ import numpy as np
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.detection.events import decide_events
-from anemone_lib.errors import ModelError
+from anemone_lib.errors import ModelError, spell_count
 from anemone_lib.evaluation.matching import count_events
+from anemone_lib.evaluation.rates import total
+from anemone_lib.files import write_atomically
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import STEM, Classifier, LiteRTClassifier, ModelCard, load_classifier
-from anemone_lib.simulation.reef import write_recording
+from anemone_lib.training.labelled import cut_labelled_windows
 from anemone_lib.training.network import import_keras
-from anemone_lib.training.simulated import simulate_windows
 
 #: Largest difference of a probability between the .keras and a float .tflite.
 PARITY = 1e-4
-
-
-#: What an 8-bit model must reach: F1 of its events held against the float model's, and windows that change sides.
+#: What an 8-bit model must reach: F1 of its events, with those of the float model as the truth, and the part of the
+#: windows that change sides of the threshold.
 INT8_MIN_EVENT_F1, INT8_MAX_CHANGED = 0.95, 0.02
-
-
-#: Seeds of the simulated recordings on which models are compared; training uses none of them.
-COMPARISON_SEED, CALIBRATION_SEED = 900_000, 910_000
+#: Windows of each recording whose images are compared.
+WINDOWS_OF_EACH = 32
 
 
 def export_bundle(
     model: Any,
     folder: str | os.PathLike[str],
     *,
+    images: np.ndarray,
     config: InferenceConfig | None = None,
     name: str = "anemone",
     version: str = "v1.0",
@@ -58,8 +57,7 @@ def export_bundle(
     segment_thresholds: dict[str, float] | None = None,
     training: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
-    images: np.ndarray | None = None,
-    int8: bool = False,
+    int8_on: Sequence[str | os.PathLike[str]] = (),
 ) -> ModelCard:
     """Write a model bundle.
 
@@ -67,15 +65,17 @@ def export_bundle(
     ----------
     model : keras.Model, images in [0, 1] to probabilities
     folder : path
-        Made if need be; a bundle that is there is replaced.
+        Made if it is missing. A bundle that is there is replaced at the end, when the new one is complete.
+    images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], uint8, or float32 in [0, 1]
+        Images of recordings like those to be analysed; 200 are plenty. The two models are compared on them, and the
+        ranges of an 8-bit model are calibrated on them.
     config : InferenceConfig, optional
         The settings the model was trained with.
     name, version, summary, temperature, activation, target_class, decisions, segment_thresholds, training, metrics
         As in `anemone_lib.scoring.classifier.ModelCard`.
-    images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], uint8, or float32 in [0, 1], optional
-        On which parity is checked and 8-bit ranges are found; by default of simulated recordings. 200 are plenty.
-    int8 : bool
-        Try 8-bit weights and activations.
+    int8_on : sequence of paths, optional
+        Recordings with calls. If some are given, 8-bit weights and activations are tried, and taken if they lead to
+        the same events in these recordings.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def export_bundle(
     Raises
     ------
     ModelError
-        The model does not fit the configuration, or the .tflite does not agree with it.
+        There are no images, the model does not fit the configuration, or the .tflite does not agree with it.
 
     Examples
     --------
@@ -92,55 +92,55 @@ def export_bundle(
     >>> from anemone_lib.training import build_model
     >>> config = InferenceConfig(height_pixels=64, width_pixels=64)
     >>> images = np.random.default_rng(0).random((4, 64, 64, 1), np.float32)
-    >>> card = export_bundle(build_model((64, 64, 1)), mkdtemp(), config=config, version="v0.1", images=images)
+    >>> card = export_bundle(build_model((64, 64, 1)), mkdtemp(), images=images, config=config, version="v0.1")
     >>> card.version, sorted(card.sha256), card.parity["max_abs_difference"] < 1e-4
     ('v0.1', ['best_model.keras', 'best_model.tflite'], True)
     """
     config = config or InferenceConfig()
     folder = Path(folder)
-    shape = _check_shapes(model, config)
-    if images is None:
-        images = simulate_windows(
-            n_recordings=16, seed=CALIBRATION_SEED, config=config, channels=shape[2], max_windows=12
-        ).images
+    shape = _check_shapes(model, config, images)
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / np.float32(255)
     folder.mkdir(parents=True, exist_ok=True)
-    keras_path, tflite_path = folder / f"{STEM}.keras", folder / f"{STEM}.tflite"
-    (folder / f"{STEM}.json").unlink(missing_ok=True)  # no card beside files it does not describe
-    model.save(keras_path)
-    tflite_path.write_bytes(_converted(model, None))
-    parity = _parity(model, tflite_path, images)
-    if not parity["max_abs_difference"] <= PARITY:
-        raise ModelError(
-            f"{tflite_path} differs from the .keras by {parity['max_abs_difference']:.2g} in a probability, at most "
-            f"{PARITY:g} is allowed; give the model layers that TensorFlow Lite computes exactly"
+    with TemporaryDirectory(dir=folder, prefix=".anemone-") as unfinished:
+        keras_path, tflite_path = Path(unfinished) / f"{STEM}.keras", Path(unfinished) / f"{STEM}.tflite"
+        model.save(keras_path)
+        tflite_path.write_bytes(_converted(model, None))
+        parity = _parity(model, tflite_path, images)
+        if not parity["max_abs_difference"] <= PARITY:
+            raise ModelError(
+                f"a probability of the .tflite model differs from that of the .keras model by "
+                f"{parity['max_abs_difference']:.2g}; at most {PARITY:g} is allowed. Give the model layers that "
+                "TensorFlow Lite computes exactly"
+            )
+        if int8_on:
+            parity["int8"] = _try_int8(model, tflite_path, images, config, int8_on)
+            parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
+        card = ModelCard(
+            name=name,
+            version=version,
+            summary=summary,
+            classes=config.classes,
+            input_shape=shape,
+            settings=config.model_dump(exclude={*EVENT_FIELDS, "batch_size"}),
+            sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (keras_path, tflite_path)},
+            temperature=temperature,
+            activation=activation,  # type: ignore[arg-type]
+            target_class=target_class,
+            decisions=decisions or {},
+            segment_thresholds=segment_thresholds or {},
+            parity=parity,
+            training=training or {},
+            metrics=metrics or {},
         )
-    if int8:
-        parity["int8"] = _try_int8(model, tflite_path, images, config)
-        parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
-    card = ModelCard(
-        name=name,
-        version=version,
-        summary=summary,
-        classes=config.classes,
-        input_shape=shape,
-        settings=config.model_dump(exclude={*EVENT_FIELDS, "batch_size"}),
-        sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (keras_path, tflite_path)},
-        temperature=temperature,
-        activation=activation,  # type: ignore[arg-type]
-        target_class=target_class,
-        decisions=decisions or {},
-        segment_thresholds=segment_thresholds or {},
-        parity=parity,
-        training=training or {},
-        metrics=metrics or {},
-    )
+        (folder / f"{STEM}.json").unlink(missing_ok=True)  # no card beside files it does not describe
+        for path in (keras_path, tflite_path):
+            path.replace(folder / path.name)
     write_card(card, folder)
     return card
 
 
-def _check_shapes(model: Any, config: InferenceConfig) -> tuple[int, int, int]:
+def _check_shapes(model: Any, config: InferenceConfig, images: np.ndarray) -> tuple[int, int, int]:
     """Check that the model takes what the configuration draws and answers for its classes; return its input shape."""
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or shape[:2] != (config.height_pixels, config.width_pixels) or shape[2] not in (1, 3):
@@ -152,13 +152,18 @@ def _check_shapes(model: Any, config: InferenceConfig) -> tuple[int, int, int]:
         raise ModelError(
             f"the model has {model.output_shape[-1]} outputs; the configuration names {config.model_classes}"
         )
+    if images.shape[1:] != shape or len(images) == 0:
+        raise ModelError(
+            f"images has shape {images.shape}; the model is compared on images of shape {shape}, at least 1"
+        )
     return shape
 
 
 def write_card(card: ModelCard, folder: str | os.PathLike[str]) -> Path:
     """Write the card of a bundle into its folder; return its path."""
     path = Path(folder) / f"{STEM}.json"
-    path.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    with write_atomically(path) as file:
+        file.write(f"{card.model_dump_json(indent=2)}\n".encode())
     return path
 
 
@@ -166,8 +171,8 @@ def export_model(
     model_path: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     *,
+    recordings: Sequence[str | os.PathLike[str]],
     config: InferenceConfig | None = None,
-    images: np.ndarray | None = None,
     int8: bool = False,
 ) -> ModelCard:
     """Make a bundle of a ``.keras`` file.
@@ -176,10 +181,13 @@ def export_model(
     ----------
     model_path : path of a ``.keras`` file, or of a bundle, whose card is kept
     folder : path
+    recordings : sequence of paths
+        Recordings like those to be analysed. The two models are compared on images of them, and an 8-bit model on
+        their events.
     config : InferenceConfig, optional
         The settings the model was trained with; by default those on its card, else the defaults.
-    images, int8
-        As for `export_bundle`.
+    int8 : bool
+        Try 8-bit weights and activations.
 
     Returns
     -------
@@ -193,13 +201,15 @@ def export_model(
     Examples
     --------
     >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
     >>> from anemone_lib.training import build_model
-    >>> path = Path(mkdtemp(), "mine.keras")
-    >>> build_model((64, 64, 1)).save(path)
+    >>> folder = Path(mkdtemp())
+    >>> build_model((64, 64, 1)).save(folder / "mine.keras")
+    >>> _ = write_recording(folder / "reef.wav", duration=5, seed=1, sample_rate=16_000)
     >>> config = InferenceConfig(height_pixels=64, width_pixels=64)
-    >>> images = np.random.default_rng(0).random((4, 64, 64, 1), np.float32)
-    >>> export_model(path, mkdtemp(), config=config, images=images).input_shape
-    (64, 64, 1)
+    >>> card = export_model(folder / "mine.keras", folder / "bundle", recordings=[folder / "reef.wav"], config=config)
+    >>> card.input_shape, card.parity["on"]
+    ((64, 64, 1), '11 spectrogram images')
     """
     path = Path(model_path)
     path = path / f"{STEM}.keras" if path.is_dir() else path
@@ -224,7 +234,20 @@ def export_model(
     kept |= {"decisions", "segment_thresholds", "training", "metrics"}
     described = card.model_dump(include=kept) if card else {}
     described.setdefault("name", path.stem)
-    return export_bundle(model, folder, config=config, images=images, int8=int8, **described)
+    images = _draw_some(recordings, config, given.input_shape[2])
+    return export_bundle(model, folder, images=images, config=config, int8_on=recordings if int8 else (), **described)
+
+
+def _draw_some(recordings: Sequence[str | os.PathLike[str]], config: InferenceConfig, channels: int) -> np.ndarray:
+    """Draw images of some windows of every recording, at random."""
+    parts = []
+    for path in recordings:
+        with open_recording(path, target_sr=config.target_sr) as recording:
+            some = cut_labelled_windows(recording, [], config, channels=channels, max_windows=WINDOWS_OF_EACH)
+            parts.append(some.images)
+    if not any(map(len, parts)):
+        raise ModelError("no recording holds a window that can be read; give recordings like those to be analysed")
+    return np.concatenate(parts)
 
 
 def _converted(model: Any, images: np.ndarray | None) -> bytes:
@@ -253,30 +276,36 @@ def _parity(model: Any, tflite_path: Path, images: np.ndarray) -> dict[str, Any]
     }
 
 
-def _try_int8(model: Any, tflite_path: Path, images: np.ndarray, config: InferenceConfig) -> dict[str, Any]:
-    """Replace the float model by an 8-bit one if events stay the same; tell how far they do."""
+def _try_int8(
+    model: Any,
+    tflite_path: Path,
+    images: np.ndarray,
+    config: InferenceConfig,
+    recordings: Sequence[str | os.PathLike[str]],
+) -> dict[str, Any]:
+    """Replace the float model by an 8-bit one if the events stay the same; return how far they do."""
     path = tflite_path.with_name(f"{STEM}.int8.tflite")
     path.write_bytes(_converted(model, images))
-    duration = 300.0
-    with TemporaryDirectory() as folder:
-        wav = Path(folder) / "comparison.wav"
-        write_recording(wav, duration=duration, seed=COMPARISON_SEED, snr_db=(0.0, 18.0))
-        with open_recording(wav, target_sr=config.target_sr) as recording:
-            scores = [score_recording(recording, _alone(p), config) for p in (tflite_path, path)]
-    events = [decide_events(one, config) for one in scores]
-    target = config.classes.index(config.target_class)
-    sides = [one.probabilities[:, target] >= config.confidence_threshold for one in scores]
-    counts = count_events(*events, duration=duration)
-    changed = float(np.mean(sides[0] != sides[1]))
-    taken = counts.f1 >= INT8_MIN_EVENT_F1 and changed <= INT8_MAX_CHANGED
+    target, counts, changed = config.classes.index(config.target_class), [], []
+    models = [_alone(tflite_path), _alone(path)]
+    for one in recordings:
+        with open_recording(one, target_sr=config.target_sr) as recording:
+            scores = [score_recording(recording, model, config) for model in models]
+            events = [decide_events(found, config) for found in scores]
+            counts.append(count_events(*events, duration=recording.duration))
+        sides = [found.probabilities[:, target] >= config.confidence_threshold for found in scores]
+        changed.append(sides[0] != sides[1])
+    counted, part_changed = total(counts), float(np.mean(np.concatenate(changed)))
+    taken = counted.f1 >= INT8_MIN_EVENT_F1 and part_changed <= INT8_MAX_CHANGED
     agreement = {
         "taken": taken,
-        "events_float": counts.n_reference,
-        "events_int8": counts.n_estimated,
-        "events_matched": counts.n_matched,
-        "windows_changed": changed,
+        "events_float": counted.n_reference,
+        "events_int8": counted.n_estimated,
+        "events_matched": counted.n_matched,
+        "windows_changed": part_changed,
         "max_abs_difference": _parity(model, path, images)["max_abs_difference"],
-        "on": f"{duration:g} s simulated at 0 to 18 dB SNR, threshold {config.confidence_threshold:g}",
+        "on": f"{spell_count(len(counts), 'recording')}, {counted.duration:g} s, threshold "
+        f"{config.confidence_threshold:g}",
     }
     if taken:
         path.replace(tflite_path)

@@ -1,6 +1,6 @@
 """Train and calibrate a classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ def train_classifier(
     epochs: int = 10,
     batch_size: int = 128,
     learning_rate: float = 4e-3,
+    balance: float = 0.0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Training:
@@ -54,6 +55,9 @@ def train_classifier(
     epochs, batch_size : int > 0
     learning_rate : float > 0
         At its highest; it rises over the first 5 % and falls along a cosine (AdamW).
+    balance : float in [0, 1]
+        How much rare classes count: at 0 each window counts alike, at 1 each class; 0.5 is half-way. No window is
+        left out.
     seed : int, of the first weights and of the order of the windows
     progress : callable (done, total), optional
         Called after every epoch.
@@ -90,8 +94,10 @@ def train_classifier(
     if shared := set(train.recordings) & set(validation.recordings):
         raise ConfigError(
             f"{len(shared)} recordings are in both sets ({min(shared)}, …); split by recording, or the validation "
-            "would be held on what was learnt"
+            "tests on what was learnt"
         )
+    if not 0 <= balance <= 1:
+        raise ConfigError(f"balance is {balance:g}; it is between 0 (each window counts alike) and 1 (each class)")
     if missing := [name for name, n in train.counts().items() if n == 0]:
         raise ConfigError(f"no window of {', '.join(missing)} to learn from; annotate some, or add simulated windows")
     keras = import_keras()
@@ -121,12 +127,36 @@ def train_classifier(
         validation_data=(x_validation, validation.labels),
         batch_size=batch_size,
         epochs=epochs,
+        class_weight=weigh_classes(train.counts(), balance),
         callbacks=callbacks,
         verbose=0,
     ).history
     probabilities = learner.predict(x_validation, batch_size=batch_size, verbose=0)
     temperature = calibrate(probabilities, validation.labels)
     return Training(model, history, temperature, apply_temperature(probabilities, temperature))
+
+
+def weigh_classes(counts: Mapping[str, int], balance: float) -> dict[int, float]:
+    """Say how much a window of each class counts: less, the more windows its class has.
+
+    Parameters
+    ----------
+    counts : mapping of class to its number of windows, at least 1
+    balance : float in [0, 1], as for `train_classifier`
+
+    Returns
+    -------
+    weights : dict of the class's index to its weight; the mean over all windows is 1
+
+    Examples
+    --------
+    >>> weigh_classes({"noise": 90, "anemonefish": 10}, 1.0)
+    {0: 0.5555555555555556, 1: 5.0}
+    """
+    numbers = np.array(list(counts.values()), np.float64)
+    weights = numbers**-balance
+    weights *= numbers.sum() / (numbers * weights).sum()
+    return dict(enumerate(weights.tolist()))
 
 
 def _reduced(windows: LabelledWindows, front: Any) -> np.ndarray:

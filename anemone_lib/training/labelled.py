@@ -8,17 +8,20 @@ anything is unclear and left out; one that holds nothing is background. Images a
 Sets are split by recording, never by window: windows of one recording share its hydrophone, its noise and its fish.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from anemone_lib.audio.recording import Recording
+from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.windows import cut_windows, lay_grid
+from anemone_lib.tables.reading import read_annotations
 
 #: Part of an annotation that a window must hold to be of its class: this long, or half of it.
 MIN_OVERLAP_S = 0.03
@@ -95,21 +98,6 @@ class LabelledWindows:
         n_held = min(len(names) - 1, max(1, round(fraction * len(names))))
         held = np.isin(self.recordings, np.random.default_rng(seed).permutation(names)[:n_held])
         return self.take(~held), self.take(held)
-
-    def balanced(self, *, max_ratio: float = 1.5, seed: int = 0) -> "LabelledWindows":
-        """Return fewer windows of the frequent classes.
-
-        Parameters
-        ----------
-        max_ratio : float >= 1
-            No class keeps more than this many times the windows of the rarest.
-        seed : int
-        """
-        numbers = [n for n in self.counts().values() if n]
-        most = int(max_ratio * min(numbers)) if numbers else 0
-        rng = np.random.default_rng(seed)
-        kept = [rng.permutation(np.flatnonzero(self.labels == k))[:most] for k in range(len(self.classes))]
-        return self.take(np.sort(np.concatenate(kept)))
 
 
 def concatenate(parts: Sequence[LabelledWindows]) -> LabelledWindows:
@@ -279,6 +267,62 @@ def cut_labelled_windows(
         grid.start_times[chosen[kept]],
         config.classes,
     )
+
+
+def cut_annotated_files(
+    files: Iterable[Sequence[str | os.PathLike[str]]],
+    config: InferenceConfig,
+    *,
+    channel: int | str = "mean",
+    label_column: str | None = None,
+    channels: int = 1,
+    max_windows: int | None = 4000,
+    label_classes: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> list[LabelledWindows]:
+    """Cut annotated recordings, as they lie in a folder, into labelled windows.
+
+    Parameters
+    ----------
+    files : pairs of (recording, table of annotations), as `anemone_lib.tables.pair_tables` gives them
+    config : InferenceConfig
+        Its target class is the label of all annotations of a table that has no labels.
+    channel : int or str, which of several hydrophones, as for `anemone_lib.open_recording`
+    label_column : str, optional
+        Column of the tables with the labels, where it is none of the usual.
+    channels, max_windows, label_classes, seed
+        As for `cut_labelled_windows`.
+
+    Returns
+    -------
+    windows : list of LabelledWindows, one for each recording
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_dataset
+    >>> pairs = write_dataset(mkdtemp(), n_recordings=2, duration=5, sample_rate=8000)
+    >>> [len(windows) for windows in cut_annotated_files(pairs, InferenceConfig(), max_windows=4)]
+    [4, 4]
+    """
+    parts = []
+    for path, table in files:
+        with open_recording(path, target_sr=config.target_sr, channel=channel) as recording:
+            annotations = read_annotations(
+                table, label=config.target_class, label_column=label_column, recording_name=Path(path).name
+            )
+            parts.append(
+                cut_labelled_windows(
+                    recording,
+                    annotations,
+                    config,
+                    channels=channels,
+                    max_windows=max_windows,
+                    label_classes=label_classes,
+                    seed=seed,
+                )
+            )
+    return parts
 
 
 def choose_windows(labels: np.ndarray, most: int | None, rng: np.random.Generator) -> np.ndarray:

@@ -26,7 +26,7 @@ from anemone_lib.scoring.classifier import STEM, Classifier, ModelCard, load_cla
 from anemone_lib.simulation.reef import write_recording
 from anemone_lib.training.bundle import export_bundle, write_card
 from anemone_lib.training.fitting import Progress, train_classifier
-from anemone_lib.training.simulated import simulate_windows
+from anemone_lib.training.simulated import SAMPLE_RATES, simulate_windows
 
 #: Calls closer than this are one bout; the simulation keeps bouts three times as far apart.
 BOUT_JOIN_S = 2.0
@@ -34,6 +34,8 @@ BOUT_JOIN_S = 2.0
 
 #: First seeds of the simulated recordings that the demonstration model learns from, is calibrated on and tested on.
 TRAINING_SEED, VALIDATION_SEED, TEST_SEED = 100_000, 200_000, 300_000
+#: First seed of the simulated recordings on which two models are compared; training uses none of them.
+COMPARISON_SEED = 900_000
 
 
 Seconds = float
@@ -108,6 +110,24 @@ def count_false_alarms(
             events = decide_events(score_recording(recording, classifier, config), config)
             counts.append(count_events([], events, duration=recording.duration))
     return total(counts)
+
+
+def write_comparison_recordings(folder: str | os.PathLike[str]) -> list[Path]:
+    """Simulate recordings to export a model with, for who has none: five minutes, at the sample rates of recorders.
+
+    Parameters
+    ----------
+    folder : path, made if it is missing
+
+    Returns
+    -------
+    paths : list of pathlib.Path
+    """
+    paths = []
+    for k, sample_rate in enumerate(SAMPLE_RATES):
+        paths.append(Path(folder) / f"comparison_{sample_rate}.wav")
+        write_recording(paths[-1], duration=30, seed=COMPARISON_SEED + k, sample_rate=sample_rate, snr_db=(0.0, 18.0))
+    return paths
 
 
 # ---------------------------------------------------------------------- the demonstration model

@@ -128,7 +128,7 @@ class Case:
         return [(place / size * self.seconds, (place + n) / size * self.seconds) for _, place, n in self.damages]
 
 
-def make_case(seed: int, *, seconds: float = 4.0, kind: str | None = None) -> Case:
+def make_case(seed: int, *, seconds: float = 2.0, kind: str | None = None) -> Case:
     """Damage a recording in one to three ways, all of it decided by the seed."""
     rng = random.Random(seed)
     kind = kind or KINDS[seed % len(KINDS)]

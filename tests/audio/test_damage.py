@@ -124,6 +124,13 @@ def test_a_flac_that_was_cut_ends_at_its_last_whole_frame_and_says_so(flac_bytes
     assert "cut short" in warnings[0]
 
 
+def test_a_flac_without_a_whole_frame_is_refused_whatever_its_header_claims(flac_bytes):
+    damaged = bytearray(flac_bytes[: frames_of(flac_bytes)[1] - 100])
+    damaged[8 + 13 : 8 + 18] = b"\xff" * 5  # of the 36 bits that hold the number of samples
+    with pytest.raises(AudioError, match="no audio could be decoded"):
+        read(bytes(damaged), "a.flac")
+
+
 def test_flac_files_joined_by_cat_are_read_one_after_the_other(flac_bytes, sound):
     samples, warnings = read(flac_bytes * 2, "a.flac")
     np.testing.assert_array_equal(samples, np.tile(sound, 2) / np.float32(32768))

@@ -2,22 +2,24 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from anemone_lib import InferenceConfig, load_classifier, open_recording
+from anemone_lib import InferenceConfig, load_classifier, open_recording, read_annotations
 from anemone_lib.config import EVENT_FIELDS
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError, ModelError
 from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL, ModelCard
 from anemone_lib.scoring.images import draw_images
+from anemone_lib.simulation import write_dataset, write_recording
 from anemone_lib.simulation.augmentation import augment
 from anemone_lib.training.bundle import PARITY, export_bundle, export_model
-from anemone_lib.training.fitting import apply_temperature, calibrate, train_classifier
-from anemone_lib.training.labelled import concatenate, cut_labelled_windows, label_windows
+from anemone_lib.training.fitting import apply_temperature, calibrate, train_classifier, weigh_classes
+from anemone_lib.training.labelled import concatenate, cut_annotated_files, cut_labelled_windows, label_windows
 from anemone_lib.training.network import build_model
 from anemone_lib.training.recipes import measure_events
 from anemone_lib.training.simulated import simulate_windows
@@ -119,10 +121,28 @@ def test_one_recording_cannot_be_split(simulated):
         simulated.take(simulated.recordings == simulated.recordings[0]).split()
 
 
-def test_a_balanced_set_keeps_the_rarest_class_and_thins_the_others(simulated):
-    rarest = min(simulated.counts().values())
-    counts = simulated.balanced(max_ratio=1.0).counts()
-    assert set(counts.values()) == {rarest}
+def test_windows_of_a_folder_are_those_of_its_recordings_with_the_labels_of_their_tables(tmp_path):
+    pairs = write_dataset(tmp_path, n_recordings=2, duration=10, sample_rate=8000)
+    parts = cut_annotated_files(pairs, InferenceConfig(), label_classes={"pulse_train": "biological"})
+    for (path, table), part in zip(pairs, parts, strict=True):
+        with open_recording(path) as recording:
+            expected = cut_labelled_windows(recording, read_annotations(table), InferenceConfig())
+        np.testing.assert_array_equal(part.labels, expected.labels)
+        np.testing.assert_array_equal(part.images, expected.images)
+        assert set(part.recordings) == {path.name}
+
+
+@pytest.mark.parametrize(("balance", "expected"), [(0, [1, 1]), (1, [5 / 9, 5]), (0.5, [5 / 6, 2.5])])
+def test_a_rare_class_counts_more_and_all_windows_together_as_much_as_before(balance, expected):
+    weights = weigh_classes({"noise": 90, "anemonefish": 10}, balance)
+    assert list(weights.values()) == pytest.approx(expected)
+    assert 90 * weights[0] + 10 * weights[1] == pytest.approx(100)
+
+
+def test_a_balance_beyond_its_range_is_refused(simulated):
+    train, held = simulated.split()
+    with pytest.raises(ConfigError, match="balance is 2; it is between 0"):
+        train_classifier(train, held, balance=2)
 
 
 def test_sets_of_different_classes_are_not_put_together(simulated):
@@ -179,6 +199,14 @@ def trained(simulated, tmp_path_factory):
     return training, folder, card, images, epochs
 
 
+@pytest.fixture(scope="module")
+def reef(tmp_path_factory):
+    """A minute of a simulated reef, with calls."""
+    path = tmp_path_factory.mktemp("reef") / "reef.wav"
+    write_recording(path, duration=60, seed=5, sample_rate=16_000, bouts_per_minute=6)
+    return path
+
+
 def test_training_learns_and_tells_how_it_goes(trained):
     training, _, _, _, epochs = trained
     loss = training.history["loss"]
@@ -214,34 +242,52 @@ def test_both_models_of_the_bundle_answer_like_the_trained_one(trained):
     assert card.parity["max_abs_difference"] < PARITY
 
 
-def test_a_keras_file_becomes_a_bundle_with_its_card(trained, tmp_path):
-    _, folder, card, images, _ = trained
-    exported = export_model(folder, tmp_path, images=images)
+def test_a_keras_file_becomes_a_bundle_with_its_card(trained, reef, tmp_path):
+    _, folder, card, _, _ = trained
+    exported = export_model(folder, tmp_path / "bundle", recordings=[reef])
     assert exported.name == "tiny"
     assert exported.temperature == card.temperature
-    assert load_classifier(tmp_path).version == card.version
+    assert exported.parity["on"] == "32 spectrogram images"
+    assert load_classifier(tmp_path / "bundle").version == card.version
 
 
-def test_an_8_bit_model_is_taken_only_if_it_finds_the_same_events(trained, tmp_path):
+def test_an_8_bit_model_is_taken_only_if_it_finds_the_same_events(trained, reef, tmp_path):
     training, folder, _, images, _ = trained
-    card = export_bundle(training.model, tmp_path, images=images, int8=True)
+    card = export_bundle(training.model, tmp_path / "bundle", images=images, int8_on=[reef])
     agreement = card.parity["int8"]
     same = agreement["events_matched"] * 2 / max(1, agreement["events_float"] + agreement["events_int8"]) >= 0.95
     assert agreement["taken"] == (same and agreement["windows_changed"] <= 0.02)
-    smaller = (tmp_path / "best_model.tflite").stat().st_size < 0.6 * (folder / "best_model.tflite").stat().st_size
+    bundle = tmp_path / "bundle"
+    smaller = (bundle / "best_model.tflite").stat().st_size < 0.6 * (folder / "best_model.tflite").stat().st_size
     assert smaller == agreement["taken"]
     assert card.parity["tflite"] == ("int8" if agreement["taken"] else "float32")
-    classifier = load_classifier(tmp_path)
+    assert agreement["on"] == "1 recording, 60 s, threshold 0.5"
+    classifier = load_classifier(bundle)
     assert classifier.input_shape == (256, 256, 1)
     np.testing.assert_allclose(classifier.probabilities(images[:4] / np.float32(255)).sum(axis=1), 1, atol=0.02)
 
 
 def test_a_model_that_does_not_fit_the_settings_is_refused(tmp_path):
+    images = np.zeros((2, 256, 256, 1), np.float32)
     with pytest.raises(ModelError, match=r"\(256, 256, 1\).*draws \(128, 256"):
-        export_bundle(build_model(), tmp_path, config=InferenceConfig(height_pixels=128))
+        export_bundle(build_model(), tmp_path, images=images, config=InferenceConfig(height_pixels=128))
     with pytest.raises(ModelError, match="3 outputs"):
-        export_bundle(build_model(), tmp_path, config=InferenceConfig(model_classes="noise,anemonefish"))
+        export_bundle(build_model(), tmp_path, images=images, config=InferenceConfig(model_classes="noise,anemonefish"))
+    with pytest.raises(ModelError, match=r"images has shape \(2, 256, 256, 3\)"):
+        export_bundle(build_model(), tmp_path, images=np.repeat(images, 3, axis=-1))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_that_is_there_stays_whole_where_the_new_model_is_refused(trained, tmp_path, monkeypatch):
+    training, folder, _, images, _ = trained
+    for path in folder.glob("best_model.*"):
+        (tmp_path / "bundle").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "bundle")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()}
+    monkeypatch.setattr("anemone_lib.training.bundle.PARITY", -1.0)
+    with pytest.raises(ModelError, match="differs from that of the .keras model"):
+        export_bundle(training.model, tmp_path / "bundle", images=images)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()} == before
 
 
 @pytest.mark.parametrize("shape", [(256, 256, 3), (100, 75, 1), (61, 200, 3)])
@@ -254,9 +300,9 @@ def test_the_network_can_be_built_for_other_images(shape):
 
 def test_what_is_not_a_keras_file_cannot_be_exported(tmp_path):
     with pytest.raises(ModelError, match="is not a .keras file"):
-        export_model(tmp_path / "model.tflite", tmp_path)
+        export_model(tmp_path / "model.tflite", tmp_path, recordings=[])
     with pytest.raises(ModelError, match="no model at"):
-        export_model(tmp_path / "model.keras", tmp_path)
+        export_model(tmp_path / "model.keras", tmp_path, recordings=[])
 
 
 # ---------------------------------------------------------------------- the demonstration model
