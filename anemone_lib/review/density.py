@@ -82,6 +82,76 @@ def estimate_call_density(
     >>> 0.08 < density.low < density.density < density.high < 0.4
     True
     """
+    accepted, reviewed, sizes = _check_bins(n_calls, n_reviewed, population)
+    weights = sizes / sizes.sum()
+    drawn = np.random.default_rng(seed).beta(
+        accepted + JEFFREYS, reviewed - accepted + JEFFREYS, size=(n_draws, len(sizes))
+    )
+    low, high = np.quantile(drawn @ weights, [(1 - level) / 2, (1 + level) / 2])
+    expected = float(((accepted + JEFFREYS) / (reviewed + 2 * JEFFREYS)) @ weights)
+    return CallDensity(expected, float(low), float(high), int(sizes.sum()))
+
+
+def estimate_recall(
+    n_calls: ArrayLike,
+    n_reviewed: ArrayLike,
+    population: ArrayLike,
+    *,
+    n_missed: int,
+    n_quiet_reviewed: int,
+    n_quiet: int,
+    level: float = 0.95,
+    n_draws: int = 10_000,
+    seed: int = 0,
+) -> CallDensity:
+    """Estimate what part of the windows with calls lies in detected events.
+
+    The verdicts on events say how many of their windows count as found; those on random windows without an event say
+    how many of these hold a missed call. A window counts as holding a call if its event was accepted.
+
+    Parameters
+    ----------
+    n_calls, n_reviewed : arrays of int [shape=(n_bins,)], accepted and all verdicts on events of each bin of confidence
+    population : array of int [shape=(n_bins,)], all windows in events of each bin
+    n_missed, n_quiet_reviewed : int, windows without an event in which a call was heard, and all that were reviewed
+    n_quiet : int, all windows without an event
+    level : float in (0, 1)
+    n_draws : int > 0
+    seed : int
+
+    Returns
+    -------
+    recall : CallDensity
+        `density` is recall, with its credible interval; `n` is the number of all windows.
+
+    Raises
+    ------
+    ConfigError
+        No window without an event was reviewed, or as in `estimate_call_density`.
+
+    Examples
+    --------
+    >>> recall = estimate_recall([18], [20], [100], n_missed=1, n_quiet_reviewed=50, n_quiet=1000)
+    >>> 0.4 < recall.low < recall.density < recall.high < 1
+    True
+    """
+    if not 0 <= n_missed <= n_quiet_reviewed:
+        raise ConfigError(f"{n_missed} missed of {n_quiet_reviewed} windows that were reviewed cannot be")
+    if not n_quiet_reviewed:
+        raise ConfigError("no window without an event was reviewed; offer some (n_windows)")
+    accepted, reviewed, sizes = _check_bins(n_calls, n_reviewed, population)
+    rng = np.random.default_rng(seed)
+    found = rng.beta(accepted + JEFFREYS, reviewed - accepted + JEFFREYS, size=(n_draws, len(sizes))) @ sizes
+    missed = n_quiet * rng.beta(n_missed + JEFFREYS, n_quiet_reviewed - n_missed + JEFFREYS, size=n_draws)
+    recall = found / (found + missed)
+    low, high = np.quantile(recall, [(1 - level) / 2, (1 + level) / 2])
+    return CallDensity(float(recall.mean()), float(low), float(high), int(sizes.sum() + n_quiet))
+
+
+def _check_bins(
+    n_calls: ArrayLike, n_reviewed: ArrayLike, population: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the numbers of each bin as arrays, or say what is wrong with them."""
     accepted, reviewed, sizes = (np.asarray(one, float).ravel() for one in (n_calls, n_reviewed, population))
     if not len(accepted) == len(reviewed) == len(sizes):
         raise ConfigError(
@@ -97,10 +167,4 @@ def estimate_call_density(
             f"bin {int(unknown[0]) + 1} of {len(sizes)} has no verdict, and {part:.0f} % of all are in such bins; "
             "review some of each bin (a stratified sample), or take fewer bins"
         )
-    weights = sizes / sizes.sum()
-    drawn = np.random.default_rng(seed).beta(
-        accepted + JEFFREYS, reviewed - accepted + JEFFREYS, size=(n_draws, len(sizes))
-    )
-    low, high = np.quantile(drawn @ weights, [(1 - level) / 2, (1 + level) / 2])
-    expected = float(((accepted + JEFFREYS) / (reviewed + 2 * JEFFREYS)) @ weights)
-    return CallDensity(expected, float(low), float(high), int(sizes.sum()))
+    return accepted, reviewed, sizes

@@ -21,8 +21,8 @@ from anemone_lib.detection.events import Annotation, Event
 from anemone_lib.errors import AnnotationError, spell_count
 from anemone_lib.evaluation.intervals import as_intervals, mark_windows
 from anemone_lib.evaluation.matching import match_intervals
-from anemone_lib.evaluation.rates import compute_wilson_interval
 from anemone_lib.files import write_beside
+from anemone_lib.review.book import VerdictBook
 from anemone_lib.tables.reading import read_annotations
 from anemone_lib.tables.writing import write_audacity, write_raven
 
@@ -51,7 +51,7 @@ class Change:
         return f"{self.kind}: {old} → {new}"
 
 
-class Review:
+class Review(VerdictBook):
     """The verdicts on one recording's events, saved after every one.
 
     Parameters
@@ -96,16 +96,13 @@ class Review:
     ) -> None:
         if order not in ORDERS:
             raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
-        self.config = config
+        super().__init__(_ordered(events, order, config.confidence_threshold), config)
         self.table = Path(table)
         self.recording_name = recording_name
         self.start_utc = start_utc
         self.pauses = tuple(pauses)
-        self.events = _ordered(events, order, config.confidence_threshold)
-        self._labels = {event.id: self.open_label for event in events}
         self._boxes: dict[str, Annotation] = {}
         self._added: list[Annotation] = []
-        self._history: list[tuple[str, str]] = []
         if self.table.exists():
             self.apply(self.difference(self.table))
 
@@ -130,57 +127,6 @@ class Review:
 
     # ------------------------------------------------------------------ verdicts
 
-    @property
-    def target(self) -> str:
-        """The class whose events are reviewed: the label of an accepted one."""
-        return self.config.target_class
-
-    @property
-    def open_label(self) -> str:
-        """The label of an event without a verdict."""
-        return f"{self.target}?"
-
-    @property
-    def rejected_label(self) -> str:
-        """The label of an event that is not the target class."""
-        return f"not {self.target}"
-
-    def label(self, event: Event) -> str:
-        """The label of an event, which is its verdict."""
-        return self._labels[event.id]
-
-    def accept(self, event: Event) -> None:
-        """Say that an event is of the target class, and save."""
-        self.relabel(event, self.target)
-
-    def reject(self, event: Event) -> None:
-        """Say that an event is not of the target class, and save."""
-        self.relabel(event, self.rejected_label)
-
-    def reopen(self, event: Event) -> None:
-        """Take a verdict back."""
-        self.relabel(event, self.open_label)
-
-    def relabel(self, event: Event, label: str) -> None:
-        """Say what an event is, and save."""
-        label = " ".join(label.split())
-        if not label:
-            raise ValueError("the label is empty; say what the event is, or reopen it")
-        if event.id not in self._labels:
-            raise ValueError(f"event {event.id} is not among those under review")
-        self._history.append((event.id, self._labels[event.id]))
-        self._labels[event.id] = label
-        self.save()
-
-    def undo(self) -> Event | None:
-        """Take the last verdict back; return its event, or None if there is none."""
-        if not self._history:
-            return None
-        event_id, label = self._history.pop()
-        self._labels[event_id] = label
-        self.save()
-        return next(event for event in self.events if event.id == event_id)
-
     def judge(self, annotations: Sequence[Annotation]) -> None:
         """Decide every event by annotations that are true: one that overlaps an annotation of the target is accepted.
 
@@ -194,36 +140,9 @@ class Review:
         for event in self.events:
             times = np.array([event.start_time]), np.array([event.end_time])
             present = mark_windows(calls, start_times=times[0], end_times=times[1])[0]
-            self.relabel(event, self.target if present else self.rejected_label)
-
-    @property
-    def open_events(self) -> list[Event]:
-        """Events without a verdict, in order."""
-        return [event for event in self.events if self.label(event) == self.open_label]
-
-    def precision(self) -> tuple[float, float, float, int]:
-        """Compute the part of the events with a verdict that were accepted.
-
-        Returns
-        -------
-        precision, low, high : float, with the 95 % Wilson interval; NaN, 0 and 1 before the first verdict
-        n : int, events with a verdict
-        """
-        verdicts = [label for label in self._labels.values() if label != self.open_label]
-        accepted = sum(label == self.target for label in verdicts)
-        return (
-            accepted / len(verdicts) if verdicts else float("nan"),
-            *compute_wilson_interval(accepted, len(verdicts)),
-            len(verdicts),
-        )
-
-    def describe_precision(self) -> str:
-        """Say how many events have a verdict, and how many of these are calls, in one line for people."""
-        precision, low, high, n = self.precision()
-        reviewed = f"{n} of {len(self.events)} events reviewed"
-        if not n:
-            return f"{reviewed}: no verdict yet"
-        return f"{reviewed}: precision {precision:.2f} ({low:.2f} to {high:.2f})"
+            self._labels[event.id] = self.target if present else self.rejected_label
+        self._history.clear()
+        self.save()
 
     # ------------------------------------------------------------------ tables
 

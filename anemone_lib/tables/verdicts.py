@@ -1,0 +1,133 @@
+"""One table of the verdicts on events of many recordings, as CSV: one row a verdict, known by event and reviewer."""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from anemone_lib.errors import AnnotationError
+from anemone_lib.files import write_atomically
+
+#: What a row of the table is about: an event, or a window in which nothing was detected.
+KINDS = ("event", "window")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one person said of one event, or of one window without an event.
+
+    Attributes
+    ----------
+    event_id : str, of the event or window
+    recording : str, path of the recording
+    start_time, end_time : float, in seconds from the start of the recording
+    label : str, the class for a call, ``not`` and the class for none, or what it is
+    is_call : bool, whether the label is that of the class under review
+    confidence : float in [0, 1], the highest of the event, or that of the window
+    kind : ``event`` or ``window``
+    reviewer : str, who said so; may be empty
+    model_sha256 : str, of the model that gave the confidence
+
+    Examples
+    --------
+    >>> verdict = Verdict("0c7f1a2b3d4e", "reef.wav", 1.2, 4.2, "anemonefish", True, 0.94)
+    >>> verdict.kind, verdict.reviewer
+    ('event', '')
+    """
+
+    event_id: str
+    recording: str
+    start_time: float
+    end_time: float
+    label: str
+    is_call: bool
+    confidence: float
+    kind: str = "event"
+    reviewer: str = ""
+    model_sha256: str = ""
+
+
+#: The columns of the table.
+COLUMNS = tuple(field.name for field in fields(Verdict))
+
+
+def write_verdicts(path: str | os.PathLike[str], verdicts: Iterable[Verdict]) -> Path:
+    """Write verdicts as CSV, whole or not at all.
+
+    Parameters
+    ----------
+    path : path of a ``.csv`` file
+    verdicts : iterable of Verdict
+
+    Returns
+    -------
+    path : pathlib.Path
+    """
+    path, text = Path(path), io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for one in verdicts:
+        values = [getattr(one, name) for name in COLUMNS]
+        rows.writerow(["yes" if value is True else "no" if value is False else value for value in values])
+    with write_atomically(path) as file:
+        file.write(text.getvalue().encode("utf-8"))
+    return path
+
+
+def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
+    """Read a table of verdicts.
+
+    Parameters
+    ----------
+    path : path of a table that `write_verdicts` wrote
+
+    Returns
+    -------
+    verdicts : list of Verdict, as the rows lie
+
+    Raises
+    ------
+    AnnotationError
+        The table cannot be read, has not these columns, or a row says what cannot be; the message names the line.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> verdict = Verdict("0c7f1a2b3d4e", "reef.wav", 1.2, 4.2, "anemonefish", True, 0.94, reviewer="Ana")
+    >>> read_verdicts(write_verdicts(Path(mkdtemp(), "verdicts.csv"), [verdict])) == [verdict]
+    True
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise AnnotationError(f"cannot read the verdicts {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise AnnotationError(f"{path} is not a text file; verdicts are a CSV in UTF-8") from None
+    rows = csv.DictReader(io.StringIO(text))
+    if missing := [name for name in COLUMNS[:7] if name not in (rows.fieldnames or ())]:
+        raise AnnotationError(f"{path.name} has no column {missing[0]}; a table of verdicts has {', '.join(COLUMNS)}")
+    return [_read_row(row, f"{path.name}, line {number}") for number, row in enumerate(rows, start=2)]
+
+
+def _read_row(row: dict[str, str], where: str) -> Verdict:
+    try:
+        start, end, confidence = (float(row[name]) for name in ("start_time", "end_time", "confidence"))
+    except (TypeError, ValueError):
+        raise AnnotationError(f"{where}: start_time, end_time and confidence must be numbers") from None
+    if not (math.isfinite(start) and math.isfinite(end) and start <= end and 0 <= confidence <= 1):
+        raise AnnotationError(
+            f"{where}: {start:g} to {end:g} s with confidence {confidence:g} cannot be; correct the row"
+        )
+    kind, answer = (row.get("kind") or "event").strip(), (row["is_call"] or "").strip().casefold()
+    if kind not in KINDS or answer not in ("yes", "no"):
+        raise AnnotationError(
+            f"{where}: kind is {kind!r} and is_call {answer!r}; they must be event or window, yes or no"
+        )
+    others = {name: (row.get(name) or "").strip() for name in ("reviewer", "model_sha256")}
+    return Verdict(
+        row["event_id"], row["recording"], start, end, row["label"], answer == "yes", confidence, kind, **others
+    )

@@ -1,0 +1,44 @@
+import pytest
+
+from anemone_lib.errors import AnnotationError
+from anemone_lib.tables.verdicts import Verdict, read_verdicts, write_verdicts
+
+ROWS = [
+    Verdict("e1", "north, deep/reef.wav", 1.25, 4.0, "anemonefish", True, 0.94, reviewer="Ana", model_sha256="0" * 64),
+    Verdict("w1", "south/reef.wav", 0.0, 1.0, "not anemonefish", False, 0.02, "window"),
+]
+
+
+def test_verdicts_are_read_as_they_were_written(tmp_path):
+    path = write_verdicts(tmp_path / "verdicts.csv", ROWS)
+    assert read_verdicts(path) == ROWS
+    assert path.read_text().splitlines()[0] == (
+        "event_id,recording,start_time,end_time,label,is_call,confidence,kind,reviewer,model_sha256"
+    )
+
+
+def test_a_table_that_excel_saved_is_read(tmp_path):
+    path = write_verdicts(tmp_path / "verdicts.csv", ROWS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_verdicts(path) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("is_call", "call?", "no column is_call"),
+        ("0.94", "very", "line 2: start_time, end_time and confidence must be numbers"),
+        ("0.94", "1.94", "line 2: 1.25 to 4 s with confidence 1.94"),
+        ("yes", "maybe", "is_call 'maybe'"),
+    ],
+)
+def test_a_table_that_says_what_cannot_be_is_refused(tmp_path, old, new, words):
+    path = write_verdicts(tmp_path / "verdicts.csv", ROWS)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(AnnotationError, match=words.replace("?", r"\?")):
+        read_verdicts(path)
+
+
+def test_no_table_is_said(tmp_path):
+    with pytest.raises(AnnotationError, match="cannot read the verdicts"):
+        read_verdicts(tmp_path / "none.csv")
