@@ -50,7 +50,7 @@ $(VENV)/.installed-docs: $(BIN)/uv pyproject.toml requirements.lock
 demo: $(VENV)/.installed  ## detect events in a simulated minute of reef, or in RECORDING=path
 ifeq ($(RECORDING),)
 	@mkdir -p out/demo
-	$(BIN)/anemone simulate --duration 60 --seed 1 out/demo/reef.wav
+	$(BIN)/anemone simulate --overwrite --duration 60 --seed 1 out/demo/reef.wav
 	$(BIN)/anemone detect out/demo/reef.wav --out out/demo --formats json,csv,raven,audacity,png
 else
 	$(BIN)/anemone detect "$(RECORDING)" --out out/demo --formats json,csv,raven,audacity,png

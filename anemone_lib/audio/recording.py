@@ -226,6 +226,11 @@ class Recording:
         """What is listened to: ``mean``, or the channel's number from 1."""
         return "mean" if self._column is None else str(self._column + 1)
 
+    @property
+    def location(self) -> str | None:
+        """Path or address by which the recording can be opened again, or None where nothing does."""
+        return self._source.location
+
     def explain_loss(self, start: int, stop: int) -> str:
         """Say why samples from `start` to `stop`, some of which `read` gave as NaN, have no value."""
         first, last = start * self._down // self._up, -(-stop * self._down // self._up)

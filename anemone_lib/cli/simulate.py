@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from anemone_lib.cli.common import app, out, usage_errors
+from anemone_lib.errors import ConfigError
 
 
 @app.command()
@@ -21,6 +22,7 @@ def simulate(
     ),
     bouts_per_minute: Annotated[float, typer.Option(help="Bouts of anemonefish calls.")] = 3.0,
     neighbours_per_minute: Annotated[float, typer.Option(help="Sounds of other animals.")] = 6.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     noises: Annotated[str | None, typer.Option(help="Names separated by commas. Default: drawn from the seed.")] = None,
 ) -> None:
     """Write a simulated reef recording, and what is in it as a Raven selection table."""
@@ -28,6 +30,9 @@ def simulate(
     from anemone_lib.tables.writing import write_raven
 
     with usage_errors():
+        truth_path = path.with_suffix(".truth.txt")
+        if (there := [str(one) for one in (path, truth_path) if one.exists()]) and not overwrite:
+            raise ConfigError(f"{there[0]} is there already; choose another name, or replace it: --overwrite")
         path.parent.mkdir(parents=True, exist_ok=True)
         truth = write_recording(
             path,
@@ -39,7 +44,7 @@ def simulate(
             neighbours_per_minute=neighbours_per_minute,
             noises=None if noises is None else [name.strip() for name in noises.split(",")],
         )
-        table = write_raven(path.with_suffix(".truth.txt"), truth, high_hz=sample_rate / 2, recording_name=path.name)
+        table = write_raven(truth_path, truth, high_hz=sample_rate / 2, recording_name=path.name)
     calls = sum(annotation.label == "anemonefish" for annotation in truth)
     out.print(f"Simulated {duration:g} s of reef with {calls} anemonefish calls, {len(truth) - calls} other sounds:")
     for written in (path, table):

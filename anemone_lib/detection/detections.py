@@ -89,7 +89,8 @@ class Detections:
         -------
         paths : list of pathlib.Path, in the order of `formats`
             A file that lies there already is replaced only if this program wrote it and nobody changed it since;
-            beside that of a person, the next free name is taken (``reef.events-2.csv``).
+            beside that of a person, the next free name is taken (``reef.events-2.csv``), and so it is beside what was
+            saved before of another recording of the same name.
 
         Raises
         ------
@@ -101,9 +102,11 @@ class Detections:
             raise ValueError(f"formats has {', '.join(sorted(unknown))}; known are {', '.join(sorted(FORMATS))}")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        recording_name = self.scores.recording_name
+        recording_name, source = self.scores.recording_name, self.source
+        place = source.location if isinstance(source, Recording) else source
+        owner = os.path.abspath(place) if isinstance(place, str | os.PathLike) else self.scores.recording_sha256
         return [
-            FORMATS[name](self, find_free_path(folder / name_output(recording_name, name, part=self.part)))
+            FORMATS[name](self, find_free_path(folder / name_output(recording_name, name, part=self.part), owner=owner))
             for name in names
         ]
 

@@ -80,8 +80,19 @@ def may_replace(path: str | os.PathLike[str]) -> bool:
     return sums == {_check_sum(_MARK.sub("", text))}
 
 
-def find_free_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path, or where a person's file lies there already, the next that is free: ``reef-2.csv``.
+#: Of which recording the files are that this process wrote.
+_OWNERS: dict[str, str] = {}
+
+
+def find_free_path(path: str | os.PathLike[str], *, owner: str = "") -> Path:
+    """Return the path, or where another's file lies there already, the next that is free: ``reef-2.csv``.
+
+    Another's is the file of a person, and one that this process wrote for another recording of the same name.
+
+    Parameters
+    ----------
+    path : path of a file
+    owner : str, what tells the recording from others, optional
 
     Examples
     --------
@@ -93,9 +104,11 @@ def find_free_path(path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     number, free = 1, path
-    while not may_replace(free):
+    while not may_replace(free) or (free.exists() and _OWNERS.get(str(free.resolve()), owner) != owner):
         number += 1
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    if owner:
+        _OWNERS[str(free.resolve())] = owner
     return free
 
 

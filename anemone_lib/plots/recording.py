@@ -136,7 +136,7 @@ def plot_overview(
         ax.tick_params(labelbottom=False)
         ax.set_xlabel("")
     if scores.start_time is not None:
-        add_clock_axis(strip, start_time, end_time, scores.start_time)
+        add_clock_axis(strip, start_time, end_time, scores.start_time, scores.pauses)
 
     count = spell_count(len(events), f"{config.target_class} event")
     if (start_time, end_time) != (0, recording.duration):

@@ -1,13 +1,17 @@
 """Time axes in seconds, minutes or hours, and the time of day."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from anemone_lib.audio.clock import spell_offset
+from anemone_lib.audio.gaps import Pause, add_pauses
+from anemone_lib.errors import spell_count
 
 # Seconds between two ticks: round numbers, and from a minute on those of a clock.
 _STEPS = (
@@ -59,25 +63,39 @@ def set_time_axis(ax: Axes, start_time: float, end_time: float) -> None:
     ax.set_xlabel(f"Time ({unit})")
 
 
-def add_clock_axis(ax: Axes, start_time: float, end_time: float, began: datetime) -> None:
+def add_clock_axis(ax: Axes, start_time: float, end_time: float, began: datetime, pauses: Sequence[Pause] = ()) -> None:
     """Show the time of day above the axes, by the clock of a recording that began at `began`, and name its offset.
 
-    That clock is the one of ``start_local`` in tables.
+    That clock is the one of ``start_local`` in tables: it jumps where the recorder paused, and a tick says to when.
     """
     midnight = began.replace(hour=0, minute=0, second=0, microsecond=0)
     seconds = (began - midnight).total_seconds()
     step = max(1, _step(end_time - start_time, ax, len("12:34:56")))
-    first, last = math.ceil((seconds + start_time) / step), math.floor((seconds + end_time) / step)
-    ticks = np.arange(first, last + 1) * step
-    layout = ("%H:%M" if step >= 60 else "%H:%M:%S") if step < 43_200 else "%m-%d %H:%M"
+    resumed = [pause.time for pause in pauses if start_time < pause.time < end_time]
+    ticks: list[float] = []
+    for tick in [*resumed, *_find_round_times([start_time, *resumed, end_time], seconds, step, pauses)]:
+        if not resumed or all(abs(tick - other) >= 0.8 * step for other in ticks):
+            ticks.append(tick)
+    layout = ("%H:%M" if step >= 60 and not resumed else "%H:%M:%S") if step < 43_200 else "%m-%d %H:%M"
     clock = ax.secondary_xaxis("top")
     clock.set_xticks(
-        (ticks - seconds).tolist(),
-        [(midnight + timedelta(seconds=float(tick))).strftime(layout) for tick in ticks],
+        ticks,
+        [(began + timedelta(seconds=add_pauses(tick, pauses))).strftime(layout) for tick in ticks],
         fontsize="small",
     )
-    first_shown = began + timedelta(seconds=start_time)
-    clock.set_xlabel(f"{spell_offset(began)}, from {first_shown:%Y-%m-%d %H:%M:%S}", fontsize="small")
+    first_shown = began + timedelta(seconds=add_pauses(start_time, pauses))
+    jumps = f", {spell_count(len(resumed), 'pause')}" if resumed else ""
+    clock.set_xlabel(f"{spell_offset(began)}, from {first_shown:%Y-%m-%d %H:%M:%S}{jumps}", fontsize="small")
+
+
+def _find_round_times(edges: Sequence[float], seconds: float, step: float, pauses: Sequence[Pause]) -> list[float]:
+    """Seconds of the recording at which its clock shows multiples of `step`, between pauses at the inner edges."""
+    found: list[float] = []
+    for start, end in pairwise(edges):
+        shift = seconds + add_pauses(start, pauses) - start
+        first, last = math.ceil((start + shift) / step), math.floor((end + shift) / step)
+        found += (np.arange(first, last + 1) * step - shift).tolist()
+    return found
 
 
 def _step(span: float, ax: Axes, characters: int) -> float:

@@ -95,7 +95,7 @@ def test_the_figures_clock_is_that_of_the_tables(anemone, reef, tmp_path, monkey
     original = timeaxis.add_clock_axis
     monkeypatch.setattr(
         "anemone_lib.plots.recording.add_clock_axis",
-        lambda ax, a, b, start: (began.append(start), original(ax, a, b, start)),
+        lambda ax, a, b, start, *more: (began.append(start), original(ax, a, b, start, *more)),
     )
     path = reef("20230210_000001.wav")
     arguments = ("--timezone", "Asia/Tokyo", "--formats", "png,csv", "--out", tmp_path / "out", *ALL)

@@ -129,6 +129,13 @@ def test_simulate_writes_a_recording_and_its_truth(anemone, tmp_path):
     assert soundfile.info(tmp_path / "reef.wav").duration == 20
     assert read_annotations(tmp_path / "reef.truth.txt")
     assert anemone("simulate", tmp_path / "x.wav", "--sample-rate", "5").exit_code == 2
+    before = (tmp_path / "reef.wav").read_bytes()
+    again = ["simulate", tmp_path / "reef.wav", "--duration", "1", "--sample-rate", "16000"]
+    refused = anemone(*again)
+    assert (refused.exit_code, "--overwrite" in refused.stderr) == (2, True)
+    assert (tmp_path / "reef.wav").read_bytes() == before
+    assert anemone(*again, "--overwrite").exit_code == 0
+    assert (tmp_path / "reef.wav").read_bytes() != before
 
 
 def test_config_spells_the_settings_for_terraform_and_the_environment(anemone, tmp_path):

@@ -1,10 +1,12 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from anemone_lib import (
     AudioError,
@@ -142,3 +144,23 @@ def test_odd_files_are_done_in_bounded_time_and_memory(odd_audio, tmp_path):
     assert "unexpected" not in answer.stderr
     assert "exit 1" in answer.stdout  # some cannot be decoded, the others are done
     assert int(answer.stdout.rsplit("peak MB", 1)[1]) < 500
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_recordings_of_one_name_are_kept_apart_where_a_program_saves_them_into_one_folder(
+    tmp_path, noise, loudness, opened
+):
+    formats, saved = ["json", "csv", "raven", "audacity"], {}
+    for site in ("a", "b", "a"):
+        path = tmp_path / site / "reef.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, noise(2), 48_000)
+        with ExitStack() as stack:
+            source = stack.enter_context(open_recording(path)) if opened else path
+            found = detect(source, classifier=loudness)
+            saved.setdefault(site, []).append(found.save(tmp_path / "out", formats=formats))
+    assert saved["a"][0] == saved["a"][1]
+    assert [path.name for path in saved["a"][0]] == [
+        *("reef.json", "reef.events.csv", "reef.selections.txt", "reef.audacity.txt")
+    ]
+    assert not set(saved["a"][0]) & set(saved["b"][0])

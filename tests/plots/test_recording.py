@@ -12,7 +12,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from anemone_lib.audio.gaps import Gap
+from anemone_lib.audio.gaps import Gap, Pause, add_pauses
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation, decide_events
@@ -355,3 +355,19 @@ def test_colours_differ_for_people_with_colour_blindness(kind):
     seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
     apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(len(names), 1)]
     assert apart.min() > 0.15
+
+
+@pytest.mark.parametrize(
+    "pauses", [[Pause(7.0, 1793.0)], [Pause(5.0 * k, 55.0) for k in range(1, 4)], [Pause(10.0, 90_000.0)]]
+)
+def test_the_clock_of_a_figure_jumps_where_the_recorder_paused_as_the_tables_do(reef, pauses):
+    scores = replace(scores_of(reef), pauses=tuple(pauses))
+    figure = plot_overview(reef, scores, [], CONFIG)
+    figure.draw_without_rendering()
+    [axis] = [child for ax in figure.axes for child in ax.child_axes]
+    ticks = list(zip(axis.get_xticks(), [text.get_text() for text in axis.get_xticklabels()], strict=True))
+    assert {pause.time for pause in pauses} <= {tick for tick, _ in ticks}
+    for tick, shown in ticks:
+        when = scores.start_time + timedelta(seconds=add_pauses(tick, pauses))
+        assert shown == f"{when:%H:%M:%S}"
+    assert axis.get_xlabel().endswith("1 pause" if len(pauses) == 1 else "3 pauses")
