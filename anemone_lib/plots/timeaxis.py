@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, DateFormatter, num2date
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from anemone_lib.audio.clock import spell_offset
@@ -96,6 +97,17 @@ def _find_round_times(edges: Sequence[float], seconds: float, step: float, pause
         first, last = math.ceil((start + shift) / step), math.floor((end + shift) / step)
         found += (np.arange(first, last + 1) * step - shift).tolist()
     return found
+
+
+def set_date_axis(ax: Axes) -> None:
+    """Let the horizontal axis, whose unit is a day of matplotlib, show dates, and name their year below it."""
+    first, last = (num2date(edge) for edge in ax.get_xlim())
+    locator = AutoDateLocator(minticks=3, maxticks=8)
+    ax.xaxis.set_major_locator(locator)
+    short = last - first < timedelta(days=3)
+    ax.xaxis.set_major_formatter(DateFormatter("%d %b\n%H:%M" if short else "%d %b"))
+    years = f"{first:%Y}" if first.year == last.year else f"{first:%Y} to {last:%Y}"
+    ax.set_xlabel(f"Date, {years}")
 
 
 def _step(span: float, ax: Axes, characters: int) -> float:
