@@ -1,6 +1,8 @@
 """Training, tuning and evaluation of a dataset, for the commands that take ``--dataset``."""
 
 import json
+import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +11,16 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from anemone_lib.cli.common import err, out, printable, progress_bars, spell_note
+from anemone_lib.cli.common import err, out, printable, progress_bars, refused_promotion, spell_note
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording, assign_spans
 from anemone_lib.errors import ConfigError
+from anemone_lib.evaluation.rates import format_interval
 from anemone_lib.files import write_atomically
+from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.provenance import code_sha256
 from anemone_lib.scoring import Classifier, ModelCard, choose_config, load_classifier
-
-#: Where the settings of every class lie, beside the target's configuration.
-CONFIG_NAME = "inference_config.auto.tfvars.json"
 
 
 def train_dataset(
@@ -194,11 +195,13 @@ def tune_dataset(
     per: str | None,
     part: str | None,
     seconds: float,
+    force: bool,
     out_folder: Path,
 ) -> None:
     """Find the event settings of every class on the validation part, or the thresholds of each group."""
     from anemone_lib.tuning.by_class import measure_classes, refuse_seen
-    from anemone_lib.tuning.decisions import FILE_NAME, load_decisions, tune_classes, tune_groups
+    from anemone_lib.tuning.decisions import FILE_NAME, cross_check, load_decisions, tune_classes, tune_groups
+    from anemone_lib.tuning.report import doubt_gain, refuse_doubtful
 
     if per not in (None, "group"):
         raise ConfigError(f"--per is {per!r}; it must be group, or left out")
@@ -208,7 +211,6 @@ def tune_dataset(
     if not allow_seen:
         refuse_seen(classifier.card, recordings, part, seen=("train",) if part == "validation" else _seen(part))
     parts = _score(recordings, part, classifier, settings, cache, dataset)
-    out_folder.mkdir(parents=True, exist_ok=True)
     before = load_decisions(classifier.card, settings)
     if per is None:
         decisions, compared = tune_classes(parts, settings, bout_gap=bout_gap), parts
@@ -238,15 +240,50 @@ def tune_dataset(
         )
         table, lines = _compare(old, new)
         out.print(table)
+    doubts = []
+    if per is None and decisions.configs[settings.target_class] != settings:
+        gain = cross_check(parts, settings, bout_gap=bout_gap)
+        how += f" {spell_gain(settings.target_class, *gain)}"
+        doubts = doubt_gain(*gain)
+    with refused_promotion():
+        refuse_doubtful([] if force else doubts)
+    out_folder.mkdir(parents=True, exist_ok=True)
+    again = _write_command(path, model, base=config, part=part, per=per, seconds=seconds, bout_gap=bout_gap)
+    lines += ["", f"The same settings are found again by `{again}{' --force' if doubts else ''}`."]
     about = f"Model {classifier.version}, {classifier.sha256}; dataset {dataset.sha256}; code {code_sha256()}."
     page = [f"# Settings for {', '.join(dataset.calls)}", "", how, "", *lines, "", about]
     paths = [
-        decisions.configs[settings.target_class].save(out_folder / CONFIG_NAME),
+        Promotion(decisions.configs[settings.target_class], classifier.sha256, dataset.sha256).save(
+            out_folder / SETTINGS_FILE
+        ),
         decisions.save(out_folder / FILE_NAME, model_sha256=classifier.sha256),
         _write_text(out_folder / "inference_config.md", "\n".join(page) + "\n"),
     ]
     for written in paths:
         out.print(f"  {escape(str(written))}", highlight=False, soft_wrap=True)
+
+
+def spell_gain(name: str, gain: float, low: float, high: float) -> str:
+    """Say what tuning gains on groups that it has not seen."""
+    if math.isnan(gain):
+        return f"What they gain for {name} on groups that were not tuned on is unknown: there are fewer than two."
+    interval = format_interval(low, high, "+.3f")
+    return f"Each group decided as the others say: F1 of {name} {gain:+.3f} ({interval}, 95 % by group)."
+
+
+def _write_command(path: Path, model: str | None, *, base: Path | None, **options: Any) -> str:
+    """The command that finds the settings of a dataset again."""
+    named = {
+        "--dataset": path,
+        "--model": model,
+        "--config": base,
+        "--split": options["part"],
+        "--per": options["per"],
+        "--seconds": options["seconds"] if options["per"] else None,
+        "--bout-gap": options["bout_gap"],
+    }
+    words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["anemone", "tune", *words])
 
 
 def _write_text(path: Path, text: str) -> Path:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from anemone_lib.errors import AnemoneError
+from anemone_lib.errors import AnemoneError, ConfigError
 from anemone_lib.files import spell_name
 from anemone_lib.provenance import __version__, code_sha256
 
@@ -51,6 +51,16 @@ def usage_errors() -> Iterator[None]:
     except AnemoneError as error:
         err.print(f"[bold red]error:[/] {escape(printable(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def refused_promotion() -> Iterator[None]:
+    """Say in one sentence why settings are not promoted, and exit with 1."""
+    try:
+        yield
+    except ConfigError as error:
+        err.print(f"[bold red]refused:[/] {escape(printable(str(error)))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
 
 
 def version_wanted(wanted: bool) -> None:

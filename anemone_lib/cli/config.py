@@ -1,5 +1,6 @@
 """``anemone config``: one configuration, spelled for people, Lambda and Terraform."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
+from anemone_lib.promotion import Promotion
 from anemone_lib.scoring import choose_config, load_classifier
 
 config_app = typer.Typer(
@@ -52,13 +54,17 @@ def config_to_tfvars(
 ) -> None:
     """Print or write the settings as Terraform loads them."""
     with usage_errors():
-        settings = _settings(config, model)
+        classifier = load_classifier(model)
+        promotion = Promotion.load(config) if config else Promotion(choose_config(None, classifier))
+        if model:  # named on purpose: the settings are for this one
+            promotion.check_model(classifier.sha256)
+            promotion = replace(promotion, model_sha256=classifier.sha256)
         if out_file is None:
-            print(settings.to_tfvars(), end="")
+            print(promotion.to_tfvars(), end="")
             return
         if not out_file.name.endswith(".tfvars.json"):
             raise ConfigError(f"--out is {out_file}; Terraform loads by itself only a name ending in .auto.tfvars.json")
-        settings.save(out_file)
+        promotion.save(out_file)
     print(out_file)
 
 

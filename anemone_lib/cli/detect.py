@@ -38,7 +38,7 @@ from anemone_lib.detection.detections import detect as detect_events
 from anemone_lib.detection.formats import FORMATS, name_output
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
 from anemone_lib.files import check_folder
-from anemone_lib.scoring import choose_config, load_classifier, score_recording
+from anemone_lib.scoring import choose_promoted, load_classifier, score_recording
 from anemone_lib.scoring.chunks import Progress, check_fit
 from anemone_lib.scoring.classifier import Classifier
 
@@ -134,7 +134,7 @@ def detect(
             clock["start_time_format"] = start_time_format
             read_clock("", **clock)  # a wrong word is said once, not of every recording
             classifier = load_classifier(model)
-            settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
+            settings = choose_promoted(config, classifier)
             if threshold is not None:
                 settings = InferenceConfig(**{**settings.model_dump(), "confidence_threshold": threshold})
             check_fit(classifier, settings)

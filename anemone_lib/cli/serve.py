@@ -10,7 +10,8 @@ import typer
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
-from anemone_lib.scoring import check_fit, choose_config, load_classifier
+from anemone_lib.promotion import Promotion
+from anemone_lib.scoring import check_fit, choose_promoted, load_classifier
 
 
 @app.command()
@@ -33,12 +34,14 @@ def serve(
         from anemone_lib.service.settings import Settings
 
         classifier = load_classifier(model)
-        inference = choose_config(InferenceConfig.load(config) if config else None, classifier)
+        inference = choose_promoted(config, classifier)
         check_fit(classifier, inference)
         # The environment decides everything else: buckets, origins that may call, the expected model.
         others = {name: value for name, value in os.environ.items() if name.lower() not in InferenceConfig.model_fields}
         settings = replace(Settings.from_env(others), config=inference, store=store, limits=limits)
         if model:
             settings = replace(settings, model=model)
+        if config and (pinned := Promotion.load(config).model_sha256):  # the service checks it again when it starts
+            settings = replace(settings, model_sha256=pinned)
         out.print(f"Anemone listens on http://{host}:{port}; stop it with Ctrl-C", highlight=False)
         run_server(settings, host=host, port=port)

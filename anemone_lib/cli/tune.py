@@ -21,6 +21,7 @@ from anemone_lib.cli.common import (
     out,
     printable,
     progress_bars,
+    refused_promotion,
     spell_note,
     usage_errors,
 )
@@ -165,6 +166,7 @@ def tune(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="How many of them, of each recording.")] = 30.0,
     allow_seen: AllowSeenOption = False,
+    force: Annotated[bool, typer.Option("--force", help="Write settings whose gain cannot be believed.")] = False,
     out_folder: Annotated[
         Path, typer.Option("--out", help="Folder for settings and report, like terraform/environments/dev.")
     ] = Path("out/tuning"),
@@ -188,6 +190,7 @@ def tune(
                 per=per,
                 part=_part(split),
                 seconds=seconds,
+                force=force,
                 out_folder=out_folder,
             )
             return
@@ -208,14 +211,6 @@ def tune(
             beta=beta,
             max_false_alarms_per_hour=max_false_alarms_per_hour,
         )
-        paths = best.promote(
-            out_folder,
-            recordings=folder,
-            annotations=annotations,
-            label_column=label_column,
-            channel=chosen,
-            model=model,
-        )
     table = Table(title=f"best of {best.sweep.space.size} settings by {best.objective}")
     for heading in ("setting", "tuned", "before"):
         table.add_column(heading)
@@ -226,6 +221,16 @@ def tune(
     aside = f"F1 on {spell_count(len(best.held_out), 'recording')} set aside"
     rate = format_rate(gain, "+.3f", unknown="unknown")
     out.print(f"{aside}: {rate} (95 % by recording: {format_interval(low, high, '+.3f')})", highlight=False)
+    with refused_promotion():
+        paths = best.promote(
+            out_folder,
+            recordings=folder,
+            annotations=annotations,
+            label_column=label_column,
+            channel=chosen,
+            model=model,
+            force=force,
+        )
     for path in paths:
         out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
     conclude_batch(samples.failures)

@@ -23,6 +23,7 @@ from anemone_lib.scoring.classifier import (
     apply_temperature,
     load_classifier,
 )
+from anemone_lib.scoring.fit import choose_promoted
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.scores import ChunkScores, Scores
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
@@ -39,6 +40,7 @@ __all__ = [
     "apply_temperature",
     "check_fit",
     "choose_config",
+    "choose_promoted",
     "cut_windows",
     "draw_images",
     "lay_grid",

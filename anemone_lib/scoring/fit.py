@@ -1,7 +1,10 @@
 """Whether a model and a configuration fit together."""
 
+import os
+
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ModelError
+from anemone_lib.promotion import Promotion
 from anemone_lib.scoring.classifier import Classifier
 
 
@@ -36,6 +39,36 @@ def choose_config(config: InferenceConfig | None, classifier: Classifier) -> Inf
     if target not in card.classes:
         target = card.classes[1]
     return InferenceConfig(**{**card.settings, **card.decisions.get(target, {}), "target_class": target})
+
+
+def choose_promoted(path: str | os.PathLike[str] | None, classifier: Classifier) -> InferenceConfig:
+    """Return the settings of a file, or, where there is none, those that the model was trained with.
+
+    Parameters
+    ----------
+    path : path as in `Promotion.load`, or None
+    classifier : Classifier
+
+    Returns
+    -------
+    config : InferenceConfig
+
+    Raises
+    ------
+    ConfigError
+        The settings were promoted for another model.
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import load_classifier
+    >>> choose_promoted(None, load_classifier()).target_class
+    'anemonefish'
+    """
+    if path is None:
+        return choose_config(None, classifier)
+    promotion = Promotion.load(path)
+    promotion.check_model(classifier.sha256)
+    return promotion.config
 
 
 def check_fit(classifier: Classifier, config: InferenceConfig) -> None:

@@ -15,10 +15,12 @@ import numpy as np
 
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.evaluation.rates import bootstrap_interval, total
 from anemone_lib.evaluation.segments import compute_f1
 from anemone_lib.files import write_atomically
 from anemone_lib.scoring.classifier import ModelCard
 from anemone_lib.tuning.by_class import ScoredPart, choose_decisions, collect_segments
+from anemone_lib.tuning.recordings import count_recordings
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 
 #: The file beside the target's configuration that holds the settings of every class and group.
@@ -134,6 +136,38 @@ def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_g
             untuned.append(name)
         thresholds[name] = _tune_segments(parts, name)
     return Decisions(configs, thresholds, {}, tuple(untuned))
+
+
+def cross_check(
+    parts: Sequence[ScoredPart], before: InferenceConfig, *, bout_gap: float | None = None
+) -> tuple[float, float, float]:
+    """Measure what tuning gains on groups that it has not seen: each group is decided as the others say.
+
+    Parameters
+    ----------
+    parts : sequence of ScoredPart
+    before : InferenceConfig, the settings before, whose target class counts
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+
+    Returns
+    -------
+    gain, low, high : float, of F1, with its 95 % interval by group; NaN where there are fewer than two groups
+    """
+    name, groups = before.target_class, sorted({part.group for part in parts})
+    if len(groups) < 2:
+        return math.nan, math.nan, math.nan
+    old, new = [], []
+    for group in groups:
+        own = [part.annotated for part in parts if part.group == group]
+        others = [part.annotated for part in parts if part.group != group]
+        try:
+            tried = sweep_settings(others, _space(before), target_class=name, labels=[name], bout_gap=bout_gap)
+            chosen = _choose_plateau(tried, before)
+        except AnnotationError:  # the others hold no call
+            chosen = before
+        old.append(total(count_recordings(own, before, labels=[name], bout_gap=bout_gap)))
+        new.append(total(count_recordings(own, chosen, labels=[name], bout_gap=bout_gap)))
+    return total(new).f1 - total(old).f1, *bootstrap_interval(new, baseline=old)
 
 
 def tune_groups(

@@ -1,5 +1,6 @@
 """Report a tuning and promote its settings: the page, the details for programs, and the command that repeats it."""
 
+import hashlib
 import json
 import math
 import os
@@ -12,6 +13,7 @@ from anemone_lib.config import EVENT_FIELDS
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_interval, format_rate, total
 from anemone_lib.files import write_atomically
+from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.provenance import __version__, code_sha256
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 FEW_RECORDINGS = 8
 
 #: What a promotion writes: the settings for Terraform, the page, the details, and the settings before the search.
-SETTINGS_FILE, PAGE_FILE = "inference_config.auto.tfvars.json", "inference_config.md"
+PAGE_FILE = "inference_config.md"
 DETAILS_FILE, BASE_FILE = "inference_config.tuning.json", "inference_config.before.json"
 
 
@@ -71,6 +73,7 @@ def describe_tuning(tuning: "Tuning") -> dict[str, Any]:
             "scores_fingerprint": scores.scores_fingerprint,
             "model_sha256": scores.model_sha256,
             "model_version": scores.model_version,
+            "dataset_sha256": hash_recordings(tuning),
             "code_version": __version__,
             "code_sha256": code_sha256(),
         },
@@ -100,12 +103,86 @@ def write_report(tuning: "Tuning", *, command: str = "") -> str:
         f"{verdict} on recordings they were not tuned on: F1 {format_rate(f1['gain'], '+.3f', unknown='unknown')} "
         f"({format_interval(low, high, '+.3f')}, 95 % bootstrap by recording).",
         "",
+        *([f"Promoted by force, though {', and '.join(doubts)}.", ""] if (doubts := list_doubts(tuning)) else []),
         *_list_settings(tuning),
         *_list_rates(tuning, content),
         *_list_recordings(content),
         *_list_provenance(tuning, content, command),
     ]
     return "\n".join(lines) + "\n"
+
+
+def hash_recordings(tuning: "Tuning") -> str:
+    """Compute the SHA-256 (hex) of all recordings and their tables, whatever they are called."""
+    lines = [
+        f"{one.scores.recording_sha256} {one.annotations_sha256}\n" for one in (*tuning.tuned_on, *tuning.held_out)
+    ]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+#: Settings whose lowest value that is tried stands for all below it: beyond it nothing changes.
+_OPEN_BELOW = ("smoothing_window", "min_gap_duration", "min_event_duration")
+
+
+def list_doubts(tuning: "Tuning") -> list[str]:
+    """Say why settings should not be promoted, in parts of a sentence.
+
+    Parameters
+    ----------
+    tuning : Tuning
+
+    Returns
+    -------
+    doubts : list of str
+        A loss, a gain whose interval includes 0 or is unknown, and values at the edge of what was tried. None for
+        settings that are the ones before.
+    """
+    if tuning.config == tuning.base:
+        return []
+    doubts = doubt_gain(*tuning.gain())
+    for name, values in tuning.sweep.space.axes.items():
+        value = getattr(tuning.config, name)
+        ends = values[-1:] if name in _OPEN_BELOW else (values[0], values[-1])
+        if name == "min_gap_duration" and value >= tuning.bout_gap:
+            continue  # longer gaps would join what counts as two bouts
+        if len(values) > 1 and value in ends:
+            doubts.append(f"the best {name} is {value:g}, the edge of what was tried")
+    return doubts
+
+
+def doubt_gain(gain: float, low: float, high: float) -> list[str]:
+    """Say why a gain of F1 cannot be believed: a list with one part of a sentence, or empty."""
+    interval = format_interval(low, high, "+.3f")
+    if math.isnan(gain):
+        return ["the gain of F1 on recordings set aside is unknown"]
+    if gain < 0:
+        return [f"F1 is lower on recordings set aside by {-gain:.3f} ({interval})"]
+    if not low > 0:
+        unknown = math.isnan(low)
+        return [
+            f"the gain of F1 on recordings set aside is {gain:+.3f}, "
+            + (
+                "and too few recordings are set aside to say how far to trust it"
+                if unknown
+                else f"and its interval ({interval}) includes 0"
+            )
+        ]
+    return []
+
+
+def refuse_doubtful(doubts: list[str]) -> None:
+    """Refuse a promotion that cannot be believed.
+
+    Raises
+    ------
+    ConfigError
+        There are doubts; one sentence says which.
+    """
+    if doubts:
+        raise ConfigError(
+            f"not promoted, because {', and '.join(doubts)}; annotate more recordings, or promote all the same with "
+            "--force (in a notebook: force = True)"
+        )
 
 
 def write_command(
@@ -117,6 +194,7 @@ def write_command(
     label_column: str | None = None,
     channel: Channel = "mean",
     model: str | os.PathLike[str] | None = None,
+    force: bool = False,
 ) -> str:
     """Write the command that finds the same settings again, with every option that decides them.
 
@@ -129,6 +207,7 @@ def write_command(
     label_column, channel : optional, as in `score_annotated_recordings`
     model : path of the model bundle, optional
         By default the demonstration model.
+    force : bool, whether the settings were promoted in spite of doubts
 
     Returns
     -------
@@ -149,7 +228,7 @@ def write_command(
         "--config": config,
     }
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return shlex.join(["anemone", "tune", str(recordings), *words])
+    return shlex.join(["anemone", "tune", str(recordings), *words, *(["--force"] if force else [])])
 
 
 def promote_tuning(
@@ -161,6 +240,7 @@ def promote_tuning(
     label_column: str | None = None,
     channel: Channel = "mean",
     model: str | os.PathLike[str] | None = None,
+    force: bool = False,
 ) -> list[Path]:
     """Write the settings where an environment's Terraform loads them, with the report beside them.
 
@@ -170,6 +250,8 @@ def promote_tuning(
     folder : path of the environment's folder, like ``terraform/environments/dev``
     recordings, annotations, label_column, channel, model : optional, as in `write_command`
         With `recordings`, the report has the command that repeats the search.
+    force : bool
+        Promote in spite of doubts; see `list_doubts`.
 
     Returns
     -------
@@ -180,11 +262,15 @@ def promote_tuning(
     Raises
     ------
     ConfigError
-        There is no such folder; a promotion never makes an environment, because its name may be misspelled.
+        There is no such folder; a promotion never makes an environment, because its name may be misspelled. Or there
+        are doubts; nothing is written then.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder; promote to one that exists, like terraform/environments/dev")
+    doubts = list_doubts(tuning)
+    if not force:
+        refuse_doubtful(doubts)
     base = tuning.base.save(folder / BASE_FILE)
     command = ""
     if recordings is not None:
@@ -196,13 +282,15 @@ def promote_tuning(
             label_column=label_column,
             channel=channel,
             model=model,
+            force=bool(doubts),
         )
     page, details = folder / PAGE_FILE, folder / DETAILS_FILE
     with write_atomically(page) as file:
         file.write(write_report(tuning, command=command).encode())
     with write_atomically(details) as file:
         file.write((json.dumps(describe_tuning(tuning), indent=1) + "\n").encode())
-    return [tuning.config.save(folder / SETTINGS_FILE), page, details, base]
+    promotion = Promotion(tuning.config, tuning.tuned_on[0].scores.model_sha256, hash_recordings(tuning))
+    return [promotion.save(folder / SETTINGS_FILE), page, details, base]
 
 
 # ---------------------------------------------------------------------- the parts of the page
@@ -269,6 +357,7 @@ def _list_provenance(tuning: "Tuning", content: dict[str, Any], command: str) ->
         f"- configuration {tuning.config.fingerprint}",
         f"- scores {provenance['scores_fingerprint']}",
         f"- model {provenance['model_version']}, {provenance['model_sha256']}",
+        f"- recordings and tables {provenance['dataset_sha256']}",
         f"- code {provenance['code_version']}, {provenance['code_sha256']}",
     ]
 

@@ -23,7 +23,7 @@ from anemone_lib.tuning.recordings import (
     score_annotated_recordings,
     split_recordings,
 )
-from anemone_lib.tuning.report import describe_tuning, promote_tuning, write_report
+from anemone_lib.tuning.report import describe_tuning, list_doubts, promote_tuning, write_report
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 
 
@@ -128,6 +128,11 @@ class Tuning:
         gain = getattr(total(best), metric) - getattr(total(base), metric)
         return gain, *bootstrap_interval(best, baseline=base, metric=metric)
 
+    @property
+    def doubts(self) -> list[str]:
+        """Why the settings should not be promoted, in parts of a sentence; see `list_doubts`."""
+        return list_doubts(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything that the report says, for programs; a rate that is unknown is None."""
         return describe_tuning(self)
@@ -145,6 +150,7 @@ class Tuning:
         label_column: str | None = None,
         channel: Channel = "mean",
         model: str | os.PathLike[str] | None = None,
+        force: bool = False,
     ) -> list[Path]:
         """Write the settings and the report into the folder of an environment; see `promote_tuning`."""
         return promote_tuning(
@@ -155,6 +161,7 @@ class Tuning:
             label_column=label_column,
             channel=channel,
             model=model,
+            force=force,
         )
 
 

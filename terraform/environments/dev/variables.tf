@@ -81,6 +81,12 @@ variable "inference_config" {
   nullable = false
 }
 
+variable "dataset_sha256" {
+  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
+  type        = string
+  default     = null
+}
+
 variable "inference_config_fingerprint" {
   description = "Fingerprint of inference_config; the function refuses to serve settings that do not have it."
   type        = string

@@ -36,6 +36,7 @@ module "inference" {
   model_sha256                             = var.model_sha256
   model_version                            = var.model_version
   inference_config                         = var.inference_config
+  dataset_sha256                           = var.dataset_sha256
   inference_config_fingerprint             = var.inference_config_fingerprint
   lambda_image_uri                         = var.lambda_image_uri
   lambda_timeout                           = var.lambda_timeout

@@ -20,6 +20,7 @@ locals {
       POWERTOOLS_METRICS_NAMESPACE = local.name
     },
     var.model_sha256 == null ? {} : { MODEL_SHA256 = var.model_sha256 },
+    var.dataset_sha256 == null ? {} : { DATASET_SHA256 = var.dataset_sha256 },
   )
 }
 

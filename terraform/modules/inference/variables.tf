@@ -144,6 +144,16 @@ variable "inference_config" {
   }
 }
 
+variable "dataset_sha256" {
+  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.dataset_sha256 == null || can(regex("^[0-9a-f]{64}$", var.dataset_sha256))
+    error_message = "dataset_sha256 must be 64 lower-case hexadecimal digits, or null; the tuning notebook and `anemone tune` write it."
+  }
+}
+
 variable "inference_config_fingerprint" {
   description = "Fingerprint of inference_config; the function refuses to serve settings that do not have it."
   type        = string

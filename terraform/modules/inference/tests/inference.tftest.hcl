@@ -17,6 +17,7 @@ run "function" {
   variables {
     inference_config = { window_duration = 1.50, confidence_threshold = 0.00001, fmax_hz = 2e3 }
     model_sha256     = "1111111111111111111111111111111111111111111111111111111111111111"
+    dataset_sha256   = "2222222222222222222222222222222222222222222222222222222222222222"
   }
   assert {
     condition     = aws_lambda_function.this.memory_size == 3008 && aws_lambda_function.this.timeout == 900
@@ -41,6 +42,10 @@ run "function" {
   assert {
     condition     = aws_lambda_function.this.environment[0].variables["MODEL_SHA256"] == var.model_sha256
     error_message = "The model's hash is not in the environment."
+  }
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables["DATASET_SHA256"] == var.dataset_sha256
+    error_message = "The hash of the data is not in the environment."
   }
   assert {
     condition     = aws_lambda_function.this.environment[0].variables["INFERENCE_CONFIG_FINGERPRINT"] == var.inference_config_fingerprint

@@ -25,6 +25,7 @@ run "each_variable_refuses_a_wrong_value" {
     model_sha256                             = "abc"
     model_version                            = "version one"
     inference_config                         = { confidence_threshold = 1.1 }
+    dataset_sha256                           = "abc"
     inference_config_fingerprint             = "none"
     lambda_image_uri                         = "python:3.12"
     lambda_timeout                           = 901
@@ -58,6 +59,7 @@ run "each_variable_refuses_a_wrong_value" {
     var.model_sha256,
     var.model_version,
     var.inference_config,
+    var.dataset_sha256,
     var.inference_config_fingerprint,
     var.lambda_image_uri,
     var.lambda_timeout,
