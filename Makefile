@@ -62,7 +62,7 @@ lint: $(VENV)/.installed-test  ## ruff, import-linter, mypy
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# Two processes on two cores; the tests of one file stay together, since they share what is slow to make.
+# Two processes on two cores; tests that share what is slow to make stay together (tests/conftest.py).
 WORKERS ?= auto
 
 test: lint  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings

@@ -18,15 +18,33 @@ SHARED = ROOT.parent / "shared"
 
 #: Folders of tests that take long, the slowest first: with several processes, they begin first.
 SLOW_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "docs", "release")
+#: Folders whose tests all stay in one process, since they share what is slow to make. Elsewhere, those of a file do.
+SHARING_FOLDERS = ("aws",)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep together what shares something slow, when pytest-xdist spreads the tests over processes."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class KeepTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.split("::")[0]
+            folder = path.removeprefix("tests/").split("/")[0]
+            return folder if folder in SHARING_FOLDERS else path
+
+    return KeepTogether(config, log)
+
+
+def folder_of(item):
+    """The folder below `tests` that a test lies in; nothing for an example in a docstring."""
+    path = Path(item.path).relative_to(ROOT)
+    return path.parts[1] if path.parts[0] == "tests" else ""
 
 
 def pytest_collection_modifyitems(items):
     """Mark what takes long, and begin with the slowest."""
     rank = {folder: number for number, folder in enumerate(SLOW_FOLDERS)}
-
-    def folder_of(item):
-        return Path(item.path).relative_to(ROOT).parts[1]
-
     for item in items:
         if folder_of(item) in rank:
             item.add_marker(pytest.mark.slow)

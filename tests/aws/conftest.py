@@ -207,24 +207,9 @@ def enforce(url: str) -> None:
     requests.post(f"{url}/moto-api/reset-auth", data="0", timeout=10).raise_for_status()
 
 
-CLOUD = pytest.StashKey[Cloud]()
-
-
 def pytest_collection_modifyitems(items):
     """What needs the environments comes after what does not, and what needs them destroyed comes last."""
     items.sort(key=lambda item: ["aws" in names_of(item), "destroyed" in names_of(item)])
-
-
-def pytest_collection_finish(session):
-    """Begin to apply as soon as it is known that somebody will ask."""
-    if not session.config.option.collectonly and any("aws" in names_of(item) for item in session.items):
-        session.config.stash[CLOUD] = Cloud()
-
-
-def pytest_unconfigure(config):
-    """Leave nothing running."""
-    if CLOUD in config.stash:
-        config.stash[CLOUD].close()
 
 
 def names_of(item) -> list[str]:
@@ -232,10 +217,21 @@ def names_of(item) -> list[str]:
     return getattr(item, "fixturenames", []) if Path(__file__).parent in item.path.parents else []
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cloud(request):
+    """The environments; they are applied in the background from the first test of this folder on, if one needs them."""
+    if not any("aws" in names_of(item) for item in request.session.items):
+        yield None
+        return
+    made = Cloud()
+    yield made
+    made.close()  # leave nothing running
+
+
 @pytest.fixture(scope="session")
-def aws(pytestconfig):
+def aws(cloud):
     """Dev and prod, applied; from then on every call is held to its caller's policies."""
-    return pytestconfig.stash[CLOUD].result()
+    return cloud.result()
 
 
 @pytest.fixture
