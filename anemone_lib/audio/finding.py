@@ -174,6 +174,8 @@ def find_recordings(sources: Iterable[str | os.PathLike[str]]) -> Finding:
 
 def _paths_of(source: str, finding: Finding) -> Iterator[tuple[str, str]]:
     """Yield the recordings of one source: the path, and the name relative to what was given."""
+    if not source:
+        return
     if "://" in source:
         yield source, Path(unquote(urlsplit(source).path)).name or source
     elif os.path.isdir(source):
@@ -282,6 +284,8 @@ def _names_known(source: str, seen: dict[str, str]) -> bool:
 
 
 def _nothing_there(source: str) -> str:
+    if not source:
+        return "the name is empty; give the path of a recording or a folder"
     if os.path.isdir(source):
         return f"the folder holds no recordings ({', '.join(AUDIO_SUFFIXES)})"
     return "no file matches"

@@ -161,10 +161,9 @@ class FrameDecoder:
         """Put what was decoded in its place, less the encoder's delay and padding."""
         length = self._first.samples
         lost = sum(size for _, size in self._junk) // length
-        if self._announced and len(self._junk) == 1 and 0 < abs(self._announced - self._frames - lost) <= 3:
-            stored, size = self._junk[0]  # the estimate can be made exact
-            self._junk[0] = stored, max(1, self._announced - self._frames) * length
-            lost = self._junk[0][1] // length
+        if self._announced and len(self._junk) == 1 and 0 <= self._announced - self._frames <= lost + 3:
+            lost = self._announced - self._frames  # exact: of what is between two frames, some was never audio
+            self._junk[0] = self._junk[0][0], lost * length
         spans, shift = [], 0
         bad = []
         k = 0

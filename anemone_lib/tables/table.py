@@ -115,4 +115,9 @@ def parse_number(text: str, column: str, where: str) -> float:
             f"{where}: {column} is {text!r}; numbers need a decimal point, not a comma: "
             "export the table again with English number format"
         )
+    if re.fullmatch(r"[-+]?\d+(?::\d+){1,2}(?:[.,]\d+)?", text):
+        raise AnnotationError(
+            f"{where}: {column} is {text!r}; times must be seconds from the start of the recording, like 90.5, not "
+            "minutes and seconds: which is which cannot be told"
+        )
     raise AnnotationError(f"{where}: {column} is {text!r}; it must be a number, like 12.5")

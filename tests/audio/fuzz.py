@@ -15,10 +15,13 @@ was inserted), give or take 0.1 s.
 import argparse
 import contextlib
 import faulthandler
+import inspect
 import io
+import os
 import random
 import resource
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -367,7 +370,7 @@ def main() -> int:
     options = parser.parse_args()
     faulthandler.enable()
     if options.atheris:
-        return _with_atheris()
+        return _with_atheris(options.hours or 1.0)
     if options.hours is None:
         for kind, counts in run(range(options.seed, options.seed + options.cases)).items():
             print(kind, counts)
@@ -390,7 +393,8 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def _with_atheris() -> int:
+def _with_atheris(hours: float) -> int:
+    """Begin with damaged recordings of every kind, and change them so that other lines of the decoders run."""
     try:
         import atheris
     except ImportError:
@@ -401,9 +405,20 @@ def _with_atheris() -> int:
         with contextlib.suppress(AudioError), open_recording(io.BytesIO(data), name="fuzz") as recording:
             recording.read(0, min(recording.n_samples, 1 << 20))
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0]], one)
-    atheris.Fuzz()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("anemone_lib.audio"):
+            for holder in [module, *(member for member in vars(module).values() if isinstance(member, type))]:
+                for function in vars(holder).values():
+                    if inspect.isfunction(function) and function.__module__ == name:
+                        atheris.instrument_func(function)
+    with tempfile.TemporaryDirectory(prefix="anemone-fuzz-") as corpus:
+        for seed in range(4 * len(KINDS)):
+            case = make_case(seed, seconds=1.0)
+            Path(corpus, f"{seed}").write_bytes(case.content)
+        print(f"atheris: {len(os.listdir(corpus))} recordings to begin with", flush=True)
+        limits = [f"-max_total_time={round(3600 * hours)}", "-max_len=200000", "-rss_limit_mb=4096", "-timeout=60"]
+        atheris.Setup([sys.argv[0], *limits, corpus], one)
+        atheris.Fuzz()  # ends the process
     return 0
 
 

@@ -158,3 +158,7 @@ def test_a_glob_takes_recordings_and_folders_and_any_suffix_that_it_names(season
     assert sorted(names_of(f"{season}/*")) == everything
     assert names_of(f"{season}/*.wv") == ["x.wv"]
     assert names_of(f"{season}/?.w*") == ["b.wav"]
+
+
+def test_an_empty_name_is_said_to_be_empty():
+    assert find_recordings([""]).failures == [("", "the name is empty; give the path of a recording or a folder")]

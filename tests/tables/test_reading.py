@@ -217,6 +217,7 @@ def test_the_events_of_a_json_result_are_read_as_detections(table):
         ("a\tb\n1\t2\n", "a.txt", r"no table of annotations: its first line is 'a, b'.*'Begin Time \(s\)'"),
         ("Selection\tBegin Time (s)\n1\t2\n", "a.txt", r"'Selection, Begin Time \(s\)'; it must name"),
         ("", "a.csv", r"a\.csv is no table of annotations: its first line is 'nothing'"),
+        ("start,end,label\n0:01,0:02.5,pop\n", "a.csv", r"line 2: start is '0:01'; times must be seconds"),
         ("0,5\t0,9\tpop\n", "a.txt", r"line 1: start is '0,5'.*decimal point"),
         ("0.5\t0.4\tpop\n", "a.txt", r"line 1: ends at 0\.4 s, before"),
         ("0.5\t0.6\tpop\n\nhere\t0.7\tpop\n", "a.txt", r"line 3: start is 'here'"),
