@@ -116,7 +116,7 @@ def open_decoder(source: Source, limits: DecodeLimits | None = None) -> Decoder:
     if head[4:8] == b"ftyp" and "Invalid data" in reasons[-1]:
         raise AudioError(
             f"{source.name} cannot be decoded: it is an M4A or MP4 file whose index is missing, damaged or "
-            "out of place. The recorder stopped before it wrote the index, or bytes of the file are missing or too many. "
+            "out of place. The recorder stopped before it wrote the index, or the file has bytes too few or too many. "
             "Tools such as untrunc rebuild the index from another recording of the same recorder"
         )
     raise AudioError(
