@@ -37,6 +37,13 @@ ConfigOption = Annotated[
         "--config", help="Configuration: YAML, JSON or tfvars JSON. Default: what the model was trained with."
     ),
 ]
+TimezoneOption = Annotated[
+    str | None,
+    typer.Option(help="Clock that named the files, like Asia/Tokyo or +09:00, for names that do not say. Else UTC."),
+]
+StartTimeFormatOption = Annotated[
+    str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")
+]
 ChannelOption = Annotated[
     str,
     typer.Option("--channel", help="Which of several hydrophones is listened to: a number from 1, mean or loudest."),

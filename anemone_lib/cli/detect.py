@@ -23,6 +23,8 @@ from anemone_lib.cli.chatter import Chatter, catch_chatter
 from anemone_lib.cli.common import (
     ConfigOption,
     ModelOption,
+    StartTimeFormatOption,
+    TimezoneOption,
     app,
     conclude_batch,
     err,
@@ -86,15 +88,8 @@ ShardOption = Annotated[
     str | None,
     typer.Option(metavar="I/N", help="Score only the I-th of N parts (1/4 … 4/4) into the cache, and write nothing."),
 ]
-TimezoneOption = Annotated[
-    str | None,
-    typer.Option(help="Clock that named the files, like Asia/Tokyo or +09:00, for names that do not say. Else UTC."),
-]
 StartTimeOption = Annotated[
     str | None, typer.Option(help="When the recording began, like '2023-02-10 00:00:01'; of one recording only.")
-]
-StartTimeFormatOption = Annotated[
-    str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")
 ]
 EachChannelOption = Annotated[
     str,

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -15,6 +15,8 @@ from anemone_lib.cli.common import (
     ChannelOption,
     ConfigOption,
     ModelOption,
+    StartTimeFormatOption,
+    TimezoneOption,
     app,
     conclude_batch,
     err,
@@ -78,6 +80,8 @@ def evaluate(
     labels: LabelsOption = None,
     label_column: LabelColumnOption = None,
     channel: ChannelOption = "mean",
+    timezone: TimezoneOption = None,
+    start_time_format: StartTimeFormatOption = None,
     bout_gap: BoutGapOption = None,
     onset_tolerance: Annotated[
         float | None,
@@ -111,7 +115,9 @@ def evaluate(
                 json_file=out_file,
             )
             return
-        settings, samples = _samples(folder, annotations, label_column, chosen, model, config, cache)
+        reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
+        reading |= {"timezone": timezone, "start_time_format": start_time_format}
+        settings, samples = _samples(folder, annotations, model, config, cache, reading)
         counts = count_recordings(
             samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
@@ -151,6 +157,8 @@ def tune(
     labels: LabelsOption = None,
     label_column: LabelColumnOption = None,
     channel: ChannelOption = "mean",
+    timezone: TimezoneOption = None,
+    start_time_format: StartTimeFormatOption = None,
     bout_gap: BoutGapOption = None,
     holdout: Annotated[float, typer.Option(help="Part of the recordings that is set aside for the test.")] = 0.3,
     seed: Annotated[int, typer.Option(min=0, help="Which recordings are set aside.")] = 0,
@@ -198,7 +206,9 @@ def tune(
             check_folder(out_folder, "--out")
         else:  # a wrong word for an environment must not make a new one
             raise ConfigError(f"{out_folder} is no folder; make it, or name one that is there")
-        settings, samples = _samples(folder, annotations, label_column, chosen, model, config, cache)
+        reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
+        reading |= {"timezone": timezone, "start_time_format": start_time_format}
+        settings, samples = _samples(folder, annotations, model, config, cache, reading)
         if other := samples.other_labels(_names(labels) or [settings.target_class]):
             err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(
@@ -226,9 +236,8 @@ def tune(
             out_folder,
             recordings=folder,
             annotations=annotations,
-            label_column=label_column,
-            channel=chosen,
             model=model,
+            **reading,
             force=force,
         )
     for path in paths:
@@ -261,13 +270,7 @@ def _part(name: str | None) -> str | None:
 
 
 def _samples(
-    folder: Path,
-    annotations: Path | None,
-    label_column: str | None,
-    channel: Channel,
-    model: str | None,
-    config: Path | None,
-    cache: Path,
+    folder: Path, annotations: Path | None, model: str | None, config: Path | None, cache: Path, reading: dict[str, Any]
 ) -> tuple[InferenceConfig, "ScoredFolder"]:
     """Score the annotated recordings of a folder, or find their scores."""
     from anemone_lib.tuning.recordings import find_annotated_recordings, score_annotated_recordings
@@ -290,9 +293,8 @@ def _samples(
             classifier=classifier,
             config=settings,
             cache=cache,
-            label_column=label_column,
-            channel=channel,
             progress=progress,
+            **reading,
         )
     for note in (*found.notes, *samples.notes, *said):
         err.print(spell_note(note), highlight=False, soft_wrap=True)

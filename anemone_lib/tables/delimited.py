@@ -181,7 +181,8 @@ class _Timing:
             if timing.began is None:
                 raise AnnotationError(
                     f"{sheet.name} is a PAMGuard export: its rows have the time of day, not the seconds from the start "
-                    "of the recording; give start_time, when the recording began"
+                    "of the recording; give start_time, when the recording began, or let its name tell it "
+                    "(--timezone, --start-time-format)"
                 )
             if timing.utc_end is None and timing.duration is None:
                 raise AnnotationError(

@@ -189,6 +189,8 @@ def score_annotated_recordings(
     label_column: str | None = None,
     blank_label: str = "",
     channel: Channel = "mean",
+    timezone: str | None = None,
+    start_time_format: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScoredFolder:
     """Score recordings, or find their scores in the cache, and read their annotations; a bad one never ends the batch.
@@ -201,7 +203,8 @@ def score_annotated_recordings(
         label of all annotations of a table that has no labels
     cache : path of a folder
     label_column, blank_label : as in `read_annotations`
-    channel : int from 1, ``"mean"`` or ``"loudest"``, as in `open_recording`
+    channel, timezone, start_time_format : optional, as in `open_recording`
+        When a recording began counts where its table has times of day, as exports of PAMGuard have.
     progress : callable (done, total), optional
         Called after every recording.
 
@@ -235,7 +238,14 @@ def score_annotated_recordings(
     for done, pair in enumerate(pairs, start=1):
         name = getattr(pair, "name", Path(pair[0]).name)
         try:
-            with open_recording(pair[0], target_sr=config.target_sr, name=name, channel=channel) as recording:
+            with open_recording(
+                pair[0],
+                target_sr=config.target_sr,
+                timezone=timezone,
+                start_time_format=start_time_format,
+                name=name,
+                channel=channel,
+            ) as recording:
                 # The table first: a wrong line is said before an hour of audio is scored.
                 table = read_table(
                     pair[1],

@@ -193,6 +193,8 @@ def write_command(
     annotations: str | os.PathLike[str] | None = None,
     label_column: str | None = None,
     channel: Channel = "mean",
+    timezone: str | None = None,
+    start_time_format: str | None = None,
     model: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> str:
@@ -204,7 +206,7 @@ def write_command(
     recordings : path of the folder with the annotated recordings
     config : path of the file with the settings before the search
     annotations : path of the folder with the tables, optional
-    label_column, channel : optional, as in `score_annotated_recordings`
+    label_column, channel, timezone, start_time_format : optional, as in `score_annotated_recordings`
     model : path of the model bundle, optional
         By default the demonstration model.
     force : bool, whether the settings were promoted in spite of doubts
@@ -218,6 +220,8 @@ def write_command(
         "--annotations": annotations or None,
         "--label-column": label_column,
         "--channel": None if channel == "mean" else channel,
+        "--timezone": timezone,
+        "--start-time-format": start_time_format,
         "--labels": ",".join(tuning.labels) if plain else json.dumps(list(tuning.labels), ensure_ascii=False),
         "--bout-gap": tuning.bout_gap,
         "--holdout": tuning.holdout,
@@ -239,6 +243,8 @@ def promote_tuning(
     annotations: str | os.PathLike[str] | None = None,
     label_column: str | None = None,
     channel: Channel = "mean",
+    timezone: str | None = None,
+    start_time_format: str | None = None,
     model: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> list[Path]:
@@ -248,7 +254,7 @@ def promote_tuning(
     ----------
     tuning : Tuning
     folder : path of the environment's folder, like ``terraform/environments/dev``
-    recordings, annotations, label_column, channel, model : optional, as in `write_command`
+    recordings, annotations, label_column, channel, timezone, start_time_format, model : optional, as in `write_command`
         With `recordings`, the report has the command that repeats the search.
     force : bool
         Promote in spite of doubts; see `list_doubts`.
@@ -281,6 +287,8 @@ def promote_tuning(
             annotations=annotations,
             label_column=label_column,
             channel=channel,
+            timezone=timezone,
+            start_time_format=start_time_format,
             model=model,
             force=bool(doubts),
         )

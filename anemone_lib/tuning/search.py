@@ -149,6 +149,8 @@ class Tuning:
         annotations: str | os.PathLike[str] | None = None,
         label_column: str | None = None,
         channel: Channel = "mean",
+        timezone: str | None = None,
+        start_time_format: str | None = None,
         model: str | os.PathLike[str] | None = None,
         force: bool = False,
     ) -> list[Path]:
@@ -160,6 +162,8 @@ class Tuning:
             annotations=annotations,
             label_column=label_column,
             channel=channel,
+            timezone=timezone,
+            start_time_format=start_time_format,
             model=model,
             force=force,
         )

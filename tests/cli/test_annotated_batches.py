@@ -39,7 +39,7 @@ def test_evaluate_rates_the_good_names_the_bad_and_exits_with_1(anemone, season,
 
 
 def test_tune_does_the_same(anemone, season, tmp_path):
-    result = anemone("tune", season)
+    result = anemone("tune", season, "--force")
     assert result.exit_code == 1, result.output
     assert (tmp_path / "out" / "tuning" / "inference_config.auto.tfvars.json").is_file()
     assert "failed: broken.wav" in result.stderr
@@ -87,7 +87,7 @@ def test_one_hydrophone_is_listened_to_and_named_in_what_is_written(anemone, sea
     assert (
         json.loads(dead.read_text())["all"]["n_estimated"] == 0 < json.loads(second.read_text())["all"]["n_estimated"]
     )
-    assert anemone("tune", season, "--channel", "2").exit_code == 1
+    assert anemone("tune", season, "--channel", "2", "--force").exit_code == 1
     page = (tmp_path / "out" / "tuning" / "inference_config.md").read_text()
     assert "--channel 2" in page
     details = json.loads((tmp_path / "out" / "tuning" / "inference_config.tuning.json").read_text())
@@ -101,6 +101,23 @@ def test_the_column_of_labels_can_be_named(anemone, season):
     (season / "broken.wav").unlink()
     for table in season.rglob("*.selections.txt"):
         table.write_text("Selection\tBegin Time (s)\tEnd Time (s)\tLaut\n1\t1\t2\tanemonefish\n")
-    for name in ("evaluate", "tune"):
-        result = anemone(name, season, "--label-column", "Laut")
-        assert (name, result.exit_code) == (name, 0), result.output
+    for command in (["evaluate", season], ["tune", season, "--force"]):
+        result = anemone(*command, "--label-column", "Laut")
+        assert result.exit_code == 0, result.output
+
+
+def test_times_of_day_in_a_pamguard_export_count_by_the_clock_that_named_the_recording(anemone, tmp_path, season):
+    folder = tmp_path / "pamguard"
+    folder.mkdir()
+    sound, rate = soundfile.read(next(iter(season.glob("reef*.wav"))))
+    soundfile.write(folder / "10-02-2023 15h00.wav", sound, rate)
+    (folder / "10-02-2023 15h00.csv").write_text(
+        "Id,UID,UTC,UTCMilliseconds,startSample,duration,lowFreq,highFreq,Annotation\n"
+        f"1,1,2023-02-10 06:00:01.500,500,0,{rate},100,900,anemonefish\n"
+    )
+    unknown = anemone("evaluate", folder)
+    assert (unknown.exit_code, "--start-time-format" in unknown.stderr) == (2, True)
+    clock = ("--timezone", "Asia/Tokyo", "--start-time-format", "%d-%m-%Y %Hh%M")
+    result = anemone("evaluate", folder, *clock, "--out", tmp_path / "result.json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "result.json").read_text())["all"]["n_reference"] == 1
