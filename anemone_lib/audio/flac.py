@@ -11,7 +11,7 @@ import numpy as np
 
 from anemone_lib.audio.flac_frames import HEADER_BYTES, SYNC, FrameIndex, Stream, find_usual, read_frame_header
 from anemone_lib.audio.gaps import Lost
-from anemone_lib.audio.sources import S3Source, Source, open_as_file, read_around
+from anemone_lib.audio.sources import RemoteSource, Source, open_as_file, read_around
 from anemone_lib.errors import AudioError
 
 #: Bytes at the end of a file in which its last frame is looked for.
@@ -51,7 +51,7 @@ class FlacDecoder:
         self._open_file()
         # libsndfile fills frames that are missing with silence and says nothing; the index knows them all. From S3,
         # that would be reading every byte first.
-        if self._file is None or not isinstance(source, S3Source) or not self._ends_as_it_says():
+        if self._file is None or not isinstance(source, RemoteSource) or not self._ends_as_it_says():
             self._close_file()
             self._use_index()
         if self.n_frames == 0:

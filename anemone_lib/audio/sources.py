@@ -126,10 +126,14 @@ class OpenFileSource:
         """Leave the file to its owner."""
 
 
-class S3Source:
-    """An object in S3, read by byte range; never downloaded whole."""
+class RemoteSource:
+    """Bytes on another machine: each range that is read is a request, and is paid for."""
 
     path: Path | None = None
+
+
+class S3Source(RemoteSource):
+    """An object in S3, read by byte range; never downloaded whole. Without credentials, as anybody may read it."""
 
     def __init__(self, uri: str) -> None:
         try:
@@ -143,7 +147,7 @@ class S3Source:
         self.name = Path(self._key).name
         self.location: str | None = uri
         try:
-            self._client: Any = boto3.client("s3")
+            self._client: Any = open_s3_client(boto3)
             head = self._client.head_object(Bucket=self._bucket, Key=self._key)
         except self._errors as error:
             raise AudioError(f"cannot open {uri}: {error}") from None
@@ -191,8 +195,73 @@ class JoinedSource:
         """Leave the other source to its owner."""
 
 
+def open_s3_client(boto3: Any) -> Any:
+    """Open a client of S3, that of the public where there are no credentials."""
+    session = boto3.session.Session()
+    if session.get_credentials() is not None:
+        return session.client("s3")
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    return session.client("s3", config=Config(signature_version=UNSIGNED))
+
+
+class WebSource(RemoteSource):
+    """An object behind ``https://`` or ``gs://``, read by byte range through fsspec; without credentials."""
+
+    def __init__(self, address: str) -> None:
+        self.location: str | None = address
+        self.name = Path(unquote(urlsplit(address).path)).name
+        try:
+            self._files, self._path = open_file_system(address)
+            size = self._files.info(self._path).get("size")
+        except FileNotFoundError:
+            raise AudioError(f"cannot open {address}: there is nothing") from None
+        except Exception as error:  # noqa: BLE001 each file system has errors of its own
+            raise AudioError(f"cannot open {address}: {error or type(error).__name__}") from None
+        if size is None:
+            raise AudioError(f"cannot open {address}: the server does not say how large it is; download it first")
+        self.size = int(size)
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Return up to `n_bytes` from `offset`; fewer only at the end."""
+        if n_bytes <= 0 or offset >= self.size:
+            return b""
+        stop = min(offset + n_bytes, self.size)
+        try:
+            content: bytes = self._files.cat_file(self._path, start=offset, end=stop)
+        except Exception as error:  # noqa: BLE001 each file system has errors of its own
+            raise AudioError(f"cannot read {self.location}: {error or type(error).__name__}") from None
+        if len(content) != stop - offset:
+            raise AudioError(
+                f"cannot read {self.location}: {stop - offset:,} bytes were asked for, {len(content):,} came; "
+                "the server may not answer by range: download it first"
+            )
+        return content
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_file_system(address: str) -> tuple[Any, str]:
+    """Return the fsspec file system of an ``https://`` or ``gs://`` address, without credentials, and the path in it.
+
+    Raises
+    ------
+    AudioError
+        fsspec, or what it needs for such addresses, is not installed.
+    """
+    scheme = urlsplit(address).scheme
+    try:
+        import fsspec
+
+        return fsspec.core.url_to_fs(address, **({"token": "anon"} if scheme == "gs" else {}))
+    except ImportError:
+        raise AudioError(f"reading {address} needs fsspec: pip install 'anemone-lib[archive]'") from None
+
+
 def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
-    """Open a path, a ``file://`` or ``s3://`` URI, or a binary file object.
+    """Open a path, a ``file://``, ``s3://``, ``gs://`` or ``https://`` address, or a binary file object.
 
     Raises
     ------
@@ -203,8 +272,10 @@ def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
         parts = urlsplit(source)
         if parts.scheme == "s3":
             return S3Source(source)
+        if parts.scheme in ("http", "https", "gs"):
+            return WebSource(source)
         if parts.scheme != "file":
-            raise AudioError(f"cannot open {source}: give a path, a file:// or an s3:// address")
+            raise AudioError(f"cannot open {source}: give a path, a file://, s3://, gs:// or https:// address")
         source = unquote(parts.path)
     if isinstance(source, str | os.PathLike):
         path = Path(source)

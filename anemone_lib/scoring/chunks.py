@@ -24,7 +24,7 @@ from anemone_lib.scoring.condition import LOST, N_MEASURES, describe_condition, 
 from anemone_lib.scoring.coverage import JOIN_S, find_gaps, place_windows
 from anemone_lib.scoring.fit import check_fit, choose_config  # noqa: F401 found here, too
 from anemone_lib.scoring.images import draw_images
-from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores, forget_use, recall_use
+from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores, forget_use, name_scores, recall_use
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
 
 #: Windows in a chunk, at most: 51 s of audio at the usual stride, 10 MB at 48 kHz.
@@ -320,9 +320,7 @@ def score_recording(
         )
     store = None
     if cache is not None:
-        key = (recording.sha256[:16], classifier.sha256[:16], config.scores_fingerprint[:16])
-        channel = () if recording.channels == 1 or recording.channel_read == "mean" else (f"c{recording.channel_read}",)
-        store = ScoreCache(cache, "-".join((*key, *channel)))
+        store = ScoreCache(cache, name_recording_scores(recording, classifier, config))
     if store and (done := store.scores()):
         return recall_use(done, recording.name, recording.start_time, recording.warnings)
     chunks = plan(recording, config)
@@ -349,6 +347,12 @@ def score_recording(
     if store and not any(isinstance(result, str) for result in results.values()):
         store.finish(forget_use(scores, recording.warnings))
     return scores
+
+
+def name_recording_scores(recording: Recording, classifier: Classifier, config: InferenceConfig) -> str:
+    """Name the scores of an open recording, as a cache does; its SHA-256 is found for it."""
+    channel = "mean" if recording.channels == 1 else recording.channel_read
+    return name_scores(recording.sha256, classifier.sha256, config.scores_fingerprint, channel)
 
 
 def _scored(

@@ -218,6 +218,16 @@ def recall_use(scores: Scores, name: str, start_time: datetime | None, notes: Se
     return replace(scores, recording_name=name, start_time=start_time, warnings=(*notes, *scores.warnings))
 
 
+def name_scores(recording_sha256: str, model_sha256: str, scores_fingerprint: str, channel: str = "mean") -> str:
+    """Name the scores of a recording: by its content, the model, the settings and the channel that was listened to.
+
+    >>> name_scores("a" * 64, "b" * 64, "c" * 64, "2")
+    'aaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-cccccccccccccccc-c2'
+    """
+    channels = () if channel == "mean" else (f"c{channel}",)
+    return "-".join((recording_sha256[:16], model_sha256[:16], scores_fingerprint[:16], *channels))
+
+
 class ScoreCache:
     """Chunks while a recording is being scored, its scores afterwards."""
 
@@ -249,6 +259,10 @@ class ScoreCache:
     def finish(self, scores: Scores) -> None:
         """Keep the scores, and let go of the chunks."""
         scores.save(self._path)
+        self.drop_chunks()
+
+    def drop_chunks(self) -> None:
+        """Let go of the chunks."""
         for path in self._chunks.glob("*.npy"):
             path.unlink(missing_ok=True)
         if self._chunks.exists():

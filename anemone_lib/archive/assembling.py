@@ -1,0 +1,324 @@
+"""Tables from scores: events, effort and hours of all recordings, site by site.
+
+*Conventions.* The rows of a recording lie in the file of the month in which it began; an hour in its own month. Where
+nothing tells when a recording began, it has events and effort, and no hours. Events are decided anew each time, in
+milliseconds a recording; nothing is scored.
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from anemone_lib.archive.inventory import describe_recording, spell_times, write_inventory
+from anemone_lib.archive.request import Request
+from anemone_lib.archive.state import State
+from anemone_lib.archive.tables import (
+    PARTITIONED,
+    UNDATED,
+    name_partition,
+    name_site_folders,
+    write_provenance,
+    write_table,
+)
+from anemone_lib.audio.gaps import Pause, add_pauses
+from anemone_lib.detection.events import Event, decide_events
+from anemone_lib.errors import ScoresError
+from anemone_lib.provenance import __version__, code_sha256
+from anemone_lib.scoring.scores import Scores
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, eq=False)
+class Analysed:
+    """A recording with what was found in it, and its row of the table `RECORDINGS`."""
+
+    row: Mapping[str, Any]
+    began: datetime | None
+    scores: Scores | None
+    events: tuple[Event, ...]
+    condition: tuple[Mapping[str, float], ...]
+    gain: str | None
+
+    def at(self, seconds: float | None) -> float | None:
+        """Seconds after its start at which a time of the recording was, its pauses counted."""
+        pauses: Iterable[Pause] = self.scores.pauses if self.scores else ()
+        return None if seconds is None else add_pauses(seconds, pauses)
+
+
+@dataclass
+class Hour:
+    """What is added up in an hour of a site."""
+
+    offset: timedelta
+    effort_s: float = 0.0
+    skipped_s: float = 0.0
+    events: Counter[str] = field(default_factory=Counter)
+    occupied_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, Any]:
+    """Write all tables and ``archive.json``.
+
+    Parameters
+    ----------
+    state : State
+    request : Request
+    folder : pathlib.Path
+
+    Returns
+    -------
+    provenance : dict, the content of ``archive.json``
+
+    Raises
+    ------
+    ScoresError
+        Scores are damaged; the recording is analysed again by the next run.
+    """
+    folders = name_site_folders(state.list_sites())
+    write_inventory(state, request, folder)
+    totals: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    written: list[Path] = []
+    in_order = (_load(row, request, state, folder) for row in state.list_in_order(request.score_key))
+    for site, of_site in groupby(in_order, key=lambda one: one.row["site"]):
+        hours: dict[datetime, Hour] = {}
+        for month, of_month in groupby(of_site, key=_month_of):
+            events, effort = [], []
+            for one in of_month:
+                statuses[one.row["status"]] += 1
+                events += list(list_events(one, request))
+                effort += list(list_effort(one))
+                add_hours(hours, one)
+            totals["events"] += len(events)
+            for row in effort:
+                if row["start_s"] is not None:
+                    totals["effort_s" if row["analysed"] else "skipped_s"] += row["end_s"] - row["start_s"]
+            for name, content in (("events", events), ("effort", effort)):
+                written.append(name_partition(name, folders[site], month))
+                write_table(folder / written[-1], name, content)
+        for month, rows in groupby(sorted(list_hours(site, hours, request), key=_local_month), key=_local_month):
+            written.append(name_partition("hours", folders[site], month))
+            write_table(folder / written[-1], "hours", rows)
+    _drop_others(folder, written)
+    provenance = describe_archive(request, folder, statuses, totals, sorted(written))
+    write_provenance(folder, provenance)
+    return provenance
+
+
+def _local_month(row: Mapping[str, Any]) -> str:
+    return f"{row['hour_local']:%Y-%m}"
+
+
+def _month_of(one: Analysed) -> str:
+    return f"{one.began:%Y-%m}" if one.began else UNDATED
+
+
+def _load(row: Mapping[str, Any], request: Request, state: State, folder: Path) -> Analysed:
+    about = describe_recording(row, request)
+    began = datetime.fromisoformat(row["start"]) if row["start"] else None
+    if about["status"] != "analysed":
+        return Analysed(about, began, None, (), (), row["gain"])
+    try:
+        scores = Scores.load(folder / "scores" / f"{row['scores']}.npz")
+    except ScoresError as error:
+        state.keep_outcome(row["recording"], {"status": None})
+        raise ScoresError(f"{error}; run `anemone archive run` again: it scores {row['recording']} anew") from None
+    events = [event for config in request.configs for event in decide_events(scores, config)]
+    events.sort(key=lambda event: (event.start_time, event.end_time, event.class_name))
+    return Analysed(about, began, scores, tuple(events), tuple(json.loads(row["outcome"])["condition"]), row["gain"])
+
+
+# ---------------------------------------------------------------------- rows
+
+
+def list_events(one: Analysed, request: Request) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a recording's events."""
+    if one.scores is None:
+        return
+    model = f"{one.scores.model_version} {one.scores.model_sha256[:12]}"
+    for event in one.events:
+        yield {
+            "id": event.id,
+            "site": one.row["site"],
+            "recording": one.row["recording"],
+            **spell_times("start", one.began, one.at(event.start_time)),
+            **spell_times("end", one.began, one.at(event.end_time)),
+            "start_s": round(event.start_time, 6),
+            "end_s": round(event.end_time, 6),
+            "class": event.class_name,
+            "confidence": event.mean_confidence,
+            "max_confidence": event.max_confidence,
+            "windows": event.num_windows,
+            "model": model,
+            "config": request.config_sha256[:12],
+        }
+
+
+def list_effort(one: Analysed) -> Iterator[dict[str, Any]]:
+    """Yield the rows of what was analysed of a recording, and what was not, by start."""
+    duration = one.row["duration_s"]
+    if one.scores is None:
+        reasons = {
+            "duplicate": f"it has the same bytes as {one.row['duplicate_of']}, which counts",
+            "failed": one.row["problem"],
+            "found": "it is not analysed yet",
+        }
+        end = duration
+        yield _interval(one, 0.0 if end is not None else None, end, analysed=False, reason=reasons[one.row["status"]])
+        return
+    analysed = [_interval(one, part["start_s"], part["end_s"], analysed=True, part=part) for part in one.condition]
+    skipped = [
+        _interval(one, gap.start_time, gap.end_time, analysed=False, reason=gap.reason) for gap in one.scores.skipped
+    ]
+    yield from sorted([*analysed, *skipped], key=lambda row: row["start_s"])
+
+
+def _interval(
+    one: Analysed,
+    start: float | None,
+    end: float | None,
+    *,
+    analysed: bool,
+    reason: str | None = None,
+    part: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    began_at = one.at(start)
+    # The end is before a pause that begins there.
+    ended_at = None if began_at is None or start is None or end is None else began_at + end - start
+    return {
+        "site": one.row["site"],
+        "recording": one.row["recording"],
+        **spell_times("start", one.began, began_at),
+        **spell_times("end", one.began, ended_at),
+        "start_s": None if start is None else round(start, 6),
+        "end_s": None if end is None else round(end, 6),
+        "analysed": analysed,
+        "reason": reason,
+        "gain": one.gain,
+        "dead_s": part["dead_s"] if part else None,
+        "clipped": part["clipped"] if part else None,
+    }
+
+
+# ---------------------------------------------------------------------- hours
+
+
+def add_hours(hours: dict[datetime, Hour], one: Analysed) -> None:
+    """Add what was analysed of a recording, and its events, to the hours of its site."""
+    if one.began is None or one.row["duplicate_of"]:
+        return
+    offset = one.began.utcoffset() or timedelta()
+    for row in list_effort(one):
+        if row["start_utc"] is None or row["end_utc"] is None:
+            continue
+        begin = one.began + timedelta(seconds=one.at(row["start_s"]) or 0.0)
+        for hour, seconds in split_hours(begin, row["end_s"] - row["start_s"]):
+            into = hours.setdefault(hour, Hour(offset))
+            if row["analysed"]:
+                into.effort_s += seconds
+            else:
+                into.skipped_s += seconds
+    for event in one.events:
+        begin = one.began + timedelta(seconds=one.at(event.start_time) or 0.0)
+        for number, (hour, seconds) in enumerate(split_hours(begin, event.end_time - event.start_time)):
+            into = hours.setdefault(hour, Hour(offset))
+            into.events[event.class_name] += number == 0
+            into.occupied_s[event.class_name] += seconds
+
+
+def split_hours(begin: datetime, seconds: float) -> Iterator[tuple[datetime, float]]:
+    """Yield the hours, in UTC, that an interval touches, and how much of it is in each.
+
+    >>> begin = datetime(2023, 2, 10, 5, 59, 50, tzinfo=UTC)
+    >>> [(hour.hour, part) for hour, part in split_hours(begin, 30.0)]
+    [(5, 10.0), (6, 20.0)]
+    """
+    moment = begin.astimezone(UTC)
+    while True:
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        left = (hour + timedelta(hours=1) - moment).total_seconds()
+        yield hour, min(seconds, left)
+        if seconds <= left:
+            return
+        seconds -= left
+        moment = hour + timedelta(hours=1)
+
+
+def list_hours(site: str, hours: Mapping[datetime, Hour], request: Request) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a site's hours, by time and class; where no second was recorded there is none."""
+    for moment in sorted(hours):
+        hour = hours[moment]
+        if not hour.effort_s + hour.skipped_s > 0:
+            continue
+        for name in request.classes:
+            yield {
+                "site": site,
+                "hour_utc": moment,
+                "hour_local": moment.astimezone(timezone(hour.offset)).replace(tzinfo=None),
+                "class": name,
+                "effort_s": round(hour.effort_s, 6),
+                "skipped_s": round(hour.skipped_s, 6),
+                "events": hour.events[name],
+                "occupancy": round(min(1.0, hour.occupied_s[name] / hour.effort_s), 9) if hour.effort_s else None,
+            }
+
+
+# ---------------------------------------------------------------------- provenance
+
+
+def describe_archive(
+    request: Request, folder: Path, statuses: Mapping[str, int], totals: Mapping[str, float], written: Iterable[Path]
+) -> dict[str, Any]:
+    """Return the content of ``archive.json``; see `anemone_lib.archive.tables.Archive`."""
+    paths = [Path("recordings.parquet"), *written]
+    digests = {}
+    for path in paths:
+        with (folder / path).open("rb") as file:
+            digests[path.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "anemone": __version__,
+        "code_sha256": code_sha256(),
+        "sources": list(request.sources),
+        "model": {"version": request.classifier.version, "sha256": request.classifier.sha256},
+        "classes": list(request.classes),
+        "config": request.config.model_dump(),
+        "event_settings": {config.target_class: _event_settings(config) for config in request.configs},
+        "config_fingerprint": request.config_sha256,
+        "scores_fingerprint": request.config.scores_fingerprint,
+        "channel": request.channel,
+        "timezone": request.timezone,
+        "start_time_format": request.start_time_format,
+        "site": request.site,
+        "recordings": {"listed": sum(statuses.values()), **dict(sorted(statuses.items()))},
+        "effort_s": round(totals["effort_s"], 3),
+        "skipped_s": round(totals["skipped_s"], 3),
+        "events": totals["events"],
+        "tables": digests,
+    }
+
+
+def _event_settings(config: Any) -> dict[str, Any]:
+    from anemone_lib.config import EVENT_FIELDS
+
+    return {name: getattr(config, name) for name in EVENT_FIELDS if name != "target_class"}
+
+
+def _drop_others(folder: Path, written: Iterable[Path]) -> None:
+    """Remove files of tables that belong to sites or months that are no more."""
+    kept = {folder / path for path in written}
+    for name in PARTITIONED:
+        root = folder / f"{name}.parquet"
+        for path in sorted(root.rglob("*.parquet")):
+            if path not in kept:
+                path.unlink()
+        for path in sorted(root.iterdir()) if root.is_dir() else ():
+            if path.is_dir() and not any(path.iterdir()):
+                shutil.rmtree(path)

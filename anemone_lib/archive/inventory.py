@@ -1,0 +1,179 @@
+"""What is there: the recordings of the sources, by their headers, and what does not fit together.
+
+*Conventions.* Gaps and overlaps are between recordings of one recorder at one site (of the site, where no manifest
+tells recorders apart), by their own clocks. Recordings with the same bytes are one: the first counts, the others name
+it. Headers are read again only where a file changed.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from anemone_lib.archive.request import Request
+from anemone_lib.archive.state import State
+from anemone_lib.archive.tables import write_table
+from anemone_lib.audio.probing import Probe, probe_recording
+from anemone_lib.audio.sources import hash_source, open_source
+from anemone_lib.errors import AnemoneError, ConfigError
+
+#: Headers of remote recordings that are read at once.
+REMOTE_READERS = 16
+
+Note = Callable[[str], None]
+
+
+def list_recordings(
+    state: State, request: Request, *, note: Note, progress: Note | None = None
+) -> list[tuple[str, str]]:
+    """List the recordings of the sources, and read their headers.
+
+    Parameters
+    ----------
+    state : State
+    request : Request
+    note : callable (text), told what was left out and why
+    progress : callable (text), optional
+
+    Returns
+    -------
+    failures : list of (source, reason): what was named and is not there
+
+    Raises
+    ------
+    ConfigError
+        There are no recordings at all.
+    """
+    listing, tell = request.listing, progress or (lambda text: None)
+    state.begin_walk()
+    number = 0
+    for number, item in enumerate(listing, start=1):
+        size, modified = (item.size, item.modified) if "://" in item.source else _look(item.source)
+        state.list_item(item, size, modified)
+        if number % 1000 == 0:
+            tell(f"{number:,} recordings found")
+    for text in listing.notes:
+        note(text)
+    if not number:
+        reasons = "; ".join([f"{source}: {why}" for source, why in listing.failures] + listing.notes)
+        raise ConfigError(f"there is nothing to analyse: {reasons}")
+    state.end_walk()
+    _probe_all(state, request, tell)
+    return listing.failures
+
+
+def _look(path: str) -> tuple[int | None, str]:
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):
+        return None, ""
+    return about.st_size, str(about.st_mtime_ns)
+
+
+def _probe_all(state: State, request: Request, tell: Note) -> None:
+    def look(row: Mapping[str, Any]) -> tuple[str, Probe | str]:
+        clock = request.clock_of(json.loads(row["about"]))
+        try:
+            return row["recording"], probe_recording(row["source"], name=row["recording"], **clock)
+        except (AnemoneError, OSError) as error:
+            return row["recording"], str(error)
+        except Exception as error:  # noqa: BLE001 one file must not end the inventory
+            return row["recording"], f"unexpected {type(error).__name__}: {error}"
+
+    rows = state.list_unprobed(request.probe_key)
+    for number, (recording, found) in enumerate(_ahead(look, rows), start=1):
+        state.keep_probe(recording, request.probe_key, found)
+        if number % 1000 == 0:
+            tell(f"{number:,} headers read")
+    state.flush()
+
+
+def _ahead(look: Callable[[Any], Any], rows: Iterable[Any]) -> Iterator[Any]:
+    """Look at rows in order; at remote ones, several at once."""
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(REMOTE_READERS, "anemone-header") as readers:
+        for row in rows:
+            if "://" not in row["source"]:
+                yield look(row)
+                continue
+            waiting.append(readers.submit(look, row))
+            if len(waiting) > 2 * REMOTE_READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def hash_alike(state: State) -> None:
+    """Find the SHA-256 of local recordings that may be the same as another: of one size, and alike in part."""
+    alike = (
+        "sha256 IS NULL AND problem IS NULL AND source NOT LIKE '%://%' AND EXISTS (SELECT 1 FROM recordings AS other "
+        "WHERE other.size = recordings.size AND other.sample = recordings.sample AND other.walk = recordings.walk "
+        "AND other.recording <> recordings.recording)"
+    )
+    for row in state.each(alike):
+        try:
+            source = open_source(row["source"])
+            state.keep_outcome(row["recording"], {"sha256": hash_source(source)})
+            source.close()
+        except AnemoneError:
+            continue  # it is opened again, and then has its reason
+
+
+def write_inventory(state: State, request: Request, folder: Path) -> Path:
+    """Write ``recordings.parquet``."""
+    rows = (describe_recording(row, request) for row in state.list_in_order(request.score_key))
+    return write_table(folder / "recordings.parquet", "recordings", rows)
+
+
+def describe_recording(row: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """Return a recording's row of the table `RECORDINGS`."""
+    about = json.loads(row["about"])
+    done = row["score_key"] == request.score_key and row["status"] is not None
+    outcome = json.loads(row["outcome"]) if done and row["outcome"] else {}
+    status = row["status"] if done else "failed" if row["problem"] else "found"
+    if row["duplicate_of"]:
+        status = "duplicate"
+    before = row["before_ms"] if not row["duplicate_of"] else None
+    start = datetime.fromisoformat(row["start"]) if row["start"] else None
+    notes = [*json.loads(row["notes"] or "[]"), *outcome.get("warnings", ())]
+    duration = outcome.get("duration_s", row["duration"])
+    return {
+        "recording": row["recording"],
+        "source": row["source"],
+        "site": row["site"],
+        "recorder": about.get("recorder"),
+        "size_bytes": row["size"],
+        "format": row["format"],
+        "sample_rate_hz": row["sample_rate"],
+        "channels": row["channels"],
+        "duration_s": duration,
+        **spell_times("start", start, 0.0),
+        "clock": row["clock"],
+        "gap_before_s": before / 1000 if before is not None and before >= 0 else None,
+        "overlap_s": min(-before / 1000, duration or 0.0) if before is not None and before < 0 else None,
+        "duplicate_of": row["duplicate_of"],
+        "calibration_db": about.get("calibration_db"),
+        "latitude": about.get("latitude"),
+        "longitude": about.get("longitude"),
+        "sha256": row["sha256"],
+        "status": status,
+        "problem": row["problem"] or (row["reason"] if done else None),
+        "notes": "; ".join(notes) or None,
+    }
+
+
+def spell_times(name: str, began: datetime | None, seconds: float | None) -> dict[str, datetime | None]:
+    """Return the columns of a time of day, in UTC and by the recorder's clock, so many seconds after a start.
+
+    >>> spell_times("start", datetime(2023, 2, 10, 6, tzinfo=UTC), 1.5)["start_local"]
+    datetime.datetime(2023, 2, 10, 6, 0, 1, 500000)
+    """
+    if began is None or seconds is None:
+        return {f"{name}_utc": None, f"{name}_local": None}
+    moment = began + timedelta(milliseconds=round(1000 * seconds))
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return {f"{name}_utc": moment.astimezone(UTC), f"{name}_local": moment.replace(tzinfo=None)}

@@ -1,0 +1,326 @@
+"""The analysis of all recordings: pieces of work go to the workers, what they found is kept at once.
+
+*Conventions.* No more pieces are out than keep the workers busy, so that memory does not grow with the archive. What a
+piece found is written before the next is handed out: scores first, then the row that says they are whole. A run that
+is killed anywhere goes on after the last row.
+"""
+
+import errno
+import json
+import sqlite3
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from anemone_lib.archive.request import Request
+from anemone_lib.archive.state import State
+from anemone_lib.archive.units import (
+    LARGE_BYTES,
+    DiskFullError,
+    Outcome,
+    Task,
+    analyse_recording,
+    choose_chunk_windows,
+    finish_recording,
+    score_stretch,
+)
+from anemone_lib.archive.workers import Workers, was_killed
+from anemone_lib.audio.recording import open_recording
+from anemone_lib.errors import AnemoneError, ConfigError, ScoresError, spell_count
+from anemone_lib.scoring.chunks import plan
+from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache
+
+#: Audio in a stretch of a large recording, seconds.
+STRETCH_S = 1800.0
+KILLED = (
+    "a worker process was killed while it analysed this recording, also alone and in small pieces; the memory may not "
+    "be enough for it, or a decoder may not survive it"
+)
+
+Progress = Callable[[float, float], None]
+
+
+@dataclass
+class Large:
+    """A recording in stretches: those that are scored, and how many are not."""
+
+    task: Task
+    cache: ScoreCache
+    todo: int
+    parts: dict[Chunk, ChunkScores | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A piece of work: a whole recording; one stretch of it; or putting the stretches together."""
+
+    row: Mapping[str, Any]
+    task: Task
+    chunk: Chunk | None = None
+    large: Large | None = None
+
+
+class Run:
+    """The analysis of the recordings that are not done.
+
+    Parameters
+    ----------
+    state : State
+    folder : pathlib.Path, the archive's
+    request : Request
+    workers : Workers
+    shard : (i, n), only every n-th recording from the i-th
+    progress : callable (done, total), in seconds of audio, optional
+    """
+
+    def __init__(
+        self,
+        state: State,
+        folder: Path,
+        request: Request,
+        workers: Workers,
+        *,
+        shard: tuple[int, int] = (0, 1),
+        progress: Progress | None = None,
+    ) -> None:
+        self._state, self._folder, self._request, self._workers = state, folder, request, workers
+        self._shard, self._progress = shard, progress or (lambda done, total: None)
+        self._scores = folder / "scores"
+        self._out: dict[Future[Any], Job] = {}
+        self._alike: set[tuple[int, str]] = set()
+        self._later: deque[Mapping[str, Any]] = deque()
+        self._total = self._done = 0.0
+        self._n_done = 0
+
+    def analyse(self) -> int:
+        """Analyse what is not done; return how many recordings were.
+
+        Raises
+        ------
+        DiskFullError
+            There is no room; what was found until then is kept.
+        ScoresError
+            The workers are gone.
+        """
+        self._forget_lost_scores()
+        undone = ("problem IS NULL AND NOT (status IS 'analysed' AND score_key IS ?)", (self._request.score_key,))
+        self._total = self._state.add_up("duration", *undone) / self._shard[1]
+        try:
+            for job in self._jobs(*undone):
+                while len(self._out) >= 2 * self._workers.number:
+                    self._collect()
+                self._begin(job)
+            while self._out:
+                self._collect()
+        except (OSError, sqlite3.OperationalError) as error:
+            self._refuse_full_disk(error)
+            raise
+        finally:
+            for future in self._out:
+                future.cancel()
+        return self._n_done
+
+    def _forget_lost_scores(self) -> None:
+        """Analyse again what has a row but no scores any more."""
+        for row in self._state.each("status = 'analysed' AND score_key = ?", (self._request.score_key,)):
+            if not (self._scores / f"{row['scores']}.npz").exists():
+                self._state.keep_outcome(row["recording"], {"status": None})
+
+    # ------------------------------------------------------------------ what there is to do
+
+    def _jobs(self, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
+        for row in self._state.each(where, values):
+            if zlib.crc32(row["recording"].encode("utf-8", "surrogatepass")) % self._shard[1] == self._shard[0]:
+                yield from self._jobs_of(row)
+        while self._out or self._later:  # recordings that may be the same as one that was not done yet
+            while self._out:
+                self._collect()
+            again, self._later = self._later, deque()
+            for row in again:
+                yield from self._jobs_of(row)
+
+    def _jobs_of(self, row: Mapping[str, Any]) -> Iterator[Job]:
+        """Yield the pieces of work of a recording; it waits where one that may be the same is being analysed."""
+        alike = (row["size"] or 0, row["sample"])
+        if alike in self._alike:
+            self._later.append(row)
+            return
+        config = self._request.config
+        task = Task(
+            row["source"],
+            {"name": row["recording"], "target_sr": config.target_sr, "channel": self._channel},
+            row["size"] if "://" not in row["source"] else None,
+            choose_chunk_windows(row["sample_rate"], row["channels"], config),
+            tuple(self._state.find_scored(*alike, self._request.score_key)),
+        )
+        self._alike.add(alike)
+        if row["by_range"] and (row["size"] or 0) > LARGE_BYTES and not task.known:
+            yield from self._stretches(row, task)
+        else:
+            yield Job(row, task)
+
+    @property
+    def _channel(self) -> int | str:
+        return int(self._request.channel) if self._request.channel.isdigit() else self._request.channel
+
+    def _stretches(self, row: Mapping[str, Any], task: Task) -> Iterator[Job]:
+        config, classifier = self._request.config, self._request.classifier
+        try:
+            with open_recording(task.source, **task.options) as recording:
+                windows = max(1, round(STRETCH_S / config.stride_duration))
+                chunks = plan(recording, config, chunk_windows=windows)
+        except AnemoneError as error:
+            self._keep(row, Outcome("failed", str(error)))
+            return
+        key = f"{zlib.crc32(row['recording'].encode('utf-8', 'surrogatepass')):08x}-{row['size']}-{row['modified']}"
+        cache = ScoreCache(self._folder / "state" / "stretches", f"{key}-{self._request.score_key}"[:200])
+        large = Large(task, cache, 0)
+        for chunk in chunks:
+            if (kept := cache.chunk(chunk, classifier.n_classes)) is not None:
+                large.parts[chunk] = kept
+        missing = [chunk for chunk in chunks if chunk not in large.parts]
+        large.todo = len(missing)
+        if not missing:
+            yield Job(row, task, large=large)
+        for chunk in missing:
+            yield Job(row, task, chunk, large)
+
+    # ------------------------------------------------------------------ what is out, and what comes back
+
+    def _begin(self, job: Job) -> None:
+        self._out[self._submit(job)] = job
+
+    def _submit(self, job: Job) -> Future[Any]:
+        what = self._request.classifier, self._request.config
+        if job.chunk is not None:
+            return self._workers.submit(score_stretch, job.task, job.chunk.first, job.chunk.stop, *what)
+        if job.large is not None:
+            return self._workers.submit(finish_recording, job.task, job.large.parts, *what)
+        return self._workers.submit(analyse_recording, job.task, *what)
+
+    def _collect(self) -> None:
+        """Take what is ready; what was out when a worker was killed is done again, alone."""
+        ready, _ = wait(self._out, return_when=FIRST_COMPLETED)
+        suspects = []
+        for future in ready:
+            job = self._out.pop(future)
+            error = future.exception()
+            if error is None:
+                self._take(job, future.result())
+            elif was_killed(error):
+                suspects.append(job)
+            else:
+                self._refuse(error)
+        if suspects and self._workers.renewable:
+            # One killed worker breaks the pool: all that was out is under suspicion.
+            wait(self._out)
+            for future, job in list(self._out.items()):
+                if future.exception() is None:
+                    self._take(job, future.result())
+                else:
+                    suspects.append(job)
+                del self._out[future]
+            self._workers.renew()
+        for job in suspects:
+            self._take(job, self._do_alone(job))
+
+    def _do_alone(self, job: Job) -> Any:
+        """Do again what a worker was killed at: first as it was, then in small pieces."""
+        for task in (job.task, job.task.smaller()):
+            future = self._submit(replace(job, task=task))
+            error = future.exception()
+            if error is None:
+                return future.result()
+            if not was_killed(error):
+                self._refuse(error)
+            self._workers.renew()
+        return Outcome("failed", KILLED)
+
+    def _refuse(self, error: BaseException) -> None:
+        """End the run for what is wrong with all of it."""
+        if isinstance(error, AnemoneError):
+            raise error
+        done = self._state.count("status = 'analysed' AND score_key = ?", (self._request.score_key,))
+        raise ScoresError(
+            f"the workers are gone ({type(error).__name__}: {error}); {spell_count(done, 'recording')} of "
+            f"{self._state.count():,} are done: run again to go on"
+        ) from error
+
+    def _take(self, job: Job, found: Any) -> None:
+        """Keep what a piece of work found; the last stretch of a recording begins its last piece."""
+        if job.chunk is None:
+            self._keep(job.row, found)
+            if job.large is not None:
+                job.large.cache.drop_chunks()
+            return
+        large = job.large
+        assert large is not None
+        large.todo -= 1
+        if isinstance(found, Outcome):
+            large.parts[job.chunk] = found.reason
+        else:
+            large.cache.keep(job.chunk, found)
+            large.parts[job.chunk] = found
+        if not large.todo:
+            self._begin(Job(job.row, job.task, large=large))
+
+    def _keep(self, row: Mapping[str, Any], outcome: Outcome) -> None:
+        """Write what became of a recording: its scores first, then its row."""
+        key, name = self._request.score_key, row["recording"]
+        if outcome.status == "same":
+            twin = self._state.get_by_sha256(outcome.sha256, key)
+            kept = ("score_key", "sha256", "status", "reason", "scores", "outcome")
+            self._state.keep_outcome(name, {column: twin[column] for column in kept})
+        elif outcome.scores is None:
+            nothing = dict.fromkeys(("sha256", "scores", "outcome"))
+            self._state.keep_outcome(name, {**nothing, "score_key": key, "status": "failed", "reason": outcome.reason})
+        else:
+            ScoreCache(self._scores, outcome.name).finish(outcome.scores)
+            about = {
+                "duration_s": outcome.scores.duration,
+                "warnings": outcome.scores.warnings,
+                "condition": outcome.condition,
+            }
+            values = {"sha256": outcome.sha256, "scores": outcome.name, "outcome": json.dumps(about)}
+            self._state.keep_outcome(name, {**values, "score_key": key, "status": "analysed", "reason": None})
+        self._alike.discard((row["size"] or 0, row["sample"]))
+        self._n_done += 1
+        self._done += row["duration"] or 0.0
+        self._progress(self._done, self._total)
+
+    def _refuse_full_disk(self, error: BaseException) -> None:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
+        if full:
+            done = self._state.count("status = 'analysed' AND score_key = ?", (self._request.score_key,))
+            raise DiskFullError(
+                f"the disk of {self._folder} is full; {done:,} of {spell_count(self._state.count(), 'recording')} are "
+                "done and kept: make room, or move the folder to a larger disk, and run again to go on"
+            ) from error
+
+
+def parse_memory(text: str) -> int:
+    """Read an amount of memory, like ``4GB``, ``512MiB``, ``2.5G``.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+
+    Examples
+    --------
+    >>> parse_memory("4GB"), parse_memory("512 MiB")
+    (4000000000, 536870912)
+    """
+    units = {"": 1, "B": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+    units |= {f"{letter}B": units[letter] for letter in "KMGT"}
+    units |= {f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", start=1)}
+    number = text.strip().upper().rstrip("KMGTIB ")
+    unit = text.strip().upper()[len(number) :].strip()
+    try:
+        return int(float(number) * units[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise ConfigError(f"--memory is {text!r}; give an amount like 4GB or 512MiB") from None

@@ -1,0 +1,286 @@
+"""What a source names: folders, globs, files, a manifest, prefixes of buckets and listings of web servers.
+
+*Conventions.* A recording is called by its path below what was given. Its site is what the manifest says; else what
+a regular expression finds in that path; else the first folder of that path; else the folder that was given.
+
+A manifest is a CSV file with the column ``path`` and any of `MANIFEST_COLUMNS`. A path is relative to the manifest, or
+an address; of a folder, every recording in it gets the row's site, recorder and clock.
+"""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from anemone_lib.audio.clock import read_clock
+from anemone_lib.audio.finding import find_recordings
+from anemone_lib.audio.recording import AUDIO_SUFFIXES
+from anemone_lib.audio.sources import open_file_system, open_s3_client
+from anemone_lib.errors import AnemoneError, ConfigError, spell_count
+
+#: Columns of a manifest that may be there beside ``path``.
+MANIFEST_COLUMNS = ("site", "recorder", "start_time", "timezone", "calibration_db", "latitude", "longitude")
+_NUMBERS = {"calibration_db": (-50.0, 300.0), "latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0)}
+_REMOTE = ("s3", "gs", "http", "https")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recording that a source names.
+
+    Attributes
+    ----------
+    recording : str, its path below what was given
+    source : str, the path or address that opens it
+    site : str
+    size : int, in bytes, and modified : str, where the listing of a remote source tells
+    about : mapping, what a manifest says of it: columns of `MANIFEST_COLUMNS` that are not empty
+    """
+
+    recording: str
+    source: str
+    site: str
+    size: int | None = None
+    modified: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Listing:
+    """What sources name; `notes` and `failures` are whole when all items have been taken."""
+
+    sources: tuple[str, ...]
+    site: str | None = None
+    notes: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield the recordings, each once."""
+        plain = [source for source in self.sources if not _is_manifest(source) and not _is_remote(source)]
+        yield from self._local(plain)
+        for source in self.sources:
+            if _is_manifest(source):
+                yield from self._manifest(Path(source))
+            elif _is_remote(source):
+                yield from self._remote(source)
+
+    def _local(self, sources: list[str], rows: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[Item]:
+        if not sources:
+            return
+        finding = find_recordings(sources)
+        self.notes += finding.notes
+        self.failures += finding.failures
+        while finding.recordings:  # lets go of them as they are taken
+            found = finding.recordings.pop()
+            yield Item(found.name, found.source, self._find_site(found.name, found.source))
+
+    def _find_site(self, name: str, source: str) -> str:
+        if self.site:
+            if found := re.search(self.site, name):
+                return found[1] if found.groups() and found[1] else found[0]
+            self.failures.append((name, f"--site is {self.site!r}, which is not in this path"))
+        folders = PurePosixPath(name).parts[:-1]
+        if folders:
+            return folders[0]
+        parent = urlsplit(source).path if "://" in source else os.path.abspath(source)
+        return unquote(PurePosixPath(Path(parent).as_posix()).parent.name) or "recordings"
+
+    # ------------------------------------------------------------------ manifests
+
+    def _manifest(self, path: Path) -> Iterator[Item]:
+        taken: dict[str, int] = {}
+        for line, row in read_manifest(path):
+            place = row.pop("path")
+            below = f"{path.parent}{os.sep}" if "://" not in place and not os.path.isabs(place) else ""
+            if _is_remote(place):
+                items = list(self._remote(place)) if not _is_recording(place) else [_one_remote(place)]
+            elif os.path.isdir(below + place):
+                items = [
+                    replace(
+                        one, recording=f"{PurePosixPath(Path(place).as_posix())}/{one.recording}".removeprefix("./")
+                    )
+                    for one in self._local([below + place])
+                ]
+            else:
+                items = [Item(Path(place).as_posix(), os.path.normpath(below + place), "")]
+            for item in items:
+                if taken.setdefault(item.source, line) != line:
+                    raise ConfigError(
+                        f"{path.name}, line {line}: {place} is in line {taken[item.source]}, too; leave one of them out"
+                    )
+                site = row.get("site") or self._find_site(item.recording, item.source)
+                yield replace(item, site=str(site), about={key: row[key] for key in row if key != "site"})
+
+    # ------------------------------------------------------------------ buckets and web servers
+
+    def _remote(self, address: str) -> Iterator[Item]:
+        """Yield the recordings below an address, by name as the server gives them."""
+        n_before, other = 0, 0
+        if _is_recording(address):
+            yield replace(_one_remote(address), site=self._find_site(_one_remote(address).recording, address))
+            return
+        try:
+            for name, source, size, modified in _list_remote(address):
+                if not _is_recording(name):
+                    other += 1
+                    continue
+                n_before += 1
+                yield Item(name, source, self._find_site(name, source), size, modified)
+        except AnemoneError as error:
+            self.failures.append((address, str(error)))
+            return
+        if other:
+            self.notes.append(f"{spell_count(other, 'object')} below {address} left out: no suffix of a recording")
+        if not n_before:
+            self.failures.append((address, f"there are no recordings below it ({', '.join(AUDIO_SUFFIXES)})"))
+
+
+def _is_manifest(source: str) -> bool:
+    return source.lower().endswith(".csv") and "://" not in source and not os.path.isdir(source)
+
+
+def _is_remote(source: str) -> bool:
+    return urlsplit(source).scheme in _REMOTE
+
+
+def _is_recording(name: str) -> bool:
+    return PurePosixPath(urlsplit(name).path if "://" in name else name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _one_remote(address: str) -> Item:
+    return Item(PurePosixPath(unquote(urlsplit(address).path)).name, address, "")
+
+
+def _list_remote(address: str) -> Iterator[tuple[str, str, int | None, str]]:
+    """Yield name below the address, address, size and a word that changes with the content, for every object."""
+    if urlsplit(address).scheme == "s3":
+        yield from _list_s3(address)
+        return
+    files, root = open_file_system(address)
+    root = root.rstrip("/")
+    try:
+        for folder, _, found in files.walk(root, detail=True):
+            for about in sorted(found.values(), key=lambda one: str(one["name"])):
+                path = str(about["name"])
+                source = path if "://" in path else f"{urlsplit(address).scheme}://{path}"
+                name = path.removeprefix(folder.rstrip("/") if not path.startswith(root) else root).lstrip("/")
+                size = about.get("size")
+                yield unquote(name), source, size, str(about.get("md5Hash") or about.get("ETag") or size or "")
+    except Exception as error:  # noqa: BLE001 each file system has errors of its own
+        raise ConfigError(f"cannot list {address}: {error or type(error).__name__}") from None
+
+
+def _list_s3(address: str) -> Iterator[tuple[str, str, int | None, str]]:
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise ConfigError(f"listing {address} needs boto3: pip install 'anemone-lib[serve]'") from None
+    parts = urlsplit(address)
+    prefix = unquote(parts.path.lstrip("/"))
+    below = prefix if prefix.endswith("/") or not prefix else prefix.rpartition("/")[0] + "/"
+    try:
+        pages = open_s3_client(boto3).get_paginator("list_objects_v2").paginate(Bucket=parts.netloc, Prefix=prefix)
+        for page in pages:
+            for one in page.get("Contents", ()):
+                key = one["Key"]
+                yield key.removeprefix(below).lstrip("/"), f"s3://{parts.netloc}/{quote(key)}", one["Size"], one["ETag"]
+    except (BotoCoreError, ClientError) as error:
+        raise ConfigError(f"cannot list {address}: {error}") from None
+
+
+def read_manifest(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read a manifest.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Yields
+    ------
+    line : int, its number in the file
+    row : dict with ``path`` and the other columns that are not empty, numbers as float
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, no column ``path``, or a value is wrong; the message names the line.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp(), "season.csv")
+    >>> _ = path.write_text("path,site,calibration_db\\na.wav,north reef,174.2\\n")
+    >>> list(read_manifest(path))
+    [(2, {'path': 'a.wav', 'site': 'north reef', 'calibration_db': 174.2})]
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot read the manifest {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the manifest {path} is not text in UTF-8; save it as CSV in UTF-8") from None
+    first = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
+    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+    if "path" not in names:
+        raise ConfigError(
+            f"the manifest {path} has no column path (it has {', '.join(names) or 'no columns'}); its columns are path "
+            f"and, where known, {', '.join(MANIFEST_COLUMNS)}"
+        )
+    n_rows = 0
+    for row in reader:
+        values = {name: (row.get(names[name]) or "").strip() for name in ("path", *MANIFEST_COLUMNS) if name in names}
+        if not any(values.values()):
+            continue
+        n_rows += 1
+        yield reader.line_num, _check_row(f"{path.name}, line {reader.line_num}", values)
+    if not n_rows:
+        raise ConfigError(f"the manifest {path} names no recordings")
+
+
+def _check_row(where: str, values: dict[str, str]) -> dict[str, Any]:
+    if not values["path"]:
+        raise ConfigError(f"{where}: path is empty")
+    row: dict[str, Any] = {name: text for name, text in values.items() if text}
+    for name, (low, high) in _NUMBERS.items():
+        if name in row:
+            try:
+                row[name] = float(row[name])
+            except ValueError:
+                raise ConfigError(f"{where}: {name} is {row[name]!r}; it must be a number") from None
+            if not low <= row[name] <= high:
+                raise ConfigError(f"{where}: {name} is {row[name]:g}; it must be from {low:g} to {high:g}")
+    if ("latitude" in row) != ("longitude" in row):
+        raise ConfigError(f"{where}: give both latitude and longitude, or neither")
+    try:
+        read_clock("", timezone=row.get("timezone"), start_time=row.get("start_time"))
+    except AnemoneError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return row
+
+
+def check_sources(sources: Iterable[str | os.PathLike[str]], site: str | None = None) -> Listing:
+    """Look at sources before hours of work: manifests are read, the expression for sites is tried.
+
+    Raises
+    ------
+    ConfigError
+        A manifest or the expression is wrong.
+    """
+    listing = Listing(tuple(os.fspath(source) for source in sources), site)
+    if site is not None:
+        try:
+            re.compile(site)
+        except re.error as error:
+            raise ConfigError(f"--site is {site!r}, which is no regular expression: {error}") from None
+    for source in listing.sources:
+        if _is_manifest(source):
+            for _ in read_manifest(Path(source)):
+                pass
+    return listing

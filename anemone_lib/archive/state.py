@@ -1,0 +1,316 @@
+"""What a run knows of every recording: a database that a killed run leaves whole.
+
+*Conventions.* One file of SQLite, one row a recording. A row has three parts, each written by its own step: what the
+source says of it (`list_item`), what its header says (`keep_probe`), and what its analysis gave (`keep_outcome`). The
+scores lie beside, in ``scores/``, by the recording's SHA-256, the model's and the settings'. A row of an outcome names
+the model and settings (`score_key`); another key is another analysis, and the scores of the earlier one stay.
+
+Recordings have one order everywhere: by site, month (of the recorder's own clock), start, path; those
+without a start are last.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from anemone_lib.archive.sources import Item
+from anemone_lib.audio.probing import Probe
+from anemone_lib.errors import ConfigError
+
+#: Changes with the columns: an older file is refused.
+VERSION = 1
+_COLUMNS = (
+    # what the source says
+    *("recording TEXT PRIMARY KEY", "source TEXT", "site TEXT", "about TEXT", "walk INTEGER"),
+    *("size INTEGER", "modified TEXT"),
+    # what the header says
+    *("probe_key TEXT", "format TEXT", "sample_rate INTEGER", "channels INTEGER", "duration REAL", "elapsed REAL"),
+    *(
+        "start TEXT",
+        "start_ms INTEGER",
+        "month TEXT",
+        "clock TEXT",
+        "notes TEXT",
+        "by_range INTEGER",
+        "gain TEXT",
+        "sample TEXT",
+    ),
+    *("problem TEXT",),
+    # what the analysis gave
+    *("score_key TEXT", "sha256 TEXT", "status TEXT", "reason TEXT", "scores TEXT", "outcome TEXT"),
+)
+_NAMES = tuple(column.split()[0] for column in _COLUMNS)
+ORDER = "site, month IS NULL, month, start_ms, recording"
+#: Rows that are changed together.
+BATCH_ROWS = 500
+
+
+class State:
+    """The database of one run, or of one shard of it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise ConfigError(f"{path} was written by another version; run `anemone archive run` into a new folder")
+        if not version:
+            with self.together():
+                self._db.execute(f"CREATE TABLE recordings ({', '.join(_COLUMNS)})")
+                self._db.execute(f"CREATE INDEX in_order ON recordings ({ORDER})")
+                self._db.execute("CREATE INDEX alike ON recordings (size, sample)")
+                self._db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)")
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+        self.walk = int(self.recall("walk", 0))
+        self._pending = 0
+
+    def close(self) -> None:
+        """Write what is pending, and close."""
+        self.flush()
+        self._db.close()
+
+    def __enter__(self) -> "State":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def together(self) -> sqlite3.Connection:
+        """Begin a transaction that is one with the block."""
+        self._db.execute("BEGIN")
+        return self._db
+
+    # ------------------------------------------------------------------ facts about the run
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a fact about the run."""
+        self._change("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+
+    def recall(self, name: str, default: Any = None) -> Any:
+        """Return a fact about the run."""
+        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    # ------------------------------------------------------------------ the three parts of a row
+
+    def begin_walk(self) -> None:
+        """Begin to list the sources: rows that are not listed again are of earlier sources, and do not count."""
+        self.walk += 1
+
+    def end_walk(self) -> None:
+        """All are listed: from now on these are the recordings."""
+        self.remember("walk", self.walk)
+        self.flush()
+
+    def list_item(self, item: Item, size: int | None, modified: str) -> str:
+        """Keep what a source says; return the recording's name, which is another where two would be named alike."""
+        name = item.recording
+        row = self._db.execute("SELECT source, walk FROM recordings WHERE recording = ?", (name,)).fetchone()
+        if row is not None and row["walk"] == self.walk and row["source"] != item.source:
+            name = item.source
+        self._change(
+            "INSERT INTO recordings (recording, source, site, about, walk, size, modified) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (recording) DO UPDATE SET site = excluded.site, about = excluded.about, walk = excluded.walk",
+            (name, item.source, item.site, json.dumps(dict(item.about), sort_keys=True), self.walk, size, modified),
+        )
+        same = "source = ? AND size IS ? AND modified IS ?"
+        changed = self._db.execute(
+            f"SELECT 1 FROM recordings WHERE recording = ? AND NOT ({same})", (name, item.source, size, modified)
+        ).fetchone()
+        if changed:  # another file under this name: nothing that is known of the earlier one holds
+            kept = ("recording", "source", "site", "about", "walk", "size", "modified")
+            forget = ", ".join(f"{column} = NULL" for column in _NAMES if column not in kept)
+            self._change(
+                f"UPDATE recordings SET source = ?, size = ?, modified = ?, {forget} WHERE recording = ?",
+                (item.source, size, modified, name),
+            )
+        return name
+
+    def list_unprobed(self, key: str) -> Iterator[Any]:
+        """Yield the rows whose header was not read with these options, or could not be read."""
+        return self._each("walk = ? AND (probe_key IS NOT ? OR problem IS NOT NULL)", (self.walk, key))
+
+    def keep_probe(self, recording: str, key: str, probe: Probe | str) -> None:
+        """Keep what a header says, or why it cannot be read."""
+        if isinstance(probe, str):
+            values: dict[str, Any] = {"problem": probe}
+        else:
+            start = probe.clock.start_time
+            values = {
+                "format": probe.format,
+                "sample_rate": probe.sample_rate,
+                "channels": probe.channels,
+                "duration": probe.duration,
+                "elapsed": probe.elapsed,
+                "start": start.isoformat() if start else None,
+                "start_ms": to_milliseconds(start) if start else None,
+                "month": f"{start:%Y-%m}" if start else None,
+                "clock": probe.clock.source or None,
+                "notes": json.dumps(probe.notes),
+                "by_range": int(probe.by_range),
+                "gain": probe.gain or None,
+                "sample": probe.sample,
+                "problem": None,
+            }
+        self._set(recording, {"probe_key": key, **values})
+
+    def keep_outcome(self, recording: str, values: Mapping[str, Any]) -> None:
+        """Keep what an analysis gave, at once: it is not lost whatever comes next."""
+        self._set(recording, values)
+        self.flush()
+
+    # ------------------------------------------------------------------ questions
+
+    def count(self, where: str = "1", values: Sequence[Any] = ()) -> int:
+        """Count the recordings that were listed last."""
+        (number,) = self._db.execute(
+            f"SELECT COUNT(*) FROM recordings WHERE walk = ? AND ({where})", (self.walk, *values)
+        ).fetchone()
+        return int(number)
+
+    def count_earlier(self) -> int:
+        """Count the recordings of earlier walks that the last one did not find."""
+        (number,) = self._db.execute("SELECT COUNT(*) FROM recordings WHERE walk <> ?", (self.walk,)).fetchone()
+        return int(number)
+
+    def add_up(self, column: str, where: str = "1", values: Sequence[Any] = ()) -> float:
+        """Add up a column of the recordings that were listed last."""
+        (total,) = self._db.execute(
+            f"SELECT TOTAL({column}) FROM recordings WHERE walk = ? AND ({where})", (self.walk, *values)
+        ).fetchone()
+        return float(total)
+
+    def each(self, where: str = "1", values: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the recordings that were listed last, in order."""
+        return self._each(f"walk = ? AND ({where})", (self.walk, *values))
+
+    def list_sites(self) -> list[str]:
+        """Return the sites, by name."""
+        return [
+            row[0]
+            for row in self._db.execute(
+                "SELECT DISTINCT site FROM recordings WHERE walk = ? ORDER BY site", (self.walk,)
+            )
+        ]
+
+    def find_scored(self, size: int, sample: str, key: str) -> list[str]:
+        """Return the SHA-256 of recordings that may be the same as one, and are analysed."""
+        rows = self._db.execute(
+            "SELECT DISTINCT sha256 FROM recordings WHERE size = ? AND sample = ? AND score_key = ? "
+            "AND status = 'analysed' ORDER BY sha256",
+            (size, sample, key),
+        )
+        return [row[0] for row in rows]
+
+    def get_by_sha256(self, sha256: str, key: str) -> Any:
+        """Return a row that was analysed, by its content."""
+        return self._db.execute(
+            "SELECT * FROM recordings WHERE sha256 = ? AND score_key = ? AND status = 'analysed' "
+            "ORDER BY recording LIMIT 1",
+            (sha256, key),
+        ).fetchone()
+
+    def list_in_order(self, key: str) -> Iterator[Any]:
+        """Yield all recordings, with `duplicate_of`, and `before_ms`: from the end of the one before to the start.
+
+        Of recordings with the same bytes the first counts; the others are none for the one after them.
+        """
+        self.flush()
+        done = "score_key = :key AND status = 'analysed'"
+        query = f"""
+            WITH listed AS (
+                SELECT *, CASE WHEN sha256 IS NOT NULL AND (score_key IS NULL OR ({done})) THEN
+                    FIRST_VALUE(recording) OVER (
+                        PARTITION BY sha256, (score_key IS NULL OR ({done}))
+                        ORDER BY start_ms IS NULL, start_ms, site, recording
+                    ) END AS first
+                FROM recordings WHERE walk = :walk
+            ), marked AS (
+                SELECT *, CASE WHEN first <> recording THEN first END AS duplicate_of FROM listed
+            )
+            SELECT *, start_ms - MAX(start_ms + CAST(ROUND(elapsed * 1000) AS INTEGER)) OVER (
+                PARTITION BY site, json_extract(about, '$.recorder'), duplicate_of IS NULL, start_ms IS NULL
+                ORDER BY start_ms, recording ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS before_ms
+            FROM marked ORDER BY {ORDER}
+        """
+        return iter(self._db.execute(query, {"walk": self.walk, "key": key}))
+
+    def take_over(self, path: Path, key: str) -> None:
+        """Take over what a shard found out, for the same files and the same model and settings."""
+        self.flush()
+        columns = _NAMES[_NAMES.index("score_key") :]
+        self._db.execute("ATTACH ? AS shard", (str(path),))
+        try:
+            with self.together() as db:
+                db.execute(
+                    f"UPDATE recordings SET ({', '.join(columns)}) = "
+                    f"(SELECT {', '.join(columns)} FROM shard.recordings AS s "
+                    "WHERE s.recording = recordings.recording) "
+                    "WHERE (score_key IS NOT :key OR status IS NOT 'analysed') AND EXISTS ("
+                    "SELECT 1 FROM shard.recordings AS s WHERE s.recording = recordings.recording "
+                    "AND s.score_key = :key AND s.source = recordings.source AND s.size IS recordings.size "
+                    "AND s.modified IS recordings.modified)",
+                    {"key": key},
+                )
+        finally:
+            self._db.execute("DETACH shard")
+
+    def copy_from(self, other: "State") -> None:
+        """Take over everything that another state knows: a shard begins with what was planned."""
+        self.flush()
+        with self.together() as db:
+            rows = other._db.execute("SELECT * FROM recordings")
+            marks = ", ".join("?" * len(_NAMES))
+            db.executemany(f"INSERT OR REPLACE INTO recordings VALUES ({marks})", (tuple(row) for row in rows))
+
+    # ------------------------------------------------------------------ writing
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+        self._pending = 0
+
+    def _set(self, recording: str, values: Mapping[str, Any]) -> None:
+        names = ", ".join(f"{name} = ?" for name in values)
+        self._change(f"UPDATE recordings SET {names} WHERE recording = ?", (*values.values(), recording))
+
+    def _change(self, command: str, values: Iterable[Any]) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN")
+        self._db.execute(command, tuple(values))
+        self._pending += 1
+        if self._pending >= BATCH_ROWS:
+            self.flush()
+
+    def _each(self, where: str, values: Sequence[Any], step: int = 1000) -> Iterator[Any]:
+        """Yield rows in order; they may be changed meanwhile, for they are read in steps."""
+        self.flush()
+        names = [
+            row[0] for row in self._db.execute(f"SELECT rowid FROM recordings WHERE {where} ORDER BY {ORDER}", values)
+        ]
+        for first in range(0, len(names), step):
+            part = names[first : first + step]
+            marks = ", ".join("?" * len(part))
+            found = {
+                row["row"]: row
+                for row in self._db.execute(f"SELECT rowid AS row, * FROM recordings WHERE rowid IN ({marks})", part)
+            }
+            yield from (found[name] for name in part)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Milliseconds since 1970 in UTC, rounded."""
+    return round(moment.timestamp() * 1000)

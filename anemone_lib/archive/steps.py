@@ -1,0 +1,281 @@
+"""Plan, run, report: an archive from its sources to its tables.
+
+*Conventions.* One run at a time works in a folder: a second is refused. Shards of one run may work at the same time,
+each with a state of its own; the run without a shard takes over what they found, does what is missing, and writes the
+tables.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from anemone_lib.archive.assembling import assemble_tables
+from anemone_lib.archive.inventory import hash_alike, list_recordings, write_inventory
+from anemone_lib.archive.request import Request, make_request, restore_request
+from anemone_lib.archive.running import Progress, Run
+from anemone_lib.archive.state import State
+from anemone_lib.archive.tables import Archive, open_archive
+from anemone_lib.archive.workers import open_workers
+from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import AnemoneError, ConfigError, spell_count
+from anemone_lib.files import check_folder
+
+Note = Callable[[str], None]
+
+
+def _quiet(text: str) -> None:
+    """Say nothing."""
+
+
+def plan_archive(
+    request: Request, folder: str | os.PathLike[str], *, note: Note = _quiet, progress: Note | None = None
+) -> State:
+    """List the recordings, read their headers, and write the inventory ``recordings.parquet``; nothing is scored.
+
+    Parameters
+    ----------
+    request : Request, from `make_request`
+    folder : path, the archive's
+    note : callable (text), told what was left out and why
+    progress : callable (text), optional
+
+    Returns
+    -------
+    state : State, open, to be asked for more
+
+    Raises
+    ------
+    ConfigError
+        There are no recordings, another run works in the folder, or it cannot be written to.
+    """
+    folder = Path(folder)
+    check_folder(folder, "--out")
+    with _locked(folder):
+        state = State(folder / "state" / "state.sqlite")
+        for source, why in list_recordings(state, request, note=note, progress=progress):
+            note(f"{source}: {why}")
+        hash_alike(state)
+        state.remember("request", request.to_dict())
+        state.flush()
+        write_inventory(state, request, folder)
+    return state
+
+
+def run_archive(
+    request: Request,
+    folder: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    memory: int | None = None,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    shard: tuple[int, int] | None = None,
+    note: Note = _quiet,
+    progress: Progress | None = None,
+) -> Archive | None:
+    """Analyse all recordings that are not analysed yet, and write the tables.
+
+    Parameters
+    ----------
+    request : Request, from `make_request`
+    folder : path, the archive's; a run that was stopped goes on there
+    workers : int > 0, optional
+        Processes; by default one a core.
+    memory : int, optional
+        Bytes that all processes may take together.
+    scheduler : str, optional
+        Address of a Dask scheduler, instead of processes.
+    executor : concurrent.futures.Executor, optional
+        Any other, instead of both.
+    shard : (i, n), optional
+        Analyse only every n-th recording from the i-th, and write no tables.
+    note : callable (text), told what was left out, and what starts anew
+    progress : callable (done, total), in seconds of audio, optional
+
+    Returns
+    -------
+    archive : Archive, or None of a shard
+
+    Raises
+    ------
+    ConfigError
+        There are no recordings, another run works in the folder, or it cannot be written to.
+    DiskFullError, ScoresError
+        There is no room, or the workers are gone; what was done is kept, and the next run goes on.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> season, folder = Path(mkdtemp()), Path(mkdtemp())
+    >>> for hour in (6, 7):
+    ...     path = season / "north reef" / f"20230210_{hour:02d}0000.wav"
+    ...     path.parent.mkdir(exist_ok=True)
+    ...     _ = write_recording(path, duration=10, seed=4 + hour, sample_rate=16_000, bouts_per_minute=6)
+    >>> with ThreadPoolExecutor(1) as executor:
+    ...     archive = run_archive(make_request([str(season)]), folder, executor=executor)
+    >>> archive.hours[["site", "effort_s"]].values.tolist()
+    [['north reef', 10.0], ['north reef', 10.0]]
+    """
+    folder = Path(folder)
+    check_folder(folder, "--out")
+    with _locked(folder, shard), ExitStack() as stack:
+        state = stack.enter_context(State(_state_path(folder, shard)))
+        planned = folder / "state" / "state.sqlite"
+        if shard and not state.walk and planned.exists():
+            state.copy_from(stack.enter_context(State(planned)))
+        failures = list_recordings(state, request, note=note)
+        for source, why in failures:
+            note(f"{source}: {why}")
+        _say_what_is_new(state, request, note)
+        state.remember("request", request.to_dict())
+        if not shard:
+            for path in sorted((folder / "state").glob("shard-*.sqlite")):
+                state.take_over(path, request.score_key)
+        opened = stack.enter_context(open_workers(workers, memory=memory, scheduler=scheduler, executor=executor))
+        run = Run(state, folder, request, opened, shard=shard or (0, 1), progress=progress)
+        run.analyse()
+        if shard:
+            return None
+        assemble_tables(state, request, folder)
+    return open_archive(folder)
+
+
+def report_archive(
+    folder: str | os.PathLike[str], *, config: InferenceConfig | None = None, settings: dict[str, Any] | None = None
+) -> Archive:
+    """Write the tables again from what is there, with other event settings if wanted; nothing is scored.
+
+    Parameters
+    ----------
+    folder : path, the archive's
+    config : InferenceConfig, optional
+    settings : dict, optional
+        Event settings that differ.
+
+    Returns
+    -------
+    archive : Archive
+
+    Raises
+    ------
+    ConfigError
+        There was no run in the folder, or a setting decides the scores.
+    """
+    folder = Path(folder)
+    with _locked(folder), open_state(folder) as state:
+        request = restore_request(state.recall("request"))
+        configs = [
+            (config or one).replace(**{**(settings or {}), "target_class": one.target_class}) for one in request.configs
+        ]
+        changed = replace(request, configs=tuple(configs))
+        if changed.score_key != request.score_key:
+            raise ConfigError(
+                "these settings decide the scores; `anemone archive run` scores with them: "
+                + _compare(request.config, changed.config)
+            )
+        assemble_tables(state, changed, folder)
+        state.remember("request", changed.to_dict())
+    return open_archive(folder)
+
+
+def open_state(folder: Path) -> State:
+    """Open what a run knows.
+
+    Raises
+    ------
+    ConfigError
+        There was no run in the folder.
+    """
+    path = folder / "state" / "state.sqlite"
+    if not path.is_file():
+        raise ConfigError(f"there is no archive in {folder}; `anemone archive run SOURCE --out {folder}` makes one")
+    state = State(path)
+    if state.recall("request") is None:
+        state.close()
+        raise ConfigError(f"nothing was planned or run in {folder} yet; `anemone archive run SOURCE --out {folder}`")
+    return state
+
+
+def _state_path(folder: Path, shard: tuple[int, int] | None) -> Path:
+    return folder / "state" / (f"shard-{shard[0] + 1}-of-{shard[1]}.sqlite" if shard else "state.sqlite")
+
+
+def _say_what_is_new(state: State, request: Request, note: Note) -> None:
+    """Say that scores start anew where the model or the settings changed, and what is no longer among the sources."""
+    before = state.recall("request")
+    if before is not None:
+        try:
+            old = restore_request(before)
+            changes = [] if old.channel == request.channel else [f"channel {old.channel} → {request.channel}"]
+            if old.classifier.sha256 != request.classifier.sha256:
+                changes.append(f"model {old.classifier.version} → {request.classifier.version}")
+            if difference := _compare(old.config, request.config):
+                changes.append(difference)
+        except AnemoneError as error:
+            changes = [f"the earlier model or settings cannot be read: {error}"]
+        if changes:
+            note(f"all recordings are scored anew ({'; '.join(changes)}); the earlier scores are kept in scores/")
+    gone = state.count_earlier()
+    if gone:
+        note(
+            f"{spell_count(gone, 'recording')} of an earlier run {'is' if gone == 1 else 'are'} not among the sources: "
+            "not in the tables; the scores are kept in scores/"
+        )
+
+
+def _compare(before: InferenceConfig, after: InferenceConfig) -> str:
+    """Spell the settings that decide the scores, where they differ."""
+    if before.scores_fingerprint == after.scores_fingerprint:
+        return ""
+    from anemone_lib.config import EVENT_FIELDS
+
+    old, new = before.model_dump(), after.model_dump()
+    names = [name for name in old if old[name] != new[name] and name not in (*EVENT_FIELDS, "batch_size")]
+    return ", ".join(f"{name} {old[name]} → {new[name]}" for name in names)
+
+
+@contextmanager
+def _locked(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
+    """Work alone in a folder; shards work beside each other, but not beside a run without one."""
+    locks = folder / "state"
+    locks.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if shard:
+            with _take(locks / "run.lock", folder, timeout=5.0):  # held by a run as long as it lasts
+                stack.enter_context(_take(locks / f"shard-{shard[0] + 1}-of-{shard[1]}.lock", folder))
+        else:
+            stack.enter_context(_take(locks / "run.lock", folder))
+            for path in sorted(locks.glob("shard-*.lock")):
+                stack.enter_context(_take(path, folder))
+        yield
+
+
+@contextmanager
+def _take(path: Path, folder: Path, timeout: float = 0.0) -> Iterator[None]:
+    lock = FileLock(path, timeout=timeout)
+    about = path.with_suffix(".owner")
+    try:
+        lock.acquire()
+    except Timeout:
+        who = about.read_text(encoding="utf-8") if about.exists() else "another process"
+        raise ConfigError(
+            f"another run works in {folder} ({who}): wait for its end, or stop it; a run that is started again goes on"
+        ) from None
+    try:
+        about.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        about.unlink(missing_ok=True)
+        lock.release()
+
+
+__all__ = ["make_request", "open_state", "plan_archive", "report_archive", "run_archive"]

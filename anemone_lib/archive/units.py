@@ -1,0 +1,307 @@
+"""The pieces of work of an archive: pure functions that any executor runs, here or on another machine.
+
+A small recording is one piece; a large plain WAV file is cut into stretches (`score_stretch`), which are put together
+afterwards (`finish_recording`). A piece reads the recording and the model by their addresses and writes nothing: what
+it found goes back to the run, which alone writes. What is wrong with a recording is an answer, not an error; an error
+is what stops the run, like a full disk.
+"""
+
+import errno
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from anemone_lib.audio.recording import Recording, open_recording
+from anemone_lib.audio.sources import HASH_BLOCK_BYTES, RemoteSource, open_source
+from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import AnemoneError, AudioError, ConfigError
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, name_recording_scores, plan, score_chunk
+from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.condition import CLIPPED, HIGHEST, LOST, LOWEST
+from anemone_lib.scoring.scores import Chunk, ChunkScores, Scores, forget_use
+
+#: Windows of a chunk where memory is short.
+SMALL_CHUNK_WINDOWS = 16
+#: Bytes that the samples of a chunk take, at most.
+CHUNK_BYTES = 32 << 20
+#: A remote recording is held in memory up to this size, and in a temporary file above.
+HELD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """A recording to be analysed.
+
+    Attributes
+    ----------
+    source : str, path or address
+    options : mapping, how it is opened: keywords of `open_recording`
+    size : int, in bytes, when it was listed; another size now is a file that is still being written
+    chunk_windows : int, windows that are scored at once
+    known : tuple of str, SHA-256 of recordings that it may be the same as, which need not be analysed again
+    """
+
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    chunk_windows: int = CHUNK_WINDOWS
+    known: tuple[str, ...] = ()
+
+    def smaller(self) -> "Task":
+        """The same with less memory."""
+        return replace(self, chunk_windows=SMALL_CHUNK_WINDOWS)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a recording.
+
+    Attributes
+    ----------
+    status : ``analysed``, ``same`` (one of `Task.known`) or ``failed``
+    reason : str, why it failed
+    sha256 : str
+    scores : Scores, without name, clock and notes of the file
+    name : str, of the scores
+    condition : list of dict, of each analysed stretch: ``start_s``, ``end_s``, ``dead_s``, ``clipped``
+    """
+
+    status: str
+    reason: str = ""
+    sha256: str = ""
+    scores: Scores | None = None
+    name: str = ""
+    condition: tuple[Mapping[str, float], ...] = ()
+
+
+def analyse_recording(task: Task, classifier: Classifier, config: InferenceConfig) -> Outcome:
+    """Score a whole recording.
+
+    Parameters
+    ----------
+    task : Task
+    classifier : Classifier
+    config : InferenceConfig
+
+    Returns
+    -------
+    outcome : Outcome
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.scoring import choose_config, load_classifier
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> classifier = load_classifier()
+    >>> outcome = analyse_recording(Task(str(path)), classifier, choose_config(None, classifier))
+    >>> outcome.status, outcome.scores.n_windows, outcome.condition[0]["end_s"]
+    ('analysed', 24, 10.0)
+    """
+    return _answer(task, lambda recording: _analyse(task, recording, classifier, config))
+
+
+def score_stretch(
+    task: Task, first: int, stop: int, classifier: Classifier, config: InferenceConfig
+) -> ChunkScores | Outcome:
+    """Score the windows `first` to `stop` of a recording; an Outcome where it cannot be read."""
+
+    def score(recording: Recording) -> ChunkScores:
+        starts = range(first, stop, task.chunk_windows)
+        chunks = [Chunk(k, start, min(stop, start + task.chunk_windows)) for k, start in enumerate(starts)]
+        parts = [score_chunk(recording, chunk, classifier, config).to_array() for chunk in chunks]
+        return ChunkScores.from_array(np.concatenate(parts))
+
+    return _answer(task, score)
+
+
+def finish_recording(
+    task: Task, parts: Mapping[Chunk, ChunkScores | str], classifier: Classifier, config: InferenceConfig
+) -> Outcome:
+    """Put the stretches of a recording together; a stretch may be the reason why it has no scores."""
+    return _answer(task, lambda recording: _finish(recording, parts, classifier, config))
+
+
+def choose_chunk_windows(sample_rate: int, channels: int, config: InferenceConfig) -> int:
+    """Windows that are scored at once, so that their samples take no more than `CHUNK_BYTES`."""
+    rate = max(sample_rate, config.target_sr or 0)
+    fitting = int(CHUNK_BYTES / (config.stride_duration * rate * channels * 4))
+    return max(SMALL_CHUNK_WINDOWS, min(CHUNK_WINDOWS, fitting))
+
+
+def _analyse(task: Task, recording: Recording, classifier: Classifier, config: InferenceConfig) -> Outcome:
+    if task.known and recording.sha256 in task.known:
+        return Outcome("same", sha256=recording.sha256)
+    # Hashed while it is scored: both read it, from the same pages of memory.
+    with ThreadPoolExecutor(1, "anemone-sha256") as hasher:
+        hasher.submit(lambda: recording.sha256)
+        chunks = plan(recording, config, chunk_windows=task.chunk_windows)
+        parts: dict[Chunk, ChunkScores | str] = {}
+        for chunk in chunks:
+            try:
+                parts[chunk] = score_chunk(recording, chunk, classifier, config)
+            except AudioError as error:
+                parts[chunk] = str(error)
+    return _finish(recording, parts, classifier, config)
+
+
+def _finish(
+    recording: Recording, parts: Mapping[Chunk, ChunkScores | str], classifier: Classifier, config: InferenceConfig
+) -> Outcome:
+    scores = merge(parts, recording=recording, classifier=classifier, config=config, sha256=recording.sha256)
+    return Outcome(
+        "analysed",
+        sha256=recording.sha256,
+        scores=forget_use(scores, recording.warnings),
+        name=name_recording_scores(recording, classifier, config),
+        condition=tuple(_describe_stretches(scores, parts)),
+    )
+
+
+def _describe_stretches(scores: Scores, parts: Mapping[Chunk, ChunkScores | str]) -> Iterator[dict[str, float]]:
+    """Yield how the sound is in every stretch that was analysed without a gap or a pause."""
+    measures = np.full((scores.n_windows, LOST + 1), np.nan, np.float32)
+    for chunk, part in parts.items():
+        if not isinstance(part, str):
+            measures[chunk.first : chunk.stop] = part.measures
+    starts = scores.start_times
+    ends = np.append(starts[1:], scores.duration)
+    dead = measures[:, LOWEST] == measures[:, HIGHEST]
+    clipped = np.nan_to_num(measures[:, CLIPPED].astype(np.float64))
+    for begin, end in list_stretches(scores):
+        inside = np.minimum(ends, end) - np.maximum(starts, begin)
+        inside = np.maximum(inside, 0)
+        total = inside.sum()
+        yield {
+            "start_s": begin,
+            "end_s": end,
+            "dead_s": round(float(inside[dead].sum()), 6),
+            "clipped": round(float((inside * clipped).sum() / total), 9) if total else 0.0,
+        }
+
+
+def list_stretches(scores: Scores) -> Iterator[tuple[float, float]]:
+    """Yield the start and end, in seconds, of what was analysed without a gap or a pause in it."""
+    position = 0.0
+    for gap in (*scores.skipped, None):
+        end = gap.start_time if gap else scores.duration
+        inside = [pause.time for pause in scores.pauses if position < pause.time < end]
+        for start, stop in pairwise([position, *inside, end]):
+            if stop > start:
+                yield start, stop
+        position = gap.end_time if gap else end
+
+
+# ---------------------------------------------------------------------- opening, and what goes wrong
+
+
+def _answer(task: Task, work: Callable[[Recording], Any]) -> Any:
+    """Do work on an open recording; what is wrong with the recording is the answer."""
+    try:
+        with _opened(task) as recording:
+            done = work(recording)
+        _check_size(task)
+    except (ConfigError, MemoryError):
+        raise
+    except AnemoneError as error:
+        _stop_if_full(error)
+        return Outcome("failed", str(error))
+    except OSError as error:
+        _stop_if_full(error)
+        return Outcome("failed", f"it cannot be read: {error.strerror or error}")
+    except Exception as error:  # noqa: BLE001 a defect of ours must not end a night's run either
+        return Outcome("failed", f"unexpected {type(error).__name__}: {error}")
+    return done
+
+
+@contextmanager
+def _opened(task: Task) -> Iterator[Recording]:
+    with ExitStack() as stack:
+        source = open_source(task.source)
+        stack.callback(source.close)
+        opened: Any = task.source
+        if task.size is not None and source.size != task.size:
+            raise AudioError(_grown(task.size, source.size))
+        digest = ""
+        if isinstance(source, RemoteSource) and source.size <= LARGE_BYTES:
+            held, digest = _fetch(source)
+            opened = stack.enter_context(held)
+        recording = stack.enter_context(open_recording(opened, **task.options))
+        if digest:
+            recording.__dict__["sha256"] = digest  # known already: a cached property
+        yield recording
+
+
+#: A recording that is larger is cut into stretches where it can be read by range.
+LARGE_BYTES = 1 << 30
+
+
+def _fetch(source: RemoteSource) -> tuple[BinaryIO, str]:
+    """Read a remote recording once, from its first byte to its last; return it as a file, and its SHA-256."""
+    held = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115 closed by the caller
+    digest, position, step = hashlib.sha256(), 0, 8 * HASH_BLOCK_BYTES
+    try:
+        while block := source.read_at(position, step):  # type: ignore[attr-defined]
+            held.write(block)
+            digest.update(block)
+            position += len(block)
+    except BaseException:
+        held.close()
+        raise
+    return held, digest.hexdigest()  # type: ignore[return-value]
+
+
+def _check_size(task: Task) -> None:
+    """Refuse a local file that grew while it was read."""
+    if task.size is None or "://" in task.source:
+        return
+    try:
+        now = os.stat(task.source).st_size
+    except OSError as error:
+        raise AudioError(f"it vanished while it was read: {error.strerror or error}") from None
+    if now != task.size:
+        raise AudioError(_grown(task.size, now))
+
+
+def _grown(before: int, now: int) -> str:
+    return f"it has {now:,} bytes, and had {before:,} when it was listed: it is being written; run again when it is complete"
+
+
+class DiskFullError(AnemoneError):
+    """There is no room for temporary files, or for what was found."""
+
+
+def _stop_if_full(error: BaseException) -> None:
+    """End the run where the disk is full: otherwise every recording after it would fail for the same reason."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            raise DiskFullError(
+                f"there is no room for temporary files in {tempfile.gettempdir()}: make room there, or set TMPDIR to "
+                "another folder, and run again to go on"
+            )
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+
+
+def watch_parent() -> None:
+    """End this worker process when the run that started it is gone: kill -9 leaves no orphans behind."""
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+
+        def wait() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=wait, name="anemone-parent", daemon=True).start()

@@ -1,0 +1,150 @@
+"""Who does the work: processes of this machine, a Dask cluster, or any executor.
+
+*Conventions.* A worker that is killed takes a pool of processes with it: what it was at is done again, alone and in
+smaller pieces, in a new pool, and given up the second time. Dask starts its workers itself.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_all_start_methods, get_context
+from typing import Any
+
+from anemone_lib.archive.units import watch_parent
+from anemone_lib.errors import ConfigError
+
+#: Memory of one worker process, bytes: what it loads, a chunk, and what decoders hold. Measured: 150 to 250 MB.
+WORKER_BYTES = 400 << 20
+
+
+class Workers:
+    """An executor that can be made again after a worker was killed.
+
+    Parameters
+    ----------
+    make : callable that returns an Executor
+    number : int, how many pieces of work it does at once
+    renewable : bool, whether another may be made where one is broken
+    """
+
+    def __init__(self, make: Callable[[], Executor], number: int, *, renewable: bool) -> None:
+        self._make, self.number, self.renewable = make, number, renewable
+        self._executor: Executor | None = None
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Begin a piece of work."""
+        for _ in range(2):
+            self._executor = self._executor or self._make()
+            try:
+                return self._executor.submit(work, *arguments)
+            except BrokenExecutor:
+                if not self.renewable:
+                    raise
+                self.renew()
+        raise BrokenExecutor("workers end as soon as they are started")
+
+    def renew(self) -> None:
+        """Let go of an executor that is broken; the next piece of work makes another."""
+        if self.renewable and self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+    def close(self) -> None:
+        """Wait for what is being done, and drop the rest."""
+        if self.renewable:
+            self.renew()
+
+
+@contextmanager
+def open_workers(
+    number: int | None = None,
+    *,
+    memory: int | None = None,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+) -> Iterator[Workers]:
+    """Open the workers of a run.
+
+    Parameters
+    ----------
+    number : int > 0, optional
+        Processes; by default one a core, and no more than fit into `memory`.
+    memory : int, optional
+        Bytes that all processes may take together.
+    scheduler : str, optional
+        Address of a Dask scheduler, like ``tcp://10.0.0.4:8786``, instead of processes.
+    executor : Executor, optional
+        Any other, instead of both.
+
+    Raises
+    ------
+    ConfigError
+        The scheduler does not answer, or the memory is too little for one worker.
+    """
+    if executor is not None:
+        yield Workers(lambda: executor, number or getattr(executor, "_max_workers", None) or 4, renewable=False)
+    elif scheduler is not None:
+        with _connect(scheduler) as client:
+            yield Workers(client.get_executor, max(4, 2 * sum(client.nthreads().values())), renewable=False)
+    else:
+        workers = Workers(make := _Processes(count_workers(number, memory)), make.number, renewable=True)
+        try:
+            yield workers
+        finally:
+            workers.close()
+
+
+def count_workers(number: int | None, memory: int | None) -> int:
+    """Return how many processes there are: as many as asked for or as there are cores, if the memory holds them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = number or cores
+    if memory is None:
+        return wanted
+    fitting = memory // WORKER_BYTES - 1  # the run itself takes as much as a worker
+    if fitting < 1:
+        raise ConfigError(
+            f"--memory is {memory / 1e9:.2g} GB; the run and one worker need {2 * WORKER_BYTES / 1e9:.2g} GB"
+        )
+    return min(wanted, fitting)
+
+
+class _Processes:
+    """Makes pools of processes that end with the run, whatever ends it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self) -> Executor:
+        method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+        context = get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["anemone_lib.archive.units"])
+        return ProcessPoolExecutor(self.number, context, initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends its workers itself
+    watch_parent()
+
+
+@contextmanager
+def _connect(address: str) -> Iterator[Any]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigError("--scheduler needs Dask: pip install 'anemone-lib[archive]'") from None
+    try:
+        client = Client(address, timeout="20s", set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ConfigError(f"--scheduler is {address}, where no Dask scheduler answers: {error}") from None
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def was_killed(error: BaseException) -> bool:
+    """Tell whether an error means that a worker ended in the middle of its work, or had no memory."""
+    return isinstance(error, BrokenExecutor | MemoryError) or type(error).__name__ == "KilledWorker"
