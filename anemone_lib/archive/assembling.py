@@ -87,8 +87,7 @@ def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, A
     totals: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     written: list[Path] = []
-    in_order = (_load(row, request, state, folder) for row in state.list_in_order(request.score_key))
-    for site, of_site in groupby(in_order, key=lambda one: one.row["site"]):
+    for site, of_site in groupby(load_analysed(state, request, folder), key=lambda one: one.row["site"]):
         hours: dict[datetime, Hour] = {}
         for month, of_month in groupby(of_site, key=_month_of):
             events, effort = [], []
@@ -119,6 +118,12 @@ def _local_month(row: Mapping[str, Any]) -> str:
 
 def _month_of(one: Analysed) -> str:
     return f"{one.began:%Y-%m}" if one.began else UNDATED
+
+
+def load_analysed(state: State, request: Request, folder: Path) -> Iterator[Analysed]:
+    """Yield every recording with what was found in it, in order."""
+    for row in state.list_in_order(request.score_key):
+        yield _load(row, request, state, folder)
 
 
 def _load(row: Mapping[str, Any], request: Request, state: State, folder: Path) -> Analysed:

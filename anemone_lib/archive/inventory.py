@@ -14,13 +14,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import write_table
+from anemone_lib.audio.clock import Clock, read_clock
 from anemone_lib.audio.probing import Probe, probe_recording
 from anemone_lib.audio.sources import hash_source, open_source
 from anemone_lib.errors import AnemoneError, ConfigError
+from anemone_lib.files import write_atomically
 
+#: Recordings that follow each other within this time are one bar of the timeline, milliseconds.
+JOIN_MS = 60_000
 #: Headers of remote recordings that are read at once.
 REMOTE_READERS = 16
 
@@ -75,18 +81,20 @@ def _look(path: str) -> tuple[int | None, str]:
 
 
 def _probe_all(state: State, request: Request, tell: Note) -> None:
-    def look(row: Mapping[str, Any]) -> tuple[str, Probe | str]:
-        clock = request.clock_of(json.loads(row["about"]))
+    def look(row: Mapping[str, Any]) -> tuple[str, Probe | None, Clock, str | None]:
+        name, clock = row["recording"], request.clock_of(json.loads(row["about"]))
         try:
-            return row["recording"], probe_recording(row["source"], name=row["recording"], **clock)
+            probe = probe_recording(row["source"], name=name, **clock)
+            return name, probe, probe.clock, None
         except (AnemoneError, OSError) as error:
-            return row["recording"], str(error)
+            problem = str(error)
         except Exception as error:  # noqa: BLE001 one file must not end the inventory
-            return row["recording"], f"unexpected {type(error).__name__}: {error}"
+            problem = f"unexpected {type(error).__name__}: {error}"
+        return name, None, read_clock(name.rpartition("/")[2], **clock), problem
 
     rows = state.list_unprobed(request.probe_key)
-    for number, (recording, found) in enumerate(_ahead(look, rows), start=1):
-        state.keep_probe(recording, request.probe_key, found)
+    for number, (recording, *found) in enumerate(_ahead(look, rows), start=1):
+        state.keep_probe(recording, request.probe_key, *found)
         if number % 1000 == 0:
             tell(f"{number:,} headers read")
     state.flush()
@@ -177,3 +185,23 @@ def spell_times(name: str, began: datetime | None, seconds: float | None) -> dic
     moment = began + timedelta(milliseconds=round(1000 * seconds))
     moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     return {f"{name}_utc": moment.astimezone(UTC), f"{name}_local": moment.replace(tzinfo=None)}
+
+
+def save_timeline(state: State, folder: Path) -> Path:
+    """Draw ``timeline.png``: when each site was recorded."""
+    from anemone_lib.plots.archive import plot_timeline
+
+    spans: dict[str, list[list[int]]] = {}
+    for row in state.each("start_ms IS NOT NULL AND problem IS NULL"):
+        begin, end = row["start_ms"], row["start_ms"] + round(1000 * row["elapsed"])
+        of_site = spans.setdefault(row["site"], [])
+        if of_site and abs(begin - of_site[-1][1]) <= JOIN_MS:
+            of_site[-1][1] = max(end, of_site[-1][1])
+        else:
+            of_site.append([begin, end])
+    edges = {site: np.array(some, "M8[ms]").T for site, some in sorted(spans.items())}
+    axes = plot_timeline({site: (starts, ends) for site, (starts, ends) in edges.items()}, label="recorded")
+    path = folder / "timeline.png"
+    with write_atomically(path) as file:
+        axes.figure.savefig(file, format="png", dpi=120, bbox_inches="tight", metadata={"Software": None})
+    return path

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from anemone_lib.archive.sources import Listing, check_sources
+from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.clock import read_clock
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.description import Dataset
-from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.classifier import Classifier, load_classifier
 from anemone_lib.scoring.fit import check_fit, choose_config
 from anemone_lib.tuning.by_class import choose_decisions
@@ -123,8 +123,8 @@ def make_request(
     config : InferenceConfig, optional
         By default what the model's card says.
     dataset : path of a ``dataset.yaml``, optional
-        Its settings, its classes (each has events), its time zone, and its groups as sites where they are a regular
-        expression.
+        Its settings, its classes (each has events), its channel, its time zone, and its groups as sites where they are
+        a regular expression.
     settings : mapping, optional
         Settings that differ.
     timezone, start_time_format : str, optional
@@ -140,6 +140,12 @@ def make_request(
     Raises
     ------
     ConfigError, ModelError
+
+    Examples
+    --------
+    >>> request = make_request(["season/*/*.wav"], timezone="Asia/Tokyo", settings={"smoothing_window": 3})
+    >>> request.config.smoothing_window, request.classes
+    (3, ('anemonefish',))
     """
     described = Dataset.load(dataset) if dataset is not None else None
     if described is not None:
@@ -147,8 +153,8 @@ def make_request(
         start_time_format = start_time_format or described.start_time_format
         if site is None and described.group not in _NO_SITE:
             site = described.group
-    if not (channel in ("mean", "loudest") or (channel.isascii() and channel.isdigit() and int(channel))):
-        raise ConfigError(f"--channel is {channel!r}; give a number from 1, mean or loudest")
+        channel = str(described.channel) if channel == "mean" else channel
+    parse_channel(channel)
     read_clock("", timezone=timezone, start_time_format=start_time_format)
     classifier = load_classifier(model)
     base = config or (described.to_config() if described is not None else choose_config(None, classifier))

@@ -11,7 +11,7 @@ import sqlite3
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from anemone_lib.archive.units import (
     score_stretch,
 )
 from anemone_lib.archive.workers import Workers, was_killed
+from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.errors import AnemoneError, ConfigError, ScoresError, spell_count
 from anemone_lib.scoring.chunks import plan
@@ -165,7 +166,7 @@ class Run:
 
     @property
     def _channel(self) -> int | str:
-        return int(self._request.channel) if self._request.channel.isdigit() else self._request.channel
+        return parse_channel(self._request.channel)
 
     def _stretches(self, row: Mapping[str, Any], task: Task) -> Iterator[Job]:
         config, classifier = self._request.config, self._request.classifier
@@ -192,7 +193,12 @@ class Run:
     # ------------------------------------------------------------------ what is out, and what comes back
 
     def _begin(self, job: Job) -> None:
-        self._out[self._submit(job)] = job
+        try:
+            self._out[self._submit(job)] = job
+        except BrokenExecutor as error:
+            while self._out:  # what was begun before may be done
+                self._collect()
+            self._refuse(error)
 
     def _submit(self, job: Job) -> Future[Any]:
         what = self._request.classifier, self._request.config

@@ -69,7 +69,7 @@ class Listing:
             elif _is_remote(source):
                 yield from self._remote(source)
 
-    def _local(self, sources: list[str], rows: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[Item]:
+    def _local(self, sources: list[str]) -> Iterator[Item]:
         if not sources:
             return
         finding = find_recordings(sources)
@@ -77,7 +77,8 @@ class Listing:
         self.failures += finding.failures
         while finding.recordings:  # lets go of them as they are taken
             found = finding.recordings.pop()
-            yield Item(found.name, found.source, self._find_site(found.name, found.source))
+            source = found.source if "://" in found.source else os.path.abspath(found.source)
+            yield Item(found.name, source, self._find_site(found.name, source))
 
     def _find_site(self, name: str, source: str) -> str:
         if self.site:
@@ -107,7 +108,7 @@ class Listing:
                     for one in self._local([below + place])
                 ]
             else:
-                items = [Item(Path(place).as_posix(), os.path.normpath(below + place), "")]
+                items = [Item(Path(place).as_posix(), os.path.abspath(below + place), "")]
             for item in items:
                 if taken.setdefault(item.source, line) != line:
                     raise ConfigError(

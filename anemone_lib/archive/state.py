@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from anemone_lib.archive.sources import Item
+from anemone_lib.audio.clock import Clock
 from anemone_lib.audio.probing import Probe
 from anemone_lib.errors import ConfigError
 
@@ -121,7 +122,8 @@ class State:
             name = item.source
         self._change(
             "INSERT INTO recordings (recording, source, site, about, walk, size, modified) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (recording) DO UPDATE SET site = excluded.site, about = excluded.about, walk = excluded.walk",
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (recording) DO UPDATE "
+            "SET site = excluded.site, about = excluded.about, walk = excluded.walk",
             (name, item.source, item.site, json.dumps(dict(item.about), sort_keys=True), self.walk, size, modified),
         )
         same = "source = ? AND size IS ? AND modified IS ?"
@@ -141,27 +143,27 @@ class State:
         """Yield the rows whose header was not read with these options, or could not be read."""
         return self._each("walk = ? AND (probe_key IS NOT ? OR problem IS NOT NULL)", (self.walk, key))
 
-    def keep_probe(self, recording: str, key: str, probe: Probe | str) -> None:
-        """Keep what a header says, or why it cannot be read."""
-        if isinstance(probe, str):
-            values: dict[str, Any] = {"problem": probe}
-        else:
-            start = probe.clock.start_time
-            values = {
+    def keep_probe(self, recording: str, key: str, probe: Probe | None, clock: Clock, problem: str | None) -> None:
+        """Keep what a header says, or why it cannot be read, and when the recording began."""
+        start = clock.start_time
+        values: dict[str, Any] = {
+            "start": start.isoformat() if start else None,
+            "start_ms": to_milliseconds(start) if start else None,
+            "month": f"{start:%Y-%m}" if start else None,
+            "clock": clock.source or None,
+            "problem": problem,
+        }
+        if probe is not None:
+            values |= {
                 "format": probe.format,
                 "sample_rate": probe.sample_rate,
                 "channels": probe.channels,
                 "duration": probe.duration,
                 "elapsed": probe.elapsed,
-                "start": start.isoformat() if start else None,
-                "start_ms": to_milliseconds(start) if start else None,
-                "month": f"{start:%Y-%m}" if start else None,
-                "clock": probe.clock.source or None,
                 "notes": json.dumps(probe.notes),
                 "by_range": int(probe.by_range),
                 "gain": probe.gain or None,
                 "sample": probe.sample,
-                "problem": None,
             }
         self._set(recording, {"probe_key": key, **values})
 
@@ -203,6 +205,16 @@ class State:
                 "SELECT DISTINCT site FROM recordings WHERE walk = ? ORDER BY site", (self.walk,)
             )
         ]
+
+    def list_kinds(self) -> list[tuple[dict[str, Any], int, float]]:
+        """Return an example, the number and the seconds of every kind of recording, that with the most audio first."""
+        rows = self._db.execute(
+            "SELECT source, sample_rate, channels, COUNT(*) AS number, TOTAL(duration) AS seconds, MIN(rowid) "
+            "FROM recordings WHERE walk = ? AND problem IS NULL GROUP BY format, sample_rate, channels "
+            "ORDER BY seconds DESC",
+            (self.walk,),
+        )
+        return [(dict(row), row["number"], row["seconds"]) for row in rows]
 
     def find_scored(self, size: int, sample: str, key: str) -> list[str]:
         """Return the SHA-256 of recordings that may be the same as one, and are analysed."""

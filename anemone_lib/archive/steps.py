@@ -54,6 +54,16 @@ def plan_archive(
     ------
     ConfigError
         There are no recordings, another run works in the folder, or it cannot be written to.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> season, folder = Path(mkdtemp()), Path(mkdtemp())
+    >>> _ = write_recording(season / "20230210_060000.wav", duration=10, seed=4, sample_rate=16_000)
+    >>> with plan_archive(make_request([str(season)]), folder) as state:
+    ...     state.count(), state.add_up("duration")
+    (1, 10.0)
     """
     folder = Path(folder)
     check_folder(folder, "--out")
@@ -169,6 +179,18 @@ def report_archive(
     ------
     ConfigError
         There was no run in the folder, or a setting decides the scores.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> season, folder = Path(mkdtemp()), Path(mkdtemp())
+    >>> _ = write_recording(season / "20230210_060000.wav", duration=10, seed=4, sample_rate=16_000)
+    >>> with ThreadPoolExecutor(1) as executor:
+    ...     archive = run_archive(make_request([str(season)]), folder, executor=executor)
+    >>> report_archive(folder, settings={"confidence_threshold": 0.0}).events[["start_s", "end_s"]].values.tolist()
+    [[0.0, 10.0]]
     """
     folder = Path(folder)
     with _locked(folder), open_state(folder) as state:
@@ -250,7 +272,7 @@ def _locked(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None
     locks.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if shard:
-            with _take(locks / "run.lock", folder, timeout=5.0):  # held by a run as long as it lasts
+            with _take(locks / "run.lock", folder, timeout=1.0):  # held by a run as long as it lasts
                 stack.enter_context(_take(locks / f"shard-{shard[0] + 1}-of-{shard[1]}.lock", folder))
         else:
             stack.enter_context(_take(locks / "run.lock", folder))

@@ -254,17 +254,23 @@ def read_table(
 ) -> pa.Table:
     """Read a table of an archive as an Arrow table; see `Archive.read`."""
     path, schema = Path(folder) / f"{name}.parquet", SCHEMAS[name]
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.exists() else []
+    files = list_files(folder, name)
     if not files:
         table = schema.empty_table()
         return table.select(columns) if columns else table
     try:
-        data = pa.dataset.dataset([str(file) for file in files], schema=schema, format="parquet")
+        data = pa.dataset.dataset(files, schema=schema, format="parquet")
         return data.to_table(columns=columns, filter=None if site is None else pa.dataset.field("site") == site)
     except (pa.ArrowInvalid, OSError) as error:
         raise ConfigError(
             f"the table {path} cannot be read ({error}); `anemone archive report` writes it anew from the scores"
         ) from None
+
+
+def list_files(folder: str | os.PathLike[str], name: str) -> list[str]:
+    """Return the files of a table, by path; none where it is not written yet."""
+    path = Path(folder) / f"{name}.parquet"
+    return sorted(map(str, path.rglob("*.parquet"))) if path.is_dir() else [str(path)] if path.exists() else []
 
 
 def write_table(path: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> Path:

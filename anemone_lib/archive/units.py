@@ -275,7 +275,7 @@ def _check_size(task: Task) -> None:
 
 
 def _grown(before: int, now: int) -> str:
-    return f"it has {now:,} bytes, and had {before:,} when it was listed: it is being written; run again when it is complete"
+    return f"it has {now:,} bytes, and had {before:,} when it was listed: it is still being written"
 
 
 class DiskFullError(AnemoneError):

@@ -87,6 +87,18 @@ def probe_recording(source: Any, *, name: str | None = None, **clock: Any) -> Pr
     ------
     AudioError
         There is nothing, or nothing that can be decoded.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import numpy as np
+    >>> import soundfile
+    >>> path = Path(mkdtemp(), "reef.flac")
+    >>> soundfile.write(path, np.zeros(8000), 4000)
+    >>> probe = probe_recording(path, start_time="2023-02-10 06:00:00", timezone="+09:00")
+    >>> probe.sample_rate, probe.duration, probe.clock.start_time.isoformat()
+    (4000, 2.0, '2023-02-10T06:00:00+09:00')
     """
     opened = open_source(source)
     try:

@@ -4,7 +4,7 @@ Exit codes: 0, all done; 1, some recordings failed, the others are done and a su
 cannot be carried out (usage, configuration, model).
 """
 
-from anemone_lib.cli import config, dataset, detect, models, serve, simulate, tune
+from anemone_lib.cli import archive, config, dataset, detect, models, serve, simulate, tune
 from anemone_lib.cli.common import app
 
-__all__ = ["app", "config", "dataset", "detect", "models", "serve", "simulate", "tune"]
+__all__ = ["app", "archive", "config", "dataset", "detect", "models", "serve", "simulate", "tune"]

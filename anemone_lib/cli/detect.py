@@ -123,7 +123,9 @@ def detect(
     """Find events in recordings; one bad file never ends the batch."""
     with catch_chatter() as chatter:
         with usage_errors():
-            kinds, part = _formats(formats), _shard(shard, cache)
+            kinds, part = _formats(formats), parse_shard(shard)
+            if part and cache is None:
+                raise ConfigError("--shard needs --cache, a folder that all parts share")
             parse_channel(channel, words=("mean", "loudest", "each"))
             clock: dict[str, Any] = {"timezone": timezone, "start_time": start_time}
             clock["start_time_format"] = start_time_format
@@ -293,14 +295,13 @@ def _formats(text: str) -> list[str]:
     return list(dict.fromkeys(kinds))
 
 
-def _shard(text: str | None, cache: Path | None) -> tuple[int, int] | None:
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Read which part of the work is meant, as ``I/N``; the parts are counted from 0 here, from 1 by people."""
     if text is None:
         return None
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
         raise ConfigError(f"--shard is {text!r}; write it as I/N, from 1/4 to 4/4 for four parts")
-    if cache is None:
-        raise ConfigError("--shard needs --cache, a folder that all parts share")
     return int(index) - 1, int(count)
 
 

@@ -93,6 +93,7 @@ def plot_timeline(
     intervals: Mapping[str, tuple[np.ndarray, np.ndarray]],
     *,
     skipped: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    label: str = "analysed",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw when each site was recorded: one row a site, grey between the first and the last recording of all.
@@ -101,6 +102,7 @@ def plot_timeline(
     ----------
     intervals : mapping of site to (starts, ends), datetime64, what was analysed
     skipped : the same of what was recorded and could not be analysed, optional
+    label : str, what `intervals` are
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -111,7 +113,7 @@ def plot_timeline(
     'north'
     """
     ax = ax or new_axes((10, 1.1 + 0.42 * max(1, len(intervals))))
-    layers = ((intervals, "#009E73", "analysed"), (skipped or {}, THRESHOLD_COLOUR, "skipped"))
+    layers = ((intervals, "#009E73", label), (skipped or {}, THRESHOLD_COLOUR, "skipped"))
     edges = np.concatenate(
         [date2num(edge) for source, _, _ in layers for pair in source.values() for edge in pair] or [[]]
     )

@@ -1,11 +1,19 @@
-"""Tables of a season made on the spot."""
+"""Tables of a season made on the spot, and small archives: recordings of some seconds at low rates, in several
+formats, with odd ones among them."""
 
+import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
+from anemone_lib.archive import make_request, run_archive
 from anemone_lib.archive.hours import count_hours
+from anemone_lib.archive.tables import PARTITIONED
 from anemone_lib.simulation.season import simulate_season
 
 
@@ -55,3 +63,142 @@ NO_ROWS = ("recording", "start_local", "end_local", "start_utc", "end_utc", "sta
 @pytest.fixture(scope="session")
 def make_intervals():
     return intervals
+
+
+# ---------------------------------------------------------------------- recordings
+
+#: Format, subtype, suffix and rate of recordings, in turn.
+KINDS = (
+    ("WAV", "PCM_16", ".wav", 8000),
+    ("FLAC", "PCM_16", ".flac", 4000),
+    ("WAV", "PCM_24", ".WAV", 4000),
+    ("AIFF", "PCM_16", ".aif", 8000),
+    ("MP3", "MPEG_LAYER_III", ".mp3", 8000),
+    ("WAV", "FLOAT", ".wav", 4000),
+)
+BEGAN = datetime(2023, 2, 27, 22, 30)
+
+
+def encode(samples, kind):
+    """The bytes of a recording."""
+    name, subtype, _, rate = kind
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=name, subtype=subtype)
+    return file.getvalue()
+
+
+def write_season(folder, n_recordings, *, seconds=2.0):
+    """Write recordings of two sites; return what is odd about some of them: path below the folder → what it is.
+
+    One in 20 is odd, one in 100 has the bytes of another.
+    """
+    rng = np.random.default_rng(5)
+    material = {kind: [_sing(rng, kind[3], seconds) for _ in range(4)] for kind in KINDS}
+    odd = {}
+    for number in range(n_recordings):
+        kind = KINDS[number % len(KINDS)]
+        site = ("north reef", "south/2023")[number % 2]
+        name = f"{site}/{BEGAN + timedelta(minutes=20 * (number // 2)):%Y%m%d_%H%M%S}{kind[2]}"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = np.roll(material[kind][number % 4], 7 * number)
+        content = encode(samples, kind)
+        if number % 20 == 13:
+            what = ("empty", "text", "cut", "hole")[number // 20 % 4]
+            content = _spoil(what, content, samples, kind)
+            odd[name] = what
+        elif number % 100 == 50:
+            content = encode(np.roll(material[KINDS[0]][0], 0), KINDS[0])
+            odd[name] = "copy"
+        path.write_bytes(content)
+    first = folder / f"north reef/{BEGAN:%Y%m%d_%H%M%S}.wav"
+    first.write_bytes(encode(material[KINDS[0]][0], KINDS[0]))
+    return odd
+
+
+def _sing(rng, rate, seconds):
+    """Noise with pulses of a call in some seconds."""
+    n = round(seconds * rate)
+    samples = 0.02 * rng.standard_normal(n)
+    time = np.arange(round(0.02 * rate)) / rate
+    pulse = 0.4 * np.sin(2 * np.pi * 600 * time) * np.exp(-time / 0.005)
+    for start in rng.integers(0, n - len(pulse), 12):
+        samples[start : start + len(pulse)] += pulse
+    return samples.astype(np.float32)
+
+
+def _spoil(what, content, samples, kind):
+    if what == "empty":
+        return b""
+    if what == "text":
+        return b"not audio, but the notes of a dive\n" * 20
+    if what == "cut":
+        return content[: len(content) * 2 // 3]
+    holed = samples.copy()
+    holed[: len(holed) // 2] = np.nan
+    return encode(holed, ("WAV", "FLOAT", ".wav", kind[3]))
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory):
+    """A season of 200 recordings, what is odd about some, and its archive."""
+    root = tmp_path_factory.mktemp("large")
+    odd = write_season(root / "season", 200)
+    return root / "season", odd, analyse([root / "season"], root / "archive")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A season of 40 recordings, its archive, and the bytes of the tables of a run that nothing stopped."""
+    root = tmp_path_factory.mktemp("whole")
+    write_season(root / "season", 40)
+    analyse([root / "season"], root / "archive")
+    return root / "season", root / "archive", read_bytes(root / "archive")
+
+
+@pytest.fixture
+def make_season(tmp_path):
+    """A function that writes a season of so many recordings, and returns its folder."""
+
+    def write(n_recordings):
+        write_season(tmp_path / "season", n_recordings)
+        return tmp_path / "season"
+
+    return write
+
+
+def analyse(sources, folder, **options):
+    """Run in a thread of this process: what is not about workers is tested without any."""
+    wanted = {
+        name: options.pop(name)
+        for name in ("model", "config", "dataset", "settings", "timezone", "start_time_format", "channel", "site")
+        if name in options
+    }
+    request = make_request([str(source) for source in sources], **wanted)
+    if options.keys() & {"workers", "scheduler", "executor"}:
+        return run_archive(request, folder, **options)
+    with ThreadPoolExecutor(1) as executor:
+        return run_archive(request, folder, executor=executor, **options)
+
+
+def read_bytes(folder):
+    """The bytes of all tables of an archive, by path."""
+    paths = [folder / "archive.json", folder / "recordings.parquet"]
+    paths += [path for name in PARTITIONED for path in sorted((folder / f"{name}.parquet").rglob("*.parquet"))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(name="analyse")
+def give_analyse():
+    return analyse
+
+
+@pytest.fixture(name="tables_of")
+def give_tables_of():
+    return read_bytes
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A folder for an archive, by name."""
+    return partial(tmp_path.joinpath, "archives")

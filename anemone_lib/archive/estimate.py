@@ -1,0 +1,113 @@
+"""How long a run will take, and how much memory and disk: from a short calibration on the recordings themselves."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from anemone_lib.archive.request import Request
+from anemone_lib.archive.state import State
+from anemone_lib.archive.units import choose_chunk_windows
+from anemone_lib.archive.workers import WORKER_BYTES
+from anemone_lib.audio.recording import open_recording
+from anemone_lib.errors import AnemoneError
+from anemone_lib.scoring.chunks import plan, score_chunk
+
+#: Kinds of recordings that are tried, those with the most audio; and chunks of each.
+KINDS, CHUNKS = 3, 2
+#: Bytes of the scores of a recording beside its probabilities.
+HEADER_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes
+    ----------
+    audio_s : float, seconds of audio that can be opened
+    work_s : float, seconds of one processor core
+    scores_bytes, memory_bytes : int, on disk, and of one worker
+    tried_s : float, seconds of audio that were analysed to find out
+    """
+
+    audio_s: float
+    work_s: float
+    scores_bytes: int
+    memory_bytes: int
+    tried_s: float
+
+    def spell(self, workers: int) -> str:
+        """Say it in a sentence.
+
+        >>> Estimate(86400.0, 120.0, 2_600_000, 200_000_000, 60.0).spell(2)
+        '24 h of audio: about 1 min with 2 workers, 0.4 GB of memory, 2.6 MB of scores (from 60 s of audio)'
+        """
+        return (
+            f"{spell_duration(self.audio_s)} of audio: about {spell_duration(self.work_s / workers)} with "
+            f"{workers} worker{'s' * (workers > 1)}, {workers * self.memory_bytes / 1e9:.1f} GB of memory, "
+            f"{self.scores_bytes / 1e6:,.1f} MB of scores (from {self.tried_s:.0f} s of audio)"
+        )
+
+
+def spell_duration(seconds: float) -> str:
+    """Spell a duration in a unit that fits.
+
+    >>> spell_duration(42.0), spell_duration(5400.0), spell_duration(3e6)
+    ('42 s', '1.5 h', '34.7 d')
+    """
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * size or (unit == "h" and seconds >= 3600 * 0.95) or (unit == "min" and seconds >= 60):
+            return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
+    return f"{seconds:.0f} s"
+
+
+def estimate_run(state: State, request: Request) -> Estimate:
+    """Analyse a little of the commonest kinds of recordings, and multiply.
+
+    Parameters
+    ----------
+    state : State, of a planned archive
+    request : Request
+
+    Returns
+    -------
+    estimate : Estimate
+        Recordings whose content is not in the system's memory, on slow disks or far away, take longer to read.
+    """
+    audio_s = work_s = tried_s = 0.0
+    rates: list[float] = []
+    windows = n_files = 0.0
+    for number, (example, count, seconds) in enumerate(state.list_kinds()):
+        if number < KINDS:
+            for tried, took in _try(example, request):
+                tried_s += tried
+                rates.append(took / tried)
+        rate = rates[min(number, len(rates) - 1)] if rates else 0.0
+        audio_s += seconds
+        work_s += rate * seconds
+        windows += seconds / request.config.stride_duration
+        n_files += count
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    scores = int(windows * 4 * request.classifier.n_classes + n_files * HEADER_BYTES)
+    return Estimate(audio_s, work_s, scores, min(peak, WORKER_BYTES), tried_s)
+
+
+def _try(example: dict[str, object], request: Request) -> Iterator[tuple[float, float]]:
+    """Yield seconds of audio and of work of a recording of one kind; the first chunk only warms up."""
+    config = request.config
+    windows = choose_chunk_windows(int(str(example["sample_rate"])), int(str(example["channels"])), config)
+    try:
+        began = time.perf_counter()
+        with open_recording(str(example["source"]), target_sr=config.target_sr) as recording:
+            opened = (time.perf_counter() - began) / max(recording.duration, 1e-9)
+            chunks = plan(recording, config, chunk_windows=windows)[:CHUNKS]
+            score_chunk(recording, chunks[0], request.classifier, config)
+            began = time.perf_counter()
+            score_chunk(recording, chunks[-1], request.classifier, config)
+            took = time.perf_counter() - began
+        audio = (chunks[-1].stop - chunks[-1].first) * config.stride_duration
+        yield audio, took + opened * audio
+    except AnemoneError:
+        return
