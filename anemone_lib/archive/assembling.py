@@ -10,20 +10,26 @@ import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from anemone_lib.archive.hours import count_hours
 from anemone_lib.archive.inventory import describe_recording, spell_times, write_inventory
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import (
+    HOURS,
     PARTITIONED,
     UNDATED,
+    VERDICTS_NAME,
     name_partition,
     name_site_folders,
+    read_table,
     write_provenance,
     write_table,
 )
@@ -32,8 +38,7 @@ from anemone_lib.detection.events import Event, decide_events
 from anemone_lib.errors import ScoresError
 from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.scoring.scores import Scores
-
-HOUR_S = 3600.0
+from anemone_lib.tables.verdicts import read_verdicts
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +58,8 @@ class Analysed:
         return None if seconds is None else add_pauses(seconds, pauses)
 
 
-@dataclass
-class Hour:
-    """What is added up in an hour of a site."""
-
-    offset: timedelta
-    effort_s: float = 0.0
-    skipped_s: float = 0.0
-    events: Counter[str] = field(default_factory=Counter)
-    occupied_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+#: Latitude and longitude, in degrees.
+Place = tuple[float, float]
 
 
 def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, Any]:
@@ -84,18 +82,20 @@ def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, A
     """
     folders = name_site_folders(state.list_sites())
     write_inventory(state, request, folder)
+    labels = read_labels(folder)
     totals: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     written: list[Path] = []
     for site, of_site in groupby(load_analysed(state, request, folder), key=lambda one: one.row["site"]):
-        hours: dict[datetime, Hour] = {}
+        place: Place | None = None
         for month, of_month in groupby(of_site, key=_month_of):
             events, effort = [], []
             for one in of_month:
                 statuses[one.row["status"]] += 1
-                events += list(list_events(one, request))
+                events += list(list_events(one, request, labels))
                 effort += list(list_effort(one))
-                add_hours(hours, one)
+                if one.row["latitude"] is not None:
+                    place = place or (one.row["latitude"], one.row["longitude"])
             totals["events"] += len(events)
             for row in effort:
                 if row["start_s"] is not None:
@@ -103,17 +103,12 @@ def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, A
             for name, content in (("events", events), ("effort", effort)):
                 written.append(name_partition(name, folders[site], month))
                 write_table(folder / written[-1], name, content)
-        for month, rows in groupby(sorted(list_hours(site, hours, request), key=_local_month), key=_local_month):
-            written.append(name_partition("hours", folders[site], month))
-            write_table(folder / written[-1], "hours", rows)
+        _drop_others(folder, written, folders[site])
+        written += write_hours(folder, site, folders[site], request, place)
     _drop_others(folder, written)
     provenance = describe_archive(request, folder, statuses, totals, sorted(written))
     write_provenance(folder, provenance)
     return provenance
-
-
-def _local_month(row: Mapping[str, Any]) -> str:
-    return f"{row['hour_local']:%Y-%m}"
 
 
 def _month_of(one: Analysed) -> str:
@@ -144,8 +139,8 @@ def _load(row: Mapping[str, Any], request: Request, state: State, folder: Path) 
 # ---------------------------------------------------------------------- rows
 
 
-def list_events(one: Analysed, request: Request) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a recording's events."""
+def list_events(one: Analysed, request: Request, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a recording's events; `labels` has what reviewers said of them, by id."""
     if one.scores is None:
         return
     model = f"{one.scores.model_version} {one.scores.model_sha256[:12]}"
@@ -164,7 +159,18 @@ def list_events(one: Analysed, request: Request) -> Iterator[dict[str, Any]]:
             "windows": event.num_windows,
             "model": model,
             "config": request.config_sha256[:12],
+            "verdict": labels.get(event.id),
         }
+
+
+def read_labels(folder: Path) -> dict[str, str]:
+    """Return what reviewers said of each event: one label, or several with `` / `` between them."""
+    path = folder / VERDICTS_NAME
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for verdict in read_verdicts(path) if path.exists() else ():
+        if verdict.kind == "event":
+            labels[verdict.event_id].add(verdict.label)
+    return {name: " / ".join(sorted(some)) for name, some in labels.items()}
 
 
 def list_effort(one: Analysed) -> Iterator[dict[str, Any]]:
@@ -216,64 +222,24 @@ def _interval(
 # ---------------------------------------------------------------------- hours
 
 
-def add_hours(hours: dict[datetime, Hour], one: Analysed) -> None:
-    """Add what was analysed of a recording, and its events, to the hours of its site."""
-    if one.began is None or one.row["duplicate_of"]:
-        return
-    offset = one.began.utcoffset() or timedelta()
-    for row in list_effort(one):
-        if row["start_utc"] is None or row["end_utc"] is None:
-            continue
-        begin = one.began + timedelta(seconds=one.at(row["start_s"]) or 0.0)
-        for hour, seconds in split_hours(begin, row["end_s"] - row["start_s"]):
-            into = hours.setdefault(hour, Hour(offset))
-            if row["analysed"]:
-                into.effort_s += seconds
-            else:
-                into.skipped_s += seconds
-    for event in one.events:
-        begin = one.began + timedelta(seconds=one.at(event.start_time) or 0.0)
-        for number, (hour, seconds) in enumerate(split_hours(begin, event.end_time - event.start_time)):
-            into = hours.setdefault(hour, Hour(offset))
-            into.events[event.class_name] += number == 0
-            into.occupied_s[event.class_name] += seconds
+def write_hours(folder: Path, site: str, site_folder: str, request: Request, place: Place | None) -> list[Path]:
+    """Write the hours of a site from its events and its effort; return the paths of the files, in the folder."""
+    archive = {name: read_table(folder, name, site=site).to_pandas() for name in ("events", "effort")}
+    effort = archive["effort"]
+    effort = effort[~effort["recording"].isin(_list_copies(folder, site))]
+    places = {} if place is None else {site: place}
+    hours = count_hours(archive["events"], effort, classes=request.classes, places=places)
+    written = []
+    for month, rows in hours.groupby(hours["hour_local"].dt.strftime("%Y-%m"), sort=True):
+        written.append(name_partition("hours", site_folder, str(month)))
+        write_table(folder / written[-1], "hours", pa.Table.from_pandas(rows, HOURS, preserve_index=False).to_pylist())
+    return written
 
 
-def split_hours(begin: datetime, seconds: float) -> Iterator[tuple[datetime, float]]:
-    """Yield the hours, in UTC, that an interval touches, and how much of it is in each.
-
-    >>> begin = datetime(2023, 2, 10, 5, 59, 50, tzinfo=UTC)
-    >>> [(hour.hour, part) for hour, part in split_hours(begin, 30.0)]
-    [(5, 10.0), (6, 20.0)]
-    """
-    moment = begin.astimezone(UTC)
-    while True:
-        hour = moment.replace(minute=0, second=0, microsecond=0)
-        left = (hour + timedelta(hours=1) - moment).total_seconds()
-        yield hour, min(seconds, left)
-        if seconds <= left:
-            return
-        seconds -= left
-        moment = hour + timedelta(hours=1)
-
-
-def list_hours(site: str, hours: Mapping[datetime, Hour], request: Request) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a site's hours, by time and class; where no second was recorded there is none."""
-    for moment in sorted(hours):
-        hour = hours[moment]
-        if not hour.effort_s + hour.skipped_s > 0:
-            continue
-        for name in request.classes:
-            yield {
-                "site": site,
-                "hour_utc": moment,
-                "hour_local": moment.astimezone(timezone(hour.offset)).replace(tzinfo=None),
-                "class": name,
-                "effort_s": round(hour.effort_s, 6),
-                "skipped_s": round(hour.skipped_s, 6),
-                "events": hour.events[name],
-                "occupancy": round(min(1.0, hour.occupied_s[name] / hour.effort_s), 9) if hour.effort_s else None,
-            }
+def _list_copies(folder: Path, site: str) -> set[str]:
+    """Recordings that have the bytes of another: their time counts once."""
+    table = read_table(folder, "recordings", columns=["recording", "status"], site=site).to_pandas()
+    return set(table.loc[table["status"] == "duplicate", "recording"])
 
 
 # ---------------------------------------------------------------------- provenance
@@ -316,11 +282,11 @@ def _event_settings(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in EVENT_FIELDS if name != "target_class"}
 
 
-def _drop_others(folder: Path, written: Iterable[Path]) -> None:
-    """Remove files of tables that belong to sites or months that are no more."""
+def _drop_others(folder: Path, written: Iterable[Path], site_folder: str = "") -> None:
+    """Remove files of tables, or of one site, that belong to sites or months that are no more."""
     kept = {folder / path for path in written}
-    for name in PARTITIONED:
-        root = folder / f"{name}.parquet"
+    for name in ("events", "effort") if site_folder else PARTITIONED:
+        root = folder / f"{name}.parquet" / site_folder
         for path in sorted(root.rglob("*.parquet")):
             if path not in kept:
                 path.unlink()

@@ -5,7 +5,7 @@ that a player would want: levels stay what they were. What is lost in the record
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def write_clips(
     min_confidence: float = 0.0,
     site: str | None = None,
     limit: int | None = None,
+    ids: Collection[str] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Clips:
     """Write the clips of an archive's events, and ``clips.selections.txt``, a sound-selection table for Raven.
@@ -67,6 +68,8 @@ def write_clips(
         Only events of this site.
     limit : int > 0, optional
         Only so many, drawn at random with a fixed seed.
+    ids : collection of str, optional
+        Only these events.
     note : callable (text), told of recordings that cannot be read any more
 
     Returns
@@ -81,6 +84,8 @@ def write_clips(
     archive = Archive(folder)
     events = archive.read("events", site=site)
     events = events[events["confidence"] >= min_confidence]
+    if ids is not None:
+        events = events[events["id"].isin(list(ids))]
     if limit is not None and len(events) > limit:
         chosen = np.random.default_rng(0).choice(len(events), limit, replace=False)
         events = events.iloc[np.sort(chosen)]

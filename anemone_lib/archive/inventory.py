@@ -147,7 +147,7 @@ def describe_recording(row: Mapping[str, Any], request: Request) -> dict[str, An
         status = "duplicate"
     before = row["before_ms"] if not row["duplicate_of"] else None
     start = datetime.fromisoformat(row["start"]) if row["start"] else None
-    notes = [*json.loads(row["notes"] or "[]"), *outcome.get("warnings", ())]
+    notes = dict.fromkeys([*json.loads(row["notes"] or "[]"), *outcome.get("notes", ())])
     duration = outcome.get("duration_s", row["duration"])
     return {
         "recording": row["recording"],
@@ -201,7 +201,8 @@ def save_timeline(state: State, folder: Path) -> Path:
             of_site.append([begin, end])
     edges = {site: np.array(some, "M8[ms]").T for site, some in sorted(spans.items())}
     axes = plot_timeline({site: (starts, ends) for site, (starts, ends) in edges.items()}, label="recorded")
-    path = folder / "timeline.png"
+    path, figure = folder / "timeline.png", axes.get_figure(root=True)
+    assert figure is not None
     with write_atomically(path) as file:
-        axes.figure.savefig(file, format="png", dpi=120, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(file, format="png", dpi=120, bbox_inches="tight", metadata={"Software": None})
     return path

@@ -288,7 +288,7 @@ class Run:
             ScoreCache(self._scores, outcome.name).finish(outcome.scores)
             about = {
                 "duration_s": outcome.scores.duration,
-                "warnings": outcome.scores.warnings,
+                "notes": outcome.notes,
                 "condition": outcome.condition,
             }
             values = {"sha256": outcome.sha256, "scores": outcome.name, "outcome": json.dumps(about)}

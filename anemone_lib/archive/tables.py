@@ -8,6 +8,7 @@
     effort.parquet/<site>/<month>.parquet one row an interval that was analysed or skipped
     hours.parquet/<site>/<month>.parquet  one row a site, hour and class
     timeline.png                          which hours were recorded
+    verdicts.csv                          what reviewers said of events
     scores/                               the probabilities, kept for other event settings
     state/                                what is done and what is not, so that a stopped run goes on
 
@@ -144,6 +145,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {"events": EVENTS, "effort": EFFORT, "hours":
 PARTITIONED = ("events", "effort", "hours")
 #: The month of what has no time of day.
 UNDATED = "undated"
+#: The file of verdicts in an archive's folder.
+VERDICTS_NAME = "verdicts.csv"
 #: The format of ``archive.json``.
 FORMAT = "anemone-archive-1"
 #: Rows in a row group: what a reader holds at once.

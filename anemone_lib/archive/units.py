@@ -72,6 +72,7 @@ class Outcome:
     sha256 : str
     scores : Scores, without name, clock and notes of the file
     name : str, of the scores
+    notes : tuple of str, what is odd about the file and the sound in it
     condition : list of dict, of each analysed stretch: ``start_s``, ``end_s``, ``dead_s``, ``clipped``
     """
 
@@ -80,6 +81,7 @@ class Outcome:
     sha256: str = ""
     scores: Scores | None = None
     name: str = ""
+    notes: tuple[str, ...] = ()
     condition: tuple[Mapping[str, float], ...] = ()
 
 
@@ -164,6 +166,7 @@ def _finish(
         "analysed",
         sha256=recording.sha256,
         scores=forget_use(scores, recording.warnings),
+        notes=tuple(note for note in scores.warnings if note not in recording.clock.notes),
         name=name_recording_scores(recording, classifier, config),
         condition=tuple(_describe_stretches(scores, parts)),
     )

@@ -1,7 +1,8 @@
 """What a recording is, from its header alone: for an inventory of many thousands.
 
-*Conventions.* A WAV file's length is counted from its data, as `open_recording` does. Other formats are believed: their
-frames are counted when they are analysed. What the header does not tell is found by opening the recording in full.
+*Conventions.* The length of plain samples is counted from the data, as `open_recording` does. Other formats are
+believed: their frames are counted when they are analysed. What the header does not tell is found by opening the
+recording in full.
 """
 
 import hashlib
@@ -13,10 +14,10 @@ from typing import Any
 from anemone_lib.audio.clock import Clock, read_clock
 from anemone_lib.audio.flac_frames import find_stream
 from anemone_lib.audio.gaps import add_pauses
-from anemone_lib.audio.metadata import read_tags
+from anemone_lib.audio.layouts import read_layout
+from anemone_lib.audio.metadata import read_sidecar, read_tags
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.audio.sources import Source, open_source, read_around
-from anemone_lib.audio.wav import read_wav_layout
 from anemone_lib.files import spell_name
 
 #: Bytes of the middle and of the end by which recordings that may be the same are found.
@@ -106,9 +107,9 @@ def probe_recording(source: Any, *, name: str | None = None, **clock: Any) -> Pr
         middle = max(0, opened.size // 2 - SAMPLE_BYTES)
         parts = [read_around(opened, at, SAMPLE_BYTES)[0] for at in (middle, max(0, opened.size - SAMPLE_BYTES))]
         sample = hashlib.blake2b(b"".join([str(opened.size).encode(), *parts]), digest_size=16).hexdigest()
-        found = _look_at_wav(opened) or _look_at_flac(opened) or _look_at_container(opened)
+        found = _look_at_plain(opened) or _look_at_flac(opened) or _look_at_container(opened)
         if found is not None:
-            comments = found.pop("comments")
+            comments = {**found.pop("comments"), **read_sidecar(opened.path)}
             told = read_clock(opened.name.rpartition("/")[2], comments, **clock)
             about = {"elapsed": found["duration"], "clock": told, "gain": find_gain(comments), **found}
             return Probe(size=opened.size, sample=sample, **{**about, "notes": (*about.get("notes", ()), *told.notes)})
@@ -142,17 +143,16 @@ def find_gain(comments: Mapping[str, str]) -> str:
     return ""
 
 
-def _look_at_wav(source: Source) -> dict[str, Any] | None:
-    if source.read_at(0, 4) not in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+def _look_at_plain(source: Source) -> dict[str, Any] | None:
+    """What is told of plain samples in WAV, AIFF, CAF and AU files."""
+    layout = read_layout(source)
+    if layout is None or not layout.encoding.kind or not layout.n_frames:
         return None
-    layout = read_wav_layout(source)
-    if layout is None or not layout.n_frames:
-        return None
-    duration = layout.n_frames / layout.sample_rate
+    duration = layout.n_frames / layout.encoding.sample_rate
     return {
         "format": layout.format,
-        "sample_rate": layout.sample_rate,
-        "channels": layout.channels,
+        "sample_rate": layout.encoding.sample_rate,
+        "channels": layout.encoding.channels,
         "duration": duration,
         "elapsed": add_pauses(duration, layout.pauses),
         "notes": tuple(layout.warnings),

@@ -252,6 +252,25 @@ def clips(
         out.print(f"  {escape(printable(str(written.table)))}", highlight=False, soft_wrap=True)
 
 
+@archive_app.command("sample")
+def sample(
+    folder: ArchiveArgument,
+    number: Annotated[int, typer.Option("--n", min=1, help="Number of events.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same events.")] = 0,
+    margin: Annotated[float, typer.Option(min=0, help="Seconds of sound before and after each event.")] = 1.0,
+    quiet: QuietOption = False,
+) -> None:
+    """Draw events for review at random, as many of each range of confidence, and write their sound."""
+    with library_errors(), catch_chatter():
+        from anemone_lib.archive.sampling import write_sample
+
+        table, written = write_sample(folder, number, seed=seed, margin=margin, note=say)
+    if not quiet:
+        out.print(f"{spell_count(written.number, 'event')} drawn", highlight=False)
+        for path in (table, written.table):
+            out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)
+
+
 def _make_request(
     sources: list[str],
     model: str | None,
