@@ -20,6 +20,7 @@ from anemone_lib.tables.reading import is_detection, read_table
 from anemone_lib.tables.table import AnnotationTable
 
 #: What a table of annotations may be called behind the recording's name, in the order in which they count.
+WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".ods")
 TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt", ".json")
 #: Bytes at the beginning of a JSON file that tell what it is.
 HEAD_BYTES = 1 << 12
@@ -140,6 +141,10 @@ def pair_tables(
         if not tables_folder.is_dir():
             raise AnnotationError(f"{tables_folder} is no folder; name one that holds recordings and their tables")
         files = _in_folder(finding.recordings, tables_folder, notes, elsewhere=annotations is not None)
+        if workbooks := _workbooks_in(tables_folder):
+            notes.append(
+                f"{spell_count(len(workbooks), 'workbook')} left out ({_listed(workbooks)}): save as CSV to be read"
+            )
     without = sorted({recording.name for recording in finding.recordings} - {file.name for file in files})
     if without:
         notes.append(f"{spell_count(len(without), 'recording')} without a table left out ({_listed(without)})")
@@ -224,6 +229,16 @@ def _tables_in(folder: Path) -> dict[str, list[Path]]:
         here = fold(Path(os.path.relpath(parent, folder)).as_posix())
         tables[here] += [Path(parent, name) for name in sorted(names) if _may_be_table(parent, name)]
     return tables
+
+
+def _workbooks_in(folder: Path) -> list[str]:
+    """Names of workbooks, which many tables of annotations are kept in."""
+    return sorted(
+        name
+        for _, _, names in os.walk(folder, followlinks=False)
+        for name in names
+        if name.lower().endswith(WORKBOOK_SUFFIXES) and not name.startswith((".", "~$"))
+    )
 
 
 def _may_be_table(parent: str, name: str) -> bool:

@@ -148,3 +148,18 @@ def test_a_header_without_audio_is_refused():
     ):
         with pytest.raises(AudioError, match="no audio"):
             read(content)
+
+
+@pytest.mark.parametrize("sizes", ["right", "zero"])
+@pytest.mark.parametrize("magic", [b"RF64", b"RIFX"])
+def test_joined_files_of_other_magic_are_all_read(audio, magic, sizes):
+    order = ">" if magic == b"RIFX" else "<"
+    size = len(audio) if sizes == "right" else 0
+    head = b"fmt " + struct.pack(order + "IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    if magic == b"RF64":
+        head = chunk(b"ds64", struct.pack("<QQQI", 0, size, 0, 0)) + head
+    head += b"data" + struct.pack(order + "I", 0xFFFFFFFF if magic == b"RF64" else size)
+    sound = np.frombuffer(audio, "<i2").astype(order + "i2").tobytes()
+    one = magic + struct.pack(order + "I", 4 + len(head) + len(audio)) + b"WAVE" + head + sound
+    samples, _, _ = read(one * 3)
+    np.testing.assert_array_equal(samples, np.tile(floats(audio), 3))

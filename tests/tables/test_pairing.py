@@ -164,3 +164,12 @@ def test_a_table_that_does_not_say_which_of_two_recordings_it_means_is_that_of_n
     annotated = pair_tables(folder)
     assert len(annotated) == 0
     assert annotated.notes[0] == "all.csv does not say which of a/reef.wav, b/reef.wav it means: left out"
+
+
+def test_a_workbook_is_left_out_and_named(tmp_path):
+    for name in ("reef.wav", "reef.xlsx", "~$reef.xlsx"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "reef.csv").write_text("start,end,label\n1,2,pop\n")
+    annotated = pair_tables(tmp_path)
+    assert [file.table.name for file in annotated] == ["reef.csv"]
+    assert annotated.notes == ("1 workbook left out (reef.xlsx): save as CSV to be read",)
