@@ -20,8 +20,9 @@ from anemone_lib.tables.reading import is_detection, read_table
 from anemone_lib.tables.table import AnnotationTable
 
 #: What a table of annotations may be called behind the recording's name, in the order in which they count.
-WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".ods")
 TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt", ".json")
+#: How workbooks are called, which are not read but named.
+WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".ods")
 #: Bytes at the beginning of a JSON file that tell what it is.
 HEAD_BYTES = 1 << 12
 #: Pairing needs no time of day.
