@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from anemone_lib.errors import ConfigError
+from anemone_lib.files import write_text
 
 #: Settings that decide only the events; cached scores stay valid when they change.
 EVENT_FIELDS = (
@@ -246,7 +247,7 @@ class InferenceConfig(BaseModel):
         return config
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the configuration; the name decides the spelling.
+        """Write the configuration; the file's name decides the format.
 
         Parameters
         ----------
@@ -265,9 +266,7 @@ class InferenceConfig(BaseModel):
             text = yaml.safe_dump(self.model_dump(), sort_keys=False)
         else:
             raise ConfigError(f"cannot tell the format of {path.name}; name it .yaml, .json or .auto.tfvars.json")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
+        return write_text(path, text)
 
     def to_tfvars(self) -> str:
         """Return the JSON that Terraform loads: ``inference_config`` and ``inference_config_fingerprint``."""

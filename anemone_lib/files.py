@@ -59,12 +59,25 @@ def write_atomically(path: Path) -> Iterator[Any]:
         raise
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text file in UTF-8, whole or not at all; its folder is made if it is missing. Return its path.
+
+    >>> from tempfile import mkdtemp
+    >>> write_text(Path(mkdtemp(), "notes.txt"), "whole").read_text()
+    'whole'
+    """
+    path = Path(path)
+    with write_atomically(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+    return path
+
+
 #: Bytes that most disks allow for one name.
 MAX_NAME_BYTES = 255
 
 
 def spell_name(name: str) -> str:
-    r"""Spell a file's name so that it can be written anywhere: bytes that are no text become ``\xe9``.
+    r"""Write a file's name so that any disk takes it: bytes that are no text become ``\xe9``.
 
     >>> spell_name("r\udce9cif.wav")
     'r\\xe9cif.wav'
@@ -73,7 +86,7 @@ def spell_name(name: str) -> str:
 
 
 def shorten_name(stem: str, suffix: str) -> str:
-    """Put a stem and a suffix together; a name that is too long for a disk is cut, and told apart by a check sum.
+    """Put a stem and a suffix together; a name that is too long for a disk is cut, and a check sum tells it apart.
 
     >>> shorten_name("reef", ".events.csv"), len(shorten_name("é" * 200, ".events.csv").encode()) <= MAX_NAME_BYTES
     ('reef.events.csv', True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 
 #: The file that Terraform loads by itself.
 SETTINGS_FILE = "inference_config.auto.tfvars.json"
@@ -102,10 +102,7 @@ class Promotion:
         -------
         path : pathlib.Path
         """
-        path = Path(path)
-        with write_atomically(path) as file:
-            file.write(self.to_tfvars().encode())
-        return path
+        return write_text(path, self.to_tfvars())
 
 
 def _is_hash(value: object) -> bool:

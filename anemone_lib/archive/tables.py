@@ -126,7 +126,7 @@ RECORDINGS = _schema(
     ("duration_s", _NUMBER, "Length in seconds."),
     ("start_utc", _UTC, "When it began, in UTC; null where nothing tells."),
     ("start_local", _LOCAL, "When it began, by the recorder's own clock."),
-    ("clock", _TEXT, "What told when it began."),
+    ("clock", _TEXT, "Where the time at which it began was found."),
     ("gap_before_s", _NUMBER, "Seconds between the end of the recording before it, at the same site, and its start."),
     ("overlap_s", _NUMBER, "Seconds that it shares with the recording before it, at the same site."),
     ("duplicate_of", _TEXT, "The recording that has the same bytes, which counts instead of this one."),

@@ -32,7 +32,7 @@ class Clock:
     Attributes
     ----------
     start_time : datetime with a constant offset from UTC, or None where nothing tells
-    source : str, what told it, in words; empty where nothing did
+    source : str, where it was found, in words; empty if nowhere
     notes : tuple of str, what was not believed, or believed against the caller
 
     Examples

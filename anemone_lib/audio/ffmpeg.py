@@ -2,7 +2,7 @@
 
 Seeking in these streams is not exact, and their length is known only at the end. So they are decoded to a temporary
 file, packet by packet: a packet that is damaged costs itself, and the stream's own timestamps say where the next one
-belongs. Where they jump forward, that time is lost, and is said to be.
+belongs. Where they jump forward, that time is lost, and reported as a gap.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ CONTAINERS = (
 OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none", "err_detect": "crccheck+explode"}
 #: A jump of the timestamps that is shorter is rounding, seconds; a jump that is longer is a damaged timestamp.
 MIN_JUMP_S, MAX_JUMP_S = 0.05, 86400.0
-#: A jump that is longer needs `GLITCH_S` of audio after it, seconds; and so many jumps are told one by one.
+#: A jump that is longer needs `GLITCH_S` of audio after it, seconds; and the most jumps that are reported one by one.
 SURE_JUMP_S, SHOWN_JUMPS = 60.0, 3
 #: Frames on either side of a jump by which its size is measured.
 SURE_FRAMES = 32

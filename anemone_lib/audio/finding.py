@@ -25,7 +25,7 @@ TRASH = (
     *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx", "@eadir", "#recycle"),
     *("#snapshot", "trash", "found.000", "__pycache__"),
 )
-#: Suffixes of files that lie beside recordings and are none; of any other that is no recording's, it is said.
+#: Suffixes of files that usually lie beside recordings; any other file that is no recording is reported.
 BESIDE_RECORDINGS = (
     *(
         ".txt",

@@ -134,7 +134,7 @@ class Recording:
     pauses : tuple of Pause, times that were not recorded: the audio goes on without them, the clock does not
     format : str, container and encoding
     start_time : datetime by the recorder's clock, with its offset from UTC, or None where nothing tells
-    clock : Clock, what told when it began, and what was not believed
+    clock : Clock, when it began, where that was found, and what was not believed
     warnings : tuple of str, what was odd about the file and what was done about it
 
     Examples

@@ -17,7 +17,7 @@ from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, read_recordin
 from anemone_lib.dataset.recordings import LabelledRecording, assign_spans
 from anemone_lib.errors import ConfigError
 from anemone_lib.evaluation.rates import format_interval
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.provenance import code_sha256
 from anemone_lib.scoring import Classifier, ModelCard, choose_config, load_classifier
@@ -180,7 +180,7 @@ def evaluate_dataset(
         "code_sha256": code_sha256(),
     }
     if json_file:
-        _write_text(json_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        write_text(json_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
         out.print(f"  {escape(str(json_file))}", highlight=False, soft_wrap=True)
 
 
@@ -216,7 +216,7 @@ def tune_dataset(
         decisions, compared = tune_classes(parts, settings, bout_gap=bout_gap), parts
         how = (
             f"Found on the {part} part, {len(parts)} recordings. The measures are of the same part, so that they are "
-            "better than on others: hold the settings against the test part with `anemone evaluate`."
+            "better than on others: test the settings on the test part with `anemone evaluate`."
         )
     else:
         decisions, compared = tune_groups(parts, before, seconds=seconds, bout_gap=bout_gap)
@@ -257,7 +257,7 @@ def tune_dataset(
             out_folder / SETTINGS_FILE
         ),
         decisions.save(out_folder / FILE_NAME, model_sha256=classifier.sha256),
-        _write_text(out_folder / "inference_config.md", "\n".join(page) + "\n"),
+        write_text(out_folder / "inference_config.md", "\n".join(page) + "\n"),
     ]
     for written in paths:
         out.print(f"  {escape(str(written))}", highlight=False, soft_wrap=True)
@@ -284,12 +284,6 @@ def _write_command(path: Path, model: str | None, *, base: Path | None, **option
     }
     words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
     return shlex.join(["anemone", "tune", *words])
-
-
-def _write_text(path: Path, text: str) -> Path:
-    with write_atomically(path) as file:
-        file.write(text.encode())
-    return path
 
 
 def show_measures(measures: Mapping[str, Mapping[str, Any]], part: str) -> None:

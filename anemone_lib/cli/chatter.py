@@ -23,7 +23,7 @@ _DECODER = re.compile(
     r"|ogg|vorbis|opus|aac|\[mp3|\[wav|\[matroska|\[mov",
     re.I,
 )
-#: So many different lines of a decoder are told of one recording.
+#: The most different messages of a decoder that are shown for one recording.
 SHOWN_LINES = 3
 
 

@@ -88,7 +88,7 @@ def main(
 
 
 def printable(text: str) -> str:
-    r"""Spell a text so that any terminal shows it on one line: what is no text as ``\xe9``, a line end as ``\n``."""
+    r"""Write a text so that any terminal shows it on one line: what is no text as ``\xe9``, a line end as ``\n``."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in spell_name(text))
 
 
@@ -107,7 +107,7 @@ def conclude_batch(failures: Sequence[tuple[str, str]]) -> None:
 
 
 def print_anything() -> None:
-    """Let standard output spell what its encoding does not have, instead of ending in an error."""
+    """Let standard output write escapes for what its encoding does not have, instead of ending in an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""``anemone config``: one configuration, spelled for people, Lambda and Terraform."""
+"""``anemone config``: one configuration, written for people, Lambda and Terraform."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from anemone_lib.promotion import Promotion
 from anemone_lib.scoring import choose_config, load_classifier
 
 config_app = typer.Typer(
-    help="Show a configuration, or spell it for Terraform or the environment.", no_args_is_help=True
+    help="Show a configuration, or write it for Terraform or the environment.", no_args_is_help=True
 )
 app.add_typer(config_app, name="config")
 

@@ -46,7 +46,7 @@ from anemone_lib.scoring.classifier import Classifier
 
 #: More events than this are in the files, not on the screen.
 SHOWN_EVENTS = 40
-#: So many recordings are named, the rest counted.
+#: The most recordings that are named; the rest are counted.
 SHOWN_NAMES = 3
 
 
@@ -129,7 +129,7 @@ def detect(
             parse_channel(channel, words=("mean", "loudest", "each"))
             clock: dict[str, Any] = {"timezone": timezone, "start_time": start_time}
             clock["start_time_format"] = start_time_format
-            read_clock("", **clock)  # a wrong word is said once, not of every recording
+            read_clock("", **clock)  # a wrong word is reported once, not for every recording
             classifier = load_classifier(model)
             settings = choose_promoted(config, classifier)
             if threshold is not None:

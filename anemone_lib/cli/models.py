@@ -55,7 +55,7 @@ def train(
         int, typer.Option(min=1, max=10, help="Networks whose probabilities are averaged; each takes its time.")
     ] = 1,
     folds: Annotated[
-        int, typer.Option(min=0, help="Also train without the groups of each of so many folds, to test on them.")
+        int, typer.Option(min=0, help="Number of folds: for each, also train without its groups and test on them.")
     ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Export even a model that is no better than chance.")] = False,
     name: Annotated[str, typer.Option(help="What to call the model.")] = "anemone",

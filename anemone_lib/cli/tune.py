@@ -29,7 +29,7 @@ from anemone_lib.cli.common import (
 )
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError, spell_count
-from anemone_lib.files import check_folder
+from anemone_lib.files import check_folder, write_text
 from anemone_lib.scoring import choose_config, load_classifier
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def evaluate(
         "model_sha256": samples[0].scores.model_sha256,
     }
     if out_file:
-        out_file.parent.mkdir(parents=True, exist_ok=True)
-        out_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(out_file, json.dumps(content, indent=1) + "\n")
     conclude_batch(samples.failures)
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from anemone_lib.audio.channels import Channel, parse_channel
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 
 #: The parts of a split.
 PARTS = ("train", "validation", "test")
@@ -248,9 +248,7 @@ class Dataset(BaseModel):
         if path.exists() and not overwrite:
             raise ConfigError(f"{path} is there already; choose another name, or overwrite it with --overwrite")
         content = self.model_dump(mode="json")
-        with write_atomically(path) as file:
-            file.write(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).encode())
-        return path
+        return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
 
 
 def _explain(problem: Any) -> str:

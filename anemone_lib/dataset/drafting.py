@@ -80,7 +80,7 @@ def draft_dataset(
     ConfigError
         No annotated recording, a label that no table holds, or a target that is no class.
     AnnotationError
-        A table cannot be read, or its column of labels cannot be told.
+        A table cannot be read, or it is not clear which column holds its labels.
 
     Examples
     --------

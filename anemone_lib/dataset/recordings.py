@@ -274,7 +274,7 @@ def find_label_column(tables: Sequence[Path], *, labels: Iterable[str] = ()) -> 
 
 
 def _needs_column(table: Path) -> bool:
-    """Tell whether a table has rows, and none of them a label."""
+    """Tell whether a table has rows, but no row has a label."""
     try:
         annotations = read_annotations(table)
     except AnnotationError as error:

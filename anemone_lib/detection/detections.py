@@ -22,7 +22,7 @@ from anemone_lib.scoring.scores import Scores
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in a recording, and by what.
+    """The events that were found in a recording, with the scores and the settings that led to them.
 
     Attributes
     ----------

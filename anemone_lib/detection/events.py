@@ -5,7 +5,7 @@ of such windows is an event from the first one's start to the last one's end; ev
 become one; events shorter than `min_event_duration` are dropped, last. Windows that were skipped (NaN) are in no
 event, and no smoothing reaches across them.
 
-An event's confidence is the smoothed probability of its windows, the very number the threshold was held against, so
+An event's confidence is the smoothed probability of its windows, the very number that is compared with the threshold:
 ``mean_confidence >= confidence_threshold`` always. The windows of an event are those that reached the threshold; the
 few in a bridged gap are not counted.
 """

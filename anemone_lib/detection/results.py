@@ -106,7 +106,7 @@ def _predictions(scores: Scores) -> Iterator[dict[str, Any]]:
 
 
 def to_json(result: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """Spell a result as JSON.
+    """Write a result as JSON text.
 
     Parameters
     ----------

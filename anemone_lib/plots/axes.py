@@ -8,7 +8,7 @@ from anemone_lib.audio.recording import Recording
 from anemone_lib.detection.events import Event
 from anemone_lib.plots.timeaxis import format_time
 
-#: Okabe and Ito's colours, by what they stand for here.
+#: Okabe and Ito's colours, and what each means in these figures.
 EVENT_COLOUR = "#E69F00"  # orange
 
 

@@ -17,9 +17,9 @@ LOWEST, HIGHEST, MEAN, CLIPPED, LOST = range(5)
 N_MEASURES = 5
 #: Samples as large as this share of full scale count as clipped (8-bit samples reach 0.992).
 FULL_SCALE = 0.99
-#: Shares and levels from which something is said.
+#: Shares and levels from which a warning is given.
 CLIPPED_SHARE, OFFSET, DEAD_S = 1e-4, 0.01, 1.0
-#: An offset is compared with the sound: it is said, too, where it is larger than half the usual peak.
+#: An offset is compared with the sound, too: a warning is given where it is larger than half the usual peak.
 SMALL_OFFSET = 1e-3
 #: Sample rates that hydrophones have, Hz, and lengths of a frame in which pulses show, seconds.
 RATES_HZ = (8_000, 200_000)

@@ -20,6 +20,7 @@ from scipy.fft import next_fast_len, rfft
 
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
+from anemone_lib.files import write_atomically
 from anemone_lib.simulation import noises as noise_sounds
 from anemone_lib.simulation import sounds
 from anemone_lib.simulation.background import Background
@@ -124,13 +125,16 @@ def write_recording(path: str | os.PathLike[str], **settings: Any) -> list[Annot
     path = Path(path)
     sample_rate = settings.get("sample_rate", 48_000)
     large = settings["duration"] * sample_rate * 2 > 2**32 - 4096 and path.suffix.lower() == ".wav"
+    kind = "RF64" if large else path.suffix[1:].upper()
     annotations: list[Annotation] = []
     blocks = simulate_blocks(**settings)
     first = next(blocks)  # a wrong setting is refused before a file is made
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with soundfile.SoundFile(path, "w", sample_rate, 1, subtype="PCM_16", format="RF64" if large else None) as file:
+    with (
+        write_atomically(path) as file,
+        soundfile.SoundFile(file, "w", sample_rate, 1, subtype="PCM_16", format=kind) as audio,
+    ):
         for samples, heard in chain([first], blocks):
-            file.write(samples)
+            audio.write(samples)
             annotations += heard
     return annotations
 

@@ -63,7 +63,7 @@ def choose_rows(files: Sequence[str], recording_name: str | None, *, table: str)
 
 
 def fold(name: str) -> str:
-    """Spell a name so that equal names are equal."""
+    """Write a name so that names that mean the same are equal."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

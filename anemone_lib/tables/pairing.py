@@ -27,7 +27,7 @@ WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".ods")
 HEAD_BYTES = 1 << 12
 #: Pairing needs no time of day.
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-#: So many names are listed, the rest is counted.
+#: The most names that are listed; the rest are counted.
 SHOWN_NAMES = 3
 
 

@@ -11,7 +11,7 @@ from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import AnnotationError, spell_count
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-#: An annotation may end so many seconds after its recording before that is said: rounding is no fault.
+#: Seconds by which an annotation may end after its recording without a note: times in tables are rounded.
 END_TOLERANCE_S = 0.05
 
 

@@ -28,7 +28,7 @@ from anemone_lib.detection.events import Annotation, Event
 from anemone_lib.detection.formats import register_format
 from anemone_lib.detection.marks import DETECTED_BY, DETECTED_LABEL, DETECTOR, sign_table
 from anemone_lib.detection.results import format_confidence, format_local, format_utc
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 
 Interval = Event | Annotation
 
@@ -109,7 +109,7 @@ def write_csv(
         place = [_digits(x) for x in (begin, end, end - begin, low, high)]
         found = [mean, maximum, windows, format_utc(start_utc, begin, pauses), format_local(start_utc, begin, pauses)]
         writer.writerow([recording_name, name, label, *place, *found, *extra.values()])
-    return _write(path, sign_table(text.getvalue(), detected_by))
+    return write_text(path, sign_table(text.getvalue(), detected_by))
 
 
 def write_raven(
@@ -163,7 +163,7 @@ def write_raven(
         clock = [spell(start_utc, interval.start_time, pauses) for spell in (format_utc, format_local)]
         found = [label, mean, maximum, windows, name, *clock]
         lines.append([str(number), "Spectrogram 1", "1", *place, *found, *constant])
-    return _write(path, sign_table("".join("\t".join(line) + "\n" for line in lines), _one_line(detected_by)))
+    return write_text(path, sign_table("".join("\t".join(line) + "\n" for line in lines), _one_line(detected_by)))
 
 
 def write_audacity(
@@ -205,7 +205,7 @@ def write_audacity(
         text.write(f"{_digits(interval.start_time)}\t{_digits(interval.end_time)}\t{_words(interval)[0]}\n")
         if low is not None or high is not None:
             text.write(f"\\\t{_digits(low) or '-1.0'}\t{_digits(high) or '-1.0'}\n")
-    return _write(path, sign_table(text.getvalue(), _one_line(detected_by)))
+    return write_text(path, sign_table(text.getvalue(), _one_line(detected_by)))
 
 
 def _words(interval: Interval) -> tuple[str, str, str, str, str]:
@@ -238,13 +238,6 @@ def _digits(value: float | None) -> str:
 
 def _one_line(text: str) -> str:
     return re.sub(r"[\t\r\n\0]+", " ", text).strip()
-
-
-def _write(path: str | os.PathLike[str], text: str) -> Path:
-    path = Path(path)
-    with write_atomically(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))
-    return path
 
 
 # ---------------------------------------------------------------------- what `Detections.save` writes

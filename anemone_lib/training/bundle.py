@@ -26,7 +26,7 @@ from anemone_lib.detection.events import decide_events
 from anemone_lib.errors import ModelError, spell_count
 from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import total
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import STEM, Classifier, LiteRTClassifier, ModelCard, load_classifier
 from anemone_lib.training.labelled import cut_labelled_windows
@@ -161,10 +161,7 @@ def _check_shapes(model: Any, config: InferenceConfig, images: np.ndarray) -> tu
 
 def write_card(card: ModelCard, folder: str | os.PathLike[str]) -> Path:
     """Write the card of a bundle into its folder; return its path."""
-    path = Path(folder) / f"{STEM}.json"
-    with write_atomically(path) as file:
-        file.write(f"{card.model_dump_json(indent=2)}\n".encode())
-    return path
+    return write_text(Path(folder) / f"{STEM}.json", f"{card.model_dump_json(indent=2)}\n")
 
 
 def export_model(

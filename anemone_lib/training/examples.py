@@ -126,7 +126,7 @@ def cut_examples(
     stretches : sequence of Stretch
     config : InferenceConfig
     most : int > 0
-        Beyond so many, windows are left out at random; for validation.
+        The most windows; others are left out at random. For validation.
     channels : int, 1 or 3
     seed : int
 

@@ -1,7 +1,7 @@
 """Train a network on windows that are drawn anew for every epoch, and stop when validation gets no better.
 
 *Method.* AdamW with a rise and a cosine fall of the learning rate. What is unknown of a window (`known`) counts for
-nothing. After every epoch the model is held against the validation windows; the weights of the best epoch are kept.
+nothing. After every epoch the model is tested on the validation windows; the weights of the best epoch are kept.
 Starting from another model, its features are taken and only the new head learns at first, then everything.
 """
 
@@ -288,7 +288,7 @@ def _score(probabilities: np.ndarray, validation: Examples) -> float:
 
 
 def _beats_chance(probabilities: np.ndarray, validation: Examples, seed: int) -> bool:
-    """Hold the score against that of the same probabilities moved in time, which know nothing and last as long."""
+    """Compare the score with the scores of the same probabilities moved in time, which know nothing of the calls."""
     reached, n = _score(probabilities, validation), len(probabilities)
     if not np.isfinite(reached) or n < 20 or reached > 1 - 1e-9:
         return True  # nothing to tell it by, or perfect

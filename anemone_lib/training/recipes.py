@@ -1,7 +1,7 @@
 """Train a classifier: a small network, its calibration, and what it is worth event by event.
 
 *Conventions.* A bout is a run of calls less than 2 s apart: windows of a second and a median over five of them cannot
-tell them apart, so bouts are what events are held against. `anemone_lib.training.labelled` makes the windows,
+tell them apart, so events are compared with bouts. `anemone_lib.training.labelled` makes the windows,
 `anemone_lib.training.bundle` the bundle.
 
 The demonstration model is made by `train_demonstration_model` alone, from fixed seeds and simulated recordings.

@@ -17,7 +17,7 @@ from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.errors import AnnotationError, ConfigError
 from anemone_lib.evaluation.rates import bootstrap_interval, total
 from anemone_lib.evaluation.segments import compute_f1
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 from anemone_lib.scoring.classifier import ModelCard
 from anemone_lib.tuning.by_class import ScoredPart, choose_decisions, collect_segments
 from anemone_lib.tuning.recordings import count_recordings
@@ -27,7 +27,7 @@ from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 FILE_NAME = "class_settings.json"
 #: Thresholds that are tried: even steps of the logit, since the best often lie close to 1.
 THRESHOLDS = tuple(round(1 / (1 + math.exp(-0.25 * k)), 4) for k in range(-16, 29))
-#: A setting is judged by the mean over so many thresholds to each side: one lucky threshold is no plateau.
+#: Thresholds on each side over which the measure of a setting is averaged, so that one lucky threshold does not win.
 NEIGHBOURS = 2
 #: The event settings that differ by class.
 TUNED = ("confidence_threshold", "smoothing_window", "min_gap_duration", "min_event_duration")
@@ -66,9 +66,7 @@ class Decisions:
             },
             "untuned": list(self.untuned),
         }
-        with write_atomically(path) as file:
-            file.write((json.dumps(content, indent=1) + "\n").encode())
-        return path
+        return write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def load_decisions(

@@ -12,7 +12,7 @@ from anemone_lib.audio.channels import Channel
 from anemone_lib.config import EVENT_FIELDS
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_interval, format_rate, total
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.provenance import __version__, code_sha256
 
@@ -293,10 +293,8 @@ def promote_tuning(
             force=bool(doubts),
         )
     page, details = folder / PAGE_FILE, folder / DETAILS_FILE
-    with write_atomically(page) as file:
-        file.write(write_report(tuning, command=command).encode())
-    with write_atomically(details) as file:
-        file.write((json.dumps(describe_tuning(tuning), indent=1) + "\n").encode())
+    write_text(page, write_report(tuning, command=command))
+    write_text(details, json.dumps(describe_tuning(tuning), indent=1) + "\n")
     promotion = Promotion(tuning.config, tuning.tuned_on[0].scores.model_sha256, hash_recordings(tuning))
     return [promotion.save(folder / SETTINGS_FILE), page, details, base]
 

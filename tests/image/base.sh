@@ -1,21 +1,19 @@
 #!/bin/bash
-# base.sh FOLDER TAG: a stand-in for the AWS Lambda base image, made of Debian's packages only; its files are kept in
-# FOLDER. The same contract: Python, pip, LAMBDA_TASK_ROOT, and an entry point that runs the runtime client on the
-# handler it is given. The certificates and pip's settings of this machine go in, so that pip reaches the same index.
+# base.sh TAG: a stand-in for the AWS Lambda base image, made of Debian's packages only. The same contract: Python, pip,
+# LAMBDA_TASK_ROOT, and an entry point that runs the runtime client on the handler it is given. The certificates and
+# pip's settings of this machine go in, so that pip reaches the same index.
 set -euo pipefail
-folder=$1 tag=$2
-if [ -s "$folder/base.tar" ] && buildah inspect --type image "$tag" >/dev/null 2>&1; then exit; fi # kept from before
+tag=$1
+if buildah inspect --type image "$tag" >/dev/null 2>&1; then exit; fi # kept from before
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
 mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/*.sources 2>/dev/null || true)
-if [ ! -s "$folder/base.tar" ]; then
-  mkdir -p "$folder"
-  # shellcheck disable=SC2016  # mmdebstrap expands $1
-  mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates,python3,python3-pip \
-    --customize-hook='ln -sf python3 "$1/usr/bin/python"' \
-    --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED' \
-    --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/*' \
-    --format=tar bookworm "$folder/base.tar.part" ${mirror:+"$mirror"}
-  mv "$folder/base.tar.part" "$folder/base.tar"
-fi
+# shellcheck disable=SC2016  # mmdebstrap expands $1
+mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates,python3,python3-pip \
+  --customize-hook='ln -sf python3 "$1/usr/bin/python"' \
+  --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED' \
+  --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/*' \
+  --format=tar bookworm "$folder/base.tar" ${mirror:+"$mirror"}
 cat >"$folder/lambda-entrypoint.sh" <<'EOF'
 #!/bin/sh
 exec python -m awslambdaric "$@"

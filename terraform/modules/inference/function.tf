@@ -1,7 +1,7 @@
 # The function: the same image answers the API and works on jobs.
 
 locals {
-  # Every setting in upper case, spelled as InferenceConfig.to_env spells it; one that is null is left out.
+  # Every setting in upper case, written as InferenceConfig.to_env writes it; one that is null is left out.
   settings = { for name, value in var.inference_config : upper(name) => tostring(value) if value != null }
 
   environment = merge(

@@ -1,6 +1,6 @@
 # Jobs: a recording too large for one call is planned, its chunks are scored at the same time, and the results are
 # merged. A chunk that fails for good is a result of its own, and the rest of the recording is delivered; what the job
-# cannot do without is written down as its error, and told to the topic of the alarms.
+# cannot do without is written down as its error, and sent to the topic of the alarms.
 
 locals {
   # What passes by itself is tried again at length, anything else twice.
