@@ -13,7 +13,7 @@ FAST := audio scoring detection tables evaluation tuning soundscape review test_
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-fast fuzz lint doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
+.PHONY: help demo test test-fast fuzz lint style doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,17 +56,23 @@ else
 	$(BIN)/anemone detect "$(RECORDING)" --out out/demo --formats json,csv,raven,audacity,png
 endif
 
-lint: $(VENV)/.installed-test  ## ruff, import-linter, mypy
+lint: style  ## ruff, import-linter, mypy
+	$(BIN)/mypy
+
+style: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy
 
 # Two processes on two cores; tests that share what is slow to make stay together (tests/conftest.py).
 WORKERS ?= auto
 
-test: lint  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+# mypy runs beside the tests, and its findings come after theirs.
+test: style  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings
+	@mkdir -p out; $(BIN)/mypy >out/mypy.log 2>&1 & types=$$!; failed=0; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered \
+	  || failed=$$?; \
+	wait $$types || { failed=1; cat out/mypy.log; }; exit $$failed
 
 test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under a minute
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(addprefix tests/,$(FAST))
