@@ -109,7 +109,7 @@ def detect(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("out"),
     formats: Annotated[
         str, typer.Option(help=f"What to write, separated by commas: {', '.join(FORMATS)}.")
-    ] = "json,csv,raven",
+    ] = "json,csv,raven,calls",
     threshold: ThresholdOption = None,
     cache: CacheOption = None,
     shard: ShardOption = None,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.detection.events import Annotation
 
 #: Annotations longer than this mark a chorus, not a call.
 CHORUS_S = 5.0
@@ -59,6 +60,35 @@ def propose_settings(recordings: Sequence[LabelledRecording]) -> dict[str, int |
         "height_pixels": HEIGHT_PIXELS,
         "width_pixels": WIDTH_PIXELS,
     }
+
+
+def measure_bands(calls: Sequence[Annotation]) -> dict[str, tuple[float, float]]:
+    """Return the band in which the calls of each class lie, from the boxes that people drew.
+
+    Parameters
+    ----------
+    calls : sequence of Annotation
+
+    Returns
+    -------
+    bands_hz : dict of (low, high) in Hz, by class
+        Without the lowest and the highest twentieth of the boxes. Classes without boxes are left out.
+
+    Examples
+    --------
+    >>> boxes = [Annotation(1, 2, "grunt", low_hz=60.0, high_hz=400.0), Annotation(3, 4, "grunt", 80.0, 500.0)]
+    >>> measure_bands([*boxes, Annotation(5, 6, "pop")])
+    {'grunt': (61.0, 495.0)}
+    """
+    bands = {}
+    for name in sorted({call.label for call in calls}):
+        lows = [call.low_hz for call in calls if call.label == name and call.low_hz is not None]
+        highs = [call.high_hz for call in calls if call.label == name and call.high_hz]
+        if lows and highs:
+            low, high = round(float(np.quantile(lows, 0.05)), 1), round(float(np.quantile(highs, 0.95)), 1)
+            if high > low + 50:
+                bands[name] = (low, high)
+    return bands
 
 
 def _round_up(frequency: float) -> float:

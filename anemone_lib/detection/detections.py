@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Literal, overload
 
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.calls import CALL_BAND_HZ, add_calls, choose_band
 from anemone_lib.detection.events import Event, decide_events
 from anemone_lib.detection.formats import FORMATS, name_output, register_format
 from anemone_lib.detection.marks import find_free_path
@@ -32,6 +33,7 @@ class Detections:
     metadata : dict
         Duration, processing time, versions, coverage, warnings, provenance: ``metadata`` of the JSON result.
     source : what `detect` was given, from which the overview is drawn
+    call_band_hz : (low, high), in Hz, in which the calls were measured
     of_each_channel : bool, there are others, of the same recording's other channels; files carry the channel's number
 
     Examples
@@ -55,6 +57,7 @@ class Detections:
     config: InferenceConfig
     metadata: dict[str, Any]
     source: Any = None
+    call_band_hz: tuple[float, float] = CALL_BAND_HZ
     of_each_channel: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,7 +86,8 @@ class Detections:
         folder : path, made if it is missing
         formats : any of `anemone_lib.detection.formats.FORMATS`
             The result as ``json``; the events as ``csv``, ``raven`` selection table and ``audacity`` labels; the
-            overview as ``png``, for which the recording is read once more.
+            overview as ``png``, for which the recording is read once more; the calls inside the events as ``calls``
+            (CSV) and ``raven_calls`` (selection table).
 
         Returns
         -------
@@ -132,6 +136,7 @@ def detect(
     start_time_format: str | None = None,
     name: str | None = None,
     progress: Progress | None = None,
+    calls: bool = True,
     channel: Literal["each"],
 ) -> list[Detections]: ...
 
@@ -150,6 +155,7 @@ def detect(
     name: str | None = None,
     progress: Progress | None = None,
     channel: int | Literal["mean", "loudest"] = "mean",
+    calls: bool = True,
 ) -> Detections: ...
 
 
@@ -166,6 +172,7 @@ def detect(
     name: str | None = None,
     progress: Progress | None = None,
     channel: int | str = "mean",
+    calls: bool = True,
 ) -> Detections | list[Detections]:
     """Find the events of the target class in a recording.
 
@@ -186,6 +193,8 @@ def detect(
         Called after every chunk.
     channel : int from 1, ``"mean"``, ``"loudest"`` or ``"each"``
         Which of several hydrophones is listened to; an open Recording has been given its own.
+    calls : bool
+        Measure the calls inside every event, too (`anemone_lib.detection.calls`).
 
     Returns
     -------
@@ -213,7 +222,7 @@ def detect(
     if channel == "each" and not isinstance(source, Recording):
         options: dict[str, Any] = {"config": config, "classifier": classifier, "executor": executor, "cache": cache}
         options |= {"timezone": timezone, "start_time": start_time, "start_time_format": start_time_format}
-        return _detect_each(source, **options, name=name, progress=progress)
+        return _detect_each(source, **options, name=name, progress=progress, calls=calls)
     began = time.perf_counter()
     classifier = classifier or load_classifier()
     config = choose_config(config, classifier)
@@ -237,11 +246,15 @@ def detect(
             scores = score_recording(recording, classifier, config, executor=executor, cache=cache, progress=progress)
             scores = replace(scores, recording_sha256=digest.result())
         events = decide_events(scores, config)
+        bands = classifier.card.bands_hz if classifier.card else {}
+        band = choose_band(config.target_class, bands, fmax_hz=min(config.fmax_hz, recording.sample_rate / 2))
+        if calls:
+            events = add_calls(recording, events, band_hz=band)
     finally:
         if recording is not source:
             recording.close()
     metadata = describe_result(scores, events, config, processing_time=time.perf_counter() - began)
-    return Detections(events=events, scores=scores, config=config, metadata=metadata, source=source)
+    return Detections(events=events, scores=scores, config=config, metadata=metadata, source=source, call_band_hz=band)
 
 
 def _detect_each(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> list[Detections]:

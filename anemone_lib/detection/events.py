@@ -12,12 +12,13 @@ few in a bridged gap are not counted.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.calls import Call
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.scores import Scores
 
@@ -33,6 +34,7 @@ class Event:
     start_time, end_time : float, in seconds from the start of the recording, half-open
     mean_confidence, max_confidence : float in [0, 1], smoothed probability over the event's windows
     num_windows : int, windows that reached the threshold
+    calls : tuple of Call, by start time, or None where nobody measured them (`measure_calls`)
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Event:
     mean_confidence: float
     max_confidence: float
     num_windows: int
+    calls: tuple[Call, ...] | None = field(default=None, compare=False)
 
     @property
     def duration(self) -> float:
@@ -259,7 +262,7 @@ def _between_pauses(scores: Scores) -> Iterator[tuple[int, int, float, float]]:
 
 
 def name_event(recording_id: str, class_name: str, start_time: float, end_time: float) -> str:
-    """Make the id of an event from its content: 12 hex digits, the same wherever it is found again."""
+    """Name an event by what it is: 12 hex digits, the same whenever and wherever it is found again."""
     text = f"{recording_id}|{class_name}|{start_time:.4f}|{end_time:.4f}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from anemone_lib.audio.gaps import Pause, add_pauses
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.calls import Call
 from anemone_lib.detection.events import Event
 from anemone_lib.files import write_atomically
 from anemone_lib.provenance import describe_provenance
@@ -163,7 +164,31 @@ def _describe_event(event: Event, start_utc: datetime | None, pauses: Sequence[P
     }
     if start_utc is not None:
         content["start_utc"] = format_utc(start_utc, event.start_time, pauses)
+    if event.calls is not None:
+        content["calls"] = [describe_call(call) for call in event.calls]
     return content
+
+
+def describe_call(call: Call) -> dict[str, Any]:
+    """Return a call as a result holds it: times to a tenth of a millisecond, levels to a tenth of a dB.
+
+    >>> call = Call(1.2, 1.31, 420.0, 610.0, 505.0, (1.2, 1.241, 1.283), 0.0415, 0.018, 14.23, -38.51)
+    >>> describe_call(call)["n_pulses"], describe_call(call)["snr_db"]
+    (3, 14.2)
+    """
+    return {
+        "start_time": round(call.start_time, 4),
+        "end_time": round(call.end_time, 4),
+        "low_hz": round(call.low_hz, 1),
+        "high_hz": round(call.high_hz, 1),
+        "peak_hz": round(call.peak_hz, 1),
+        "n_pulses": call.n_pulses,
+        "pulse_times": [round(time, 4) for time in call.pulse_times],
+        "pulse_period_s": None if call.pulse_period_s is None else round(call.pulse_period_s, 4),
+        "pulse_duration_s": round(call.pulse_duration_s, 4),
+        "snr_db": round(call.snr_db, 1),
+        "level_db": round(call.level_db, 1),
+    }
 
 
 def _shorten(values: np.ndarray) -> np.ndarray:

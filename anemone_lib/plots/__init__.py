@@ -13,6 +13,8 @@ from anemone_lib.detection.formats import register_format
 
 #: The functions of this package, by the module that has them; a module is imported when one of its functions is used.
 _MODULES = {
+    "plot_call_measures": "calls",
+    "plot_calls": "calls",
     "plot_events": "recording",
     "plot_overview": "recording",
     "plot_probabilities": "recording",
@@ -40,6 +42,8 @@ _MODULES = {
 }
 
 __all__ = [
+    "plot_call_measures",
+    "plot_calls",
     "plot_confusion",
     "plot_diel",
     "plot_events",

@@ -69,6 +69,10 @@ class ModelCard(BaseModel):
     segment_thresholds: dict[str, float] = Field(
         default_factory=dict, description="By class, the threshold of 3-s segments found best on the validation part."
     )
+    bands_hz: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="By class, the frequencies (low, high) in Hz between which its calls are measured.",
+    )
     parity: dict[str, Any] = Field(
         default_factory=dict,
         description="Largest difference between the .keras and the .tflite, and on what.",

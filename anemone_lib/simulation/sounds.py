@@ -30,11 +30,13 @@ class Sound:
     ----------
     samples : np.ndarray [shape=(n,)], float32, of any level
     low_hz, high_hz : float, the band in which it is heard
+    onsets_s : tuple of float, when each pulse of a train begins, in seconds from the first; empty of other sounds
     """
 
     samples: np.ndarray
     low_hz: float
     high_hz: float
+    onsets_s: tuple[float, ...] = ()
 
 
 # ---------------------------------------------------------------------- what sounds are made of
@@ -91,16 +93,17 @@ def _train(
 ) -> Sound:
     """Pulses a period apart, give or take, some louder than others."""
     gaps = period_s * (1 + jitter * rng.standard_normal(n - 1)).clip(0.6, 1.6)
+    starts = np.concatenate([[0.0], np.cumsum(gaps)])
     samples = _pulses(
         rng,
         sample_rate,
-        starts_s=np.concatenate([[0.0], np.cumsum(gaps)]),
+        starts_s=starts,
         durations_s=duration_s * rng.uniform(0.85, 1.15, n),
         frequency_hz=frequency_hz,
         gains=rng.uniform(0.6, 1.0, n),
         **shape,
     )
-    return Sound(samples, band[0] * frequency_hz, band[1] * frequency_hz)
+    return Sound(samples, band[0] * frequency_hz, band[1] * frequency_hz, tuple(starts.tolist()))
 
 
 # ---------------------------------------------------------------------- anemonefish
@@ -130,7 +133,7 @@ def make_aggressive_train(
 
 
 def make_chirp(rng: np.random.Generator, sample_rate: int, *, length_mm: float = 90.0) -> Sound:
-    """Make a make_chirp: about 89 ms long, 3 to 5 pulses (number chosen); see `make_aggressive_train`."""
+    """Make a chirp: about 89 ms long, 3 to 5 pulses (number chosen); see `make_aggressive_train`."""
     n = int(rng.integers(3, 6))
     period = 0.089 * rng.uniform(0.8, 1.25) / n
     return _train(rng, sample_rate, n=n, period_s=period, duration_s=0.9 * period, frequency_hz=49_000 / length_mm)

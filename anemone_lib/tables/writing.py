@@ -48,6 +48,10 @@ CSV_COLUMNS = (
     "num_windows",
     "start_utc",
     "start_local",
+    "n_calls",
+    "n_pulses",
+    "peak_hz",
+    "pulse_period_s",
 )
 
 
@@ -72,7 +76,8 @@ def write_csv(
     ----------
     path : path, its folder made if missing
     intervals : sequence of Event or Annotation
-        What an annotation does not have (confidence, say) is left blank.
+        What an annotation does not have (confidence, say) is left blank. Of an event whose calls were measured, the
+        number of calls and of pulses, and the medians of dominant frequency and pulse period.
     low_hz, high_hz : float, in Hz, optional
         Band of intervals that have none of their own.
     start_utc : datetime, optional
@@ -108,7 +113,7 @@ def write_csv(
         begin, end = interval.start_time, interval.end_time
         place = [_digits(x) for x in (begin, end, end - begin, low, high)]
         found = [mean, maximum, windows, format_utc(start_utc, begin, pauses), format_local(start_utc, begin, pauses)]
-        writer.writerow([recording_name, name, label, *place, *found, *extra.values()])
+        writer.writerow([recording_name, name, label, *place, *found, *_sum_up(interval), *extra.values()])
     return write_text(path, sign_table(text.getvalue(), detected_by))
 
 
@@ -214,6 +219,20 @@ def _words(interval: Interval) -> tuple[str, str, str, str, str]:
         return _one_line(interval.label), _one_line(interval.id), "", "", ""
     confidences = format_confidence(interval.mean_confidence), format_confidence(interval.max_confidence)
     return _one_line(interval.class_name), interval.id, *confidences, str(interval.num_windows)
+
+
+def _sum_up(interval: Interval) -> list[str]:
+    """Of the calls inside an event: how many, their pulses, medians of dominant frequency and pulse period."""
+    calls = interval.calls if isinstance(interval, Event) else None
+    if calls is None:
+        return ["", "", "", ""]
+    periods = [call.pulse_period_s for call in calls if call.pulse_period_s is not None]
+    return [
+        str(len(calls)),
+        str(sum(call.n_pulses for call in calls)),
+        f"{np.median([call.peak_hz for call in calls]):.1f}" if calls else "",
+        f"{np.median(periods):.4f}" if periods else "",
+    ]
 
 
 def _band(interval: Interval, low_hz: float | None, high_hz: float | None) -> tuple[float | None, float | None]:

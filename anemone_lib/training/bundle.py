@@ -55,6 +55,7 @@ def export_bundle(
     target_class: str | None = None,
     decisions: dict[str, dict[str, float | int]] | None = None,
     segment_thresholds: dict[str, float] | None = None,
+    bands_hz: dict[str, tuple[float, float]] | None = None,
     training: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
     int8_on: Sequence[str | os.PathLike[str]] = (),
@@ -71,7 +72,9 @@ def export_bundle(
         ranges of an 8-bit model are calibrated on them.
     config : InferenceConfig, optional
         The settings the model was trained with.
-    name, version, summary, temperature, activation, target_class, decisions, segment_thresholds, training, metrics
+    name, version, summary, temperature, activation, target_class
+        As in `anemone_lib.scoring.classifier.ModelCard`, as are those of the next line.
+    decisions, segment_thresholds, bands_hz, training, metrics
         As in `anemone_lib.scoring.classifier.ModelCard`.
     int8_on : sequence of paths, optional
         Recordings with calls. If some are given, 8-bit weights and activations are tried, and taken if they lead to
@@ -107,12 +110,7 @@ def export_bundle(
         model.save(keras_path)
         tflite_path.write_bytes(_converted(model, None))
         parity = _parity(model, tflite_path, images)
-        if not parity["max_abs_difference"] <= PARITY:
-            raise ModelError(
-                f"a probability of the .tflite model differs from that of the .keras model by "
-                f"{parity['max_abs_difference']:.2g}; at most {PARITY:g} is allowed. Give the model layers that "
-                "TensorFlow Lite computes exactly"
-            )
+        _check_parity(parity["max_abs_difference"])
         if int8_on:
             parity["int8"] = _try_int8(model, tflite_path, images, config, int8_on)
             parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
@@ -129,6 +127,7 @@ def export_bundle(
             target_class=target_class,
             decisions=decisions or {},
             segment_thresholds=segment_thresholds or {},
+            bands_hz=bands_hz or {},
             parity=parity,
             training=training or {},
             metrics=metrics or {},
@@ -138,6 +137,14 @@ def export_bundle(
             path.replace(folder / path.name)
     write_card(card, folder)
     return card
+
+
+def _check_parity(difference: float) -> None:
+    if not difference <= PARITY:
+        raise ModelError(
+            f"a probability of the .tflite model differs from that of the .keras model by {difference:.2g}; at most "
+            f"{PARITY:g} is allowed. Give the model layers that TensorFlow Lite computes exactly"
+        )
 
 
 def _check_shapes(model: Any, config: InferenceConfig, images: np.ndarray) -> tuple[int, int, int]:
@@ -228,7 +235,7 @@ def export_model(
         target = card.target_class if card else None
         config = InferenceConfig(**settings, **({"target_class": target} if target else {}))
     kept = {"name", "version", "summary", "temperature", "activation", "target_class"}
-    kept |= {"decisions", "segment_thresholds", "training", "metrics"}
+    kept |= {"decisions", "segment_thresholds", "bands_hz", "training", "metrics"}
     described = card.model_dump(include=kept) if card else {}
     described.setdefault("name", path.stem)
     images = _draw_some(recordings, config, given.input_shape[2])

@@ -12,7 +12,7 @@ from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.checking import warn_of_few
 from anemone_lib.dataset.description import PARTS, Dataset
-from anemone_lib.dataset.proposal import propose_settings
+from anemone_lib.dataset.proposal import measure_bands, propose_settings
 from anemone_lib.dataset.recordings import LabelledRecording, read_recordings
 from anemone_lib.errors import ConfigError, ModelError
 from anemone_lib.scoring.classifier import ModelCard
@@ -100,6 +100,7 @@ def train_on_dataset(
         temperature=learning.temperature,
         activation="sigmoid" if multilabel else "softmax",
         target_class=config.target_class,
+        bands_hz=measure_bands([call for one in stretches for call in one.annotations]),
         images=images[:: max(1, len(images) // 192)],
         training=_describe(dataset, recordings, pool, learning, quiet=quiet, seed=seed),
         metrics=_measure(learning, validation, config),

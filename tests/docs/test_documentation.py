@@ -94,6 +94,13 @@ def test_every_column_of_the_raven_table_is_documented(pages, written):
     assert header.split("\t") == list(pages.COLUMNS["Raven"][1])
 
 
+def test_every_column_of_the_calls_is_documented(pages, written):
+    with written["calls"].open(encoding="utf-8", newline="") as file:
+        assert next(csv.reader(file)) == list(pages.COLUMNS["Calls"][1])
+    header = written["raven_calls"].read_text(encoding="utf-8").splitlines()[0]
+    assert header.split("\t") == list(pages.COLUMNS["Raven_calls"][1])
+
+
 def test_every_column_of_the_audacity_labels_is_documented(pages, written):
     first = written["audacity"].read_text(encoding="utf-8").splitlines()[0]
     assert [str(number) for number in range(1, len(first.split("\t")) + 1)] == list(pages.COLUMNS["Audacity"][1])
