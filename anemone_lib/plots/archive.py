@@ -39,7 +39,7 @@ def plot_sites(
     >>> [tick.get_text() for tick in axes.get_yticklabels()]
     ['north', 'south']
     """
-    ax = ax or new_axes((7, 1.0 + 0.45 * len(names)))
+    ax = ax or new_axes((5.6, 1.0 + 0.45 * len(names)))
     place = np.arange(len(names))
     ax.hlines(place, low, high, color=SMOOTHED_COLOUR, linewidth=6, alpha=0.35)
     ax.plot(rate, place, "o", color=SMOOTHED_COLOUR, markersize=7)
@@ -163,7 +163,7 @@ def plot_precision_curve(
     >>> axes.get_xlabel()
     'Confidence of the event'
     """
-    ax = ax or new_axes((5.5, 3.6))
+    ax = ax or new_axes((5.6, 3.4))
     ax.fill_between(confidences, low, high, color=SMOOTHED_COLOUR, alpha=0.25, linewidth=0, label="95 % interval")
     ax.plot(confidences, precision, color=SMOOTHED_COLOUR, linewidth=2, label="estimated")
     if threshold is not None and wanted is not None:

@@ -7,7 +7,7 @@ those of the recorder's own clock. What was not recorded is grey and never zero.
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap, to_rgba
 from matplotlib.dates import date2num
 from matplotlib.patches import Patch
 
@@ -36,6 +36,7 @@ def plot_hours(
     moon: np.ndarray | None = None,
     colours: str = "viridis",
     from_zero: bool = True,
+    hatch_colour: str = "white",
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -53,6 +54,7 @@ def plot_hours(
         Drawn in a strip above.
     colours : str, a colour map of matplotlib
     from_zero : bool, whether the scale begins at 0
+    hatch_colour : str, that stands out from `colours`
     title : str, optional
     ax : matplotlib.axes.Axes, optional
 
@@ -83,7 +85,7 @@ def plot_hours(
     if not np.isfinite(values).all():
         handles.append(Patch(facecolor=NO_EFFORT_COLOUR, edgecolor="#777777", label="not recorded"))
     if masked is not None and masked.any():
-        _hatch(ax, edges, masked)
+        _hatch(ax, edges, masked, hatch_colour)
         handles.append(
             Patch(facecolor="#555555", edgecolor="white", hatch="////", label="too loud to hear the reference call")
         )
@@ -147,7 +149,7 @@ def plot_diel(
     >>> axes.get_xlabel()
     "Hour of the day (recorder's clock)"
     """
-    ax = ax or new_axes((7, 3.6))
+    ax = ax or new_axes((5.6, 3.4))
     edges = np.arange(25)
     if sunrise is not None and sunset is not None and np.isfinite([sunrise, sunset]).all():
         for number, (start, end) in enumerate(_night(sunrise, sunset)):
@@ -231,6 +233,7 @@ def plot_season(
                 x[chosen],
                 daily[chosen],
                 "o",
+                clip_on=False,
                 markersize=4.5,
                 color="#444444",
                 markerfacecolor=face,
@@ -268,11 +271,11 @@ def _edges(dates: np.ndarray) -> np.ndarray:
     return np.r_[days - _HALF_DAY, days[-1] + _HALF_DAY]
 
 
-def _hatch(ax: Axes, edges: np.ndarray, masked: np.ndarray) -> None:
+def _hatch(ax: Axes, edges: np.ndarray, masked: np.ndarray, colour: str) -> None:
     """Hatch cells, each column's runs of hours as one patch."""
     clear: Colormap = ListedColormap(["none"])
     mesh = ax.pcolor(edges, np.arange(25), np.ma.masked_where(~masked.T, np.zeros(masked.T.shape)), cmap=clear)
-    mesh.set(hatch="////", edgecolor=(1, 1, 1, 0.75), linewidth=0)
+    mesh.set(hatch="////", edgecolor=to_rgba(colour, 0.75), linewidth=0)
 
 
 def _night(sunrise: float, sunset: float) -> list[tuple[float, float]]:

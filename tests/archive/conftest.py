@@ -2,6 +2,8 @@
 formats, with odd ones among them."""
 
 import io
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,9 +13,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from anemone_lib.archive import make_request, run_archive
+from anemone_lib import InferenceConfig, load_classifier
+from anemone_lib.archive import make_request, open_archive, run_archive
 from anemone_lib.archive.hours import count_hours
-from anemone_lib.archive.tables import PARTITIONED
+from anemone_lib.archive.tables import PARTITIONED, write_provenance, write_table
 from anemone_lib.simulation.season import simulate_season
 
 
@@ -202,3 +205,48 @@ def give_tables_of():
 def out(tmp_path):
     """A folder for an archive, by name."""
     return partial(tmp_path.joinpath, "archives")
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory, season, season_hours):
+    """An archive on disk: the simulated season, one sound, one recording without a clock, odd ones."""
+    return write_archive(tmp_path_factory.mktemp("archive"), season, season_hours)
+
+
+def write_archive(folder, season, hours):
+    sound = folder / "reef.wav"
+    soundfile.write(sound, 0.1 * np.random.default_rng(1).standard_normal(60 * 16_000), 16_000)
+    events = season.events.assign(start_s=season.events["start_s"] % 55)
+    events["end_s"] = events["start_s"] + 1
+    undated = season.effort.iloc[[0]].assign(recording="north/<i>no & clock</i>.wav")
+    undated = undated.assign(**{name: pd.NaT for name in undated if name.endswith(("_utc", "_local"))})
+    short = season.effort.iloc[[9]].assign(analysed=False, reason="the data end early", start_s=3600.0, end_s=3700.0)
+    effort = pd.concat([season.effort, undated, short], ignore_index=True)
+    recordings = effort.drop_duplicates("recording")[["recording", "site", "start_utc", "start_local"]]
+    recordings = recordings.assign(source=str(sound), status="analysed").reset_index(drop=True)
+    north = recordings["site"] == "north"
+    recordings = recordings.assign(latitude=np.where(north, 26.5, np.nan), longitude=np.where(north, 127.9, np.nan))
+    recordings.loc[3, ["status", "problem"]] = ["failed", "not a sound file"]
+    classifier = load_classifier()
+    for name, table in (("events", events), ("effort", effort), ("hours", hours), ("recordings", recordings)):
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        write_table(folder / f"{name}.parquet", name, rows)
+    about = {"anemone": "0.1.0", "code_sha256": "c" * 64, "config": InferenceConfig().model_dump()}
+    model = {"version": classifier.version, "sha256": classifier.sha256}
+    write_provenance(folder, {**about, "model": model, "tables": {"events.parquet": "e" * 64}})
+    return open_archive(folder)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not path:
+        assert os.environ.get("CI") != "true", "CI needs Chromium: apt-get install chromium"
+        pytest.skip("needs Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()

@@ -1,0 +1,320 @@
+"""What the page of a season says in words and tables: cautions, noise, precision, effort, problems, provenance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from anemone_lib.archive import page
+from anemone_lib.archive.hours import count_undated
+from anemone_lib.archive.masking import QUIET_SNR_DB, Masking, find_lowest_snr
+from anemone_lib.archive.tables import Archive
+from anemone_lib.errors import AnemoneError, ConfigError, spell_count
+from anemone_lib.plots.archive import plot_precision_curve, plot_timeline
+from anemone_lib.provenance import __version__
+from anemone_lib.review.density import estimate_call_density
+from anemone_lib.review.precision import calibrate_precision, choose_edges, count_by_bin, measure_precision
+from anemone_lib.scoring.classifier import load_classifier
+from anemone_lib.tables.verdicts import read_verdicts
+
+#: Rows of a table on the page; what is beyond is counted, and in the tables of the archive.
+MAX_ROWS = 100
+
+
+#: The precision for which a threshold is named.
+WANTED_PRECISION = 0.9
+
+
+def find_metrics(provenance: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+    """Find what the card of the model that was used says was measured; nothing where it is not at hand."""
+    used = provenance.get("model", {}).get("sha256")
+    try:
+        classifier = load_classifier(model)
+    except AnemoneError:
+        if model is not None:
+            raise
+        return {}
+    if used is None or classifier.sha256 != used:
+        if model is not None:
+            raise ConfigError(f"the model {model} is not the one that the archive was analysed with ({used})")
+        return {}
+    return {**classifier.card.metrics, "summary": classifier.card.summary} if classifier.card else {}
+
+
+def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]], metrics: Mapping[str, Any]) -> list[str]:
+    """List what a reader must know before believing the figures."""
+    hours = archive.hours
+    found = [
+        "An event is what the model took for a call, not a call that a person confirmed. Rates are events divided by "
+        "the hours that were analysed."
+    ]
+    if metrics.get("summary"):
+        found.append(f"About the model: {metrics['summary']}")
+    recordings, events, seconds = count_undated(archive.events, archive.effort)
+    if recordings:
+        found.append(
+            f"{spell_count(recordings, 'recording')} ({seconds / 3600:,.1f} h, {spell_count(events, 'event')}) without "
+            "a clock: counted here, and in no figure over time."
+        )
+    without = sorted(set(hours["site"].unique()) - set(places))
+    if without:
+        found.append(
+            f"The manifest does not say where {', '.join(without)} lies (latitude, longitude): there, sunrise and "
+            "sunset are not drawn."
+        )
+    utc = hours["hour_utc"].dt.tz_localize(None)
+    shift = (hours["hour_local"] - utc).dt.total_seconds() / 3600
+    for site, offsets in shift.groupby(hours["site"]):
+        if offsets.max() - offsets.min() > 1:
+            found.append(
+                f"{site} has recorders on clocks {offsets.min():+g} h to {offsets.max():+g} h from UTC: their hours of "
+                "the day are not the same hours. Give one time zone in the manifest."
+            )
+    if len(hours) and hours["noise_db"].isna().all():
+        found.append("The noise was not measured, so nobody can say in which hours calls could not have been heard.")
+    elif (hours["noise_reference"] == "full scale").any():
+        found.append("Levels are in dB re full scale where the recorder has no calibration in the manifest.")
+    return found
+
+
+# ---------------------------------------------------------------------- noise
+
+
+def describe_reference(metrics: Mapping[str, Any]) -> str:
+    """Say how it is decided whether calls could have been heard."""
+    lowest = find_lowest_snr(metrics)
+    start = "An hour without events is a sign of no calls only if calls could have been heard in it. "
+    if lowest is None:
+        return start + (
+            "The card of the model does not say how many calls it finds at which signal-to-noise ratio, so no hour is "
+            "hatched."
+        )
+    return start + (
+        f"By its card, the model finds half of the calls from {lowest:+.1f} dB on (level of the call over the noise in "
+        "the band of the call, as its training measured it). Fainter calls, and calls from further away, are lost "
+        "earlier."
+    )
+
+
+def describe_masking(masking: Masking) -> str:
+    """Say which call is the reference call, and from which noise on it is not heard."""
+    known = (
+        f" The reference call is assumed to have {masking.call_level_db:.1f} dB here, {QUIET_SNR_DB:g} dB above the "
+        "quietest tenth of the hours; nobody measured it"
+        if masking.assumed
+        else f" The reference call has {masking.call_level_db:.1f} dB"
+    )
+    return f"{known}. It is not heard where the noise has more than {masking.limit_db:.1f} dB."
+
+
+# ---------------------------------------------------------------------- precision
+
+
+def take_verdicts(archive: Archive, class_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the confidence of every reviewed event of a class, and whether it is a call.
+
+    Verdicts are those of the table of events, and of ``verdicts.csv`` in the archive's folder.
+    """
+    events = archive.events
+    events = events[events["class"] == class_name]
+    said = {
+        row.id: row.verdict.casefold() == class_name.casefold()
+        for row in events[["id", "verdict"]].itertuples(index=False)
+        if isinstance(row.verdict, str)
+    }
+    path = archive.folder / "verdicts.csv"
+    if path.exists():
+        said |= {one.event_id: one.is_call for one in read_verdicts(path) if one.kind == "event"}
+    reviewed = events[events["id"].isin(said)]
+    return reviewed["max_confidence"].to_numpy(float), np.array([said[key] for key in reviewed["id"]], bool)
+
+
+def describe_precision(archive: Archive, class_name: str) -> str:
+    """Say how many of the events are calls, where a sample of them was reviewed."""
+    events = archive.events
+    all_confidences = events.loc[events["class"] == class_name, "max_confidence"].to_numpy(float)
+    confidences, calls = take_verdicts(archive, class_name)
+    if not len(confidences):
+        return page.paragraph(
+            "No event was reviewed, so it is not known how many of them are calls. With the verdicts on a drawn sample "
+            "(notebook 04; save them as verdicts.csv in the archive's folder) this page estimates it."
+        )
+    said = page.paragraph(
+        f"{spell_count(len(confidences), 'event')} of {len(all_confidences):,} reviewed; a person heard a call in "
+        f"{int(calls.sum()):,}. What follows holds if events were drawn by their confidence or by chance, not picked."
+    )
+    try:
+        curve = calibrate_precision(confidences, calls)
+    except ConfigError as error:
+        return said + page.paragraph(f"More cannot be said: {error}.")
+    edges = choose_edges(all_confidences)
+    bins = measure_precision(confidences, calls, edges)
+    try:
+        density = estimate_call_density(
+            [one.n_calls for one in bins], [one.n for one in bins], count_by_bin(all_confidences, edges)
+        )
+        low, high = density.n_calls_interval
+        said += page.paragraph(
+            f"Of all events, {density.density:.0%} are calls (95 % credible interval {density.low:.0%} to "
+            f"{density.high:.0%}): {density.n_calls:,.0f} calls ({low:,.0f} to {high:,.0f}). Calls that made no event "
+            "are not among them."
+        )
+    except ConfigError as error:
+        said += page.paragraph(f"How many calls there are in all cannot be estimated: {error}.")
+    try:
+        threshold: float | None = curve.find_threshold(WANTED_PRECISION)
+        said += page.paragraph(
+            f"From a confidence of {threshold:.2f} on, at least {WANTED_PRECISION:.0%} of the events are calls."
+        )
+    except ConfigError as error:
+        threshold = None
+        said += page.paragraph(f"No threshold for a precision of {WANTED_PRECISION:.0%}: {error}.")
+    grid = np.linspace(curve.lowest, curve.highest, 100)
+    precision, below, above = curve.predict(grid)
+    drawn = plot_precision_curve(grid, precision, below, above, threshold=threshold, wanted=WANTED_PRECISION)
+    alt = (
+        f"Part of the events that are calls by confidence: {precision[0]:.0%} at {grid[0]:.2f}, {precision[-1]:.0%} at "
+    )
+    rows = [
+        [f"{one.lowest:.2f} to {one.highest:.2f}", f"{one.n:,}", f"{one.n_calls:,}", _spell_bin(one)] for one in bins
+    ]
+    return (
+        said
+        + page.figure(drawn.figure, alt=f"{alt}{grid[-1]:.2f}", caption="Fitted to the verdicts.", wide=False)
+        + page.table("Verdicts by confidence", ["confidence", "reviewed", "calls", "part"], rows, right=[1, 2, 3])
+    )
+
+
+def _spell_bin(one: Any) -> str:
+    low, high = one.interval
+    return f"{one.precision:.0%} ({low:.0%} to {high:.0%})" if one.n else "–"
+
+
+# ---------------------------------------------------------------------- effort and problems
+
+
+def describe_effort(archive: Archive) -> str:
+    """Show when each site was recorded, and how much of it was analysed."""
+    import pandas as pd
+
+    effort, events = archive.effort, archive.events
+    if not len(effort):
+        return page.paragraph("Nothing was recorded.")
+    heard = effort["analysed"].astype(bool)
+    dated = effort["start_utc"].notna()
+    spans: list[dict[str, tuple[np.ndarray, np.ndarray]]] = [{}, {}]
+    rows = []
+    for site, some in effort.groupby("site", sort=True):
+        seconds = some["end_s"] - some["start_s"]
+        is_heard = heard[some.index]
+        for span, chosen in zip(spans, (is_heard, ~is_heard), strict=True):
+            kept = some[chosen & dated[some.index]]
+            edges = (kept[edge].to_numpy("datetime64[ms]") for edge in ("start_local", "end_local"))
+            span[str(site)] = tuple(edges)  # type: ignore[assignment]
+        rows.append(
+            [
+                str(site),
+                f"{some['recording'].nunique():,}",
+                f"{seconds[is_heard].sum() / 3600:,.2f}",
+                f"{seconds[~is_heard].sum() / 3600:,.2f}",
+                f"{int((events['site'] == site).sum()):,}",
+                f"{some['start_local'].min():%Y-%m-%d}" if dated[some.index].any() else "no clock",
+                f"{some['end_local'].max() - pd.Timedelta(1, 'ms'):%Y-%m-%d}"
+                if dated[some.index].any()
+                else "no clock",
+            ]
+        )
+    told = "; ".join(f"{row[0]}: {row[2]} hours from {row[5]} to {row[6]}" for row in rows)
+    columns = ["site", "recordings", "hours analysed", "hours skipped", "events", "from", "to"]
+    timeline = ""
+    if dated.any():
+        timeline = page.figure(
+            plot_timeline(spans[0], skipped=spans[1]).figure,
+            alt=f"When each site was recorded. {told}",
+            caption="By the recorders' own clocks. Recordings without a clock are not drawn.",
+        )
+    return timeline + page.table("Effort by site", columns, rows, right=[1, 2, 3, 4])
+
+
+def describe_problems(archive: Archive) -> str:
+    """List what could not be analysed and why, duplicates, overlaps and odd files."""
+    recordings, effort = archive.recordings, archive.effort
+    parts = []
+    skipped = effort[~effort["analysed"].astype(bool)] if len(effort) else effort
+    if len(skipped):
+        seconds = (skipped["end_s"] - skipped["start_s"]).fillna(0.0)
+        by_reason = skipped.assign(seconds=seconds).groupby(skipped["reason"].fillna("no reason is known"))
+        rows = [
+            [str(reason), f"{some['recording'].nunique():,}", f"{some['seconds'].sum():,.1f}"]
+            for reason, some in by_reason
+        ]
+        parts += [page.heading("Not analysed, by reason")]
+        parts += [_cut_table("Skipped, by reason", ["reason", "recordings", "seconds"], rows, "effort", right=[1, 2])]
+    overlaps = recordings[recordings["overlap_s"].fillna(0) > 0]
+    odd = recordings[recordings["problem"].notna() | recordings["notes"].notna() | recordings["duplicate_of"].notna()]
+    rows = [
+        [
+            str(row.recording),
+            str(row.status),
+            "; ".join(str(text) for text in row[2:] if isinstance(text, str) and text),
+        ]
+        for row in odd[["recording", "status", "problem", "notes", "duplicate_of"]].itertuples(index=False)
+    ]
+    if rows:
+        parts += [
+            page.heading("Recordings"),
+            _cut_table("Odd recordings", ["recording", "status", "what"], rows, "recordings"),
+        ]
+    if len(overlaps):
+        parts.append(
+            page.paragraph(
+                f"{spell_count(len(overlaps), 'recording')} overlap with the one before at the same site, by "
+                f"{overlaps['overlap_s'].sum():,.1f} s in all: that time counts twice, in effort and in events."
+            )
+        )
+    return "".join(parts) or page.paragraph("None: all recordings were analysed to their end.")
+
+
+def _cut_table(caption: str, columns: list[str], rows: list[list[str]], name: str, right: Sequence[int] = ()) -> str:
+    more = len(rows) - MAX_ROWS
+    note = page.paragraph(f"… and {more:,} more, in {name}.parquet.", soft=True) if more > 0 else ""
+    return page.table(caption, columns, rows[:MAX_ROWS], right=right) + note
+
+
+# ---------------------------------------------------------------------- where it comes from
+
+
+def describe_citation(provenance: Mapping[str, Any]) -> str:
+    """Say how to cite the program, the model, and the methods."""
+    model = provenance.get("model", {})
+    return page.paragraph(
+        f"The Anemone developers. Anemone: a research-to-deploy workbench for anemonefish calls. Version "
+        f"{provenance.get('anemone', __version__)}. Model {model.get('version', 'unknown')}, SHA-256 "
+        f"{model.get('sha256', 'unknown')}."
+    ) + page.bullets(
+        [
+            "Intervals: Politis & Romano 1992 (block bootstrap), Hesterberg 2015 (few blocks), Garwood 1936 (counts).",
+            "Call density: Navine et al. 2024, arXiv 2402.15360. Logistic precision: Wood & Kahl 2024.",
+            "Levels: Miksis-Olds et al. 2021 (MANTA), Martin et al. 2021 (hybrid millidecades).",
+            "Cite the recordings, their owners and their permits, too: this page does not know them.",
+        ]
+    )
+
+
+def describe_provenance(provenance: Mapping[str, Any]) -> str:
+    """List what the tables were made with: versions, settings, every SHA-256."""
+    rows = list(_flatten("", provenance))
+    return page.paragraph(
+        "With the same recordings, these hashes and these settings the tables come out the same, byte for byte. All of "
+        "it is in archive.json; the SHA-256 of each recording is in recordings.parquet."
+    ) + page.table("Provenance", ["what", "value"], rows)
+
+
+def _flatten(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flatten(f"{name} › {key}" if name else str(key), inner)
+    elif isinstance(value, list | tuple):
+        yield [name, ", ".join(map(str, value))]
+    else:
+        yield [name, "none" if value is None else str(value)]

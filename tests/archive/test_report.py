@@ -1,0 +1,186 @@
+"""The page of a season: one file, nothing from elsewhere, readable on a desk and on a phone."""
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from anemone_lib.archive import open_archive
+from anemone_lib.archive.report import write_report
+from anemone_lib.archive.tables import write_provenance, write_table
+from anemone_lib.errors import ConfigError
+from anemone_lib.tables.verdicts import Verdict, write_verdicts
+
+#: Elements of HTML without an end.
+VOID = {"meta", "img", "br", "hr", "input", "link"}
+
+
+@pytest.fixture(scope="module")
+def path(archive):
+    return write_report(archive, gallery=2)
+
+
+@pytest.fixture(scope="module")
+def html(path):
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def text(html):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.split("</style>")[1]))
+
+
+class Checker(HTMLParser):
+    """Every element is closed in its turn, every id is there once."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.elements = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def checked(html):
+    checker = Checker()
+    checker.feed(html)
+    checker.close()
+    return checker
+
+
+def test_every_element_is_closed_and_every_id_is_there_once(checked):
+    assert checked.open == []
+    assert len(checked.ids) == len(set(checked.ids))
+
+
+def test_the_links_of_the_contents_lead_to_the_sections(checked):
+    links = [attrs["href"] for tag, attrs in checked.elements if tag == "a"]
+    assert len(links) >= 9
+    assert {link.removeprefix("#") for link in links} == set(checked.ids)
+
+
+def test_the_page_is_one_file(html, checked):
+    loaded = [
+        attrs[name] for _, attrs in checked.elements for name in ("src", "href", "data", "poster") if name in attrs
+    ]
+    assert loaded
+    assert [one[:40] for one in loaded if not one.startswith(("data:", "#"))] == []
+    assert re.findall(r"https?://|url\(|@import|<script|<link", html) == []
+    assert len(html) < 3_000_000
+
+
+def test_every_figure_has_words_in_place_of_it(checked):
+    images = [attrs for tag, attrs in checked.elements if tag == "img"]
+    assert len(images) >= 9
+    assert [attrs for attrs in images if len(attrs.get("alt", "")) < 20] == []
+    assert len({attrs["alt"] for attrs in images[:9]}) == 9
+
+
+def test_sounds_are_in_the_page_and_have_names(checked):
+    players = [attrs for tag, attrs in checked.elements if tag == "audio"]
+    assert len(players) == 6  # two of each kind
+    assert all(attrs["src"].startswith("data:audio/") and attrs["aria-label"] for attrs in players)
+
+
+def test_names_of_files_are_text_not_elements(html, archive):
+    assert "<i>" not in html
+
+
+def test_what_is_true_of_the_season_is_on_the_page(text, season):
+    assert f"{len(season.events):,} events" in text
+    assert "most from 06:00 to 07:00" in text or "06:00" in text
+    assert "1 recording (1.0 h, 0 events) without a clock" in text
+    assert "The manifest does not say where south lies" in text
+    assert "the data end early" in text
+    assert "not a sound file" in text
+    assert "c" * 64 in text
+    assert "e" * 64 in text
+    assert "nan" not in re.findall(r"[\w.]+", text.lower())
+
+
+def test_without_a_review_nothing_is_said_of_precision(text):
+    assert "No event was reviewed" in text
+
+
+def test_verdicts_beside_the_tables_give_precision_and_density(archive, tmp_path):
+    events = archive.events
+    drawn = events.sample(200, random_state=1)
+    rows = zip(drawn["id"], drawn["max_confidence"], strict=True)
+    said = [Verdict(key, "x.wav", 0.0, 1.0, "anemonefish", bool(sure > 0.7), float(sure)) for key, sure in rows]
+    table = write_verdicts(archive.folder / "verdicts.csv", said)
+    try:
+        page = write_report(archive, tmp_path / "page.html", gallery=0).read_text(encoding="utf-8")
+    finally:
+        table.unlink()
+    part = (events["max_confidence"] > 0.7).mean()
+    found = re.search(r"Of all events, (\d+)% are calls \(95 % credible interval (\d+)% to (\d+)%\)", page)
+    assert int(found[2]) <= 100 * part <= int(found[3])
+    assert "at least 90% of the events are calls" in page
+
+
+def test_the_same_tables_give_the_same_page(archive, tmp_path):
+    pages = [write_report(archive, tmp_path / f"{k}.html", gallery=1).read_bytes() for k in range(2)]
+    assert pages[0] == pages[1]
+
+
+def test_an_archive_of_nothing_has_a_page_that_says_so(tmp_path):
+    write_provenance(tmp_path, {})
+    assert "No hour of effort" in write_report(open_archive(tmp_path)).read_text(encoding="utf-8")
+
+
+def test_recordings_that_are_gone_leave_cards_without_a_sound(tmp_path, archive):
+    for name in ("events", "effort", "hours"):
+        rows = getattr(archive, name).head(30)
+        write_table(
+            tmp_path / f"{name}.parquet", name, rows.astype(object).where(rows.notna(), None).to_dict("records")
+        )
+    gone = [{"recording": archive.events.loc[0, "recording"], "source": "gone.wav", "status": "analysed"}]
+    write_table(tmp_path / "recordings.parquet", "recordings", gone)
+    write_provenance(tmp_path, {})
+    page = write_report(open_archive(tmp_path), gallery=2).read_text(encoding="utf-8")
+    assert "No picture and no sound" in page
+    assert "<audio" not in page
+
+
+def test_a_model_that_was_not_used_is_refused(archive, tmp_path):
+    from anemone_lib.scoring import DEMONSTRATION_MODEL
+
+    write_provenance(tmp_path, {"model": {"sha256": "0" * 64}})
+    with pytest.raises(ConfigError, match="not the one"):
+        write_report(open_archive(tmp_path), model=str(DEMONSTRATION_MODEL))
+    assert pd.isna(open_archive(tmp_path).hours["noise_db"]).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["desktop", "phone"])
+def test_the_page_fits_the_screen_and_loads_nothing(path, browser, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert [url[:60] for url in asked if not url.startswith(("data:", "file:"))] == []
+    assert said == []
+    page.evaluate("document.querySelector('audio').load()")
+    page.wait_for_function("document.querySelector('audio').readyState > 0")
+    assert page.evaluate("document.querySelector('audio').duration") > 1
+    page.close()
+
+
+def test_the_page_can_be_used_without_seeing_it(path, browser):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page(viewport={"width": 390, "height": 844}, bypass_csp=True)
+    page.goto(path.as_uri())
+    found = Axe().run(page).response["violations"]
+    page.close()
+    assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == []
