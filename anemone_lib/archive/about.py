@@ -210,7 +210,7 @@ def describe_effort(archive: Archive) -> str:
         for span, chosen in zip(spans, (is_heard, ~is_heard), strict=True):
             kept = some[chosen & dated[some.index]]
             edges = (kept[edge].to_numpy("datetime64[ms]") for edge in ("start_local", "end_local"))
-            span[str(site)] = tuple(edges)  # type: ignore[assignment]
+            span[str(site)] = tuple(edges)
         rows.append(
             [
                 str(site),

@@ -8,12 +8,9 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Pixels an inch in figures of the page.
 FIGURE_DPI = 110
@@ -168,7 +165,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
     )
 
 
-def figure(drawn: "Figure", *, alt: str, caption: str = "", wide: bool = True) -> str:
+def figure(drawn: Any, *, alt: str, caption: str = "", wide: bool = True) -> str:
     """Make a figure of matplotlib a part of the page.
 
     Parameters
@@ -193,7 +190,7 @@ def figure(drawn: "Figure", *, alt: str, caption: str = "", wide: bool = True) -
     )
 
 
-def image(drawn: "Figure", *, alt: str, photo: bool = False) -> str:
+def image(drawn: Any, *, alt: str, photo: bool = False) -> str:
     """Make an image of a figure of matplotlib, inside the page.
 
     Parameters

@@ -208,8 +208,8 @@ def _show_site(season: Season, days: SiteDays) -> str:
     total = measure_rate(days)
     hatched = masking.masked if masking else None
     heat = plot_hours(days.rates, days.dates, label=RATE_LABEL, masked=hatched, sunrise=rise, sunset=sets, moon=moon)
-    mean_sun = {} if sun is None or not np.isfinite(sun).any() else _mean_sun(*sun)
-    curve = plot_diel(diel.rate, diel.low, diel.high, **mean_sun)
+    dawn, dusk = _mean_sun(*sun) if sun else (None, None)
+    curve = plot_diel(diel.rate, diel.low, diel.high, sunrise=dawn, sunset=dusk)
     week = measure_season(days)
     effort = days.effort_h.sum(axis=1)
     daily = np.divide(days.events.sum(axis=1), effort, out=np.full(len(effort), np.nan), where=effort > 0)
@@ -243,13 +243,13 @@ def _show_site(season: Season, days: SiteDays) -> str:
     )
 
 
-def _mean_sun(rise: np.ndarray, sets: np.ndarray) -> dict[str, float]:
+def _mean_sun(rise: np.ndarray, sets: np.ndarray) -> tuple[float, float] | tuple[None, None]:
     """The middle of the sunrises and of the sunsets, also where they lie around midnight of the clock."""
     angles = [np.exp(2j * np.pi * times[np.isfinite(times)] / 24) for times in (rise, sets)]
     if not all(len(one) for one in angles):
-        return {}
+        return None, None
     middle = [float(np.angle(one.mean()) / (2 * np.pi) * 24 % 24) for one in angles]
-    return {"sunrise": middle[0], "sunset": middle[1]}
+    return middle[0], middle[1]
 
 
 def _caption_hours(has_sun: bool, masking: Masking | None) -> str:
@@ -285,7 +285,7 @@ def _spell_peak(diel: Rates) -> str:
 
 def _compare(days: list[SiteDays]) -> str:
     totals = [measure_rate(one) for one in days]
-    arrays = {name: np.array([getattr(one, name)[0] for one in totals]) for name in ("rate", "low", "high")}
+    rate, low, high = (np.array([getattr(one, name)[0] for one in totals]) for name in ("rate", "low", "high"))
     names = [one.site for one in days]
     rows = []
     for first in range(len(days)):
@@ -297,7 +297,7 @@ def _compare(days: list[SiteDays]) -> str:
     told = "; ".join(f"{name} {_spell_rate(one)}" for name, one in zip(names, totals, strict=True))
     return (
         page.figure(
-            plot_sites(names, **arrays).figure,
+            plot_sites(names, rate, low, high).figure,
             alt=f"Events an hour of effort by site: {told}",
             caption="All hours of each site. Where recorders had different timetables, this compares the timetables, "
             "too; the table does not.",
