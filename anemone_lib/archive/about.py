@@ -8,13 +8,12 @@ import numpy as np
 from anemone_lib.archive import page
 from anemone_lib.archive.hours import count_undated
 from anemone_lib.archive.masking import QUIET_SNR_DB, Masking, find_lowest_snr
-from anemone_lib.archive.tables import Archive
-from anemone_lib.errors import AnemoneError, ConfigError, spell_count
+from anemone_lib.archive.tables import VERDICTS_NAME, Archive
+from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.plots.archive import plot_precision_curve, plot_timeline
 from anemone_lib.provenance import __version__
 from anemone_lib.review.density import estimate_call_density
 from anemone_lib.review.precision import calibrate_precision, choose_edges, count_by_bin, measure_precision
-from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.tables.verdicts import read_verdicts
 
 #: Rows of a table on the page; what is beyond is counted, and in the tables of the archive.
@@ -25,31 +24,15 @@ MAX_ROWS = 100
 WANTED_PRECISION = 0.9
 
 
-def find_metrics(provenance: Mapping[str, Any], model: str | None) -> dict[str, Any]:
-    """Find what the card of the model that was used says was measured; nothing where it is not at hand."""
-    used = provenance.get("model", {}).get("sha256")
-    try:
-        classifier = load_classifier(model)
-    except AnemoneError:
-        if model is not None:
-            raise
-        return {}
-    if used is None or classifier.sha256 != used:
-        if model is not None:
-            raise ConfigError(f"the model {model} is not the one that the archive was analysed with ({used})")
-        return {}
-    return {**classifier.card.metrics, "summary": classifier.card.summary} if classifier.card else {}
-
-
-def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]], metrics: Mapping[str, Any]) -> list[str]:
+def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -> list[str]:
     """List what a reader must know before believing the figures."""
     hours = archive.hours
     found = [
         "An event is what the model took for a call, not a call that a person confirmed. Rates are events divided by "
         "the hours that were analysed."
     ]
-    if metrics.get("summary"):
-        found.append(f"About the model: {metrics['summary']}")
+    if summary := archive.provenance.get("model", {}).get("summary"):
+        found.append(f"About the model: {summary}")
     recordings, events, seconds = count_undated(archive.events, archive.effort)
     if recordings:
         found.append(
@@ -80,9 +63,9 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]], m
 # ---------------------------------------------------------------------- noise
 
 
-def describe_reference(metrics: Mapping[str, Any]) -> str:
+def describe_reference(model: Mapping[str, Any]) -> str:
     """Say how it is decided whether calls could have been heard."""
-    lowest = find_lowest_snr(metrics)
+    lowest = find_lowest_snr(model)
     start = "An hour without events is a sign of no calls only if calls could have been heard in it. "
     if lowest is None:
         return start + (
@@ -113,18 +96,20 @@ def describe_masking(masking: Masking) -> str:
 def take_verdicts(archive: Archive, class_name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the confidence of every reviewed event of a class, and whether it is a call.
 
-    Verdicts are those of the table of events, and of ``verdicts.csv`` in the archive's folder.
+    Verdicts are those of ``verdicts.csv`` in the archive's folder and of the table of events, which has them from the
+    time when the tables were written. An event on which reviewers do not agree is left out.
     """
     events = archive.events
     events = events[events["class"] == class_name]
-    said = {
-        row.id: row.verdict.casefold() == class_name.casefold()
-        for row in events[["id", "verdict"]].itertuples(index=False)
-        if isinstance(row.verdict, str)
-    }
-    path = archive.folder / "verdicts.csv"
+    said = dict(events.loc[events["verdict"].notna(), ["id", "verdict"]].itertuples(index=False))
+    path = archive.folder / VERDICTS_NAME
     if path.exists():
-        said |= {one.event_id: one.is_call for one in read_verdicts(path) if one.kind == "event"}
+        labels: dict[str, set[str]] = {}
+        for one in read_verdicts(path):
+            labels.setdefault(one.event_id, set()).add(one.label)
+        said |= {name: some.pop() for name, some in labels.items() if len(some) == 1}
+    # Several labels, of reviewers who do not agree, are written with a stroke between them.
+    said = {name: label.casefold() == class_name.casefold() for name, label in said.items() if " / " not in label}
     reviewed = events[events["id"].isin(said)]
     return reviewed["max_confidence"].to_numpy(float), np.array([said[key] for key in reviewed["id"]], bool)
 
@@ -136,8 +121,8 @@ def describe_precision(archive: Archive, class_name: str) -> str:
     confidences, calls = take_verdicts(archive, class_name)
     if not len(confidences):
         return page.paragraph(
-            "No event was reviewed, so it is not known how many of them are calls. With the verdicts on a drawn sample "
-            "(notebook 04; save them as verdicts.csv in the archive's folder) this page estimates it."
+            "No event was reviewed, so it is not known how many of them are calls. `anemone archive sample` draws "
+            "some; with verdicts on them, this page estimates it."
         )
     said = page.paragraph(
         f"{spell_count(len(confidences), 'event')} of {len(all_confidences):,} reviewed; a person heard a call in "
@@ -313,6 +298,8 @@ def describe_provenance(provenance: Mapping[str, Any]) -> str:
 def _flatten(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         for key, inner in value.items():
+            if key in ("by_snr_db", "summary"):  # long, and said above
+                continue
             yield from _flatten(f"{name} › {key}" if name else str(key), inner)
     elif isinstance(value, list | tuple):
         yield [name, ", ".join(map(str, value))]

@@ -37,6 +37,7 @@ from anemone_lib.audio.gaps import Pause, add_pauses
 from anemone_lib.detection.events import Event, decide_events
 from anemone_lib.errors import ScoresError
 from anemone_lib.provenance import __version__, code_sha256
+from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.tables.verdicts import read_verdicts
 
@@ -258,7 +259,7 @@ def describe_archive(
         "anemone": __version__,
         "code_sha256": code_sha256(),
         "sources": list(request.sources),
-        "model": {"version": request.classifier.version, "sha256": request.classifier.sha256},
+        "model": describe_model(request.classifier),
         "classes": list(request.classes),
         "config": request.config.model_dump(),
         "event_settings": {config.target_class: _event_settings(config) for config in request.configs},
@@ -274,6 +275,14 @@ def describe_archive(
         "events": totals["events"],
         "tables": digests,
     }
+
+
+def describe_model(classifier: Classifier) -> dict[str, Any]:
+    """Return what made the scores, and what its card says of calls in noise, which the report needs."""
+    about: dict[str, Any] = {"version": classifier.version, "sha256": classifier.sha256}
+    if classifier.card:
+        about |= {"summary": classifier.card.summary, "by_snr_db": classifier.card.metrics.get("by_snr_db")}
+    return about
 
 
 def _event_settings(config: Any) -> dict[str, Any]:

@@ -46,12 +46,12 @@ class Masking:
         return self.call_level_db - self.lowest_snr_db
 
 
-def find_lowest_snr(metrics: Mapping[str, Any], *, recall: float = 0.5) -> float | None:
+def find_lowest_snr(card: Mapping[str, Any], *, recall: float = 0.5) -> float | None:
     """Find the signal-to-noise ratio from which a model finds a part of the calls.
 
     Parameters
     ----------
-    metrics : mapping, of the model's card, with ``by_snr_db``: level in dB → ``recall``
+    card : mapping, the measures of a model's card, with ``by_snr_db``: level in dB → ``recall``
     recall : float in (0, 1)
 
     Returns
@@ -66,7 +66,7 @@ def find_lowest_snr(metrics: Mapping[str, Any], *, recall: float = 0.5) -> float
     >>> find_lowest_snr({}) is None
     True
     """
-    rows = metrics.get("by_snr_db")
+    rows = card.get("by_snr_db")
     if not isinstance(rows, Mapping):
         return None
     points = sorted((float(snr), float(row["recall"])) for snr, row in rows.items() if row.get("recall") is not None)

@@ -50,12 +50,10 @@ class Season:
     Attributes
     ----------
     archive : Archive
-    metrics : dict, of the model's card
     call_level_db : float or None, level of the reference call
     """
 
     archive: Archive
-    metrics: dict[str, Any]
     call_level_db: float | None = None
 
     @cached_property
@@ -103,9 +101,14 @@ class Season:
             rises[here], sets[here] = found
         return rises, sets
 
+    @property
+    def model(self) -> dict[str, Any]:
+        """What ``archive.json`` says of the model."""
+        return dict(self.archive.provenance.get("model", {}))
+
     def find_masked(self, days: SiteDays) -> Masking | None:
         """Return the hours that were too loud; None where noise was not measured, or the card does not tell."""
-        lowest = find_lowest_snr(self.metrics)
+        lowest = find_lowest_snr(self.model)
         if lowest is None:
             return None
         return mark_masked(days.noise_db, lowest_snr_db=lowest, call_level_db=self.call_level_db)
@@ -115,7 +118,6 @@ def write_report(
     archive: Archive,
     path: str | os.PathLike[str] | None = None,
     *,
-    model: str | None = None,
     call_level_db: float | None = None,
     gallery: int = GALLERY_EVENTS,
 ) -> Path:
@@ -126,9 +128,6 @@ def write_report(
     archive : Archive, as `open_archive` opens it
     path : path, optional
         By default ``report.html`` in the archive's folder.
-    model : str, optional
-        The model's bundle, for what its card says of calls in noise; by default the demonstration model, where it is
-        the one that was used.
     call_level_db : float, optional
         Level of a call where the recorder is, in the reference of the noise; see `mark_masked`.
     gallery : int >= 0
@@ -147,7 +146,7 @@ def write_report(
     >>> write_report(open_archive(folder)).name
     'report.html'
     """
-    season = Season(archive, about.find_metrics(archive.provenance, model), call_level_db)
+    season = Season(archive, call_level_db)
     sections = [("In short", _summarise(season))]
     for class_name in season.classes:
         of_class = "" if len(season.classes) == 1 else f": {class_name}"
@@ -194,7 +193,7 @@ def _summarise(season: Season) -> str:
         (f"{int(counts.get('analysed', 0)):,}", "recordings analysed"),
         (f"{len(season.sites):,}", "sites"),
     ]
-    return page.numbers(shown) + page.bullets(about.list_cautions(season.archive, season.places, season.metrics))
+    return page.numbers(shown) + page.bullets(about.list_cautions(season.archive, season.places))
 
 
 # ---------------------------------------------------------------------- sites
@@ -321,7 +320,7 @@ def _compare(days: list[SiteDays]) -> str:
 
 
 def _show_noise(season: Season) -> str:
-    parts = [page.paragraph(about.describe_reference(season.metrics))]
+    parts = [page.paragraph(about.describe_reference(season.model))]
     for site in season.sites:
         days = arrange_days(season.hours, site, season.classes[0])
         masking = season.find_masked(days)

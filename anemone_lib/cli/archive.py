@@ -204,6 +204,7 @@ def run(
             write_json_results(out_folder)
         if csv_files:
             write_csv_tables(out_folder)
+        _show_page(archive, quiet=quiet)
         conclude(archive, quiet=quiet)
 
 
@@ -213,10 +214,15 @@ def report(
     config: ConfigOption = None,
     threshold: ThresholdOption = None,
     csv_files: Annotated[bool, typer.Option("--csv", help="Write the tables as CSV, too.")] = False,
+    call_level: Annotated[
+        float | None,
+        typer.Option("--call-level-db", help="Level of a call at the recorder, in dB: louder hours are hatched."),
+    ] = None,
+    gallery: Annotated[int, typer.Option(min=0, help="Events to listen to, of each of three kinds.")] = 8,
     quiet: QuietOption = False,
 ) -> None:
-    """Write the tables again from what is there, with other event settings if wanted; nothing is scored."""
-    with library_errors():
+    """Write the tables and the page again, with other event settings if wanted; nothing is scored."""
+    with library_errors(), catch_chatter():
         from anemone_lib.archive.exporting import write_csv_tables
         from anemone_lib.archive.steps import report_archive
 
@@ -224,6 +230,7 @@ def report(
         archive = report_archive(folder, config=InferenceConfig.load(config) if config else None, settings=settings)
         if csv_files:
             write_csv_tables(folder)
+        _show_page(archive, quiet=quiet, call_level_db=call_level, gallery=gallery)
         conclude(archive, quiet=quiet)
 
 
@@ -295,6 +302,15 @@ def _make_request(
         channel=channel,
         site=site,
     )
+
+
+def _show_page(archive: Any, *, quiet: bool, **options: Any) -> None:
+    """Write ``report.html`` and name it."""
+    from anemone_lib.archive.report import write_report
+
+    page = write_report(archive, **options)
+    if not quiet:
+        out.print(f"  {escape(printable(str(page)))}", highlight=False, soft_wrap=True)
 
 
 def conclude(archive: Any, *, quiet: bool) -> None:

@@ -15,6 +15,7 @@ import soundfile
 
 from anemone_lib import InferenceConfig, load_classifier
 from anemone_lib.archive import make_request, open_archive, run_archive
+from anemone_lib.archive.assembling import describe_model
 from anemone_lib.archive.hours import count_hours
 from anemone_lib.archive.tables import PARTITIONED, write_provenance, write_table
 from anemone_lib.simulation.season import simulate_season
@@ -232,7 +233,7 @@ def write_archive(folder, season, hours):
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         write_table(folder / f"{name}.parquet", name, rows)
     about = {"anemone": "0.1.0", "code_sha256": "c" * 64, "config": InferenceConfig().model_dump()}
-    model = {"version": classifier.version, "sha256": classifier.sha256}
+    model = describe_model(classifier)
     write_provenance(folder, {**about, "model": model, "tables": {"events.parquet": "e" * 64}})
     return open_archive(folder)
 
