@@ -11,6 +11,7 @@ from anemone_lib.archive.masking import QUIET_SNR_DB, Masking, find_lowest_snr
 from anemone_lib.archive.tables import VERDICTS_NAME, Archive
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.plots.archive import plot_precision_curve, plot_timeline
+from anemone_lib.plots.axes import format_duration
 from anemone_lib.provenance import __version__
 from anemone_lib.review.density import estimate_call_density
 from anemone_lib.review.precision import calibrate_precision, choose_edges, count_by_bin, measure_precision
@@ -20,8 +21,21 @@ from anemone_lib.tables.verdicts import read_verdicts
 MAX_ROWS = 100
 
 
+#: Sites with less effort than a day are named.
+LITTLE_EFFORT_H = 24
+
+
 #: The precision for which a threshold is named.
 WANTED_PRECISION = 0.9
+
+
+def spell_hours(hours: float) -> str:
+    """Spell a time of effort for people.
+
+    >>> spell_hours(1234.56), spell_hours(0.05)
+    ('1,234.6 h', '3 min 0 s')
+    """
+    return f"{hours:,.1f} h" if hours >= 1 else format_duration(3600 * hours)
 
 
 def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -36,14 +50,20 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
     recordings, events, seconds = count_undated(archive.events, archive.effort)
     if recordings:
         found.append(
-            f"{spell_count(recordings, 'recording')} ({seconds / 3600:,.1f} h, {spell_count(events, 'event')}) without "
-            "a clock: counted here, and in no figure over time."
+            f"{spell_count(recordings, 'recording')} ({spell_hours(seconds / 3600)}, {spell_count(events, 'event')}) "
+            "without a clock: counted here, and in no figure over time."
         )
     without = sorted(set(hours["site"].unique()) - set(places))
     if without:
         found.append(
             f"The manifest does not say where {', '.join(without)} lies (latitude, longitude): there, sunrise and "
             "sunset are not drawn."
+        )
+    effort = hours.drop_duplicates(["site", "hour_utc", "hour_local"]).groupby("site")["effort_s"].sum() / 3600
+    if few := [str(site) for site, one in effort.items() if one < LITTLE_EFFORT_H]:
+        found.append(
+            f"Less than {LITTLE_EFFORT_H} hours of effort at {', '.join(few)}: a rate of an hour that was heard for some "
+            "seconds says little."
         )
     utc = hours["hour_utc"].dt.tz_localize(None)
     shift = (hours["hour_local"] - utc).dt.total_seconds() / 3600

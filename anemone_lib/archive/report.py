@@ -189,7 +189,7 @@ def _summarise(season: Season) -> str:
     counts = season.archive.recordings["status"].value_counts()
     shown = [
         (f"{len(season.events):,}", "events"),
-        (f"{once['effort_s'].sum() / 3600:,.1f}", "hours of effort"),
+        (about.spell_hours(once["effort_s"].sum() / 3600), "of effort with a time of day"),
         (f"{int(counts.get('analysed', 0)):,}", "recordings analysed"),
         (f"{len(season.sites):,}", "sites"),
     ]
@@ -217,7 +217,7 @@ def _show_site(season: Season, days: SiteDays) -> str:
     return (
         page.heading(days.site)
         + page.paragraph(
-            f"{int(total.events[0]):,} events in {total.effort_h[0]:,.1f} hours of effort on "
+            f"{int(total.events[0]):,} events in {about.spell_hours(total.effort_h[0])} of effort on "
             f"{spell_count(int(total.n_days[0]), 'day')}: {_spell_rate(total)} an hour; "
             f"{_spell_peak(diel)}."
         )

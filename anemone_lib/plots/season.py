@@ -240,7 +240,9 @@ def plot_season(
                 label=name,
                 zorder=3,
             )
-    top = np.nanmax(np.r_[daily[np.isfinite(daily)], high[np.isfinite(high)], 0.0])
+    top = max(values[np.isfinite(values)].max(initial=0.0) for values in (daily, rate))
+    # Intervals from two or three days may reach far beyond all else: they leave the figure.
+    top = max(top, min(high[np.isfinite(high)].max(initial=0.0), 2.5 * top))
     ax.set(xlim=(x[0] - _HALF_DAY, x[-1] + _HALF_DAY), ylim=(0, 1.28 * top if top > 0 else 1.0), ylabel=label)
     ax.grid(alpha=0.3, axis="y")
     set_date_axis(ax)

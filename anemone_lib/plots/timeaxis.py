@@ -104,8 +104,9 @@ def set_date_axis(ax: Axes) -> None:
     first, last = (num2date(edge) for edge in ax.get_xlim())
     locator = AutoDateLocator(minticks=3, maxticks=8)
     ax.xaxis.set_major_locator(locator)
-    short = last - first < timedelta(days=3)
-    ax.xaxis.set_major_formatter(DateFormatter("%d %b\n%H:%M" if short else "%d %b"))
+    span = last - first
+    layout = "%d %b\n%H:%M" if span < timedelta(days=3) else "%d %b" if span < timedelta(days=400) else "%b %Y"
+    ax.xaxis.set_major_formatter(DateFormatter(layout))
     years = f"{first:%Y}" if first.year == last.year else f"{first:%Y} to {last:%Y}"
     ax.set_xlabel(f"Date, {years}")
 
