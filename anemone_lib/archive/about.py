@@ -62,8 +62,8 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
     effort = hours.drop_duplicates(["site", "hour_utc", "hour_local"]).groupby("site")["effort_s"].sum() / 3600
     if few := [str(site) for site, one in effort.items() if one < LITTLE_EFFORT_H]:
         found.append(
-            f"Less than {LITTLE_EFFORT_H} hours of effort at {', '.join(few)}: a rate of an hour that was heard for some "
-            "seconds says little."
+            f"Less than {LITTLE_EFFORT_H} hours of effort at {', '.join(few)}: a rate of an hour that was heard for "
+            "some seconds says little."
         )
     utc = hours["hour_utc"].dt.tz_localize(None)
     shift = (hours["hour_local"] - utc).dt.total_seconds() / 3600
