@@ -1,4 +1,6 @@
-"""Panels for notebooks: review events by button or letter; turn the settings and see what they find."""
+"""Clips of a recording that a browser plays."""
+
+import io
 
 import numpy as np
 
@@ -55,3 +57,16 @@ def cut_clip(
         samples, played = soxr.resample(samples, played, MAX_PLAYED_HZ), MAX_PLAYED_HZ
     peak = float(np.abs(samples).max(initial=0))
     return (samples * np.float32(0.9 / peak if peak else 1)).astype(np.float32), played
+
+
+def to_wav(samples: np.ndarray, sample_rate: int) -> bytes:
+    """Return samples as a WAV file of 16 bits.
+
+    >>> to_wav(np.zeros(8, np.float32), 8000)[:4]
+    b'RIFF'
+    """
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, sample_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()

@@ -40,6 +40,7 @@ def train_dataset(
 ) -> ModelCard:
     """Train on a dataset, or on a folder that is taken for one, and write the bundle and its whole card."""
     from anemone_lib.dataset.checking import warn_of_few
+    from anemone_lib.notebook.training import judge_bundle
     from anemone_lib.training.bundle import write_card
     from anemone_lib.training.folds import cross_validate
     from anemone_lib.training.from_dataset import train_on_dataset
@@ -58,6 +59,9 @@ def train_dataset(
     measured = {"folds_by_group": cross_validate(dataset, recordings, n_folds=folds, **options)} if folds else {}
     train_on_dataset(dataset, out_folder, recordings=recordings, progress=progress, **options, **export)
     card = judge_bundle(out_folder, dataset, recordings)
+    for part in ("validation", "test"):
+        if part in card.metrics:
+            show_measures(card.metrics[part], part)
     if measured:
         card = card.model_copy(update={"metrics": {**card.metrics, **measured}})
         write_card(card, out_folder)
@@ -90,39 +94,6 @@ def describe_folder(
     split = SplitByName(train=tuple(n for n in names if n not in aside), validation=tuple(sorted(aside)))
     dataset = Dataset(**fields, split=split)
     return dataset, assign_spans(recordings, dataset)
-
-
-def judge_bundle(folder: Path, dataset: Dataset, recordings: Sequence[LabelledRecording]) -> ModelCard:
-    """Add to a new bundle's card the event settings of every class, and what the model is worth with them."""
-    from anemone_lib.training.bundle import write_card
-    from anemone_lib.tuning.by_class import measure_classes, score_part
-    from anemone_lib.tuning.decisions import tune_classes
-
-    classifier = load_classifier(folder)
-    card = classifier.card
-    assert card is not None
-    config = choose_config(None, classifier)
-    if not any("validation" in one.spans for one in recordings):
-        return card
-    parts = score_part(recordings, "validation", classifier=classifier, config=config, timezone=dataset.timezone)
-    decisions = tune_classes(parts, config)
-    measured = {
-        "validation": measure_classes(parts, decisions.configs, segment_thresholds=decisions.segment_thresholds)
-    }
-    if any("test" in one.spans for one in recordings):
-        parts = score_part(recordings, "test", classifier=classifier, config=config, timezone=dataset.timezone)
-        measured["test"] = measure_classes(parts, decisions.configs, segment_thresholds=decisions.segment_thresholds)
-    card = card.model_copy(
-        update={
-            "decisions": decisions.to_card(),
-            "segment_thresholds": decisions.segment_thresholds,
-            "metrics": {**card.metrics, **measured},
-        }
-    )
-    write_card(card, folder)
-    for part, measures in measured.items():
-        show_measures(measures, part)
-    return card
 
 
 def evaluate_dataset(

@@ -173,6 +173,12 @@ def tune(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="How many of them, of each recording.")] = 30.0,
     allow_seen: AllowSeenOption = False,
+    verdicts: Annotated[
+        Path | None, typer.Option("--verdicts", help="Table of the verdicts of a review, in place of a folder.")
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="With --verdicts: the precision that the threshold must reach, like 0.9.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write settings whose gain cannot be believed.")] = False,
     out_folder: Annotated[
         Path, typer.Option("--out", help="Folder for settings and report, like terraform/environments/dev.")
@@ -183,6 +189,13 @@ def tune(
     from anemone_lib.tuning import tune as search_settings
 
     with usage_errors():
+        if verdicts or precision is not None:
+            from anemone_lib.cli.verdicts import tune_by_verdicts
+
+            if verdicts is None or precision is None or folder or dataset:
+                raise ConfigError("--verdicts and --precision belong together, without a folder and without --dataset")
+            tune_by_verdicts(verdicts, precision=precision, model=model, config=config, out_folder=out_folder)
+            return
         folder, chosen = _choose_source(folder, dataset, labels=labels, label_column=label_column, channel=channel)
         if dataset:
             from anemone_lib.cli.by_class import tune_dataset

@@ -103,6 +103,9 @@ class Dataset(BaseModel):
 
     recordings: tuple[str, ...] = Field(description="Folders, patterns (*.wav) or files, relative to this file.")
     annotations: str = Field("same", description="Folder of the tables; same: beside the recordings.")
+    verdicts: str | None = Field(
+        None, description="Table of the verdicts of a review (CSV): accepted events are annotations, too."
+    )
     label_column: str | None = Field(None, description="Column that holds the labels; null: one of the usual names.")
     classes: tuple[str, ...] = Field(description="Names of the classes; the first is the background.")
     target_class: str = Field(description="The class whose events are detected.")

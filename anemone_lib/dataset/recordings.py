@@ -18,6 +18,7 @@ from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.finding import find_recordings
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
+from anemone_lib.dataset.reviewed import add_verdicts, read_reviewed
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import AnnotationError, ConfigError, spell_count
 from anemone_lib.tables.pairing import AnnotatedFile, AnnotatedFolder, pair_tables
@@ -112,7 +113,7 @@ def find_files(dataset: Dataset) -> AnnotatedFolder:
         missing = sorted(path.name for path in chosen - files.keys())
         if missing and not place.is_dir():
             notes.append(f"{spell_count(len(missing), 'recording')} without a table left out ({', '.join(missing)})")
-    if not files:
+    if not files and not dataset.verdicts:
         raise ConfigError(
             f"no recording in {', '.join(dataset.recordings)} has a table; a table's name starts with the "
             "recording's: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity labels)"
@@ -154,12 +155,20 @@ def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[Label
     >>> recording.name, len(recording.annotations), len(recording.unclear), recording.spans["train"]
     ('reef.wav', 2, 1, (0.0, 5.0))
     """
+    reviewed = read_reviewed(dataset)
     recordings = []
     for file in find_files(dataset):
         annotations = read_annotations(
             file.table, label=label, label_column=dataset.label_column, recording_name=file.name
         )
-        recordings.append(label_recording(file.recording, file.table, annotations, dataset))
+        one = label_recording(file.recording, file.table, annotations, dataset)
+        verdicts = reviewed.pop(file.recording.resolve(), ())
+        annotated, unclear = add_verdicts(one.annotations, one.unclear, verdicts, dataset)
+        recordings.append(replace(one, annotations=annotated, unclear=unclear))
+    for path, verdicts in sorted(reviewed.items()):  # no table: annotated where somebody listened
+        one = label_recording(path, dataset.folder / str(dataset.verdicts), (), dataset)
+        annotated, unclear = add_verdicts((), (), verdicts, dataset, duration=one.duration)
+        recordings.append(replace(one, annotations=annotated, unclear=unclear))
     return assign_spans(recordings, dataset)
 
 

@@ -1,5 +1,7 @@
 """Colours, new axes and short texts that all figures share."""
 
+import io
+
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -37,6 +39,17 @@ def new_figure(figsize: tuple[float, float]) -> Figure:
     figure = Figure(figsize=figsize, layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     return figure
+
+
+def to_png(figure: Figure, *, dpi: int = 120) -> bytes:
+    """Return a figure as PNG.
+
+    >>> to_png(new_axes((2, 1)).figure)[1:4]
+    b'PNG'
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def check_span(recording: Recording, start_time: float, end_time: float | None) -> tuple[float, float]:

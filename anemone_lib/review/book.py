@@ -115,6 +115,10 @@ class VerdictBook:
             return f"{reviewed}: no verdict yet"
         return f"{reviewed}: precision {precision:.2f} ({low:.2f} to {high:.2f})"
 
+    def describe(self) -> list[str]:
+        """Say what the verdicts say of the detector, one line each, for people."""
+        return [self.describe_precision()]
+
     def save(self) -> Path:
         """Write the verdicts, whole or not at all."""
         raise NotImplementedError

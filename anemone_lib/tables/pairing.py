@@ -18,6 +18,7 @@ from anemone_lib.errors import AnnotationError, spell_count
 from anemone_lib.tables.matching import fold
 from anemone_lib.tables.reading import is_detection, read_table
 from anemone_lib.tables.table import AnnotationTable
+from anemone_lib.tables.verdicts import is_verdicts
 
 #: What a table of annotations may be called behind the recording's name, in the order in which they count.
 TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt", ".json")
@@ -136,6 +137,11 @@ def pair_tables(
     finding = find_recordings([folder])
     notes = list(finding.notes)
     if annotations is not None and Path(annotations).is_file():
+        if is_verdicts(annotations):
+            raise AnnotationError(
+                f"{annotations} holds verdicts of a review, which are no annotations of whole recordings; name it as "
+                "verdicts in dataset.yaml"
+            )
         files = _in_one_table(finding.recordings, Path(annotations), notes)
     else:
         tables_folder = Path(annotations or folder)
@@ -197,6 +203,13 @@ def _in_folder(
         )
     used = {table for tables in own.values() for table in tables}
     orphans = [table for tables_here in tables.values() for table in tables_here if table not in used]
+    reviews = [table.name for table in orphans if is_verdicts(table)]
+    if reviews:
+        notes.append(
+            f"{spell_count(len(reviews), 'table')} of verdicts passed over, no annotations of whole recordings "
+            f"({_listed(reviews)}): name it as verdicts in dataset.yaml"
+        )
+    orphans = [table for table in orphans if table.name not in reviews]
     files += _in_common_tables([r for r in recordings if r.name not in {file.name for file in files}], orphans, notes)
     return files
 

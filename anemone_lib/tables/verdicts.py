@@ -113,6 +113,16 @@ def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
     return [_read_row(row, f"{path.name}, line {number}") for number, row in enumerate(rows, start=2)]
 
 
+def is_verdicts(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is a table of verdicts: no annotations, for most of a recording is not in it."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+            header = file.readline(4096).strip().split(",")
+    except OSError:
+        return False
+    return set(COLUMNS[:7]) <= set(header)
+
+
 def _read_row(row: dict[str, str], where: str) -> Verdict:
     try:
         start, end, confidence = (float(row[name]) for name in ("start_time", "end_time", "confidence"))

@@ -61,7 +61,7 @@ def describe_tuning(tuning: "Tuning") -> dict[str, Any]:
         "inference_config": tuning.config.model_dump(),
         "inference_config_fingerprint": tuning.config.fingerprint,
         "base_config": tuning.base.model_dump(),
-        "objective": tuning.objective,
+        "objective": "set by hand" if tuning.by_hand else tuning.objective,
         "settings_tried": tuning.sweep.space.size,
         "labels": list(tuning.labels),
         "bout_gap_s": tuning.bout_gap,
@@ -140,7 +140,7 @@ def list_doubts(tuning: "Tuning") -> list[str]:
     if tuning.config == tuning.base:
         return []
     doubts = doubt_gain(*tuning.gain())
-    for name, values in tuning.sweep.space.axes.items():
+    for name, values in () if tuning.by_hand else tuning.sweep.space.axes.items():
         value = getattr(tuning.config, name)
         ends = values[-1:] if name in _OPEN_BELOW else (values[0], values[-1])
         if name == "min_gap_duration" and value >= tuning.bout_gap:
@@ -279,7 +279,7 @@ def promote_tuning(
         refuse_doubtful(doubts)
     base = tuning.base.save(folder / BASE_FILE)
     command = ""
-    if recordings is not None:
+    if recordings is not None and not tuning.by_hand:
         command = write_command(
             tuning,
             recordings,
@@ -310,7 +310,8 @@ def _list_settings(tuning: "Tuning") -> list[str]:
         "|---|---|---|",
         *(f"| {name} | {getattr(tuning.config, name)} | {getattr(tuning.base, name)} |" for name in EVENT_FIELDS),
         "",
-        f"The best of {tuning.sweep.space.size} by {tuning.objective}. Labels that stood for the target: "
+        ("Set by hand. " if tuning.by_hand else f"The best of {tuning.sweep.space.size} by {tuning.objective}. ")
+        + f"Labels that stood for the target: "
         f"{', '.join(tuning.labels)}. Annotations up to {tuning.bout_gap:g} s apart count as one bout.",
         "",
     ]
@@ -357,7 +358,9 @@ def _list_provenance(tuning: "Tuning", content: dict[str, Any], command: str) ->
     return [
         "## How to repeat it",
         "",
-        "With these recordings, tables and model, anyone finds the same settings"
+        "The settings are a person's choice."
+        if tuning.by_hand
+        else "With these recordings, tables and model, anyone finds the same settings"
         + (f" by `{command}`." if command else "."),
         "",
         f"- configuration {tuning.config.fingerprint}",

@@ -40,6 +40,7 @@ class Tuning:
     labels : names that stood for the target class
     bout_gap : float, in seconds
     holdout, seed, beta, max_false_alarms_per_hour : as in `tune`
+    by_hand : bool, whether `config` was set by a person, and is not what the search found
 
     Examples
     --------
@@ -75,6 +76,7 @@ class Tuning:
     seed: int = 0
     beta: float = 1.0
     max_false_alarms_per_hour: float | None = None
+    by_hand: bool = False
 
     @property
     def objective(self) -> str:

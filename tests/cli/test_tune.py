@@ -1,10 +1,14 @@
 import json
 
+import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 import anemone_lib
-from anemone_lib import InferenceConfig
+from anemone_lib import InferenceConfig, load_classifier
+from anemone_lib.promotion import Promotion
 from anemone_lib.simulation.dataset import write_dataset
+from anemone_lib.tables.verdicts import Verdict, write_verdicts
 
 
 @pytest.fixture
@@ -59,3 +63,44 @@ def test_what_cannot_be_tuned_exits_with_2_and_says_why(anemone, folder, argumen
     result = anemone(*arguments)
     assert result.exit_code == 2
     assert words in result.stderr.replace("\n", " ")
+
+
+def write_review(path, model_sha256):
+    """Verdicts of which those of a high confidence are calls."""
+    confidences = np.linspace(0.3, 0.98, 60)
+    calls = np.random.default_rng(3).random(60) < expit(3 * logit(confidences))
+    rows = [
+        Verdict(f"e{k}", "reef.wav", k, k + 1, "x", bool(call), float(c), model_sha256=model_sha256)
+        for k, (c, call) in enumerate(zip(confidences, calls, strict=True))
+    ]
+    return write_verdicts(path, rows)
+
+
+def test_verdicts_give_the_threshold_that_reaches_a_precision(anemone, tmp_path):
+    table = write_review(tmp_path / "verdicts.csv", load_classifier().sha256)
+    out = tmp_path / "out"
+    result = anemone("tune", "--verdicts", table, "--precision", 0.9, "--out", out)
+    assert result.exit_code == 0, result.output
+    promotion = Promotion.load(out / "inference_config.auto.tfvars.json")
+    assert promotion.model_sha256 == load_classifier().sha256
+    assert 0.55 < promotion.config.confidence_threshold < 0.85  # 0.9 is reached at 0.675
+    assert "60 verdicts" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--precision", "0.9"], "belong together"),
+        (["--verdicts", "verdicts.csv"], "belong together"),
+        (["--verdicts", "verdicts.csv", "--precision", "90"], "precision is 90"),
+        (["--verdicts", "other.csv", "--precision", "0.9"], "the model that was reviewed"),
+    ],
+)
+def test_verdicts_that_give_no_threshold_are_refused(anemone, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    write_review(tmp_path / "verdicts.csv", load_classifier().sha256)
+    write_review(tmp_path / "other.csv", "b" * 64)
+    result = anemone("tune", *options, "--out", "out")
+    assert result.exit_code == 2
+    assert words in result.stderr.replace("\n", " ")
+    assert not (tmp_path / "out").exists()

@@ -224,7 +224,7 @@ def test_a_persons_edits_are_exported_and_their_tables_are_never_overwritten(tmp
     assert set(numbers["changes"]) & {"added", "relabelled"}  # relabelled where an event is at that time
     assert edited.read_text() == "18.000\t18.500\tgrunt\n"
     assert own.read_text() == "my notes\n"
-    exported = read_annotations(folder / numbers["exported"])
+    exported = read_annotations(folder / numbers["exported"][0])
     assert [(row.start_time, row.label) for row in exported] == [(18.0, "grunt")]
     assert all(numbers["same"].values())
 

@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
+import soundfile
 
 from anemone_lib.errors import AnnotationError
+from anemone_lib.tables.pairing import pair_tables
 from anemone_lib.tables.verdicts import Verdict, read_verdicts, write_verdicts
 
 ROWS = [
@@ -42,3 +45,13 @@ def test_a_table_that_says_what_cannot_be_is_refused(tmp_path, old, new, words):
 def test_no_table_is_said(tmp_path):
     with pytest.raises(AnnotationError, match="cannot read the verdicts"):
         read_verdicts(tmp_path / "none.csv")
+
+
+def test_verdicts_are_never_taken_for_annotations_of_whole_recordings(tmp_path):
+    soundfile.write(tmp_path / "reef.wav", np.zeros(8000), 8000)
+    path = write_verdicts(tmp_path / "verdicts.csv", ROWS)
+    found = pair_tables(tmp_path)
+    assert len(found) == 0
+    assert "1 table of verdicts passed over" in found.notes[0]
+    with pytest.raises(AnnotationError, match=r"name it as verdicts in dataset\.yaml"):
+        pair_tables(tmp_path, annotations=path)

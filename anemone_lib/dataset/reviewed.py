@@ -1,0 +1,136 @@
+"""What a review adds to a dataset: accepted events, and in recordings without a table, what was listened to.
+
+*Conventions.* A person's table goes before a verdict: an accepted event is added where the table has no annotation of
+its class. A recording without a table is annotated where it was reviewed, and unclear everywhere else. A rejected event
+is background where the dataset has one class of calls, and unclear where it has several, because it may be another. A
+quiet window in which a call was heard is unclear: nobody said where the call begins. Where reviewers disagree, the
+majority counts; a draw is unclear.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from anemone_lib.dataset.description import Dataset
+from anemone_lib.detection.events import Annotation
+from anemone_lib.errors import ConfigError
+from anemone_lib.tables.verdicts import Verdict, read_verdicts
+
+#: What of a recording without a table was not reviewed.
+UNREVIEWED = "not reviewed"
+
+
+def read_reviewed(dataset: Dataset) -> dict[Path, list[Verdict]]:
+    """Read the verdicts of a dataset, one an event, by the recording's path.
+
+    Parameters
+    ----------
+    dataset : Dataset, which names a table of verdicts
+
+    Returns
+    -------
+    verdicts : dict of resolved path to list of Verdict; a draw between reviewers has an empty label
+
+    Raises
+    ------
+    ConfigError
+        A recording that is not there.
+    AnnotationError
+        The table cannot be read.
+    """
+    if not dataset.verdicts:
+        return {}
+    table = dataset.folder / dataset.verdicts
+    by_event: dict[str, list[Verdict]] = {}
+    for one in read_verdicts(table):
+        by_event.setdefault(one.event_id, []).append(one)
+    found: dict[Path, list[Verdict]] = {}
+    for said in by_event.values():
+        path = _find(said[0].recording, dataset.folder, table)
+        found.setdefault(path, []).append(_take_majority(said))
+    return found
+
+
+def add_verdicts(
+    annotations: Sequence[Annotation],
+    unclear: Sequence[Annotation],
+    verdicts: Sequence[Verdict],
+    dataset: Dataset,
+    *,
+    duration: float | None = None,
+) -> tuple[tuple[Annotation, ...], tuple[Annotation, ...]]:
+    """Add verdicts to the annotations of a recording.
+
+    Parameters
+    ----------
+    annotations, unclear : sequences of Annotation, of the recording's table
+    verdicts : sequence of Verdict, one an event
+    dataset : Dataset
+    duration : float, in seconds, of a recording without a table
+
+    Returns
+    -------
+    annotations, unclear : tuples of Annotation
+
+    Examples
+    --------
+    >>> dataset = Dataset(recordings=("reef/",), classes=("noise", "toadfish"), target_class="toadfish")
+    >>> verdict = Verdict("e1", "reef.wav", 1.0, 2.0, "toadfish", True, 0.9)
+    >>> calls, unclear = add_verdicts((), (), [verdict], dataset, duration=10.0)
+    >>> [(one.start_time, one.end_time) for one in calls], [(one.start_time, one.end_time) for one in unclear]
+    ([(1.0, 2.0)], [(0.0, 1.0), (2.0, 10.0)])
+    """
+    calls, doubtful, known = list(annotations), list(unclear), []
+    for one in sorted(verdicts, key=lambda verdict: verdict.start_time):
+        box = Annotation(one.start_time, one.end_time, one.label, id=one.event_id)
+        name = _find_class(one, dataset)
+        if name is None:
+            doubtful += [box] if duration is not None or not one.label else []
+            continue
+        known.append(box)
+        overlapped = any(c.label == name and c.start_time < box.end_time and box.start_time < c.end_time for c in calls)
+        if name != dataset.classes[0] and not overlapped:
+            calls.append(replace(box, label=name))
+    if duration is not None:
+        doubtful += _list_rest(known, duration)
+    return tuple(sorted(calls, key=lambda row: row.start_time)), tuple(doubtful)
+
+
+def _find_class(one: Verdict, dataset: Dataset) -> str | None:
+    """The class of what was reviewed; None where it is not clear."""
+    if one.is_call:
+        return dataset.class_of(one.label) if one.kind == "event" else None
+    if not one.label:
+        return None
+    if one.label.casefold().startswith("not "):
+        return dataset.classes[0] if len(dataset.calls) == 1 else None
+    return dataset.class_of(one.label)
+
+
+def _take_majority(said: Sequence[Verdict]) -> Verdict:
+    (first, n), *others = Counter(one.label for one in said).most_common()
+    if others and others[0][1] == n:
+        return replace(said[0], label="", is_call=False)
+    return next(one for one in said if one.label == first)
+
+
+def _find(recording: str, folder: Path, table: Path) -> Path:
+    """The recording of a verdict: by its path, from here, from the dataset's folder, or beside the table."""
+    for path in (Path(recording), folder / recording, table.parent / recording, table.parent / Path(recording).name):
+        if path.is_file():
+            return path.resolve()
+    raise ConfigError(
+        f"{table.name} has verdicts on {recording}, which is not there; correct the path in the table, or move the "
+        "recording back"
+    )
+
+
+def _list_rest(known: Sequence[Annotation], duration: float) -> list[Annotation]:
+    """What lies between stretches, by start time, and to both sides of them."""
+    rest, last = [], 0.0
+    for one in known:
+        if one.start_time > last:
+            rest.append(Annotation(last, one.start_time, UNREVIEWED))
+        last = max(last, one.end_time)
+    return rest + ([Annotation(last, duration, UNREVIEWED)] if last < duration else [])

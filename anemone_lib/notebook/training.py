@@ -1,0 +1,146 @@
+"""Training for the classes of a dataset, with what notebook 3 shows of it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anemone_lib.dataset import Dataset, read_recordings
+from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.evaluation.rates import Counts, total
+from anemone_lib.scoring.chunks import choose_config
+from anemone_lib.scoring.classifier import Classifier, ModelCard, load_classifier
+from anemone_lib.training.bundle import write_card
+from anemone_lib.training.examples import cut_examples, read_stretches
+from anemone_lib.training.from_dataset import train_on_dataset
+from anemone_lib.training.labelled import LabelledWindows
+from anemone_lib.tuning.by_class import choose_decisions, measure_classes, score_part
+from anemone_lib.tuning.decisions import tune_classes
+from anemone_lib.tuning.recordings import count_recordings
+
+
+@dataclass(frozen=True, eq=False)
+class OwnTraining:
+    """A model of a dataset's classes, and the windows that it was validated on.
+
+    Attributes
+    ----------
+    card : ModelCard, of the bundle that was written
+    history : mapping of ``loss`` to a value an epoch, of the first network
+    test : LabelledWindows, of the validation part, those that hold one class or none for certain
+    probabilities : np.ndarray [shape=(n, n_classes)], float32, of these windows
+    temperature : float
+    """
+
+    card: ModelCard
+    history: Mapping[str, Sequence[float]]
+    test: LabelledWindows
+    probabilities: np.ndarray
+    temperature: float
+
+
+def train_own_classes(dataset: str | os.PathLike[str], folder: str | os.PathLike[str], **options: Any) -> OwnTraining:
+    """Train on a dataset as ``anemone train --dataset`` does, and answer on its validation part.
+
+    Parameters
+    ----------
+    dataset : path of ``dataset.yaml``
+    folder : path of the bundle
+    **options
+        As in `train_on_dataset`.
+
+    Returns
+    -------
+    training : OwnTraining
+
+    Raises
+    ------
+    ConfigError, ModelError
+        As in `train_on_dataset`.
+    """
+    description = Dataset.load(dataset)
+    recordings = read_recordings(description)
+    train_on_dataset(description, folder, recordings=recordings, **options)
+    card = judge_bundle(folder, description, recordings)
+    classifier = load_classifier(folder)
+    config = choose_config(None, classifier)
+    examples = cut_examples(read_stretches(recordings, "validation", config), config)
+    certain = examples.known.all(axis=1) & (examples.present[:, 1:].sum(axis=1) <= 1)
+    images = examples.images[certain]
+    test = LabelledWindows(
+        images=np.round(255 * images).astype(np.uint8),
+        labels=examples.present[certain, 1:].argmax(axis=1) + examples.present[certain, 1:].any(axis=1),
+        recordings=np.full(len(images), "validation"),
+        start_times=np.zeros(len(images)),
+        classes=config.classes,
+    )
+    batches = np.array_split(images, max(1, len(images) // 64))
+    probabilities = np.concatenate([classifier.probabilities(batch) for batch in batches if len(batch)])
+    curve = card.training["learning_curves"][0]
+    history = {"loss": [row["loss"] for row in curve]}
+    return OwnTraining(card, history, test, probabilities, card.temperature)
+
+
+def judge_bundle(
+    folder: str | os.PathLike[str], dataset: Dataset, recordings: Sequence[LabelledRecording]
+) -> ModelCard:
+    """Add to a new bundle's card the event settings of every class, and what the model is worth with them.
+
+    Parameters
+    ----------
+    folder : path of the bundle
+    dataset : Dataset
+    recordings : sequence of LabelledRecording
+
+    Returns
+    -------
+    card : ModelCard, as written
+    """
+    classifier = load_classifier(folder)
+    card = classifier.card
+    assert card is not None
+    config = choose_config(None, classifier)
+    if not any("validation" in one.spans for one in recordings):
+        return card
+    parts = score_part(recordings, "validation", classifier=classifier, config=config, timezone=dataset.timezone)
+    decisions = tune_classes(parts, config)
+    thresholds = decisions.segment_thresholds
+    measured = {"validation": measure_classes(parts, decisions.configs, segment_thresholds=thresholds)}
+    if any("test" in one.spans for one in recordings):
+        parts = score_part(recordings, "test", classifier=classifier, config=config, timezone=dataset.timezone)
+        measured["test"] = measure_classes(parts, decisions.configs, segment_thresholds=thresholds)
+    card = card.model_copy(
+        update={
+            "decisions": decisions.to_card(),
+            "segment_thresholds": thresholds,
+            "metrics": {**card.metrics, **measured},
+        }
+    )
+    write_card(card, Path(folder))
+    return card
+
+
+def count_own_events(dataset: str | os.PathLike[str], classifier: Classifier) -> dict[str, Counts]:
+    """Count the events of every class in the part that nothing was chosen by: the test part, or else the validation.
+
+    Parameters
+    ----------
+    dataset : path of ``dataset.yaml``
+    classifier : Classifier
+
+    Returns
+    -------
+    counts : dict of Counts, all recordings together, by class and part
+    """
+    description = Dataset.load(dataset)
+    recordings, config = read_recordings(description), choose_config(None, classifier)
+    part = "test" if any("test" in one.spans for one in recordings) else "validation"
+    parts = score_part(recordings, part, classifier=classifier, config=config, timezone=description.timezone)
+    counts = {}
+    for name in description.calls:
+        own = choose_decisions(config, classifier.card, name)
+        counts[f"{name} ({part} part)"] = total(count_recordings([p.annotated for p in parts], own, labels=[name]))
+    return counts
