@@ -13,7 +13,7 @@ FAST := audio scoring detection tables evaluation tuning soundscape review test_
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-fast fuzz lint style doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
+.PHONY: help demo test test-fast fuzz soak lint style doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -81,6 +81,11 @@ HOURS ?= 1
 
 fuzz: $(VENV)/.installed-test  ## read damaged recordings for hours: make fuzz HOURS=8
 	$(BIN)/python -m tests.audio.fuzz --hours $(HOURS)
+
+MINUTES ?= 5
+
+soak: $(VENV)/.installed-test  ## half an hour of mixed load on a local service, compressed into MINUTES (5)
+	$(BIN)/python -m tests.service.attack.soak --minutes $(MINUTES)
 
 doctest: $(VENV)/.installed-test  ## the examples in docstrings alone
 	$(BIN)/python -m pytest --doctest-modules anemone_lib

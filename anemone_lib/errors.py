@@ -5,6 +5,8 @@
     AnemoneError
     ├── ConfigError       a setting is unknown, out of range, or contradicts another (also a ValueError)
     ├── AudioError        a recording cannot be found, opened or decoded, or holds no audio
+    │   ├── LimitError    it would become more than the caller allows, or take longer
+    │   └── NoRoomError   the disk has no room for the decoded copy that it needs
     ├── ModelError        a model bundle is missing, damaged, or does not fit the configuration
     ├── AnnotationError   a table of annotations or events cannot be read
     └── ScoresError       cached scores are damaged or belong to another recording, model or setting
@@ -23,6 +25,14 @@ class ConfigError(AnemoneError, ValueError):
 
 class AudioError(AnemoneError):
     """A recording cannot be found, opened or decoded, or holds no audio."""
+
+
+class LimitError(AudioError):
+    """A recording would become more than the caller allows, or take longer than there is time."""
+
+
+class NoRoomError(AudioError):
+    """The disk has no room for the decoded copy that a recording needs."""
 
 
 class ModelError(AnemoneError):

@@ -14,7 +14,7 @@ def describe_provenance(
 
     Parameters
     ----------
-    model_sha256 : str, SHA-256 (hex) of the model file that ran
+    model_sha256 : str, SHA-256 (hex) over the model file that ran and its card
     config_fingerprint : str, `anemone_lib.config.InferenceConfig.fingerprint`
     recording_sha256 : str, SHA-256 (hex) of the recording's bytes
     recording_name : str

@@ -126,6 +126,76 @@ def serving(store: Path):
         process.wait()
 
 
+def quiet_jobs(path: Path, store: Path, n_jobs: int = 3) -> list[dict[str, float]]:
+    """Take a recording through job after job of a server that has just started; seconds of each."""
+    with serving(store) as (url, _):
+        time.sleep(5)  # its process is ready, as that of a server that a person has started
+        return [run_job(url, path.read_bytes(), path.name) for _ in range(n_jobs)]
+
+
+def run_job(url: str, content: bytes, name: str) -> dict[str, float]:
+    """Take a recording through a job of one part; seconds until it is sent, until its result and its picture."""
+    began = time.perf_counter()
+    told = requests.post(f"{url}/jobs", json={"filename": name, "size_bytes": len(content)}).json()
+    answer = requests.put(told["upload"]["parts"][0]["url"], data=content)
+    parts = {"parts": [{"number": 1, "etag": answer.headers["ETag"]}]}
+    sent = time.perf_counter() - began
+    told = requests.post(f"{url}/jobs/{told['job_id']}/start", json=parts).json()
+    while told["state"] not in ("done", "failed"):
+        time.sleep(0.02)
+        told = requests.get(f"{url}/jobs/{told['job_id']}").json()
+    requests.get(told["result_url"]).raise_for_status()
+    done = time.perf_counter() - began
+    requests.get(told["files"]["png"]).raise_for_status()
+    return {"sent": sent, "result": done, "picture": time.perf_counter() - began}
+
+
+def time_library(path: Path, n_rounds: int = 5) -> tuple[float, float]:
+    """Return the least seconds of `detect` with its JSON, warm, and of a copy of the file."""
+    found, copied = [], []
+    copy = path.with_suffix(".copy")
+    for _ in range(n_rounds):
+        began = time.perf_counter()
+        detect(path).to_json()
+        found.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        shutil.copyfile(path, copy)
+        copied.append(time.perf_counter() - began)
+    copy.unlink()
+    return min(found), min(copied)
+
+
+def predicts(path: Path, store: Path, n_calls: int = 6) -> list[float]:
+    """Send a recording to /predict of a server that has just started, call after call; seconds of each."""
+    content, taken = path.read_bytes(), []
+    with serving(store) as (url, _):
+        for _ in range(n_calls):
+            began = time.perf_counter()
+            answer = requests.post(f"{url}/predict", files={"audio": (path.name, content, "audio/wav")})
+            answer.raise_for_status()
+            taken.append(time.perf_counter() - began)
+    return taken
+
+
+def compare_with_library(store: Path) -> None:
+    """Print what the service adds to the library: jobs of a quiet server, and calls of /predict."""
+    path = recording(44100, PREDECESSOR_S)
+    library, copy = time_library(path)
+    print(f"\n{path.stat().st_size / 1e6:.1f} MB: library {library:.2f} s, copy of the file {copy:.2f} s\n")
+    print("| job of a quiet server | sent, s | result, s | picture, s | of library + copy |\n|---|---|---|---|---|")
+    for number, taken in enumerate(quiet_jobs(path, store), start=1):
+        share = taken["result"] / (library + copy)
+        print(f"| {number} | {taken['sent']:.2f} | {taken['result']:.2f} | {taken['picture']:.2f} | {share:.2f} |")
+    minute = recording(48000, 60)
+    library, _ = time_library(minute)
+    first, *others = predicts(minute, store)
+    print(
+        f"\n/predict of 60 s at 48 kHz: {first:.2f} s, then {min(others):.2f} s at least; library {library:.2f} s: "
+        f"{1000 * (min(others) - library):.0f} ms more"
+    )
+    shutil.rmtree(store, ignore_errors=True)
+
+
 def job(path: Path, store: Path, *, kill: bool = False) -> dict:
     """Take a recording through a job, from the first byte sent to the result; kill a worker in the middle if asked."""
     with serving(store) as (url, server), path.open("rb") as file:
@@ -174,6 +244,7 @@ def main() -> None:
         values = [values[name] for values in taken]
         print(f"| import of {name} | {median(values):.2f} | {min(values):.2f} |")
 
+    compare_with_library(store)
     print("\n| job | windows | upload to result, s | of it sending, s | largest process, MB | covered, s |")
     print("|---|---|---|---|---|---|")
     for seconds, sample_rate in [(PREDECESSOR_S, 44100), *([(FULL_S, 48000)] if given.full else [])]:

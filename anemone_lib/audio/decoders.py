@@ -82,9 +82,22 @@ def open_decoder(source: Source, limits: DecodeLimits | None = None) -> Decoder:
     Raises
     ------
     AudioError
-        The source is empty, is not audio, no decoder reads it, or it is more than the limits allow.
+        The source is empty, is not audio, or no decoder reads it.
+    LimitError
+        It is more than the limits allow. Without limits, plain samples may be of any length: they are as long as the
+        file is large, which what is compressed need not be.
     """
-    limits = limits or DecodeLimits()
+    decoder = _choose_decoder(source, limits or DecodeLimits())
+    if limits is not None or not isinstance(decoder, PcmDecoder):
+        try:
+            (limits or DecodeLimits()).check_length(source.name, decoder.n_frames, decoder.sample_rate)
+        except BaseException:
+            decoder.close()
+            raise
+    return decoder
+
+
+def _choose_decoder(source: Source, limits: DecodeLimits) -> Decoder:
     if source.size == 0:
         raise AudioError(f"{source.name} is empty: 0 bytes; was it copied to the end?")
     head = source.read_at(0, 12)
@@ -185,6 +198,8 @@ class SndfileDecoder:
             self._file.seek(0)
             while n := len(self._file.read(out=block)):
                 n_frames += n
+                self._limits.check_length(self._source.name, n_frames, self.sample_rate)
+                self._limits.check_time(self._source.name)
         except self._errors as error:
             self.warnings.append(f"decoding stopped at {n_frames / self.sample_rate:.6g} s: {error}")
         return n_frames

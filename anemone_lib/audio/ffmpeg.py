@@ -5,6 +5,7 @@ file, packet by packet: a packet that is damaged costs itself, and the stream's 
 belongs. Where they jump forward, that time is lost, and reported as a gap.
 """
 
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,7 @@ class FfmpegDecoder:
         self.lost: list[Lost] = []
         self._damaged = self._changed = 0
         self._jumps: list[_Jump] = []
-        self._offsets: list[int] = []  # of every frame: its timestamp less the samples before it
+        self._offsets = array("q")  # of every frame: its timestamp less the samples before it
         self._settling: list[Lost] = []  # stored frames that are not right yet
         # While decoding, in seconds: the first timestamp, and the next that is due; in samples: of the last frame, and
         # of those to come that are not right yet; and whether, and for how long, all was damaged since the last good
@@ -84,7 +85,7 @@ class FfmpegDecoder:
         self._first: float | None = None
         self._due: float | None = None
         self._last, self._settle, self._broken, self._failed_s = 0, 0, False, 0.0
-        self._name = source.name
+        self._name, self._limits = source.name, limits
         self._spool = Spool(source.name, limits)
         try:
             with av.open(open_as_file(source), mode="r", options=OPTIONS) as container:
@@ -115,6 +116,7 @@ class FfmpegDecoder:
         self._settle_s = 0.0 if codec.name.startswith(LOSSLESS) else SETTLE_S.get(codec.name)
         due: float | None = None  # seconds, when the next packet is
         for packet in self._packets(container, stream):
+            self._limits.check_time(self._name)
             time = None if packet.pts is None or base is None else float(packet.pts * base)
             duration = float((packet.duration or 0) * base) if base else 0.0
             late = time is not None and due is not None and time - due > MIN_JUMP_S
@@ -174,7 +176,8 @@ class FfmpegDecoder:
             self._settle -= n
         self._broken, self._failed_s, self._last = False, 0.0, frame.samples
         if time is not None:
-            self._offsets.append(round((time - (self._first or 0.0)) * rate) - spool.n_stored)
+            offset = round((time - (self._first or 0.0)) * rate) - spool.n_stored
+            self._offsets.append(max(-(1 << 62), min(1 << 62, offset)))
             self._due = time + frame.samples / rate
         elif self._due is not None:
             self._due += frame.samples / rate
@@ -254,7 +257,7 @@ class FfmpegDecoder:
             end = min([jump.frame + SURE_FRAMES, *(later.frame for later in jumps[number + 1 : number + 2])])
             before, after = self._offsets[begin : jump.frame], self._offsets[jump.frame : end]
             if jump.frame == 0:
-                before = [round(jump.start * rate)]
+                before.append(round(jump.start * rate))
             if before and after:
                 jump.size = round(float(np.median(after) - np.median(before)))
         silent = [jump for jump in jumps if not jump.damaged and jump.size > 0]

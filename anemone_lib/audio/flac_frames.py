@@ -15,12 +15,14 @@ import numpy as np
 from anemone_lib.audio.ffmpeg import convert_frame
 from anemone_lib.audio.pcm import MAX_SAMPLE_RATE_HZ
 from anemone_lib.audio.sources import Source, read_around
-from anemone_lib.errors import AudioError
+from anemone_lib.errors import AudioError, LimitError
 
 #: Bytes of the largest header of a frame, and of what is read at once to index a stream.
 HEADER_BYTES, BLOCK_BYTES = 16, 4 << 20
 #: No frame in practice is larger: 65,535 samples of 8 channels of 32 bits.
 MAX_FRAME_BYTES = 1 << 21
+#: Frames of a stream, at most: 90 GB of recordings as encoders cut them, and 2 GB of memory.
+MAX_FRAMES = 20_000_000
 #: Bytes at the start in which a stream is looked for.
 SEARCH_BYTES = 1 << 16
 #: A frame that jumps ahead by more is believed only if the next one goes on there, seconds.
@@ -206,6 +208,8 @@ class FrameIndex:
                 header = read_frame_header(content[at : at + HEADER_BYTES])
                 if header is not None:
                     found.append((position + at, header))
+            if len(found) > MAX_FRAMES:
+                raise LimitError(f"{self._source.name} has over {MAX_FRAMES:,} FLAC frames; cut it, or encode it anew")
             at = content.find(b"fLaC")
             while 0 <= at < limit:
                 marks.append(position + at)

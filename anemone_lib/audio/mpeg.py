@@ -53,7 +53,7 @@ class FrameDecoder:
         self._announced = self._delay = self._padding = 0
         self.format = "AAC ADTS" if first.codec == "aac" else f"MP{first.codec[2]} {first.sample_rate} Hz"
         try:
-            self._decode(av, begin)
+            self._decode(av, begin, limits)
             if self._spool.n_stored == 0:
                 raise AudioError(f"no audio could be decoded in {source.name}")
             self.sample_rate, self.channels = self._spool.sample_rate, self._spool.channels
@@ -64,7 +64,7 @@ class FrameDecoder:
 
     # ------------------------------------------------------------------ decoding
 
-    def _decode(self, av: Any, begin: int) -> None:
+    def _decode(self, av: Any, begin: int, limits: DecodeLimits) -> None:
         codec = av.CodecContext.create(self._first.codec, "r")
         codec.options = {"err_detect": "crccheck+explode"}
         batch: list[np.ndarray] = []
@@ -73,6 +73,7 @@ class FrameDecoder:
         early, stored, n_frames = 0, 0, 0
         self._steps = Steps(self._source, begin, self._first)
         for step in self._steps:
+            limits.check_time(self._source.name)
             frame = step.frame
             if frame is None:
                 if sizes:

@@ -142,7 +142,7 @@ class S3Source(RemoteSource):
         except ImportError:
             raise AudioError(f"reading {uri} needs boto3: pip install 'anemone-lib[serve]'") from None
         parts = urlsplit(uri)
-        self._bucket, self._key = parts.netloc, unquote(parts.path.lstrip("/"))
+        self._bucket, self._key = parts.netloc, unquote(parts.path.removeprefix("/"))
         self._errors = (BotoCoreError, ClientError)
         self.name = Path(self._key).name
         self.location: str | None = uri
@@ -151,7 +151,7 @@ class S3Source(RemoteSource):
             head = self._client.head_object(Bucket=self._bucket, Key=self._key)
         except self._errors as error:
             raise AudioError(f"cannot open {uri}: {error}") from None
-        self.size, self._etag = int(head["ContentLength"]), head["ETag"]
+        self.size, self.etag = int(head["ContentLength"]), str(head["ETag"])
 
     def read_at(self, offset: int, n_bytes: int) -> bytes:
         """Return up to `n_bytes` from `offset`; fewer only at the end."""
@@ -160,10 +160,12 @@ class S3Source(RemoteSource):
         last = min(offset + n_bytes, self.size) - 1
         try:
             answer = self._client.get_object(
-                Bucket=self._bucket, Key=self._key, Range=f"bytes={offset}-{last}", IfMatch=self._etag
+                Bucket=self._bucket, Key=self._key, Range=f"bytes={offset}-{last}", IfMatch=self.etag
             )
             return answer["Body"].read()
         except self._errors as error:
+            if getattr(error, "response", {}).get("Error", {}).get("Code") == "PreconditionFailed":
+                raise AudioError(f"{self.location} was replaced while it was read; send the request again") from None
             raise AudioError(f"cannot read {self.location}: {error}") from None
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anemone_lib.audio.gaps import Lost
-from anemone_lib.errors import AudioError
+from anemone_lib.errors import LimitError, NoRoomError
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,32 @@ class DecodeLimits:
     spool_bytes: int = 64 << 30
     seconds: float = 31 * 86400.0
     deadline: float | None = None
+
+    def check_time(self, name: str) -> None:
+        """Refuse to go on after the deadline.
+
+        Raises
+        ------
+        LimitError
+        """
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise LimitError(f"{name} takes longer to decode than there is time; cut it, or send it as a job")
+
+    def check_length(self, name: str, n_frames: int, sample_rate: int) -> None:
+        """Refuse a recording that is too long.
+
+        Parameters
+        ----------
+        name : the recording's, for the message
+        n_frames : int
+        sample_rate : int > 0, in Hz
+
+        Raises
+        ------
+        LimitError
+        """
+        if n_frames > self.seconds * sample_rate:
+            raise LimitError(f"{name} is longer than {self.seconds:,.0f} s, more than is allowed; cut it")
 
 
 @dataclass(frozen=True)
@@ -69,8 +95,8 @@ class Spool:
 
         Raises
         ------
-        AudioError
-            A limit is passed, or the disk is full.
+        LimitError, NoRoomError
+            A limit is passed; the disk is full.
         """
         if not self.channels:
             self.channels, self.sample_rate = frames.shape[1], sample_rate
@@ -79,23 +105,29 @@ class Spool:
         self.n_stored += len(frames)
         limits = self._limits
         if self.n_stored * self.channels * 4 > limits.spool_bytes:
-            raise AudioError(
+            raise LimitError(
                 f"{self._name} is over {limits.spool_bytes / 1e9:.3g} GB when decoded, more than is allowed; cut it"
             )
-        if self.n_stored > limits.seconds * self.sample_rate:
-            raise AudioError(f"{self._name} is longer than {limits.seconds:,.0f} s, more than is allowed; cut it")
-        if limits.deadline is not None and time.monotonic() > limits.deadline:
-            raise AudioError(f"{self._name} takes longer to decode than there is time; cut it, or send it as a job")
+        limits.check_length(self._name, self.n_stored, self.sample_rate)
+        limits.check_time(self._name)
         try:
             self._file.write(np.ascontiguousarray(frames, np.float32).tobytes())
         except OSError as error:
-            raise AudioError(
+            raise NoRoomError(
                 f"no room to decode {self._name} in {tempfile.gettempdir()}: {error.strerror or error}; "
                 "set TMPDIR to a folder on a larger disk"
             ) from None
 
     def arrange(self, lost: list[Lost]) -> int:
-        """Lay the stored frames on the timeline, in order, around what was lost; return the timeline's length."""
+        """Lay the stored frames on the timeline, in order, around what was lost; return the timeline's length.
+
+        Raises
+        ------
+        LimitError
+            What is lost makes it too long.
+        """
+        n_lost = sum(span.stop - span.start for span in lost)
+        self._limits.check_length(self._name, self.n_stored + n_lost, self.sample_rate)
         pieces, stored, position = [], 0, 0
         for span in lost:
             pieces.append(_Piece(position, span.start, stored))

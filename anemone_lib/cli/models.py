@@ -11,7 +11,7 @@ from anemone_lib.audio.finding import find_recordings
 from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
-from anemone_lib.scoring.classifier import ModelCard
+from anemone_lib.scoring.bundle import ModelCard
 
 #: What `anemone train` starts from; on the six recordings tried so far, no worse and no surely better than ``none``.
 DEFAULT_START = "shipped"

@@ -22,7 +22,7 @@ def serve(
     config: ConfigOption = None,
     store: Annotated[Path, typer.Option(help="Folder for the recordings and results of jobs.")] = Path("out/jobs"),
     limits: Annotated[
-        bool, typer.Option(help="Hold requests to what AWS lets through: 4.5 MB of audio and 29 s a call.")
+        bool, typer.Option(help="Hold calls to 12 MB of audio and 29 s; AWS lets 4.5 MB and 29 s through.")
     ] = True,
 ) -> None:
     """Answer over HTTP: a page at /, POST /predict, POST /jobs, the interface's description at /docs."""
@@ -31,7 +31,8 @@ def serve(
             from anemone_lib.service.local import run_server
         except ImportError:
             raise ConfigError("serving needs more packages: pip install 'anemone-lib[serve]'") from None
-        from anemone_lib.service.settings import Settings
+        from anemone_lib.service.problems import Problem
+        from anemone_lib.service.settings import LOCAL_AUDIO_BYTES, Settings
 
         classifier = load_classifier(model)
         inference = choose_promoted(config, classifier)
@@ -39,9 +40,14 @@ def serve(
         # The environment decides everything else: buckets, origins that may call, the expected model.
         others = {name: value for name, value in os.environ.items() if name.lower() not in InferenceConfig.model_fields}
         settings = replace(Settings.from_env(others), config=inference, store=store, limits=limits)
+        if not os.environ.get("ANEMONE_MAX_AUDIO_BYTES"):
+            settings = replace(settings, max_audio_bytes=LOCAL_AUDIO_BYTES)
         if model:
             settings = replace(settings, model=model)
         if config and (pinned := Promotion.load(config).model_sha256):  # the service checks it again when it starts
             settings = replace(settings, model_sha256=pinned)
         out.print(f"Anemone listens on http://{host}:{port}; stop it with Ctrl-C", highlight=False)
-        run_server(settings, host=host, port=port)
+        try:
+            run_server(settings, host=host, port=port)
+        except Problem as problem:
+            raise ConfigError(str(problem)) from None

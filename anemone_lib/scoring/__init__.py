@@ -6,6 +6,7 @@
 Imports audio and what lies below it.
 """
 
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, ModelCard, digest_bundle
 from anemone_lib.scoring.chunks import (
     CHUNK_WINDOWS,
     Chunk,
@@ -17,9 +18,7 @@ from anemone_lib.scoring.chunks import (
     score_recording,
 )
 from anemone_lib.scoring.classifier import (
-    DEMONSTRATION_MODEL,
     Classifier,
-    ModelCard,
     apply_temperature,
     load_classifier,
 )
@@ -42,6 +41,7 @@ __all__ = [
     "choose_config",
     "choose_promoted",
     "cut_windows",
+    "digest_bundle",
     "draw_images",
     "lay_grid",
     "load_classifier",

@@ -1,84 +1,23 @@
 """Images to probabilities: the model bundle and what runs it.
 
-A bundle is a folder with ``best_model.tflite`` (what serving runs, in LiteRT), ``best_model.keras`` (what training
-writes) and ``best_model.json``, the model card: the classes, the settings the model was trained with, the SHA-256 of
-both files, and in words what it was trained on and what it never saw. A lone ``.keras`` works too, through Keras.
+`anemone_lib.scoring.bundle` finds and checks the files.
 
 LiteRT's answers are the same bits whatever else is in the batch, so a window's probabilities never depend on its
 neighbours.
 """
 
-import hashlib
-import json
 import os
 import threading
 from pathlib import Path
-from typing import Any, Literal, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anemone_lib.errors import ModelError
-
-#: The model that comes with the package.
-DEMONSTRATION_MODEL = Path(__file__).parent.parent / "models"
-
-
-STEM = "best_model"
-
+from anemone_lib.scoring.bundle import ModelCard, check_hashes, find_model_file, read_card
 
 #: Keras before this runs code from a .keras file even in safe mode (CVE-2025-49655, CVE-2026-1669).
 MIN_KERAS = (3, 13, 2)
-
-
-class ModelCard(BaseModel):
-    """What ``best_model.json`` says about a model.
-
-    Examples
-    --------
-    >>> card = load_classifier().card
-    >>> card.classes, card.input_shape
-    (('noise', 'anemonefish', 'biological'), (256, 256, 1))
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    name: str = Field(description="What to call the model.")
-    version: str = Field(description="Like v1.0; part of every result.")
-    summary: str = Field("", description="In words: what it was trained on, what it never saw.")
-    classes: tuple[str, ...] = Field(description="In the order of the model's outputs.")
-    input_shape: tuple[int, int, int] = Field(description="height_pixels, width_pixels, channels.")
-    settings: dict[str, int | float | str | None] = Field(
-        description="The score-deciding settings of InferenceConfig that the model was trained with."
-    )
-    sha256: dict[str, str] = Field(description="SHA-256 (hex) by file name.")
-    activation: Literal["softmax", "sigmoid"] = Field(
-        "softmax",
-        description="softmax: one class a window, probabilities sum to 1. sigmoid: every class by itself, several may "
-        "be present at once, and probabilities need not sum to 1.",
-    )
-    temperature: float = Field(
-        1.0, gt=0, description="Logits are divided by this before the softmax, or the sigmoid (calibration)."
-    )
-    target_class: str | None = Field(None, description="The class that the model was made for; none: the default's.")
-    decisions: dict[str, dict[str, float | int]] = Field(
-        default_factory=dict,
-        description="By class, the event settings found best on the validation part, as confidence_threshold.",
-    )
-    segment_thresholds: dict[str, float] = Field(
-        default_factory=dict, description="By class, the threshold of 3-s segments found best on the validation part."
-    )
-    bands_hz: dict[str, tuple[float, float]] = Field(
-        default_factory=dict,
-        description="By class, the frequencies (low, high) in Hz between which its calls are measured.",
-    )
-    parity: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Largest difference between the .keras and the .tflite, and on what.",
-    )
-    training: dict[str, Any] = Field(default_factory=dict, description="Data, seeds and command of the training.")
-    metrics: dict[str, Any] = Field(default_factory=dict, description="What was measured, on what.")
 
 
 class Classifier(Protocol):
@@ -87,7 +26,7 @@ class Classifier(Protocol):
     Attributes
     ----------
     card : ModelCard, or None for a lone .keras
-    sha256 : str, of the file that runs
+    sha256 : str, over the file that runs and its card; see `digest_bundle`
     version : str, from the card, or the file's name
     input_shape : (height_pixels, width_pixels, channels)
     n_classes : int
@@ -131,7 +70,7 @@ def load_classifier(
     uri : path or ``file://`` address of the bundle's folder or of any of its files
         By default the demonstration model. The ``.tflite`` is preferred to the ``.keras``.
     sha256 : str, optional
-        What the file that runs must have; checked before anything of it is loaded.
+        The digest of the bundle (`Classifier.sha256`, `digest_bundle`); checked before anything of it is loaded.
     num_threads : int > 0
         Threads inside one call; windows are scored by several calls at once, so 1 is fastest.
 
@@ -152,64 +91,12 @@ def load_classifier(
     >>> load_classifier(sha256=classifier.sha256).sha256 == classifier.sha256
     True
     """
-    path = _local_path(uri)
-    if path.is_dir():
-        candidates = [path / f"{STEM}.tflite", path / f"{STEM}.keras"]
-    elif path.suffix == ".json":
-        candidates = [path.with_suffix(".tflite"), path.with_suffix(".keras")]
-    elif path.suffix == ".keras":
-        candidates = [path.with_suffix(".tflite"), path]
-    elif path.suffix == ".tflite":
-        candidates = [path]
-    elif path.suffix in (".h5", ".hdf5"):
-        raise ModelError(
-            f"{path} is in the legacy HDF5 format, which can run code when it is loaded; save it as .keras: "
-            "keras.models.load_model(...).save('best_model.keras'), on a machine you can lose"
-        )
-    else:
-        raise ModelError(f"{path} is no model: give a .keras, a .tflite, its .json card, or their folder")
-    model_path = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if model_path is None:
-        raise ModelError(f"no model at {path}: looked for {' and '.join(str(c) for c in candidates)}")
-    card = _read_card(model_path.with_suffix(".json"))
-    actual = _sha256_of(model_path)
-    if sha256 and card and path.suffix == ".keras" and card.sha256.get(path.name) == sha256.lower() == _sha256_of(path):
-        sha256 = None  # pinned by its .keras, which the card ties to the .tflite that runs in its place
-    expected = {"the one asked for": sha256, "the one in its card": card and card.sha256.get(model_path.name)}
-    for whose, value in expected.items():
-        if value and value.lower() != actual:
-            raise ModelError(
-                f"the SHA-256 of {model_path} is {actual}, {whose} is {value}; "
-                "the file is not the one that was tested: copy the bundle again"
-            )
+    model_path = find_model_file(uri)
+    card = read_card(model_path.with_suffix(".json"))
+    digest = check_hashes(model_path, card, sha256)
     if model_path.suffix == ".tflite":
-        return LiteRTClassifier(model_path, card=card, sha256=actual, num_threads=num_threads)
-    return KerasClassifier(model_path, card=card, sha256=actual)
-
-
-def _local_path(uri: str | os.PathLike[str] | None) -> Path:
-    if uri is None:
-        return DEMONSTRATION_MODEL
-    if isinstance(uri, str) and "://" in uri:
-        parts = urlsplit(uri)
-        if parts.scheme != "file":
-            raise ModelError(f"cannot load a model from {uri}; download it and give its path")
-        return Path(unquote(parts.path))
-    return Path(uri)
-
-
-def _read_card(path: Path) -> ModelCard | None:
-    if not path.is_file():
-        return None
-    try:
-        return ModelCard(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-        raise ModelError(f"the model card {path} cannot be read: {error}") from None
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return LiteRTClassifier(model_path, card=card, sha256=digest, num_threads=num_threads)
+    return KerasClassifier(model_path, card=card, sha256=digest)
 
 
 class LiteRTClassifier:

@@ -13,21 +13,27 @@ The modules from top to bottom; a module imports only from lines below its own, 
 `local`         the app on one computer
 `app`           the FastAPI app: routes, error handlers, CORS
 `routes`        the routers: /predict, /jobs, uploads and files, /health and the page
+`documents`     /docs, with Swagger UI as it is bundled
+`guard`         no page of another origin, and nobody under another host's name
 `middleware`    around every route: request id, answers to errors, one record of each request
-`schemas`       the descriptions of the routes for OpenAPI
 `predict`       one recording in, its result out: /predict and a direct invocation
-`lanes`         local processes that do the tasks of jobs
-`work`          the tasks of a job: plan, score_chunk, merge, fail
-`jobs`          create, upload, start and describe jobs; the state of a job follows from its objects
-`claims`        of several workers, one works on a chunk
+`lane`          the local process that does the tasks of jobs
+`tasks`         one task of a job, as a message names it
+`work`          the tasks of a job: plan, score_chunk, merge, draw, fail
+`jobs`          create, upload, start, describe and delete jobs; the state of a job follows from its objects
+`claims`        of several workers, one works on a chunk; the attempts at it
+`connections`   uvicorn's protocol, with an end to its patience
 `engine`        loads the model and the settings once; one recording → its detections
 `incoming`      the body of a request → an open file, not read past its limit
+`openapi`       the description in OpenAPI, from the models and the routes
 `bundle`        downloads the model bundle from S3
 `folder_store`  objects as files under a folder
 `s3_store`      objects in an S3 bucket
 `stores`        the operations that jobs need from a store
 `spool`         local copies of objects in S3 that cannot be read by byte range
 `render`        the result in any format, as bytes
+`admission`     how many recordings are analysed at once, and how many may wait
+`models`        what clients send and get, as typed models
 `problems`      errors as clients see them: a status, a short name, what to do
 `settings`      the settings of a running service
 ==============  ====================================================================================

@@ -3,7 +3,7 @@
 A worker claims a chunk when it creates the next object ``jobs/<id>/claims/<chunk>/<attempt>.json``; only one worker can
 create it. Other owners respect a claim until it expires. The same owner (one execution of the state machine, one local
 server) takes its own claim over at once, because it knows that the earlier worker is dead. The number of claims is the
-number of attempts.
+number of attempts, and nothing else counts them.
 """
 
 import json

@@ -1,23 +1,25 @@
 """The engine of the service: it loads the model and the settings once, and detects events before a deadline."""
 
+import contextlib
+import io
 import os
 import threading
+import wave
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any, BinaryIO
-
-import numpy as np
 
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.detection.detections import Detections, detect
-from anemone_lib.errors import ConfigError, ModelError
-from anemone_lib.scoring.chunks import check_fit, choose_config
+from anemone_lib.errors import AnemoneError, ConfigError, ModelError
+from anemone_lib.scoring.chunks import Progress, check_fit, choose_config
 from anemone_lib.scoring.classifier import Classifier, load_classifier
-from anemone_lib.scoring.windows import lay_grid
+from anemone_lib.service.admission import report_busy
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.settings import Settings
 
@@ -107,6 +109,15 @@ class Engine:
                 raise ConfigError(f"{name} cannot be set by a request; only {', '.join(EVENT_FIELDS)} can")
         return config.replace(**overrides)
 
+    def warm_up(self) -> None:
+        """Analyse a second of silence, so that the first recording finds everything loaded."""
+        with io.BytesIO() as file, contextlib.suppress(AnemoneError):
+            with wave.open(file, "wb") as silence:
+                silence.setparams((1, 2, 48_000, 0, "NONE", ""))
+                silence.writeframes(bytes(96_000))
+            with self.open_detections(file, name="silence.wav"):
+                pass
+
     @contextmanager
     def open_detections(
         self,
@@ -117,6 +128,7 @@ class Engine:
         channel: str = "mean",
         overrides: Mapping[str, Any] | None = None,
         deadline: float | None = None,
+        n_sharing: int = 1,
     ) -> Iterator[Detections]:
         """Detect the events of a recording. The recording stays open in the ``with`` block, so that it can be drawn.
 
@@ -131,6 +143,8 @@ class Engine:
             Event settings to change.
         deadline : float, optional
             Time of `time.monotonic` in seconds at which the work must end.
+        n_sharing : int > 0
+            Requests that may work at once, and make each other slower.
 
         Yields
         ------
@@ -139,19 +153,50 @@ class Engine:
         Raises
         ------
         Problem
-            413: the work cannot be finished before the deadline; 503: the model cannot be loaded.
+            413: the work cannot be finished before the deadline; 503: it could, if others did not work at the same
+            time; or the model cannot be loaded.
         AudioError, ConfigError
         """
         classifier, _ = self.load()
         config = self.change_config(overrides or {})
-        recording = open_recording(source, target_sr=config.target_sr, timezone=timezone, name=name, channel=channel)
+        recording = open_recording(
+            source,
+            target_sr=config.target_sr,
+            timezone=timezone,
+            name=name,
+            channel=channel,
+            limits=replace(self.settings.decode_limits, deadline=deadline),
+        )
         with recording, Share(self.threads) as share:
-            guard = _Guard(
-                classifier,
-                lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings).n_windows,
-                deadline,
-            )
-            yield detect(recording, config=config, classifier=guard, executor=share)
+            watch = _watch_deadline(deadline, n_sharing)
+            yield detect(recording, config=config, classifier=classifier, executor=share, progress=watch)
+
+
+def _watch_deadline(deadline: float | None, n_sharing: int) -> Progress | None:
+    """Return what `detect` calls after every chunk: it raises a Problem when the work cannot end in time."""
+    if deadline is None:
+        return None
+    began, first = monotonic(), 0.0
+
+    def watch(done: int, total: int) -> None:
+        nonlocal first
+        now, given = monotonic(), deadline - began
+        if done == 1:
+            first = now
+        # The first chunk may have loaded what the others find loaded.
+        needed = first - began + (now - first) * (total - 1) / max(1, done - 1)
+        if done == total or not (now > deadline or (now - began > PROJECT_AFTER_S and needed > given)):
+            return
+        if n_sharing > 1 and needed <= given * n_sharing:
+            raise report_busy("others work at the same time, and this recording would not be done in time")
+        raise Problem(
+            413,
+            "too_long",
+            f"the recording needs about {needed:.0f} s, more than one call may take ({given:.0f} s are left for it); "
+            "send it by POST /jobs",
+        )
+
+    return watch
 
 
 class Share(Executor):
@@ -179,36 +224,3 @@ class Share(Executor):
         for future in self._futures:
             future.cancel()
         wait_for(self._futures)
-
-
-class _Guard:
-    """A classifier that raises a Problem (413) when the work cannot be finished before the deadline."""
-
-    def __init__(self, classifier: Classifier, n_windows: int, deadline: float | None) -> None:
-        self._classifier = classifier
-        self.card, self.sha256, self.version = classifier.card, classifier.sha256, classifier.version
-        self.input_shape, self.n_classes = classifier.input_shape, classifier.n_classes
-        self._n_windows, self._deadline = n_windows, deadline
-        self._problem: Problem | None = None
-        self._began, self._done, self._lock = monotonic(), 0, threading.Lock()
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return the classifier's answer, or raise a Problem (413)."""
-        if self._problem:  # the other threads stop, too
-            raise self._problem
-        probabilities = self._classifier.probabilities(images)
-        with self._lock:
-            self._done += len(images)
-        if self._deadline is not None:
-            now = monotonic()
-            needed = (now - self._began) * self._n_windows / self._done
-            too_slow = now - self._began > PROJECT_AFTER_S and self._began + needed > self._deadline
-            if now > self._deadline or too_slow:
-                self._problem = Problem(
-                    413,
-                    "too_long",
-                    f"the recording's {self._n_windows} windows need about {needed:.0f} s, more than one call may take "
-                    f"({self._deadline - self._began:.0f} s are left for it); send it by POST /jobs",
-                )
-                raise self._problem
-        return probabilities

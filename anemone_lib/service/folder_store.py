@@ -1,5 +1,6 @@
 """The store of one computer: objects are files under a folder."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -10,11 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from anemone_lib.service.problems import Problem
+from starlette.concurrency import run_in_threadpool
+
+from anemone_lib.service.problems import FULL, Problem, report_full_disk
 from anemone_lib.service.stores import MissingObject, exists
 
 #: Bytes that are copied at once when parts become one object.
 COPY_BLOCK_BYTES = 8 << 20
+#: Bytes of an upload that are written at once.
+WRITE_BYTES = 1 << 20
+#: How the names of unfinished files begin.
+TEMPORARY = ".anemone-"
+#: Bytes of the disk that uploads leave free.
+SPARE_BYTES = 256 << 20
 
 
 class FolderStore:
@@ -55,7 +64,7 @@ class FolderStore:
     def write(self, key: str, content: bytes, *, media_type: str = "application/octet-stream") -> None:
         """Write an object. An object with the same key is replaced."""
         path = self.get_path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with _open_temporary(path.parent) as (file, temporary):
             file.write(content)
             file.close()
@@ -64,11 +73,48 @@ class FolderStore:
     def create(self, key: str, content: bytes) -> bool:
         """Write an object if the key is free; return whether it was written."""
         path = self.get_path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with _open_temporary(path.parent) as (file, temporary):
             file.write(content)
             file.close()
             return _link_if_free(temporary, path)
+
+    def delete(self, prefix: str) -> None:
+        """Remove every object under a prefix, which here is a folder."""
+        if not prefix.strip("/"):
+            raise ValueError("a store is not removed as a whole")
+        shutil.rmtree(self.get_path(prefix), ignore_errors=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove files that a process began and did not finish. No other process may write into the folder."""
+        for path in self._root.rglob(f"{TEMPORARY}*"):
+            path.unlink(missing_ok=True)
+
+    def find_ages(self, prefix: str) -> dict[str, float]:
+        """Return when something in each folder under a prefix changed last, as `time.time` counts."""
+        ages = {}
+        for folder in self.get_path(prefix).glob("*/"):
+            with contextlib.suppress(FileNotFoundError):  # removed at this moment
+                ages[folder.name] = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+        return ages
+
+    def check_room(self, n_bytes: int) -> None:
+        """Refuse an upload that the disk has no room for.
+
+        Raises
+        ------
+        Problem
+            507: there is less room, or as good as none would be left.
+        """
+        folder = next(path for path in (self._root, *self._root.parents) if path.exists())
+        free = shutil.disk_usage(folder).free
+        if n_bytes + SPARE_BYTES > free:
+            raise Problem(
+                507,
+                "disk_full",
+                f"the upload needs {n_bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free on the disk of {folder}; "
+                "make room there, or choose another folder with --store",
+            )
 
     def get_size(self, key: str) -> int:
         """Return the size of an object in bytes."""
@@ -98,7 +144,7 @@ class FolderStore:
 
     def begin_upload(self, key: str) -> str:
         """Make the folder of the parts; return an id."""
-        self._get_parts_folder(key).mkdir(parents=True, exist_ok=True)
+        _make_folder(self._get_parts_folder(key))
         return "local"
 
     def sign_part_url(self, key: str, upload_id: str, number: int) -> str | None:
@@ -121,21 +167,32 @@ class FolderStore:
         Raises
         ------
         Problem
-            409: the upload is complete already. Its bytes do not change any more.
+            404: the upload was given up; 409: it is complete already. Its bytes do not change any more.
         """
         self._refuse_complete_upload(key)
         folder = self._get_parts_folder(key)
         digest = hashlib.md5(usedforsecurity=False)
+
+        def write(blocks: list[bytes]) -> None:
+            for block in blocks:
+                file.write(block)
+                digest.update(block)
+
         try:
             with _open_temporary(folder) as (file, temporary):
-                async for block in content:
-                    file.write(block)
-                    digest.update(block)
+                blocks, n_bytes = list[bytes](), 0
+                async for block in content:  # small blocks are written together, in a thread: the others go on
+                    blocks.append(block)
+                    n_bytes += len(block)
+                    if n_bytes >= WRITE_BYTES:
+                        await run_in_threadpool(write, blocks)
+                        blocks, n_bytes = [], 0
+                write(blocks)
                 file.close()
                 temporary.replace(folder / f"{number}.{digest.hexdigest()}")
-        except FileNotFoundError:  # the upload was completed in the meantime, and its parts were removed
+        except FileNotFoundError:  # the upload was completed or removed in the meantime
             self._refuse_complete_upload(key)
-            raise
+            raise Problem(404, "no_such_job", "the job was removed; create a new one") from None
         self._refuse_complete_upload(key)
         return f'"{digest.hexdigest()}"'
 
@@ -150,11 +207,15 @@ class FolderStore:
             sizes = dict.fromkeys(etags, part_bytes)
             sizes[max(etags)] = size_bytes - (max(etags) - 1) * part_bytes
             parts = [_find_part(folder, number, etags.get(number, ""), size) for number, size in sorted(sizes.items())]
-            with _open_temporary(path.parent) as (file, temporary):
-                for number, part in enumerate(parts, start=1):
-                    _append_part(part, file, number)
-                file.close()
-                _link_if_free(temporary, path)
+            if len(parts) == 1:
+                _copy_part(parts[0], None, 1)
+                _link_if_free(parts[0], path)
+            else:
+                with _open_temporary(path.parent) as (file, temporary):
+                    for number, part in enumerate(parts, start=1):
+                        _copy_part(part, file, number)
+                    file.close()
+                    _link_if_free(temporary, path)
             shutil.rmtree(folder, ignore_errors=True)
 
     def _get_parts_folder(self, key: str) -> Path:
@@ -165,13 +226,31 @@ class FolderStore:
             raise Problem(409, "already_started", "the upload is complete; create a new job for another recording")
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise report_full_disk(str(folder)) from None
+        raise
+
+
 @contextmanager
 def _open_temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """Open a new hidden file in a folder; what the caller did not rename is removed at the end."""
-    handle, name = tempfile.mkstemp(prefix=".", dir=folder)
+    try:
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
+    except OSError as error:
+        if error.errno in FULL:
+            raise report_full_disk(str(folder)) from None
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             yield file, Path(name)
+    except OSError as error:
+        if error.errno in FULL:
+            raise report_full_disk(str(folder)) from None
+        raise
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -204,12 +283,13 @@ def _find_part(folder: Path, number: int, etag: str, size: int) -> Path:
     return part
 
 
-def _append_part(part: Path, target: BinaryIO, number: int) -> None:
-    """Copy a part to the end of a file, and check that the stored bytes are the bytes that arrived."""
+def _copy_part(part: Path, target: BinaryIO | None, number: int) -> None:
+    """Check that the stored bytes of a part are those that arrived; copy them to the end of a file, if there is one."""
     digest = hashlib.md5(usedforsecurity=False)
     with part.open("rb") as source:
         while block := source.read(COPY_BLOCK_BYTES):
-            target.write(block)
+            if target is not None:
+                target.write(block)
             digest.update(block)
     if digest.hexdigest() != part.suffix[1:]:
         part.unlink()

@@ -24,14 +24,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from mangum import Mangum
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
-from anemone_lib.service.incoming import clean_name, parse_options, parse_reference
+from anemone_lib.service.incoming import clean_name, parse_model
 from anemone_lib.service.jobs import Jobs, make_stores
+from anemone_lib.service.models import PredictObject, S3Reference
 from anemone_lib.service.predict import compute_deadline, predict
 from anemone_lib.service.problems import Problem, to_problem
-from anemone_lib.service.work import Worker, run_task
+from anemone_lib.service.tasks import run_task
+from anemone_lib.service.work import Worker
 
 
 class LambdaFunction:
@@ -54,9 +57,11 @@ class LambdaFunction:
         self._is_cold = True
         settings = engine.settings
         stores = make_stores(input_bucket=settings.input_bucket, output_bucket=settings.output_bucket, folder=None)
-        self._jobs = Jobs(engine, *stores, self._start_execution) if stores and settings.state_machine_arn else None
+        self._jobs = None
+        if stores and settings.state_machine_arn:
+            self._jobs = Jobs(engine, *stores, self._start_execution, cancel=self._stop_execution)
         self._worker = Worker(engine, *stores, owner="state-machine", executor=engine.threads) if stores else None
-        self._http = Mangum(create_app(engine, self._jobs, observe=self._record_call), lifespan="off")
+        self._http = Mangum(_keep_stage(create_app(engine, self._jobs, observe=self._record_call)), lifespan="off")
         try:
             engine.load()
         except Problem as problem:
@@ -110,12 +115,10 @@ class LambdaFunction:
 
     def _invoke(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """Answer a direct invocation."""
-        fields = dict(event)
-        place: dict[str, Any] = {name: fields.pop(name) for name in ("s3_bucket", "s3_key") if name in fields}
-        name = fields.pop("filename", None)
-        reference = parse_reference(place)
-        options, name = parse_options(fields), clean_name(name or reference.s3_key)
-        result, _ = predict(self._engine, self._jobs, reference, name, options, deadline=_find_deadline(context))
+        place = parse_model(PredictObject, event)
+        reference = S3Reference(s3_bucket=place.s3_bucket, s3_key=place.s3_key)
+        name = clean_name(place.filename or place.s3_key)
+        result, _ = predict(self._engine, self._jobs, reference, name, place, deadline=_find_deadline(context))
         return result
 
     def _run_task(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -141,6 +144,17 @@ class LambdaFunction:
                 input=json.dumps({"job_id": job_id}),
             )
         except machine.exceptions.ExecutionAlreadyExists:
+            return
+
+    def _stop_execution(self, job_id: str) -> None:
+        """Stop the state machine's work on a job, if it works."""
+        import boto3
+
+        machine = boto3.client("stepfunctions")
+        arn = self._engine.settings.state_machine_arn.replace(":stateMachine:", ":execution:")
+        try:
+            machine.stop_execution(executionArn=f"{arn}:{job_id}", cause="the job was deleted")
+        except machine.exceptions.ExecutionDoesNotExist:
             return
 
     def _record_call(self, record: Mapping[str, Any]) -> None:
@@ -170,6 +184,20 @@ def _send_package_log_to(logger: Logger) -> None:
     package_logger.addHandler(logger.registered_handler)
     package_logger.setLevel(logger.log_level)
     package_logger.propagate = False
+
+
+def _keep_stage(app: ASGIApp) -> Any:
+    """Tell an app the part of its address that API Gateway removes, the stage, so that its own addresses have it."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        event = scope.get("aws.event") or {}
+        whole, path = (event.get("requestContext") or {}).get("path") or "", event.get("path") or ""
+        if path and whole.endswith(path):
+            stage = whole.removesuffix(path)
+            scope = {**scope, "root_path": stage, "path": stage + scope["path"]}
+        await app(scope, receive, send)
+
+    return call
 
 
 def _find_deadline(context: Any) -> float:

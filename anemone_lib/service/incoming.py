@@ -9,19 +9,19 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.types import Message
 
+from anemone_lib.service.models import Options, PredictAudio, PredictObject, PredictQuery, S3Reference
 from anemone_lib.service.problems import TOO_LARGE_HINT, Problem
-from anemone_lib.service.settings import MAX_AUDIO_BYTES
 
 #: Largest size of the other fields of a multipart body.
 MAX_FIELD_BYTES = 64 * 1024
@@ -31,34 +31,11 @@ SPOOL_BYTES = 1 << 20
 OPAQUE_TYPES = ("", "application/octet-stream", "application/ogg", "binary/octet-stream")
 AUDIO_TYPE = re.compile(r"audio/|video/(mp4|webm|ogg|quicktime)$")
 
-#: Which of several hydrophones: a number from 1, or a word.
-ChannelChoice = Annotated[str, BeforeValidator(str), StringConstraints(pattern=r"^([1-9][0-9]{0,2}|mean|loudest)$")]
-CHANNEL_HELP = "The channel to analyse, if there are several: a number from 1, mean or loudest."
-
-FileKind = Literal["csv", "raven", "audacity", "png"]
-
-
-class Options(BaseModel):
-    """The options of a request: fields of the form, keys of the JSON, or parameters of the query."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    config: dict[str, Any] = Field(
-        default={}, description='Event settings that differ from those in force, like {"confidence_threshold": 0.7}.'
-    )
-    timezone: str = Field("UTC", max_length=64, description="Clock that named the file, like Asia/Tokyo or +09:00.")
-    channel: ChannelChoice = Field("mean", description=CHANNEL_HELP)
-    files: list[FileKind] = Field(
-        default=[], max_length=4, description="More formats of the result, under `files`; the PNG in base64."
-    )
-    save: bool = Field(False, description="Keep the result in the output bucket; the answer carries its URL.")
-
-
-class S3Reference(BaseModel):
-    """A recording in one of the service's buckets."""
-
-    s3_bucket: Annotated[str, Field(min_length=3, max_length=63)]
-    s3_key: Annotated[str, Field(min_length=1, max_length=1024)]
+#: Where FastAPI says that a field was.
+SOURCES = ("body", "query", "path", "header")
+#: What pydantic calls a body that is missing, or no object.
+NO_OBJECT = ("missing", "model_type", "model_attributes_type", "dict_type")
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass
@@ -121,55 +98,77 @@ def parse_options(fields: Mapping[str, Any]) -> Options:
     >>> parse_options({"files": "csv, raven", "config": '{"confidence_threshold": 0.7}'}).files
     ['csv', 'raven']
     """
+    return parse_model(Options, _read_config(fields))
+
+
+def _read_config(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the settings of a form or a query, which are JSON in a text."""
     values = dict(fields)
     if isinstance(values.get("config"), str):
         values["config"] = parse_json(values["config"], "config")
-    if isinstance(values.get("files"), str):
-        values["files"] = [kind.strip() for kind in values["files"].split(",") if kind.strip()]
-    try:
-        return Options(**values)
-    except ValidationError as error:
-        raise Problem(422, "bad_setting", explain_validation(error)) from None
+    return values
 
 
-def parse_reference(fields: Mapping[str, Any]) -> S3Reference:
-    """Read the place of a recording in S3.
+def parse_model(model: type[M], fields: Mapping[str, Any]) -> M:
+    """Read the fields of a request as a model.
 
     Parameters
     ----------
-    fields : mapping, ``s3_bucket`` and ``s3_key``
+    model : type of pydantic.BaseModel
+    fields : mapping
 
     Returns
     -------
-    reference : S3Reference
+    content : of the model
 
     Raises
     ------
     Problem
-        400: a field is missing, unknown or too long.
+        422: an option is unknown or wrong; 400: another field is.
     """
     try:
-        return S3Reference(**fields)
+        return model(**fields)
     except ValidationError as error:
-        raise Problem(400, "malformed", explain_validation(error)) from None
+        raise explain_validation(error.errors(include_url=False)) from None
 
 
-def explain_validation(error: ValidationError) -> str:
-    """Describe the errors of a model on one line.
+def explain_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem for fields that are not as they should be.
 
     Parameters
     ----------
-    error : pydantic.ValidationError
+    errors : as pydantic and FastAPI list them
 
     Returns
     -------
-    message : str, for each error its place, the value, and what is allowed
+    problem : Problem
+        Its message has for each error the place, the value, and what is allowed. 422 if an option is wrong, 404 for a
+        wrong path, otherwise 400.
     """
-    lines = []
-    for problem in error.errors(include_url=False):
-        place = ".".join(str(part) for part in problem["loc"]) or "the body"
-        lines.append(f"{place} is {str(problem.get('input'))[:80]!r}: {problem['msg']}")
-    return "; ".join(lines)
+    lines, status, name = [], 400, "malformed"
+    for error in errors:
+        source, *place = error["loc"] if error["loc"][:1] and error["loc"][0] in SOURCES else ("", *error["loc"])
+        if source == "path":
+            return Problem(404, "not_found", "no such route; see /docs")
+        said, given = str(error["msg"]).removeprefix("Value error, "), error.get("input")
+        if error["type"] in NO_OBJECT and not place:
+            said = "the body must be an object in JSON; send it with Content-Type: application/json"
+        is_unknown_option = error["type"] == "extra_forbidden" and source != "body"
+        if source == "query" or (place and place[0] in Options.model_fields) or is_unknown_option:
+            status, name = 422, "bad_setting"
+        spelled = given if isinstance(given, int | float) and not isinstance(given, bool) else repr(_shorten(given))
+        where = ".".join(str(part) for part in place)
+        if error["type"] == "missing" and where:
+            said = f"{where} is missing"
+        elif error["type"] == "extra_forbidden":
+            said = f"{where} is not known here; leave it out"
+        is_said = " is " in said or (error["type"] == "value_error" and isinstance(given, dict))
+        lines.append(said if is_said or not where else f"{where} is {str(spelled)[:100]}: {said}")
+    return Problem(status, name, "; ".join(dict.fromkeys(lines))[:1000])
+
+
+def _shorten(given: Any) -> Any:
+    return given[:80] if isinstance(given, str) else type(given).__name__ if given is not None else None
 
 
 def parse_json(text: str | bytes, what: str = "the body") -> Any:
@@ -190,19 +189,47 @@ def parse_json(text: str | bytes, what: str = "the body") -> Any:
         400: the text is not JSON.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repetition)
     except (ValueError, RecursionError) as error:
         raise Problem(400, "malformed", f"{what} is not JSON: {error}") from None
 
 
+def _refuse_constant(name: str) -> Any:
+    """Refuse NaN and Infinity, which `json` reads and JSON does not have."""
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that names a key twice: readers disagree on which of the values counts."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return content
+
+
+def collect_fields(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return fields by name; refuse one that is given twice with a Problem (400)."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise Problem(
+            400, "malformed", f"{next(n for n in names if names.count(n) > 1)!r} is given twice; give it once"
+        )
+    return fields
+
+
 @asynccontextmanager
-async def receive_recording(request: Request, *, limited: bool) -> AsyncIterator[ReceivedRecording]:
+async def receive_recording(
+    request: Request, query: PredictQuery, *, limit: int | None
+) -> AsyncIterator[ReceivedRecording]:
     """Receive the recording of a request to /predict, in any of the forms that the route accepts.
 
     Parameters
     ----------
     request : Request
-    limited : bool, whether audio over `MAX_AUDIO_BYTES` is refused
+    query : PredictQuery
+    limit : int or None, bytes of audio, over which it is refused
 
     Yields
     ------
@@ -212,25 +239,27 @@ async def receive_recording(request: Request, *, limited: bool) -> AsyncIterator
     Raises
     ------
     Problem
-        400: malformed; 413: too large; 415: the body is neither audio nor a form nor JSON.
+        400: malformed; 413: too large; 415: the body is neither audio nor a form nor JSON; 422: an option is wrong.
     """
-    limit = MAX_AUDIO_BYTES if limited else None
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    query = dict(request.query_params)
+    given = query.model_dump(exclude_none=True)
+    collect_fields(request.query_params.multi_items())
+    asked = given.pop("filename", None)
     if media == "multipart/form-data":
         async with read_form(request, limit) as (upload, fields):
-            yield ReceivedRecording(upload.file, clean_name(upload.filename), parse_options({**query, **fields}))
+            options = parse_options(collect_fields([*given.items(), *fields]))
+            yield ReceivedRecording(upload.file, clean_name(asked or upload.filename), options)
     elif media == "application/json":
         body = parse_json(await read_body(request, limit and limit * 4 // 3 + MAX_FIELD_BYTES))
-        yield _parse_body(body, query)
+        yield _parse_body(body, given, asked)
     elif AUDIO_TYPE.match(media) or media in OPAQUE_TYPES:
-        name = clean_name(query.pop("filename", None))
+        options = parse_options(given)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
             async for block in read_bounded(request, limit):
                 file.write(block)
             if file.tell() == 0:
                 raise Problem(400, "malformed", "the body is empty; send the audio as the body or as the field `audio`")
-            yield ReceivedRecording(file, name, parse_options(query))  # type: ignore[arg-type]
+            yield ReceivedRecording(file, clean_name(asked), options)  # type: ignore[arg-type]
     else:
         raise report_not_audio(media)
 
@@ -245,30 +274,27 @@ def report_not_audio(media: str) -> Problem:
     )
 
 
-def _parse_body(body: Any, query: Mapping[str, Any]) -> ReceivedRecording:
+def _parse_body(body: Any, given: Mapping[str, Any], asked: str | None) -> ReceivedRecording:
     if not isinstance(body, dict):
         raise Problem(400, "malformed", f"the body is a JSON {type(body).__name__}; it must be an object")
-    encoded, name = body.pop("audio_base64", None), body.pop("filename", None)
-    if name is not None and not isinstance(name, str):
-        raise Problem(400, "malformed", "filename must be a text")
-    place = {key: body.pop(key) for key in ("s3_bucket", "s3_key") if key in body}
-    options = {**query, **body}
-    if (encoded is None) == (not place):
+    is_in_s3 = "s3_bucket" in body or "s3_key" in body
+    if ("audio_base64" in body) == is_in_s3:
         raise Problem(400, "malformed", "give either audio_base64, or s3_bucket and s3_key")
-    if place:
-        reference = parse_reference(place)
-        return ReceivedRecording(reference, clean_name(name or reference.s3_key), parse_options(options))
+    fields = _read_config(collect_fields([*given.items(), *body.items()]))
+    if is_in_s3:
+        place = parse_model(PredictObject, fields)
+        reference = S3Reference(s3_bucket=place.s3_bucket, s3_key=place.s3_key)
+        return ReceivedRecording(reference, clean_name(asked or place.filename or place.s3_key), place)
+    content = parse_model(PredictAudio, fields)
     try:
-        audio = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
+        audio = base64.b64decode(content.audio_base64, validate=True)
+    except (binascii.Error, ValueError) as error:
         raise Problem(400, "malformed", f"audio_base64 is not base64: {error}") from None
-    if not audio:
-        raise Problem(400, "malformed", "audio_base64 is empty")
-    return ReceivedRecording(io.BytesIO(audio), clean_name(name), parse_options(options))
+    return ReceivedRecording(io.BytesIO(audio), clean_name(asked or content.filename), content)
 
 
 @asynccontextmanager
-async def read_form(request: Request, limit: int | None) -> AsyncIterator[tuple[UploadFile, dict[str, Any]]]:
+async def read_form(request: Request, limit: int | None) -> AsyncIterator[tuple[UploadFile, list[tuple[str, Any]]]]:
     """Read a multipart body: one file in the field ``audio`` (or ``audio_file``, its older name), and small fields."""
     stream = read_bounded(request, limit and limit + MAX_FIELD_BYTES)
 
@@ -278,7 +304,7 @@ async def read_form(request: Request, limit: int | None) -> AsyncIterator[tuple[
 
     form = await Request(request.scope, receive).form(max_files=1, max_fields=8, max_part_size=MAX_FIELD_BYTES)
     try:
-        fields = {key: value for key, value in form.multi_items() if isinstance(value, str)}
+        fields = [(key, value) for key, value in form.multi_items() if isinstance(value, str)]
         uploads = {key: value for key, value in form.multi_items() if isinstance(value, UploadFile)}
         upload = uploads.get("audio") or uploads.get("audio_file")
         if upload is None:

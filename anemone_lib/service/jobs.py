@@ -3,7 +3,7 @@
 *Objects.* A job has these objects under ``jobs/<id>/``. In the store of recordings, where everything may expire:
 ``request.json``, ``recording``, ``started.json``, ``plan.json``, ``claims/<chunk>/<attempt>.json``, and
 ``chunks/<chunk>.npy`` or ``chunks/<chunk>.failed.json``. In the store of results: ``result.json`` and the other files
-of `RESULT_FILES`, or ``error.json``. There is no database: the state of a job follows from which objects exist.
+of a result, or ``error.json``. There is no database: the state of a job follows from which objects exist.
 """
 
 import json
@@ -13,58 +13,19 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.folder_store import FolderStore
-from anemone_lib.service.incoming import CHANNEL_HELP, ChannelChoice, S3Reference, clean_name
-from anemone_lib.service.problems import Problem
+from anemone_lib.service.incoming import clean_name
+from anemone_lib.service.models import RESULT_FILES, JobRequest, S3Reference
+from anemone_lib.service.problems import Problem, encode_failure
 from anemone_lib.service.s3_store import S3Store
 from anemone_lib.service.settings import MAX_JOB_BYTES
 from anemone_lib.service.stores import MissingObject, Store, exists
 
 #: Size of every part of an upload except the last. S3 allows 10,000 parts of 5 MiB to 5 GiB.
 PART_BYTES = 64 << 20
-
-#: The files of a result: format → (name, media type). A downloaded file has the recording's name, not ``result``.
-RESULT_FILES = {
-    "json": ("result.json", "application/json"),
-    "csv": ("result.events.csv", "text/csv"),
-    "raven": ("result.selections.txt", "text/plain"),
-    "audacity": ("result.audacity.txt", "text/plain"),
-    "png": ("result.png", "image/png"),
-}
-
-
-class JobRequest(BaseModel):
-    """Body of ``POST /jobs``: a recording that will be uploaded, or one that is in a bucket of the service."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    filename: str | None = Field(None, max_length=1024, description="Name of the recording; tells when it began.")
-    size_bytes: Annotated[int, Field(gt=0)] | None = Field(None, description="Size of the recording to be uploaded.")
-    s3_bucket: str | None = Field(None, min_length=3, max_length=63)
-    s3_key: str | None = Field(None, min_length=1, max_length=1024)
-    config: dict[str, Any] = Field(default={}, description="Event settings that differ from those in force.")
-    timezone: str = Field("UTC", max_length=64, description="Clock that named the file.")
-    channel: ChannelChoice = Field("mean", description=CHANNEL_HELP)
-
-
-class UploadedPart(BaseModel):
-    """One part that was uploaded to its URL."""
-
-    number: Annotated[int, Field(ge=1, le=10_000)]
-    etag: Annotated[str, Field(min_length=1, max_length=100, description="Header ETag of the answer to the PUT.")]
-
-
-class StartRequest(BaseModel):
-    """Body of ``POST /jobs/{id}/start``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    parts: list[UploadedPart] = Field(default=[], max_length=10_000)
 
 
 def make_stores(*, input_bucket: str, output_bucket: str, folder: Path | None) -> tuple[Store, Store] | None:
@@ -97,10 +58,27 @@ class Jobs:
     recordings, results : Store
     launch : callable (job_id)
         Starts the work on a job. A second call for the same job must not start the work a second time.
+    cancel : callable (job_id), optional
+        Stops the work on a job.
+    find_trouble : callable (job_id), optional
+        Returns why a job cannot go on, where that could not be stored; else an empty text.
+    is_drawing : callable (job_id), optional
+        Returns whether the picture of a job that is done is still to come.
     """
 
-    def __init__(self, engine: Engine, recordings: Store, results: Store, launch: Callable[[str], None]) -> None:
-        self._engine, self._launch = engine, launch
+    def __init__(
+        self,
+        engine: Engine,
+        recordings: Store,
+        results: Store,
+        launch: Callable[[str], None],
+        *,
+        cancel: Callable[[str], None] = lambda _: None,
+        find_trouble: Callable[[str], str] = lambda _: "",
+        is_drawing: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._engine, self._launch, self._cancel = engine, launch, cancel
+        self._find_trouble, self.is_drawing = find_trouble, is_drawing
         self.recordings, self.results = recordings, results
 
     # ------------------------------------------------------------------ create, start
@@ -120,28 +98,24 @@ class Jobs:
         Raises
         ------
         Problem
-            400, 403, 404 or 413.
+            403, 404, 413 or 507.
         ConfigError
             A setting cannot be set by a request.
         """
-        self._engine.change_config(job_request.config)
-        is_in_s3 = job_request.s3_bucket is not None or job_request.s3_key is not None
-        if is_in_s3 == (job_request.size_bytes is not None):
-            raise Problem(400, "malformed", "give either filename and size_bytes, or s3_bucket and s3_key")
+        config = job_request.config.model_dump(exclude_unset=True)
+        self._engine.change_config(config)
         request: dict[str, Any] = {
             "filename": clean_name(job_request.filename or job_request.s3_key),
-            "config": job_request.config,
+            "config": config,
             "timezone": job_request.timezone,
             "channel": job_request.channel,
             "created": _format_now(),
         }
         job_id = make_id()
-        if is_in_s3:
-            if not (job_request.s3_bucket and job_request.s3_key):
-                raise Problem(400, "malformed", "give both s3_bucket and s3_key")
+        if job_request.s3_bucket and job_request.s3_key:
             reference = S3Reference(s3_bucket=job_request.s3_bucket, s3_key=job_request.s3_key)
-            request["size_bytes"] = check_object(self._engine.settings.buckets, reference)
-            request["s3"] = reference.model_dump()
+            request["size_bytes"], etag = check_object(self._engine.settings.buckets, reference)
+            request["s3"] = {**reference.model_dump(), "etag": etag}
         else:
             request["size_bytes"] = job_request.size_bytes
         if request["size_bytes"] > MAX_JOB_BYTES:
@@ -151,7 +125,9 @@ class Jobs:
                 f"the recording has {request['size_bytes']} bytes; a job takes up to {MAX_JOB_BYTES} (5 GiB): cut it, "
                 "or use `anemone detect`, which has no limit",
             )
-        if not is_in_s3:
+        if "s3" not in request:
+            if isinstance(self.recordings, FolderStore):  # the parts, and what they become
+                self.recordings.check_room(request["size_bytes"] * (1 if request["size_bytes"] <= PART_BYTES else 2))
             request["upload_id"] = self.recordings.begin_upload(f"jobs/{job_id}/recording")
         self.recordings.write(
             f"jobs/{job_id}/request.json", json.dumps(request).encode(), media_type="application/json"
@@ -183,7 +159,7 @@ class Jobs:
             started = {"started": _format_now(), "at": time.time()}
             self.recordings.create(f"{key}/started.json", json.dumps(started).encode())
         description = self.describe(job_id)
-        if description["state"] not in ("done", "failed"):
+        if description["state"] not in ("done", "failed") or self._find_trouble(job_id):
             self._launch(job_id)
         return description
 
@@ -215,7 +191,7 @@ class Jobs:
         Problem
             404: there is no such job.
         """
-        if not re.fullmatch(r"[0-9a-f]{32}", job_id):
+        if not is_id(job_id):
             raise report_missing_job(job_id)
         try:
             return dict(json.loads(self.recordings.read(f"jobs/{job_id}/request.json")))
@@ -236,7 +212,7 @@ class Jobs:
         Problem
             404: there is no such job.
         """
-        if not re.fullmatch(r"[0-9a-f]{32}", job_id):
+        if not is_id(job_id):
             raise report_missing_job(job_id)
         key = f"jobs/{job_id}"
         description: dict[str, Any] = {"job_id": job_id}
@@ -244,6 +220,8 @@ class Jobs:
             return {**description, "state": "done", **self._list_result_urls(job_id)}
         if exists(self.results, f"{key}/error.json"):
             return {**description, "state": "failed", **json.loads(self.results.read(f"{key}/error.json"))}
+        if trouble := self._find_trouble(job_id):
+            return {**description, "state": "failed", **json.loads(encode_failure(trouble))}
         request = self.read_request(job_id)
         description |= {name: request[name] for name in ("filename", "size_bytes", "created")}
         if not exists(self.recordings, f"{key}/started.json"):
@@ -289,10 +267,49 @@ class Jobs:
         existing = set(self.results.list_keys(f"{key}/"))
         files = {}
         for kind, (name, _) in RESULT_FILES.items():
-            if f"{key}/{name}" in existing:
+            is_to_come = kind == "png" and isinstance(self.results, FolderStore) and self.is_drawing(job_id)
+            if f"{key}/{name}" in existing or is_to_come:
                 url = self.results.sign_url(f"{key}/{name}", file_name=self.name_download(job_id, name))
                 files[kind] = url or f"{key}/files/{name}"
         return {"result_url": files["json"], "files": files}
+
+    # ------------------------------------------------------------------ remove
+
+    def delete(self, job_id: str) -> None:
+        """Stop the work on a job and remove everything of it.
+
+        Raises
+        ------
+        Problem
+            404: there is no such job.
+        """
+        self.describe(job_id)
+        self._cancel(job_id)
+        for store in (self.recordings, self.results):
+            store.delete(f"jobs/{job_id}/")
+
+    def expire(self, *, older_than_s: float) -> list[str]:
+        """Remove the jobs of a local store in which nothing has changed for so long; return their ids.
+
+        Parameters
+        ----------
+        older_than_s : float > 0, seconds
+
+        Returns
+        -------
+        removed : list of str
+        """
+        ages: dict[str, float] = {}
+        for store in (self.recordings, self.results):
+            if isinstance(store, FolderStore):
+                for job_id, changed in store.find_ages("jobs").items():
+                    ages[job_id] = max(changed, ages.get(job_id, 0.0))
+        removed = [job_id for job_id, changed in ages.items() if changed < time.time() - older_than_s]
+        for job_id in removed:
+            self._cancel(job_id)
+            for store in (self.recordings, self.results):
+                store.delete(f"jobs/{job_id}/")
+        return removed
 
     # ------------------------------------------------------------------ results
 
@@ -319,6 +336,11 @@ def make_id() -> str:
     return secrets.token_hex(16)
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text can be the id of a job."""
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
+
+
 def report_missing_job(job_id: str) -> Problem:
     """Return the problem for a job that does not exist."""
     return Problem(
@@ -326,8 +348,8 @@ def report_missing_job(job_id: str) -> Problem:
     )
 
 
-def check_object(buckets: tuple[str, ...], reference: S3Reference) -> int:
-    """Return the size of an object in one of the service's buckets.
+def check_object(buckets: tuple[str, ...], reference: S3Reference) -> tuple[int, str]:
+    """Return the size of an object in one of the service's buckets, and its ETag.
 
     Parameters
     ----------
@@ -337,6 +359,7 @@ def check_object(buckets: tuple[str, ...], reference: S3Reference) -> int:
     Returns
     -------
     size : int, bytes
+    etag : str
 
     Raises
     ------
@@ -349,7 +372,7 @@ def check_object(buckets: tuple[str, ...], reference: S3Reference) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return S3Store(reference.s3_bucket).get_size(reference.s3_key)
+        return S3Store(reference.s3_bucket).get_version(reference.s3_key)
     except MissingObject:
         raise Problem(
             404, "no_such_object", f"there is no object {reference.s3_key!r} in {reference.s3_bucket}; upload it first"

@@ -1,23 +1,41 @@
-"""The service on one computer: uvicorn, a folder for jobs, local processes.
+"""The service on one computer: uvicorn, a folder for jobs, a local process that works on them.
 
 ``python -m anemone_lib.service.local PORT`` serves on this port of 127.0.0.1, with the settings of the environment.
 """
 
+import asyncio
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from uuid import uuid4
 
+import filelock
 import uvicorn
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 
 from anemone_lib.service.app import create_app
+from anemone_lib.service.connections import PatientProtocol
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.folder_store import FolderStore
+from anemone_lib.service.guard import CallerGuard
 from anemone_lib.service.jobs import Jobs, make_stores
-from anemone_lib.service.lanes import Lanes
+from anemone_lib.service.lane import Lane
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.settings import Settings
+from anemone_lib.service.stores import Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for jobs that have expired.
+EXPIRE_EVERY_S = 3600.0
+#: Seconds that requests under way get when the server is stopped.
+GRACE_S = 3
 
 
 def make_local_app(settings: Settings) -> FastAPI:
@@ -30,6 +48,7 @@ def make_local_app(settings: Settings) -> FastAPI:
     Returns
     -------
     app : FastAPI
+        While it runs, it owns the folder of its jobs.
 
     Raises
     ------
@@ -38,21 +57,76 @@ def make_local_app(settings: Settings) -> FastAPI:
     """
     engine = Engine(settings)
     engine.load()
+    guards = [Middleware(CallerGuard, hosts=settings.allowed_hosts, origins=settings.cors_allowed_origins)]
     stores = make_stores(
         input_bucket=settings.input_bucket, output_bucket=settings.output_bucket, folder=settings.store
     )
     if stores is None:
-        return create_app(engine)
-    lanes = Lanes(settings)
+        return create_app(engine, guards=guards)
+    is_folder = isinstance(stores[0], FolderStore)
+    # A folder has one server, so what this one claims is its own after a restart, too.
+    lane = Lane(settings, *stores, owner="local" if is_folder else f"local-{uuid4().hex}")
+    jobs = Jobs(
+        engine,
+        *stores,
+        lane.launch,
+        cancel=lane.cancel,
+        find_trouble=lane.find_trouble,
+        is_drawing=lane.is_drawing,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if settings.store:
-            lanes.resume(*stores)
-        yield
-        lanes.close()
+        with _own_store(settings.store) if settings.store and is_folder else contextlib.nullcontext():
+            if is_folder:
+                _forget_the_dead(*stores)
+                lane.resume()
+            lane.open()
+            await run_in_threadpool(engine.warm_up)
+            expiring = asyncio.create_task(_expire_jobs(jobs, settings.jobs_expire_days * 86400))
+            try:
+                yield
+            finally:
+                expiring.cancel()
+                lane.close()
 
-    return create_app(engine, Jobs(engine, *stores, lanes.launch), lifespan=lifespan)
+    return create_app(engine, jobs, guards=guards, lifespan=lifespan)
+
+
+@contextmanager
+def _own_store(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder: two servers would do each other's jobs, and take each other's claims for dead."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise Problem(
+            503, "misconfigured", f"another server uses the folder {folder}; stop it, or choose another with --store"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _forget_the_dead(recordings: Store, results: Store) -> None:
+    """Drop the claims of a server that is no more, and what it left half written."""
+    for store in (recordings, results):
+        if isinstance(store, FolderStore):
+            store.remove_leftovers()
+    for prefix in {key.rpartition("/claims/")[0] for key in recordings.list_keys("jobs/") if "/claims/" in key}:
+        recordings.delete(f"{prefix}/claims/")
+
+
+async def _expire_jobs(jobs: Jobs, older_than_s: float) -> None:
+    while True:
+        try:
+            for job_id in await run_in_threadpool(jobs.expire, older_than_s=older_than_s):
+                log.info("job %s has expired and was removed", job_id)
+        except OSError:
+            log.exception("jobs that have expired could not be removed")
+        await asyncio.sleep(EXPIRE_EVERY_S)
 
 
 def make_app_from_env() -> FastAPI:
@@ -68,6 +142,33 @@ def make_app_from_env() -> FastAPI:
     return make_local_app(Settings.from_env())
 
 
+def make_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> uvicorn.Server:
+    """Make the server of a local app: idle and slow connections end, and it stops within seconds.
+
+    Parameters
+    ----------
+    app : FastAPI
+    host : str, address to listen on
+    port : int, 1 to 65535
+
+    Returns
+    -------
+    server : uvicorn.Server
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        http=PatientProtocol,
+        ws="none",
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
 def run_server(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve until the process is stopped.
 
@@ -80,10 +181,13 @@ def run_server(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000)
     Raises
     ------
     Problem
-        The model cannot be loaded, or does not fit the settings.
+        The model cannot be loaded, or does not fit the settings; another server uses the folder of jobs.
     """
     start_logging()
-    uvicorn.run(make_local_app(settings), host=host, port=port, log_level="warning")
+    if settings.store:
+        with _own_store(settings.store):  # an error of the app's own start would be a traceback
+            pass
+    make_server(make_local_app(settings), host=host, port=port).run()
 
 
 def start_logging() -> None:

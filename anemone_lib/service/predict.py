@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.results import to_json
 from anemone_lib.service.engine import Engine
-from anemone_lib.service.incoming import Options, S3Reference, format_s3_uri
+from anemone_lib.service.incoming import format_s3_uri
 from anemone_lib.service.jobs import Jobs, check_object
+from anemone_lib.service.models import Options, S3Reference
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.render import render
 from anemone_lib.service.spool import copy_nearby
@@ -29,6 +30,7 @@ def predict(
     options: Options,
     *,
     deadline: float | None,
+    n_sharing: int = 1,
 ) -> tuple[dict[str, Any], str]:
     """Detect the events of a recording and write the result in the formats that the request names.
 
@@ -42,6 +44,7 @@ def predict(
     options : Options
     deadline : float or None
         Time of `time.monotonic` in seconds at which the work must end.
+    n_sharing : int > 0, requests that may work at once
 
     Returns
     -------
@@ -56,12 +59,12 @@ def predict(
     engine.load()
     opened: str | BinaryIO
     if isinstance(source, S3Reference):
-        size = check_object(engine.settings.buckets, source)
+        size, etag = check_object(engine.settings.buckets, source)
         if deadline is not None and size > (deadline - time.monotonic()) * S3_BYTES_PER_S:
             raise Problem(
                 413, "too_large", f"the object has {size / 1e6:.0f} MB, more than one call can read; use POST /jobs"
             )
-        opened = copy_nearby(format_s3_uri(source))
+        opened = copy_nearby(format_s3_uri(source), etag=etag)
     else:
         opened = source
     with engine.open_detections(
@@ -69,8 +72,9 @@ def predict(
         name=name,
         timezone=options.timezone,
         channel=options.channel,
-        overrides=options.config,
+        overrides=options.config.model_dump(exclude_unset=True),
         deadline=deadline,
+        n_sharing=n_sharing,
     ) as detections:
         result = detections.to_dict()
         if options.files:

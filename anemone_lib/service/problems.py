@@ -1,9 +1,13 @@
 """Errors as clients see them: an HTTP status, a short name, and a message that says what to do."""
 
 import errno
+import json
+import tempfile
 
-from anemone_lib.errors import AnemoneError, AudioError, ConfigError, ModelError
+from anemone_lib.errors import AnemoneError, AudioError, ConfigError, LimitError, ModelError, NoRoomError
 
+#: What the system calls a disk, or a share of one, that is full.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE_HINT = "send large recordings by POST /jobs"
 
 
@@ -32,7 +36,8 @@ class Problem(AnemoneError):
 
     def to_dict(self) -> dict[str, str]:
         """Return the body of the answer, ``{"error", "message"}``."""
-        return {"error": self.error, "message": self.message}
+        # A client's text may hold characters that have no bytes.
+        return {"error": self.error, "message": self.message.encode("utf-8", "backslashreplace").decode()}
 
 
 def to_problem(error: BaseException) -> Problem:
@@ -57,18 +62,56 @@ def to_problem(error: BaseException) -> Problem:
     """
     if isinstance(error, Problem):
         return error
+    if isinstance(error, LimitError):
+        return Problem(413, "too_long", str(error))
+    if isinstance(error, NoRoomError):
+        return Problem(507, "disk_full", str(error))
     if isinstance(error, AudioError):
         return Problem(422, "undecodable_audio", str(error))
     if isinstance(error, ConfigError):
         return Problem(422, "bad_setting", str(error))
     if isinstance(error, ModelError):
         return Problem(503, "model_unavailable", str(error))
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Problem(
-            413,
-            "too_large",
-            "the recording does not fit in the temporary folder; send it as WAV or FLAC, which need no copy",
-        )
+    if isinstance(error, OSError) and error.errno in FULL:
+        return report_full_disk(str(error.filename or tempfile.gettempdir()))
     if type(error).__module__.startswith("botocore."):  # botocore is not imported if no data is in S3
         return Problem(503, "storage_unavailable", "the store of recordings and results does not answer; try again")
     return Problem(500, "internal_error", "an unexpected error; try again, and tell the operator if it happens again")
+
+
+def report_full_disk(folder: str) -> Problem:
+    """Return the problem of a disk without room; it names a folder on that disk.
+
+    Examples
+    --------
+    >>> report_full_disk("/data/jobs").status
+    507
+    """
+    return Problem(507, "disk_full", f"the disk of {folder} is full; make room there, then send the request again")
+
+
+def explain_failure(error: BaseException) -> str:
+    """Return the reason why a task failed, in words for a client.
+
+    Of an unexpected error the reason names only the type.
+
+    Examples
+    --------
+    >>> explain_failure(AudioError("reef.wav is empty"))
+    'reef.wav is empty'
+    >>> explain_failure(KeyError("a secret"))
+    'an unexpected error (KeyError)'
+    """
+    problem = to_problem(error)
+    return problem.message if problem.status != 500 else f"an unexpected error ({type(error).__name__})"
+
+
+def encode_failure(reason: str) -> bytes:
+    """Return what is stored of a job that failed.
+
+    Examples
+    --------
+    >>> encode_failure("reef.wav is empty")
+    b'{"error": "job_failed", "message": "reef.wav is empty"}'
+    """
+    return json.dumps({"error": "job_failed", "message": reason}).encode()

@@ -1,32 +1,74 @@
 """The routes of the service, one router for each subject: /predict, /jobs, uploads and files, /health and the page."""
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urljoin
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ValidationError
+from fastapi.routing import APIRoute
 
 from anemone_lib.provenance import __version__, code_sha256
-from anemone_lib.service import schemas
+from anemone_lib.service.admission import Admission
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.folder_store import FolderStore
-from anemone_lib.service.incoming import explain_validation, parse_json, read_body, read_bounded, receive_recording
-from anemone_lib.service.jobs import RESULT_FILES, JobRequest, Jobs, StartRequest
+from anemone_lib.service.incoming import parse_json, read_body, read_bounded, receive_recording
+from anemone_lib.service.jobs import Jobs, is_id
+from anemone_lib.service.models import RESULT_FILES, Health, Job, JobRequest, PredictQuery, Result, StartRequest
+from anemone_lib.service.openapi import BINARY, describe_errors, describe_predict_body
 from anemone_lib.service.predict import compute_deadline, predict
 from anemone_lib.service.problems import Problem
-from anemone_lib.service.settings import MAX_ANSWER_S, MAX_AUDIO_BYTES, MAX_JOB_BYTES, Settings
+from anemone_lib.service.settings import MAX_ANSWER_S, MAX_JOB_BYTES, Settings
 from anemone_lib.service.stores import MissingObject
 
-M = TypeVar("M", bound=BaseModel)
+#: Largest body in JSON of the routes of jobs, bytes.
+MAX_JSON_BYTES = 1 << 20
+#: Seconds for which a request for a picture waits until it is drawn, and between two looks.
+DRAW_S, LOOK_S = 60.0, 0.05
+
+JobId = Annotated[
+    str, PathParameter(description="Identifier of the job.", examples=["0123456789abcdef0123456789abcdef"])
+]
 
 
-def make_predict_router(engine: Engine, jobs: Jobs | None) -> APIRouter:
+class _StrictRequest(Request):
+    """A request whose JSON is read up to a limit, and must be JSON: no NaN, and no key twice."""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            try:
+                self._body = await read_body(self, MAX_JSON_BYTES)
+            except Problem as problem:  # FastAPI lets only its own errors pass
+                raise HTTPException(problem.status, problem.to_dict()) from None
+        return self._body
+
+    async def json(self) -> Any:
+        try:
+            return parse_json(await self.body())
+        except Problem as problem:
+            raise HTTPException(problem.status, problem.to_dict()) from None
+
+
+class StrictRoute(APIRoute):
+    """A route that reads its JSON strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler of the route."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+def make_predict_router(engine: Engine, jobs: Jobs | None, admission: Admission) -> APIRouter:
     """Make the route ``POST /predict``.
 
     Parameters
@@ -34,22 +76,37 @@ def make_predict_router(engine: Engine, jobs: Jobs | None) -> APIRouter:
     engine : Engine
     jobs : Jobs, optional
         Where large results are kept.
+    admission : Admission
 
     Returns
     -------
     router : APIRouter
     """
-    router = APIRouter()
+    router = APIRouter(tags=["predict"])
+    settings = engine.settings
 
-    @router.post("/predict", **schemas.PREDICT)
-    async def predict_route(request: Request) -> Response:
-        deadline = find_deadline(request, engine.settings)
-        record = request.scope["record"]
-        async with receive_recording(request, limited=engine.settings.limits) as received:
-            record["read_s"] = time.perf_counter() - record["began"]
-            result, text = await run_in_threadpool(
-                predict, engine, jobs, received.source, received.name, received.options, deadline=deadline
-            )
+    @router.post(
+        "/predict",
+        summary="Detect events in one recording",
+        response_model=Result,
+        responses=describe_errors(400, 403, 404, 408, 413, 415, 422, 507),
+        openapi_extra=describe_predict_body(),
+    )
+    async def predict_recording(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
+        with admission.enter():
+            deadline = find_deadline(request, settings)
+            record = request.scope["record"]
+            limit = settings.max_audio_bytes if settings.limits else None
+            async with receive_recording(request, query, limit=limit) as got:
+                record["read_s"] = time.perf_counter() - record["began"]
+
+                def work() -> tuple[dict[str, Any], str]:
+                    n_sharing = admission.n_working
+                    return predict(
+                        engine, jobs, got.source, got.name, got.options, deadline=deadline, n_sharing=n_sharing
+                    )
+
+                result, text = await admission.work(request, work, deadline=deadline)
         metadata = result["metadata"]
         record |= {
             "detect_s": metadata["processing_time"],
@@ -64,7 +121,7 @@ def make_predict_router(engine: Engine, jobs: Jobs | None) -> APIRouter:
 
 
 def make_jobs_router(jobs: Jobs | None) -> APIRouter:
-    """Make the routes that create, start and describe jobs.
+    """Make the routes that create, start, describe and delete jobs.
 
     Parameters
     ----------
@@ -75,29 +132,54 @@ def make_jobs_router(jobs: Jobs | None) -> APIRouter:
     -------
     router : APIRouter
     """
-    router = APIRouter()
+    router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
     def need_jobs() -> Jobs:
         if jobs is None:
             raise Problem(503, "jobs_unavailable", "this service has no store for jobs; POST /predict takes recordings")
         return jobs
 
-    @router.post("/jobs", status_code=201, **schemas.CREATE_JOB)
-    async def create_job(request: Request) -> Response:
-        job_request = await _read_model(request, JobRequest)
-        description = await run_in_threadpool(need_jobs().create, job_request)
+    @router.post(
+        "/jobs",
+        status_code=201,
+        summary="Create a job for a large recording",
+        response_model=Job,
+        responses=describe_errors(400, 403, 404, 408, 413, 422, 507),
+    )
+    async def create_job(wanted: JobRequest, request: Request) -> Response:
+        description = await run_in_threadpool(need_jobs().create, wanted)
         location = urljoin(str(request.base_url), f"jobs/{description['job_id']}")
         return JSONResponse(complete_urls(request, description), 201, {"Location": location})
 
-    @router.post("/jobs/{job_id}/start", status_code=202, **schemas.START_JOB)
-    async def start_job(job_id: str, request: Request) -> Response:
-        start_request = await _read_model(request, StartRequest)
-        parts = {part.number: part.etag for part in start_request.parts}
+    @router.post(
+        "/jobs/{job_id}/start",
+        status_code=202,
+        summary="Join the uploaded parts and start the work",
+        response_model=Job,
+        responses=describe_errors(400, 404, 408, 413, 422, 507),
+    )
+    async def start_job(job_id: JobId, request: Request, wanted: StartRequest | None = None) -> Response:
+        parts = {part.number: part.etag for part in wanted.parts} if wanted else {}
         return JSONResponse(complete_urls(request, await run_in_threadpool(need_jobs().start, job_id, parts)), 202)
 
-    @router.get("/jobs/{job_id}", **schemas.DESCRIBE_JOB)
-    async def describe_job(job_id: str, request: Request) -> Response:
+    @router.get(
+        "/jobs/{job_id}",
+        summary="Return the state of a job, its progress, and the URLs of its result",
+        response_model=Job,
+        responses=describe_errors(404),
+    )
+    async def describe_job(job_id: JobId, request: Request) -> Response:
         return JSONResponse(complete_urls(request, await run_in_threadpool(need_jobs().describe, job_id)))
+
+    @router.delete(
+        "/jobs/{job_id}",
+        status_code=204,
+        summary="Stop a job and remove its recording and its result",
+        responses=describe_errors(404),
+    )
+    async def delete_job(job_id: JobId) -> Response:
+        await run_in_threadpool(need_jobs().delete, job_id)
+        return Response(status_code=204)
 
     return router
 
@@ -114,28 +196,72 @@ def make_files_router(jobs: Jobs, recordings: FolderStore) -> APIRouter:
     -------
     router : APIRouter
     """
-    router = APIRouter()
+    router = APIRouter(tags=["files"])
+    media_types = dict(RESULT_FILES.values())
 
-    @router.put("/jobs/{job_id}/parts/{number}", **schemas.PUT_PART)
-    async def put_part(job_id: str, number: int, request: Request) -> Response:
+    @router.put(
+        "/jobs/{job_id}/parts/{number}",
+        summary="Receive one part of an upload (on AWS, S3 does)",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "Received.",
+                "headers": {
+                    "ETag": {"description": "MD5 of the part, to start the job with.", "schema": {"type": "string"}}
+                },
+            },
+            **describe_errors(400, 404, 408, 409, 413, 507),
+        },
+        openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": BINARY}}},
+    )
+    async def upload_part(
+        job_id: JobId,
+        number: Annotated[int, PathParameter(description="Number of the part, from 1.", examples=[1])],
+        request: Request,
+    ) -> Response:
         size = await run_in_threadpool(jobs.get_part_size, job_id, number)
         content: AsyncIterator[bytes] = read_bounded(request, size)
         etag = await recordings.receive_part(f"jobs/{job_id}/recording", number, content)
         return Response(status_code=200, headers={"ETag": etag})
 
-    @router.get("/jobs/{job_id}/files/{name}", **schemas.GET_FILE)
-    def get_file(job_id: str, name: str) -> Response:
-        media_types = dict(RESULT_FILES.values())
-        try:
-            if name not in media_types or not job_id.isalnum():
-                raise MissingObject
-            content = jobs.results.read(f"jobs/{job_id}/{name}")
-        except MissingObject:
-            raise Problem(404, "no_such_file", f"job {job_id[:40]!r} has no {name[:40]!r}") from None
-        disposition = f'attachment; filename="{jobs.name_download(job_id, name)}"'
+    @router.get(
+        "/jobs/{job_id}/files/{name}",
+        summary="Return one file of a result (on AWS, S3 does)",
+        response_class=Response,
+        responses={
+            200: {"description": "The file.", "content": {media: {} for media in media_types.values()}},
+            **describe_errors(404),
+        },
+    )
+    async def download_file(
+        job_id: JobId,
+        name: Annotated[str, PathParameter(description="Name of the file.", examples=["result.json"])],
+    ) -> Response:
+        if name not in media_types or not is_id(job_id):
+            raise report_missing_file(job_id, name)
+        content = await _read_when_there(jobs, job_id, name)
+        disposition = f'attachment; filename="{await run_in_threadpool(jobs.name_download, job_id, name)}"'
         return Response(content, media_type=media_types[name], headers={"Content-Disposition": disposition})
 
     return router
+
+
+async def _read_when_there(jobs: Jobs, job_id: str, name: str) -> bytes:
+    """Read a file of a result; wait for a picture that is being drawn."""
+    until = time.monotonic() + DRAW_S
+    while True:
+        is_drawing = jobs.is_drawing(job_id)
+        try:
+            return await run_in_threadpool(jobs.results.read, f"jobs/{job_id}/{name}")
+        except MissingObject:
+            if name != RESULT_FILES["png"][0] or not is_drawing or time.monotonic() > until:
+                raise report_missing_file(job_id, name) from None
+        await asyncio.sleep(LOOK_S)
+
+
+def report_missing_file(job_id: str, name: str) -> Problem:
+    """Return the problem for a file that a result does not have."""
+    return Problem(404, "no_such_file", f"job {job_id[:40]!r} has no {name[:40]!r}")
 
 
 def make_health_router(engine: Engine, *, has_jobs: bool) -> APIRouter:
@@ -150,11 +276,11 @@ def make_health_router(engine: Engine, *, has_jobs: bool) -> APIRouter:
     -------
     router : APIRouter
     """
-    router = APIRouter()
-    limits = engine.settings.limits
+    router = APIRouter(tags=["health"])
+    settings = engine.settings
 
-    @router.get("/health", **schemas.HEALTH)
-    def health() -> dict[str, Any]:
+    @router.get("/health", summary="Versions and fingerprints", response_model=Health)
+    def check_health() -> dict[str, Any]:
         classifier, config = engine.load()
         return {
             "status": "ok",
@@ -165,8 +291,8 @@ def make_health_router(engine: Engine, *, has_jobs: bool) -> APIRouter:
             "config": config.model_dump(),
             "config_fingerprint": config.fingerprint,
             "limits": {
-                "audio_bytes": MAX_AUDIO_BYTES if limits else None,
-                "answer_s": MAX_ANSWER_S if limits else None,
+                "audio_bytes": settings.max_audio_bytes if settings.limits else None,
+                "answer_s": MAX_ANSWER_S if settings.limits else None,
                 "job_bytes": MAX_JOB_BYTES if has_jobs else None,
             },
         }
@@ -176,15 +302,6 @@ def make_health_router(engine: Engine, *, has_jobs: bool) -> APIRouter:
         return HTMLResponse(read_page())
 
     return router
-
-
-async def _read_model(request: Request, model: type[M]) -> M:
-    """Read the body of a request as a model."""
-    body = parse_json(await read_body(request, 1 << 20) or b"{}")
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise Problem(400, "malformed", explain_validation(error)) from None
 
 
 def find_deadline(request: Request, settings: Settings) -> float | None:

@@ -57,12 +57,27 @@ class S3Store:
             raise
         return True
 
+    def delete(self, prefix: str) -> None:
+        """Remove every object whose key begins with a prefix, and every upload that has begun there."""
+        uploads = self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+        for upload in [one for page in uploads for one in page.get("Uploads", ())]:
+            self._s3.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        keys = self.list_keys(prefix)
+        for first in range(0, len(keys), 1000):
+            objects = [{"Key": key} for key in keys[first : first + 1000]]
+            self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+
     def get_size(self, key: str) -> int:
         """Return the size of an object in bytes."""
+        return self.get_version(key)[0]
+
+    def get_version(self, key: str) -> tuple[int, str]:
+        """Return the size of an object in bytes, and its ETag."""
         try:
-            return int(self._s3.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
+            head = self._s3.head_object(Bucket=self._bucket, Key=key)
         except self._error as error:
             raise _translate_error(error, key) from None
+        return int(head["ContentLength"]), str(head["ETag"])
 
     def list_keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with a prefix, sorted."""

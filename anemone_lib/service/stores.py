@@ -40,6 +40,10 @@ class Store(Protocol):
         """
         ...
 
+    def delete(self, prefix: str) -> None:
+        """Remove every object whose key begins with a prefix, and every upload that has begun there."""
+        ...
+
     def get_size(self, key: str) -> int:
         """Return the size of an object in bytes.
 

@@ -1,17 +1,19 @@
-"""The tasks of a job: plan, score_chunk, merge, fail. Any worker can do any task, any number of times.
+"""The tasks of a job: plan, score_chunk, merge, draw, fail. Any worker can do any task, any number of times.
 
 A *chunk* of a job is a run of windows that one task scores. It holds one or more chunks of the library, so that a
 recording of 5 GB has a few hundred of them at most. A worker claims a chunk before it begins (see `claims`). If an
-attempt fails, the worker raises the error and the caller tries again. If the last attempt fails, the worker stores the
-reason as the result of the chunk, and the rest of the recording is delivered without it.
+attempt fails, the worker raises `AttemptError` and the caller tries again. If the last attempt fails, the worker stores
+the reason as the result of the chunk, and the rest of the recording is delivered without it. Any other error means that
+nothing more can be done for the job.
 """
 
 import io
 import json
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from time import monotonic
 from typing import Any, TypeVar
@@ -20,19 +22,21 @@ import numpy as np
 
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.calls import add_calls, choose_band
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import decide_events
 from anemone_lib.detection.results import describe_result
-from anemone_lib.errors import AudioError
-from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, score_chunk
+from anemone_lib.errors import AudioError, LimitError
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS, MIN_CHUNK_WINDOWS, SHARED_BY, merge, score_chunk
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Chunk, ChunkScores
 from anemone_lib.scoring.windows import lay_grid
-from anemone_lib.service.claims import MAX_ATTEMPTS, claim_chunk, count_attempts
+from anemone_lib.service.claims import MAX_ATTEMPTS, Claim, claim_chunk, count_attempts
 from anemone_lib.service.engine import Engine, Share
-from anemone_lib.service.incoming import S3Reference, format_s3_uri
-from anemone_lib.service.jobs import RESULT_FILES
-from anemone_lib.service.problems import Problem, to_problem
+from anemone_lib.service.folder_store import FolderStore
+from anemone_lib.service.incoming import format_s3_uri
+from anemone_lib.service.models import RESULT_FILES, S3Reference
+from anemone_lib.service.problems import Problem, encode_failure, explain_failure, to_problem
 from anemone_lib.service.render import render
 from anemone_lib.service.spool import copy_nearby
 from anemone_lib.service.stores import MissingObject, Store, exists
@@ -42,8 +46,15 @@ MAX_CHUNKS = 400
 #: The chunk whose result is the SHA-256 of the recording. It reads as much as all the others, so it runs beside them.
 HASH_CHUNK = "sha256"
 
+#: Recordings that a worker keeps open between tasks.
+MAX_OPEN = 4
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+class AttemptError(Exception):
+    """An attempt at a task failed, and was not the last one: do the task again."""
 
 
 class Worker:
@@ -57,14 +68,30 @@ class Worker:
         Name of the caller that repeats a task when its worker dies. Claims belong to it.
     executor : concurrent.futures.Executor, optional
         Threads that score the library's chunks of one task; by default they are scored one by one.
+    task_chunks : int > 0
+        Chunks of the library in one task, at least.
+    does_all : bool
+        This worker does all tasks of its jobs: it hashes a recording while it scores it, and draws the picture in a
+        task of its own, after the result is there.
     """
 
     def __init__(
-        self, engine: Engine, recordings: Store, results: Store, *, owner: str, executor: Executor | None = None
+        self,
+        engine: Engine,
+        recordings: Store,
+        results: Store,
+        *,
+        owner: str,
+        executor: Executor | None = None,
+        task_chunks: int = 1,
+        does_all: bool = False,
     ) -> None:
         self._engine, self._recordings, self._results, self._owner = engine, recordings, results, owner
-        self._executor = executor
-        self._opened: tuple[str, Recording] | None = None
+        self._executor, self._task_chunks = executor, task_chunks
+        self._opened: OrderedDict[str, Recording] = OrderedDict()
+        self._hasher = ThreadPoolExecutor(1, "anemone-sha256") if does_all else None
+        self._hashes: dict[str, Future[str]] = {}
+        self._undrawn: dict[str, Detections] = {}
 
     # ------------------------------------------------------------------ the tasks
 
@@ -77,22 +104,24 @@ class Worker:
         """
         key = f"jobs/{job_id}"
 
-        def work() -> dict[str, Any]:
+        def work(_: Claim) -> dict[str, Any]:
             classifier, config = self._read_settings(job_id)
             recording = self._open_recording(job_id, config)
             n_windows = lay_grid(
                 recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings
             ).n_windows
-            size = CHUNK_WINDOWS * -(-n_windows // (CHUNK_WINDOWS * MAX_CHUNKS))
-            chunks: list[dict[str, Any]] = [{"name": HASH_CHUNK}]
+            size = CHUNK_WINDOWS * max(self._task_chunks, -(-n_windows // (CHUNK_WINDOWS * MAX_CHUNKS)))
+            chunks: list[dict[str, Any]] = []
             for first in range(0, n_windows, size):
                 stop = min(n_windows, first + size)
                 chunks.append({"name": f"{first:08d}-{stop:08d}", "first": first, "stop": stop})
+            # One worker hashes beside the scoring, and asks for it in the end; of several, one does nothing else.
+            chunks.insert(len(chunks) if self._hasher else 0, {"name": HASH_CHUNK})
             plan = {"chunks": chunks, "model_sha256": classifier.sha256, "settings": config.scores_fingerprint}
             self._recordings.create(f"{key}/plan.json", json.dumps(plan).encode())
             return plan
 
-        plan = self._read_json(f"{key}/plan.json") or self._do_essential(job_id, "plan", work)
+        plan = self._read_json(f"{key}/plan.json") or self._attempt(job_id, "plan", work, self._fail_now)
         return {"job_id": job_id, "chunks": plan["chunks"]}
 
     def score_chunk(self, job_id: str, chunk: Mapping[str, Any], *, deadline: float | None = None) -> dict[str, Any]:
@@ -113,8 +142,8 @@ class Worker:
         ------
         BusyError
             Another worker has claimed it.
-        Exception
-            Any error of an attempt, so that the caller tries again. The last attempt stores its reason instead.
+        AttemptError
+            This attempt failed; the last attempt stores its reason instead.
         """
         name = str(chunk["name"])
         stem = f"jobs/{job_id}/chunks/{name}"
@@ -123,17 +152,17 @@ class Worker:
             return {"chunk": name, "failed": False}
         if exists(self._recordings, failed_key):
             return {"chunk": name, "failed": True}
-        claim = claim_chunk(self._recordings, job_id, name, owner=self._owner)
-        try:
-            content = self._score(job_id, chunk, claim.renew, deadline)
-        except Exception as error:
-            if claim.attempt < MAX_ATTEMPTS:
-                raise
-            log.exception("chunk %s of job %s failed for good", name, job_id)
-            self._recordings.create(failed_key, json.dumps({"reason": explain_failure(error)}).encode())
+
+        def work(claim: Claim) -> dict[str, Any]:
+            self._recordings.create(result_key, self._score(job_id, chunk, claim.renew, deadline))
+            return {"chunk": name, "failed": False}
+
+        def give_up(_: str, reason: str) -> dict[str, Any]:
+            log.error("chunk %s of job %s failed for good: %s", name, job_id, reason)
+            self._recordings.create(failed_key, json.dumps({"reason": reason}).encode())
             return {"chunk": name, "failed": True}
-        self._recordings.create(result_key, content)
-        return {"chunk": name, "failed": False}
+
+        return self._attempt(job_id, name, work, give_up)
 
     def merge(self, job_id: str, failed: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Join the scores of the chunks and write the result in every format.
@@ -152,21 +181,30 @@ class Worker:
         if exists(self._results, key):
             metadata = json.loads(self._results.read(key))["metadata"]
         else:
-            metadata = self._do_essential(job_id, "merge", lambda: self._merge(job_id, failed))
+            metadata = self._attempt(job_id, "merge", lambda _: self._merge(job_id, failed), self._fail_now)
         skipped = metadata["audio_duration"] - metadata["coverage"]["analysed_s"]
         return {"job_id": job_id, "total_events": metadata["total_events"], "skipped_s": skipped}
 
+    def draw(self, job_id: str) -> dict[str, Any]:
+        """Draw the picture of a result that this worker merged without one, and close the recording."""
+        detections = self._undrawn.pop(job_id, None)
+        if detections is not None:
+            self._write_picture(job_id, detections)
+        self._forget(job_id)
+        return {"job_id": job_id}
+
     def fail(self, job_id: str, reason: str) -> dict[str, Any]:
         """Store the reason why a job cannot be finished, if it has no such reason yet."""
-        content = {"error": "job_failed", "message": reason}
-        self._results.create(f"jobs/{job_id}/error.json", json.dumps(content).encode())
+        self._results.create(f"jobs/{job_id}/error.json", encode_failure(reason))
+        self._forget(job_id)
         return {"job_id": job_id, "failed": True}
 
     def close(self) -> None:
-        """Close the recording of the last task."""
-        if self._opened:
-            self._opened[1].close()
-            self._opened = None
+        """Close the recordings of the last tasks."""
+        for job_id in list(self._opened):
+            self._forget(job_id)
+        if self._hasher:
+            self._hasher.shutdown()
 
     # ------------------------------------------------------------------ how a task is done
 
@@ -175,11 +213,11 @@ class Worker:
         recording = self._open_recording(job_id, config)
         renew()
         if chunk["name"] == HASH_CHUNK:
-            return recording.sha256.encode()
+            return (self._hashes[job_id].result() if job_id in self._hashes else recording.sha256).encode()
         first, stop = int(chunk["first"]), int(chunk["stop"])
+        size = min(CHUNK_WINDOWS, max(MIN_CHUNK_WINDOWS, -(-(stop - first) // SHARED_BY)))
         library_chunks = [
-            Chunk(start // CHUNK_WINDOWS, start, min(stop, start + CHUNK_WINDOWS))
-            for start in range(first, stop, CHUNK_WINDOWS)
+            Chunk(number, start, min(stop, start + size)) for number, start in enumerate(range(first, stop, size))
         ]
 
         def score(library_chunk: Chunk) -> ChunkScores:
@@ -219,25 +257,33 @@ class Worker:
         except MissingObject:
             digest = recording.sha256
         scores = merge(results, recording=recording, classifier=classifier, config=config, sha256=digest)
-        events = decide_events(scores, config)
+        bands = classifier.card.bands_hz if classifier.card else {}
+        band = choose_band(config.target_class, bands, fmax_hz=min(config.fmax_hz, recording.sample_rate / 2))
+        events = add_calls(recording, decide_events(scores, config), band_hz=band)
         started = (self._read_json(f"jobs/{job_id}/started.json") or {}).get("at", time.time())
         metadata = describe_result(scores, events, config, processing_time=max(0.0, time.time() - started))
-        detections = Detections(events=events, scores=scores, config=config, metadata=metadata, source=recording)
+        detections = Detections(
+            events=events, scores=scores, config=config, metadata=metadata, source=recording, call_band_hz=band
+        )
         self._write_results(job_id, detections)
         return metadata
 
     def _write_results(self, job_id: str, detections: Detections) -> None:
+        if self._hasher and isinstance(self._results, FolderStore):  # S3 cannot make a request for it wait
+            self._undrawn[job_id] = detections
+        else:
+            self._write_picture(job_id, detections)
         # result.json marks the job as done, so it is written last.
-        for kind in sorted(RESULT_FILES, key=lambda kind: kind == "json"):
+        for kind in sorted({*RESULT_FILES} - {"png"}, key=lambda kind: kind == "json"):
             name, media_type = RESULT_FILES[kind]
-            try:
-                content = render(detections, kind)
-            except Exception:
-                if kind != "png":  # a result without its picture is still a result
-                    raise
-                log.exception("the overview of job %s could not be drawn", job_id)
-                continue
-            self._results.write(f"jobs/{job_id}/{name}", content, media_type=media_type)
+            self._results.write(f"jobs/{job_id}/{name}", render(detections, kind), media_type=media_type)
+
+    def _write_picture(self, job_id: str, detections: Detections) -> None:
+        name, media_type = RESULT_FILES["png"]
+        try:
+            self._results.write(f"jobs/{job_id}/{name}", render(detections, "png"), media_type=media_type)
+        except Exception:
+            log.exception("the overview of job %s could not be drawn", job_id)
 
     def _read_chunk_result(self, job_id: str, name: str, errors: Mapping[str, str]) -> ChunkScores | str:
         """Return the scores of a chunk, or the reason why it has none."""
@@ -254,15 +300,24 @@ class Worker:
         error = f" ({errors[name]})" if errors.get(name) else ""
         return f"its worker was stopped before it was done, {attempts} times{error}"
 
-    def _do_essential(self, job_id: str, name: str, work: Callable[[], T]) -> T:
-        """Do a task without which the job fails: the error of the last attempt becomes the error of the job."""
+    def _attempt(self, job_id: str, name: str, work: Callable[[Claim], T], give_up: Callable[[str, str], T]) -> T:
+        """Claim a task and do it. What cannot be done, or was tried often enough, is given up with its reason."""
         claim = claim_chunk(self._recordings, job_id, name, owner=self._owner)
+        if claim.attempt > MAX_ATTEMPTS:
+            return give_up(job_id, f"its worker was stopped before it was done, {MAX_ATTEMPTS} times")
         try:
-            return work()
+            return work(claim)
         except Exception as error:
-            if claim.attempt >= MAX_ATTEMPTS:
-                self.fail(job_id, explain_failure(error))
-            raise
+            if to_problem(error).status == 507:  # nothing can be written, not even a reason
+                raise
+            if claim.attempt < MAX_ATTEMPTS and not isinstance(error, LimitError):
+                log.warning("attempt %d at %s of job %s failed: %s", claim.attempt, name, job_id, error)
+                raise AttemptError(explain_failure(error)) from error
+            return give_up(job_id, explain_failure(error))
+
+    def _fail_now(self, job_id: str, reason: str) -> Any:
+        self.fail(job_id, reason)
+        raise Problem(422, "job_failed", reason)
 
     def _read_settings(self, job_id: str) -> tuple[Classifier, InferenceConfig]:
         """Return the model and the settings of a job. They must not change while the job runs."""
@@ -277,23 +332,39 @@ class Worker:
 
     def _open_recording(self, job_id: str, config: InferenceConfig) -> Recording:
         """Open the recording of a job. It stays open for the next tasks of the job, since opening may decode it."""
-        if self._opened and self._opened[0] == job_id:
-            return self._opened[1]
-        self.close()
+        if job_id in self._opened:
+            self._opened.move_to_end(job_id)
+            return self._opened[job_id]
+        while len(self._opened) >= MAX_OPEN:
+            self._forget(next(iter(self._opened)))
         request = self._read_request(job_id)
         if "s3" in request:
-            source = format_s3_uri(S3Reference(**request["s3"]))
+            place = dict(request["s3"])
+            etag = place.pop("etag", None)
+            source = copy_nearby(format_s3_uri(S3Reference(**place)), etag=etag)
         else:
-            source = self._recordings.get_address(f"jobs/{job_id}/recording")
+            source = copy_nearby(self._recordings.get_address(f"jobs/{job_id}/recording"))
         recording = open_recording(
-            copy_nearby(source),
+            source,
             target_sr=config.target_sr,
             timezone=request["timezone"],
             name=request["filename"],
             channel=request.get("channel", "mean"),
+            limits=self._engine.settings.decode_limits,
         )
-        self._opened = job_id, recording
+        self._opened[job_id] = recording
+        if self._hasher:
+            self._hashes[job_id] = self._hasher.submit(lambda: recording.sha256)
         return recording
+
+    def _forget(self, job_id: str) -> None:
+        """Close the recording of a job."""
+        hashing = self._hashes.pop(job_id, None)
+        if hashing is not None and not hashing.cancel():
+            hashing.exception()  # it reads the recording
+        self._undrawn.pop(job_id, None)
+        if recording := self._opened.pop(job_id, None):
+            recording.close()
 
     def _read_request(self, job_id: str) -> dict[str, Any]:
         try:
@@ -306,52 +377,3 @@ class Worker:
             return dict(json.loads(self._recordings.read(key)))
         except MissingObject:
             return None
-
-
-def run_task(worker: Worker, task: Mapping[str, Any], *, deadline: float | None = None) -> dict[str, Any]:
-    """Do one task of a job, as a message names it.
-
-    Parameters
-    ----------
-    worker : Worker
-    task : mapping
-        ``task`` is ``plan``, ``score_chunk``, ``merge`` or ``fail``; ``job_id`` is the job. ``score_chunk`` needs
-        ``chunk``; ``merge`` takes ``failed``; ``fail`` takes ``reason``.
-    deadline : float, optional
-        Time of `time.monotonic` in seconds at which the process will be stopped.
-
-    Returns
-    -------
-    outcome : dict, as the worker's method of this name returns it
-
-    Raises
-    ------
-    ValueError
-        There is no such task.
-    """
-    name, job_id = task["task"], str(task["job_id"])
-    if name == "plan":
-        return worker.plan(job_id)
-    if name == "score_chunk":
-        return worker.score_chunk(job_id, task["chunk"], deadline=deadline)
-    if name == "merge":
-        return worker.merge(job_id, task.get("failed") or ())
-    if name == "fail":
-        return worker.fail(job_id, str(task["reason"]))
-    raise ValueError(f"task is {name!r}; it must be plan, score_chunk, merge or fail")
-
-
-def explain_failure(error: BaseException) -> str:
-    """Return the reason why a task failed, in words for a client.
-
-    Of an unexpected error the reason names only the type.
-
-    Examples
-    --------
-    >>> explain_failure(AudioError("reef.wav is empty"))
-    'reef.wav is empty'
-    >>> explain_failure(KeyError("a secret"))
-    'an unexpected error (KeyError)'
-    """
-    problem = to_problem(error)
-    return problem.message if problem.status != 500 else f"an unexpected error ({type(error).__name__})"

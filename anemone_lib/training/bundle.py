@@ -27,8 +27,9 @@ from anemone_lib.errors import ModelError, spell_count
 from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import total
 from anemone_lib.files import write_text
+from anemone_lib.scoring.bundle import STEM, ModelCard
 from anemone_lib.scoring.chunks import score_recording
-from anemone_lib.scoring.classifier import STEM, Classifier, LiteRTClassifier, ModelCard, load_classifier
+from anemone_lib.scoring.classifier import Classifier, LiteRTClassifier, load_classifier
 from anemone_lib.training.labelled import cut_labelled_windows
 from anemone_lib.training.network import import_keras
 

@@ -15,7 +15,7 @@ from anemone_lib.dataset.description import PARTS, Dataset
 from anemone_lib.dataset.proposal import measure_bands, propose_settings
 from anemone_lib.dataset.recordings import LabelledRecording, read_recordings
 from anemone_lib.errors import ConfigError, ModelError
-from anemone_lib.scoring.classifier import ModelCard
+from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.training.bundle import export_bundle
 from anemone_lib.training.examples import ExamplePool, Examples, Stretch, cut_examples, read_stretches
 from anemone_lib.training.learning import Learning, learn

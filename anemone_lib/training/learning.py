@@ -14,7 +14,8 @@ import numpy as np
 
 from anemone_lib.errors import ModelError
 from anemone_lib.evaluation.windows import trace_thresholds
-from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL, STEM, load_classifier
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, STEM
+from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.training.examples import ExamplePool, Examples
 from anemone_lib.training.network import REDUCED, build_model, import_keras
 

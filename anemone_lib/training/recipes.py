@@ -21,8 +21,9 @@ from anemone_lib.detection.events import decide_events
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals
 from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import Counts, total
+from anemone_lib.scoring.bundle import STEM, ModelCard
 from anemone_lib.scoring.chunks import score_recording
-from anemone_lib.scoring.classifier import STEM, Classifier, ModelCard, load_classifier
+from anemone_lib.scoring.classifier import Classifier, load_classifier
 from anemone_lib.simulation.reef import write_recording
 from anemone_lib.training.bundle import export_bundle, write_card
 from anemone_lib.training.fitting import Progress, train_classifier

@@ -28,8 +28,9 @@ from anemone_lib.evaluation.segments import (
     resample_groups,
     take_interval,
 )
+from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.scoring.chunks import score_recording
-from anemone_lib.scoring.classifier import Classifier, ModelCard
+from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.tuning.recordings import AnnotatedRecording
 

@@ -18,7 +18,7 @@ from anemone_lib.errors import AnnotationError, ConfigError
 from anemone_lib.evaluation.rates import bootstrap_interval, total
 from anemone_lib.evaluation.segments import compute_f1
 from anemone_lib.files import write_text
-from anemone_lib.scoring.classifier import ModelCard
+from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.tuning.by_class import ScoredPart, choose_decisions, collect_segments
 from anemone_lib.tuning.recordings import count_recordings
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings

@@ -8,7 +8,7 @@ import numpy as np
 from measure import serve
 
 from anemone_lib import InferenceConfig
-from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL
 from anemone_lib.training.network import import_keras
 
 with warnings.catch_warnings():

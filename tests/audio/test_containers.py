@@ -9,10 +9,12 @@ import time
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from anemone_lib import AudioError, open_recording
 from anemone_lib.audio import spool
 from anemone_lib.audio.spool import DecodeLimits
+from anemone_lib.errors import LimitError
 from tests.audio.fuzz import encode
 
 RATE = 48_000
@@ -121,3 +123,52 @@ def test_a_full_disk_is_an_error_that_names_the_folder(noise, monkeypatch):
     content = encode((noise(2) * 32767).astype(np.int16), RATE, "mp3", "libmp3lame")
     with pytest.raises(AudioError, match=r"no room to decode a\.mp3 in .*No space left"):
         open_recording(io.BytesIO(content), name="a.mp3")
+
+
+def write_flac(path, n_samples, sample_rate):
+    soundfile.write(path, np.zeros(n_samples, np.int16), sample_rate, format="FLAC")
+    return path
+
+
+def test_a_small_file_of_constant_samples_that_is_months_long_is_refused_before_it_is_scored(tmp_path):
+    path = write_flac(tmp_path / "bomb.flac", 4_000_000, 1)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(LimitError, match=r"bomb\.flac is longer than 2,678,400 s, more than is allowed"):
+        open_recording(path)
+
+
+def test_plain_samples_may_be_of_any_length_unless_a_limit_is_given(write_wav):
+    path = write_wav(np.zeros(3_000_000, np.int16), 1)
+    with open_recording(path) as recording:
+        assert recording.duration == 3_000_000
+    with pytest.raises(LimitError, match="longer than 60 s"):
+        open_recording(path, limits=DecodeLimits(seconds=60))
+
+
+def test_timestamps_that_jump_by_hours_make_no_recording_of_months(tmp_path):
+    content = _jumping_matroska(n_jumps=40, jump_s=86_000)
+    with pytest.raises(LimitError, match="more than is allowed"):
+        open_recording(io.BytesIO(content), name="jumps.mka", limits=DecodeLimits(seconds=86_400))
+
+
+def _jumping_matroska(*, n_jumps, jump_s):
+    """Ten seconds of sound, a jump of the timestamps, and again."""
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for k in range(n_jumps):
+            for block in range(10):
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+                frame.sample_rate = 8000
+                frame.pts = 8000 * (k * jump_s + block)
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def test_a_flac_of_millions_of_tiny_frames_is_refused_before_memory_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr("anemone_lib.audio.flac_frames.MAX_FRAMES", 100)
+    path = write_flac(tmp_path / "frames.flac", 1_000_000, 8000)
+    with pytest.raises(LimitError, match="over 100 FLAC frames"):
+        open_recording(path)

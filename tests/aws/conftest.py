@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL
 from tests.aws.front import Front
 from tests.terraform.cli import Terraform, terraform_in
 

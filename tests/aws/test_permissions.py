@@ -44,12 +44,13 @@ def test_the_function_reads_the_model_and_nothing_else_in_its_bucket(aws, functi
 
 
 @pytest.mark.parametrize("output", ["s3_input_bucket", "s3_output_bucket"])
-def test_the_function_reads_and_writes_its_buckets_and_never_deletes(function, dev, output):
+def test_the_function_reads_and_writes_its_buckets_and_deletes_jobs_alone(function, dev, output):
     s3, bucket = function.client("s3"), dev[output]
     assert allowed(s3.put_object, Bucket=bucket, Key="permission", Body=b"1")
     assert s3.get_object(Bucket=bucket, Key="permission")["Body"].read() == b"1"
     assert allowed(s3.list_objects_v2, Bucket=bucket)
     assert not allowed(s3.delete_object, Bucket=bucket, Key="permission")
+    assert allowed(s3.delete_object, Bucket=bucket, Key="jobs/permission")
     assert not allowed(s3.put_bucket_policy, Bucket=bucket, Policy="{}")
 
 

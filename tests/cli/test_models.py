@@ -3,7 +3,7 @@ import json
 import soundfile
 
 from anemone_lib import load_classifier
-from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL
 
 
 def test_a_model_trained_on_annotated_recordings_is_a_bundle_that_detects(anemone, tmp_path):

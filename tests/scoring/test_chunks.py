@@ -17,7 +17,7 @@ from anemone_lib import (
 )
 from anemone_lib.detection import decide_events
 from anemone_lib.scoring import merge, plan, score_chunk
-from anemone_lib.scoring.classifier import ModelCard
+from anemone_lib.scoring.bundle import ModelCard
 
 CONFIG = InferenceConfig(height_pixels=256, width_pixels=256)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anemone_lib import ModelError, load_classifier
-from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, digest_bundle
 
 
 @pytest.fixture
@@ -87,15 +87,48 @@ def test_a_tflite_model_never_loads_tensorflow():
     assert answer.stdout.strip() == "[]"
 
 
-def test_a_pinned_hash_is_checked_before_loading(bundle):
-    tflite, keras = bundle / "best_model.tflite", bundle / "best_model.keras"
-    digest = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tflite, keras)}
-    assert load_classifier(tflite, sha256=digest[tflite].upper()).sha256 == digest[tflite]
-    assert load_classifier(keras, sha256=digest[keras]).sha256 == digest[tflite]
-    with pytest.raises(ModelError, match="the one asked for is 0000"):
-        load_classifier(tflite, sha256="0" * 64)
-    with pytest.raises(ModelError, match="the one asked for"):
-        load_classifier(keras, sha256="0" * 64)
+def test_a_pin_is_over_the_model_and_its_card_whatever_file_is_named(bundle):
+    pinned = load_classifier(bundle).sha256
+    for path in (bundle, *bundle.glob("best_model.*")):
+        assert load_classifier(path, sha256=pinned.upper()).sha256 == pinned
+        with pytest.raises(ModelError, match="the one asked for is 0000"):
+            load_classifier(path, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("name", ["best_model.tflite", "best_model.keras"])
+def test_the_hash_of_one_file_is_no_pin_where_a_card_decides_too(bundle, name):
+    one = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+    with pytest.raises(
+        ModelError, match=f"the card decides the probabilities, too: pin {digest_bundle(bundle / 'best_model.tflite')}"
+    ):
+        load_classifier(bundle / name, sha256=one)
+
+
+@pytest.mark.parametrize(
+    "change", [{"temperature": 9.0}, {"classes": ["noise", "biological", "anemonefish"]}, {"version": "v2"}]
+)
+def test_a_changed_card_is_not_the_pinned_bundle(bundle, change):
+    pinned, path = load_classifier(bundle).sha256, bundle / "best_model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert load_classifier(bundle).sha256 != pinned
+    with pytest.raises(ModelError, match="the model or its card is not the one"):
+        load_classifier(bundle / "best_model.keras", sha256=pinned)
+
+
+def test_a_model_put_in_the_place_of_the_pinned_one_is_refused_even_if_its_card_agrees(bundle):
+    pinned, path, tflite = load_classifier(bundle).sha256, bundle / "best_model.json", bundle / "best_model.tflite"
+    tflite.write_bytes(tflite.read_bytes() + bytes(8))
+    card = json.loads(path.read_text())
+    card["sha256"][tflite.name] = hashlib.sha256(tflite.read_bytes()).hexdigest()
+    path.write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="the model or its card is not the one"):
+        load_classifier(bundle / "best_model.keras", sha256=pinned)
+
+
+def test_a_file_without_a_card_is_pinned_by_its_own_hash(bundle):
+    (bundle / "best_model.json").unlink()
+    digest = hashlib.sha256((bundle / "best_model.tflite").read_bytes()).hexdigest()
+    assert load_classifier(bundle, sha256=digest).sha256 == digest
 
 
 def test_a_damaged_model_is_refused(bundle):

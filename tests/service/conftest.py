@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-import uvicorn
+from starlette.middleware import Middleware
 
-from anemone_lib.scoring import classifier
+from anemone_lib.scoring import DEMONSTRATION_MODEL
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
-from anemone_lib.service.local import make_local_app
+from anemone_lib.service.guard import CallerGuard
+from anemone_lib.service.jobs import Jobs, make_stores
+from anemone_lib.service.local import make_local_app, make_server
 from anemone_lib.service.settings import Settings
 from tests.aws.runtime_api import RuntimeApi
 
@@ -141,7 +144,7 @@ def listening(app):
     """Serve an app over real HTTP in a thread."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        server = make_server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -168,10 +171,40 @@ def without_jobs(settings):
         yield front
 
 
+with warnings.catch_warnings():  # it would like a package that is no stable release yet
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
+
+
+class Inside:
+    """A client of an app in this process, without a socket; nobody works on its jobs."""
+
+    def __init__(self, settings, **options):
+        self.engine, self.launched, self.folder = Engine(settings), [], settings.store
+        stores = make_stores(
+            input_bucket=settings.input_bucket, output_bucket=settings.output_bucket, folder=settings.store
+        )
+        self.jobs = Jobs(self.engine, *stores, self.launched.append, **options) if stores else None
+        guard = Middleware(CallerGuard, hosts=settings.allowed_hosts, origins=settings.cors_allowed_origins)
+        self.app = create_app(self.engine, self.jobs, guards=[guard])
+        self.client = TestClient(self.app, base_url="http://localhost", raise_server_exceptions=False)
+
+    def __call__(self, method, path, *, body=b"", headers=None):
+        # no "with": the app has no lifespan, and closing the client closes nothing
+        answer = self.client.request(method, path, content=body, headers=headers, follow_redirects=False)
+        return Answer(answer.status_code, dict(answer.headers), answer.content)
+
+
+@pytest.fixture(scope="module")
+def inside(settings, tmp_path_factory):
+    """A client of an app in this process, with a store of its own."""
+    return Inside(replace(settings, store=tmp_path_factory.mktemp("inside")))
+
+
 @pytest.fixture(scope="session")
 def model():
     """The demonstration bundle."""
-    return classifier.DEMONSTRATION_MODEL
+    return DEMONSTRATION_MODEL
 
 
 @pytest.fixture(scope="package")

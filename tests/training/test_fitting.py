@@ -13,7 +13,7 @@ from anemone_lib import InferenceConfig, load_classifier, open_recording, read_a
 from anemone_lib.config import EVENT_FIELDS
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError, ModelError
-from anemone_lib.scoring.classifier import DEMONSTRATION_MODEL, ModelCard
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, ModelCard
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.simulation import write_dataset, write_recording
 from anemone_lib.simulation.augmentation import augment

@@ -46,7 +46,7 @@ variable "model_s3_key" {
 }
 
 variable "model_sha256" {
-  description = "SHA-256 that the model must have, in hexadecimal; null accepts any."
+  description = "Digest that the model bundle (the file that runs and its card) must have, as /health and every result name it under model_sha256; null accepts any."
   type        = string
   default     = null
 }

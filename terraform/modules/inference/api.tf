@@ -9,6 +9,7 @@ locals {
     "POST /predict"         = { key = var.enable_api_key }
     "POST /jobs"            = { key = var.enable_api_key }
     "GET /jobs/{id}"        = { key = var.enable_api_key }
+    "DELETE /jobs/{id}"     = { key = var.enable_api_key }
     "POST /jobs/{id}/start" = { key = var.enable_api_key }
   }
   paths = toset([for route in keys(local.routes) : split(" ", route)[1]])

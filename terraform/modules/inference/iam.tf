@@ -49,6 +49,19 @@ resource "aws_iam_role_policy" "function" {
         Resource = "${aws_s3_bucket.this["input"].arn}/*"
       },
       {
+        # What users put into the buckets themselves is not the service's to remove.
+        Sid      = "RemoveJobs"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:AbortMultipartUpload"]
+        Resource = [for bucket in aws_s3_bucket.this : "${bucket.arn}/jobs/*"]
+      },
+      {
+        Sid      = "FindUploadsOfJobs"
+        Effect   = "Allow"
+        Action   = "s3:ListBucketMultipartUploads"
+        Resource = [for bucket in aws_s3_bucket.this : bucket.arn]
+      },
+      {
         Sid      = "KeepResults"
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:PutObject"]
@@ -65,6 +78,12 @@ resource "aws_iam_role_policy" "function" {
         Effect   = "Allow"
         Action   = "states:StartExecution"
         Resource = local.state_machine_arn
+      },
+      {
+        Sid      = "StopJobs"
+        Effect   = "Allow"
+        Action   = "states:StopExecution"
+        Resource = "${replace(local.state_machine_arn, ":stateMachine:", ":execution:")}:*"
       },
     ]
   })

@@ -1,0 +1,1 @@
+"""Attacks on a service of one's own, on this computer only: ``python -m tests.service.attack.inputs``, ``… .soak``."""
