@@ -4,7 +4,8 @@ An event is seconds long and as high as the picture that the model sees; a call 
 own. `measure_calls` finds the calls of one event and measures each.
 
 *How.* The pulses are found in the band of the calls (`anemone_lib.detection.pulses`). Pulses less than `max_pulse_gap`
-apart are one call. Its spectrum is the mean of short pieces, less that of the quiet around it.
+apart are one call; a pulse alone is one only if it stands out `MIN_EXCESS_DB` more in the band than above it, since
+snaps of shrimp are alone, too. The spectrum of a call is the mean of short pieces, less that of the quiet around it.
 
 *Where the figures come from.* The band of 300 to 1000 Hz holds the dominant frequencies of anemonefish, 370 to 900 Hz
 (Parmentier, Colleye & Mann 2009, J. Exp. Biol. 212:2023). The other constants are chosen: with them the number of
@@ -36,6 +37,7 @@ LOWEST_HZ = 50.0
 MARGIN_S = 1.0
 #: An event longer than this is measured piece by piece.
 PIECE_S = 60.0
+MIN_EXCESS_DB = 5.0
 #: Length of the pieces of a spectrum, and how many of them are averaged at most.
 SPECTRUM_S, MAX_PIECES = 0.016, 64
 
@@ -129,7 +131,7 @@ def measure_calls(
     >>> with open_recording(path) as recording:
     ...     calls = measure_calls(recording, event)
     >>> [call.n_pulses for call in calls]
-    [5, 1, 5, 8]
+    [5, 5, 8]
     """
     rate = recording.sample_rate
     band_hz = _check_band(band_hz, rate)
@@ -205,7 +207,7 @@ def add_calls(
     >>> events = detect(path, calls=False).events
     >>> with open_recording(path) as recording:
     ...     [len(event.calls) for event in add_calls(recording, events, band_hz=(300, 1000))]
-    [4]
+    [3]
     """
     try:
         _check_band(band_hz, recording.sample_rate)
@@ -259,6 +261,8 @@ def _measure(samples: np.ndarray, rate: int, band_hz: tuple[float, float], max_p
     groups = np.split(np.arange(len(peaks)), np.flatnonzero(np.diff(peaks) > max_pulse_gap * signal_rate) + 1)
     calls = []
     for group in groups:
+        if len(group) == 1 and pulses.excess_db[group[0]] < MIN_EXCESS_DB:
+            continue
         start, end = int(starts[group[0]]), int(ends[group[-1]])
         spectrum = np.maximum(_measure_spectrum(signal[start:end], signal_rate) - noise, 0)
         low, peak, high = _describe_spectrum(spectrum, signal_rate, band_hz)

@@ -44,6 +44,7 @@ class Pulses:
     power, floor : np.ndarray [shape=(n,)], mean squares of the signal and of the noise around it
     level : np.ndarray [shape=(n,)], dB, smoothed level over the floor
     peaks, starts, ends : np.ndarray [shape=(n_pulses,)], int, where each pulse is loudest, begins and ends
+    excess_db : np.ndarray [shape=(n_pulses,)], how much more each stands out in the band than above it
     """
 
     signal: np.ndarray
@@ -54,6 +55,7 @@ class Pulses:
     peaks: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
+    excess_db: np.ndarray
 
 
 def find_pulses(samples: np.ndarray, rate: int, band_hz: tuple[float, float]) -> Pulses:
@@ -87,14 +89,16 @@ def find_pulses(samples: np.ndarray, rate: int, band_hz: tuple[float, float]) ->
     peaks, _ = find_peaks(
         level, height=MIN_LEVEL_DB, prominence=MIN_DIP_DB, distance=max(1, int(MIN_PERIOD_S * signal_rate))
     )
+    above = np.full(len(level), -np.inf)
     top = min(ABOVE * band_hz[1], 0.45 * rate)
     if top > band_hz[1] + 100:
         signal_above, rate_above = _shift_band(spectrum, n, len(samples), rate, (band_hz[1], top))
-        above = maximum_filter1d(_measure_level(signal_above, rate_above)[2], max(1, int(0.02 * rate_above)))
-        at = np.minimum((peaks * (rate_above / signal_rate)).astype(int), len(above) - 1)
-        peaks = peaks[above[at] < level[peaks]]
+        heard = maximum_filter1d(_measure_level(signal_above, rate_above)[2], max(1, int(0.02 * rate_above)))
+        above = heard[np.minimum((np.arange(len(level)) * (rate_above / signal_rate)).astype(int), len(heard) - 1)]
+    peaks = peaks[above[peaks] < level[peaks]]
     peaks = _drop_faint(peaks, level, signal_rate)
-    return Pulses(signal, signal_rate, power, floor, level, peaks, *_find_extents(level, peaks, signal_rate))
+    extents = _find_extents(level, peaks, signal_rate)
+    return Pulses(signal, signal_rate, power, floor, level, peaks, *extents, level[peaks] - above[peaks])
 
 
 def _shift_band(
