@@ -193,6 +193,7 @@ def report_archive(
     [[0.0, 10.0]]
     """
     folder = Path(folder)
+    open_state(folder).close()  # before anything is written there
     with _locked(folder), open_state(folder) as state:
         request = restore_request(state.recall("request"))
         configs = [

@@ -66,6 +66,9 @@ def library_errors() -> Iterator[None]:
             soft_wrap=True,
         )
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        err.print("stopped; what was done is kept: run again to go on", highlight=False)
+        raise typer.Exit(130) from None
 
 
 def say(text: str) -> None:
@@ -205,7 +208,8 @@ def run(
         if csv_files:
             write_csv_tables(out_folder)
         _show_page(archive, quiet=quiet)
-        conclude(archive, quiet=quiet)
+        if conclude(archive, quiet=quiet):
+            raise typer.Exit(1)
 
 
 @archive_app.command("report")
@@ -231,7 +235,7 @@ def report(
         if csv_files:
             write_csv_tables(folder)
         _show_page(archive, quiet=quiet, call_level_db=call_level, gallery=gallery)
-        conclude(archive, quiet=quiet)
+        conclude(archive, quiet=quiet)  # what failed is named, and no failure of the report
 
 
 @archive_app.command("clips")
@@ -313,8 +317,8 @@ def _show_page(archive: Any, *, quiet: bool, **options: Any) -> None:
         out.print(f"  {escape(printable(str(page)))}", highlight=False, soft_wrap=True)
 
 
-def conclude(archive: Any, *, quiet: bool) -> None:
-    """Say what is in the tables, name what failed, and exit with 1 if anything did."""
+def conclude(archive: Any, *, quiet: bool) -> bool:
+    """Say what is in the tables, and name what failed; return whether anything did."""
     about = archive.provenance
     counts = about["recordings"]
     if not quiet:
@@ -330,7 +334,7 @@ def conclude(archive: Any, *, quiet: bool) -> None:
         if counts.get("found"):
             say(f"{spell_count(counts['found'], 'recording')} not analysed yet: run again")
     if not (failed := counts.get("failed", 0)):
-        return
+        return False
     table = archive.read("recordings", columns=["recording", "status", "problem"])
     rows = table[table["status"] == "failed"]
     for name, why in rows[["recording", "problem"]].head(SHOWN_FAILURES).itertuples(index=False):
@@ -338,4 +342,4 @@ def conclude(archive: Any, *, quiet: bool) -> None:
         err.print(line, highlight=False, soft_wrap=True)
     if failed > SHOWN_FAILURES:
         err.print(f"… and {failed - SHOWN_FAILURES:,} more, in recordings.parquet", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
+    return True

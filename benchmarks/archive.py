@@ -1,0 +1,117 @@
+"""Measure `anemone archive`: small files against a large one, planning, memory, what a second run costs.
+
+``python benchmarks/archive.py [--files N] [--plan N] [--workers N]`` prints a table. Processor time is the sum over all
+processes of a run, so that it says something on a machine with other work, too.
+"""
+
+import argparse
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from material import OUT, recording
+from measure import resident_kb, tree_of
+
+ROOT = Path(__file__).parent.parent
+RATE = 48_000
+BEGAN = datetime(2023, 2, 10)
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def run(*arguments: object) -> tuple[float, float, float]:
+    """Run the command; return wall seconds, processor seconds and peak memory (MB) of all its processes together."""
+    command = [sys.executable, "-c", "from anemone_lib.cli import app; app()", "archive", *map(str, arguments)]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+    spent: dict[int, float] = {}
+    peak = 0.0
+    while process.poll() is None:
+        tree = tree_of(process.pid)
+        peak = max(peak, resident_kb(tree) / 1024)
+        for pid in tree:
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                spent[pid] = (int(fields[11]) + int(fields[12])) / TICKS
+            except (OSError, IndexError):
+                continue
+        time.sleep(0.05)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, arguments))} ended with {process.returncode}")
+    return time.perf_counter() - began, sum(spent.values()), peak
+
+
+def write_minutes(folder: Path, number: int) -> None:
+    """Write recordings of one minute, no two with the same bytes."""
+    import soundfile
+
+    base, _ = soundfile.read(recording(RATE, 600), dtype="int16")
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(number):
+        path = folder / f"{BEGAN + timedelta(minutes=k):%Y%m%d_%H%M%S}.wav"
+        if not path.exists():
+            soundfile.write(path, np.roll(base, 997 * k)[: 60 * RATE], RATE)
+
+
+def write_headers(folder: Path, number: int) -> None:
+    """Write recordings of 32 samples at 20 sites: their headers are as long as those of any."""
+    head = b"RIFF" + struct.pack("<I", 100) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16)
+    rng = np.random.default_rng(0)
+    for k in range(number):
+        path = folder / f"site {k % 20:02d}" / f"{BEGAN + timedelta(minutes=k // 20):%Y%m%d_%H%M%S}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(head + b"data" + struct.pack("<I", 64) + rng.bytes(64))
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=1000, help="recordings of one minute")
+    parser.add_argument("--plan", type=int, default=100_000, help="recordings that are planned")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    asked = parser.parse_args()
+    root = OUT / "archive"
+    shutil.rmtree(root, ignore_errors=True)
+    minutes = root / f"minutes-{asked.files}"
+    write_minutes(minutes, asked.files)
+    long = recording(RATE, 60 * asked.files)
+    options = ("--workers", asked.workers, "--quiet")
+    rows = [("", "wall, s", "processor, s", "ms a minute of audio", "peak memory, MB")]
+
+    def add(name: str, n_minutes: int, *arguments: object) -> float:
+        wall, spent, peak = run(*arguments)
+        each = f"{1000 * spent / n_minutes:.1f}" if n_minutes else ""
+        rows.append((name, f"{wall:.1f}", f"{spent:.1f}", each, f"{peak:.0f}"))
+        return spent
+
+    empty = add(
+        "one recording of a minute (start and end of a run)",
+        1,
+        "run",
+        next(minutes.iterdir()),
+        "--out",
+        root / "1",
+        *options,
+    )
+    one = add(f"one recording of {asked.files} min", asked.files, "run", long, "--out", root / "long", *options)
+    many = add(f"{asked.files} recordings of 1 min", asked.files, "run", minutes, "--out", root / "many", *options)
+    add("the same again, all done", 0, "run", minutes, "--out", root / "many", *options)
+    if asked.plan:
+        write_headers(root / "headers", asked.plan)
+        add(f"plan of {asked.plan:,} recordings", 0, "plan", root / "headers", "--out", root / "plan", "--quiet")
+        add("the same again", 0, "plan", root / "headers", "--out", root / "plan", "--quiet")
+    for number, row in enumerate(rows):
+        print("| " + " | ".join(row) + " |")
+        if number == 0:
+            print("| --- | ---: | ---: | ---: | ---: |")
+    print(f"\nsmall files at {(one - empty) / (many - empty):.0%} of the rate of one long recording, a core")
+    shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""``anemone archive`` as a person uses it: plan, run, report, clips, sample."""
+
+import numpy as np
+import pytest
+import soundfile
+
+
+@pytest.fixture
+def card(tmp_path, noise):
+    """Three recordings of two sites, one of which is no audio."""
+    for name in ("north/20230210_060000.wav", "south/20230210_060000.wav"):
+        path = tmp_path / "card" / name
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, np.roll(noise(4, 8000), len(name)), 8000)
+    (tmp_path / "card" / "north" / "20230210_070000.wav").write_text("notes")
+    return tmp_path / "card"
+
+
+def test_a_season_from_the_plan_to_the_review(anemone, card, tmp_path):
+    out = tmp_path / "archive"
+    planned = anemone("archive", "plan", card, "--out", out)
+    assert planned.exit_code == 0
+    assert "north" in planned.stdout
+    assert "8 s of audio: about" in planned.stdout
+    assert "of 3 recordings, 1 cannot be opened: north/20230210_070000.wav" in planned.stderr
+    assert (out / "timeline.png").is_file()
+    assert not (out / "scores").exists()
+
+    run = anemone("archive", "run", card, "--out", out, "--workers", 1, "--threshold", 0, "--csv", "--json")
+    assert run.exit_code == 1
+    assert "2 of 3 recordings analysed, 0.00 h of effort, 2 events" in run.stdout
+    assert "failed: north/20230210_070000.wav" in run.stderr
+    assert (out / "json" / "north" / "20230210_060000.wav.json").is_file()
+    header, *rows = (out / "events.csv").read_text().splitlines()
+    assert header.startswith('"id","site","recording","start_utc"')
+    assert len(rows) == 2
+
+    report = anemone("archive", "report", out, "--threshold", 1)
+    assert "0 events" in report.stdout
+    refused = anemone("archive", "clips", out)
+    assert refused.exit_code == 2
+    assert "there are no events" in refused.stderr
+
+    anemone("archive", "report", out, "--threshold", 0)
+    assert "2 clips in" in anemone("archive", "clips", out).stdout
+    assert "2 events drawn" in anemone("archive", "sample", out, "--n", 5).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--shard", "0/2"), "--shard is '0/2'"),
+        (("--memory", "lots"), "--memory is 'lots'"),
+        (("--memory", "1MB"), "the run and one worker need"),
+        (("--workers", "2", "--scheduler", "tcp://127.0.0.1:1"), "not both"),
+        (("--site", "("), "no regular expression"),
+        (("--channel", "left"), "channel is 'left'"),
+        (("--timezone", "Mars"), "timezone is 'Mars'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_analysed(anemone, card, tmp_path, options, words):
+    result = anemone("archive", "run", card, "--out", tmp_path / "archive", *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not (tmp_path / "archive" / "archive.json").exists()
+
+
+@pytest.mark.parametrize("command", ["report", "clips", "sample"])
+def test_a_folder_without_an_archive_is_said(anemone, tmp_path, command):
+    result = anemone("archive", command, tmp_path)
+    assert result.exit_code == 2
+    assert "there is no archive in" in result.stderr
+
+
+def test_other_score_settings_need_a_run(anemone, card, tmp_path):
+    (tmp_path / "config.yaml").write_text("stride_duration: 0.5\n")
+    anemone("archive", "plan", card, "--out", tmp_path / "archive")
+    result = anemone("archive", "report", tmp_path / "archive", "--config", tmp_path / "config.yaml")
+    assert result.exit_code == 2
+    assert "stride_duration 0.4 → 0.5" in result.stderr
