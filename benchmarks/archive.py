@@ -68,6 +68,11 @@ def write_headers(folder: Path, number: int) -> None:
         path.write_bytes(head + b"data" + struct.pack("<I", 64) + rng.bytes(64))
 
 
+def show(*cells: str) -> None:
+    """Print a row of the table, as soon as it is known."""
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -81,12 +86,13 @@ def main() -> None:
     write_minutes(minutes, asked.files)
     long = recording(RATE, 60 * asked.files)
     options = ("--workers", asked.workers, "--quiet")
-    rows = [("", "wall, s", "processor, s", "ms a minute of audio", "peak memory, MB")]
+    show("", "wall, s", "processor, s", "ms a minute of audio", "peak memory, MB")
+    show("---", "---:", "---:", "---:", "---:")
 
     def add(name: str, n_minutes: int, *arguments: object) -> float:
         wall, spent, peak = run(*arguments)
         each = f"{1000 * spent / n_minutes:.1f}" if n_minutes else ""
-        rows.append((name, f"{wall:.1f}", f"{spent:.1f}", each, f"{peak:.0f}"))
+        show(name, f"{wall:.1f}", f"{spent:.1f}", each, f"{peak:.0f}")
         return spent
 
     empty = add(
@@ -105,10 +111,6 @@ def main() -> None:
         write_headers(root / "headers", asked.plan)
         add(f"plan of {asked.plan:,} recordings", 0, "plan", root / "headers", "--out", root / "plan", "--quiet")
         add("the same again", 0, "plan", root / "headers", "--out", root / "plan", "--quiet")
-    for number, row in enumerate(rows):
-        print("| " + " | ".join(row) + " |")
-        if number == 0:
-            print("| --- | ---: | ---: | ---: | ---: |")
     print(f"\nsmall files at {(one - empty) / (many - empty):.0%} of the rate of one long recording, a core")
     shutil.rmtree(root)
 
