@@ -99,6 +99,16 @@ def compare_reviewers(verdicts: Iterable[Verdict]) -> dict[tuple[str, str], Agre
     Returns
     -------
     agreements : dict of Agreement by the names of both, on whether it is a call
+
+    Examples
+    --------
+    >>> said = [
+    ...     Verdict(f"e{k}", "reef.wav", k, k + 1, "call", k % 2 == 0, 0.8, reviewer=name)
+    ...     for name in ("Ana", "Ben")
+    ...     for k in range(4)
+    ... ]
+    >>> round(compare_reviewers(said)["Ana", "Ben"].kappa, 6)
+    1.0
     """
     by_reviewer: dict[str, dict[str, bool]] = {}
     for one in verdicts:

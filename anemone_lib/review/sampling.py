@@ -66,6 +66,17 @@ def list_events(found: Mapping[str, Detections]) -> list[ReviewItem]:
     Returns
     -------
     items : list of ReviewItem, by recording and time
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import detect
+    >>> detections = detect(path)
+    >>> [item.id for item in list_events({path: detections})] == [event.id for event in detections.events]
+    True
     """
     items = []
     for path, detections in found.items():
@@ -94,6 +105,18 @@ def list_quiet_windows(found: Mapping[str, Detections]) -> list[ReviewItem]:
     Returns
     -------
     items : list of ReviewItem of the kind ``window``, by recording and time; skipped windows are left out
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> from anemone_lib import detect
+    >>> detections = detect(path)
+    >>> windows = list_quiet_windows({path: detections})
+    >>> 0 < len(windows) < len(detections.scores.probabilities), windows[0].kind
+    (True, 'window')
     """
     items = []
     for path, detections in found.items():
@@ -173,6 +196,12 @@ def draw_windows(items: Iterable[ReviewItem], n: int, *, seed: int = 0) -> list[
     Returns
     -------
     drawn : list of ReviewItem, at most `n`
+
+    Examples
+    --------
+    >>> items = [ReviewItem(f"w{k}", "reef.wav", k, k + 1, 0.1, "window") for k in range(9)]
+    >>> len(draw_windows(items, 4)), draw_windows(items, 4) == draw_windows(items, 4)
+    (4, True)
     """
     return draw_items(list(items), "random", n=n, seed=seed + 1)
 
