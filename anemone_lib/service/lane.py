@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds to wait before a task that another worker has claimed is tried again.
 BUSY_WAIT_S = LEASE_S / 20
+#: Seconds that the current task of a job gets to end by itself when the job is cancelled.
+PATIENCE_S = 1.0
 #: Deaths of the process, one after the other, after which a job is given up.
 MAX_DEATHS = 10
 #: Chunks of the library in one task of a job.
@@ -85,7 +87,9 @@ class Lane:
         with self._changed:
             self._jobs.pop(job_id, None)
             self._troubles.pop(job_id, None)
-            if self._current == job_id and self._process is not None:
+            # A task that ends soon is cheaper than another process.
+            is_over = self._changed.wait_for(lambda: self._current != job_id, timeout=PATIENCE_S)
+            if not is_over and self._process is not None:
                 self._process.kill()
             self._changed.wait_for(lambda: self._current != job_id, timeout=10)
 

@@ -56,7 +56,7 @@ def make_recordings() -> list[bytes]:
         ("ogg", "libopus"),
         ("mp3", "libmp3lame"),
         ("mp4", "aac"),
-        ("matroska", "flac"),
+        ("matroska", "pcm_s16le"),
         ("mpegts", "aac"),
         ("mov", "pcm_s16le"),
     ]
