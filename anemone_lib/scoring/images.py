@@ -1,8 +1,8 @@
 """Windows to images: the spectrogram as the model sees it.
 
 *Conventions.* An image is ``(height_pixels, width_pixels, channels)``, float32 in [0, 1], row 0 the highest
-frequency. It equals, within 1/255 a pixel, what ``librosa.display.specshow`` and matplotlib draw at that size, which
-is how published Keras models of this task were trained.
+frequency. It is what ``librosa.display.specshow`` and matplotlib draw at that size, which is how published Keras models
+of this task were trained: one channel within 1/255 a pixel, three channels exactly.
 
 *Definition.* For one window ``y`` with ``D = librosa.stft(y, n_fft, hop_length)`` (periodic Hann, centred, zero
 padding) and ``P = |D|²``:
@@ -13,7 +13,8 @@ padding) and ``P = |D|²``:
    earlier one, as matplotlib draws it.
 4. Row r of H from the bottom, with ``n_bins = n_fft/2 + 1`` and ``top = int(fmax_hz / (sr/2) · n_bins)``, shows bin
    ``floor((r + ½)/H · top + ½)`` if ``top < n_bins``, else bin ``floor((r + ½)/H · n_bins)``.
-5. One channel is Z; three are matplotlib's magma at Z, 8-bit, divided by 255.
+5. One channel is Z; three are matplotlib's magma at Z, rounded to 8 bits, divided by 255: equal to the picture that
+   matplotlib renders, but for a level on the line between two of its 256 colours.
 
 *Speed.* Only the bins that are drawn need a logarithm; of the others only the largest and smallest power counts.
 Where windows overlap by whole hops (the usual 0.4 s at 16, 32, 48 or 96 kHz), they are given as a view
@@ -42,18 +43,20 @@ BLOCK_FRAMES = 256
 _DB_PER_NEPER = np.float32(10 / np.log(10))
 
 
-# matplotlib's magma (CC0, Nathaniel Smith and Stéfan van der Walt), 256 × RGB, so that serving needs no matplotlib.
+# matplotlib's magma (CC0, Nathaniel Smith and Stéfan van der Walt), 256 × RGB, so that serving needs no matplotlib. The
+# values are rounded, as matplotlib's renderer does for a mesh; `Colormap(bytes=True)` cuts them off.
 _MAGMA = (
-    "c-jE~1ONO000RI31ONaA0RRU90SN&C3jzWS0s;>M0}%uR69fbm1q2rc1sMkg8wds+2?rkv2O<jyBn$~A4GJg@3Mvl^ED#JY5ezXB"
-    "4KoxCH5Cpx77jWW4?GwTKN=808xTYs5JnylNgokQAQ4R>5l|x$QY8^pCJ|RC5m_n`Tq_Y?Ef8QY5MnS8Wik+FG!SSt4{A3LY&j2Z"
-    "I}dL>4{<&ZazGDrLJxF94|PQkc1I6)NDz2R5P3@wc})>|PZ4`i5_?h-d{YyARTF(z6n$6~ep(fNTNZv@7k*wBe_$AYVHkg78GmIO"
-    "fMyziXd8fO9Dr*afNULrZXSVe9)WQmfpZ^$bRdCtA%S-xfq5c<dLn^*BY}P-fqx`{fhB>0C4qz{frTc4hbMuFD1nM7fs84DjVXYS"
-    "Du9tHfRZbKlq-OhEP$6Rf0-?Rnk|2vE`OdbexEOXp)Y=;Fn**keWo#er!jr0GJLBue5^Bjt~7hFG<&f%db2fpwKjRSHhH)=c)2%t"
-    "yEu2fId{G}cECDy!a8-sJ9Nc7bjCb$$USn(K61-Gam_z)&OmU`L2uDQZqq_-)I)97L~PeZYuQF>+DB>JNNL?kXx>U^;7exVOlIOu"
-    "W#mp|<xpehQDWy(V(3(1>Q!LtR$%N{U+r06?pt2&U0v^9UGQLC@nKx@V_frPT=QpJ^k`f4YFqVeTlQ{S_HbMGaa;FuT=;cd_;+0S"
-    "d0hE>UHN@o`hQ;ffL{87U;Bh$`-Wiqh++GRV*HF_{ElP%kYxOlW&D$7{gr3^muUT&Y5kjO{he$5pKSf1ZvCQf{iJaIrg8qLbN;Gy"
-    "{;YNWu6F*fc>b|@{<C}jwS4}!eg3(B{=0zwyn_C|gZ{vU{=$a-#EAaJiT=ln{>hF0%Z~lckp0h+{n3;C(v|(xm;Kh5{n(oQ+MNB|"
-    "o&DXP{okSe;iLTHrTpcl{N||q=&Jncto-b*{O+*)@Ui^yv;6b5{Pnl{_qqG|yZidR`~1HlOkSD"
+    "c-jE~1ONO000aR51pxsD0RadC0SN*E3jzWS0|O5O0}=!T6a@qp1_c-"
+    "f1sVqi90&&<2?rnw2qFs!Bn$~A4GJj^3o8%{EfEYa5)CmE4Kx%EHWdyy77sfZ4?P(WKN=8191uhu5l0>oNgxqRArVd@5l|!&Qza5rClX"
+    "jG5n3t{Tr3e^EfHZa5o0kCWit?GG!SVv5NkLPY&j2ZI}dO@4{<*aazGDsLJxIB4|YWmcSjI-Nf3BS5P3`ydQK60PZE1k5`0n<d{h&CRu"
+    "p|#6@FP2ep(iOTo!*_7k^(Ee_$AZVi|yB8h~XQfM*+kXdHoR9D!>cfo&auZXSVfAAxcofpZ{%bs>RvA%S=zfq5c=dn1B;BZ7V;f`BE0f"
+    "hB>1CV_+|frcl6h$n%GD1nP9fs84Ejw*qWDuIzJfs-qMlq`UjEP$9TfSE0Tn=XHxE`Odcf1odap)h`<Fn*;mex@;fs4{)3GkvQwe62Km"
+    "t~7hFHG8r(d$TrrwKjUUH+i@>dAc}wyg7KiId{K0cfdM!!aH@uJaxr9bjLk&$Ubw*K61=Iam_$+&p>d{L2uGRZ_`6=)kJO9MQqqbY}rO"
+    "@+ed2LNNL_lXx~a`;7n)YO=jaxW#ms}<xphjQe)^-V(C<3>Q-"
+    "UvS77W|VC`C8?pt2(U0(2CUh!aE@?u@`WL)!QT=ZvL^l4o6Yh3nhT=s5U_i$YIa$NXyT=;fe`FLIVd0qK?UHW}q`hQ;ffnWQBU;Bk%`-"
+    "frtiDCSTV*HF_{ElS&kY)XnX8n|B{g!C`m}&i*YW<sQ{+(?8pKbo3ZvLZh{-"
+    "tsLr*i(ObN;Gy{;YQXu6O>hc>c0_{<M4kwtW7#e*U?C{=0$xy@LL~g#N*W{=$d;#EAaJivGxq{>qL1%#Z%fkp9n-"
+    "{?U~F)0O_!m;Tq8{@9xR+MNB|p8ejS{otYf;-mfJrTyin{pYFu>8kzfto-b*{O+*)@Ur~!wEXn8{Pwu~_qqJ}yZrmT{QbXW%3v1"
 )
 
 
@@ -119,30 +122,32 @@ def draw_images(
         raise ValueError(f"out is {images.dtype} of shape {images.shape}; it must be float32 of shape {shape}")
     if n_windows == 0:
         return images
-    levels, highest, lowest, columns = _frames_of(windows, layout)
+    levels, highest, lowest, frames = _frames_of(windows, layout)
 
     # Reference and range of each window, in dB, over all its frames.
     reference = _decibels(highest)
     bottom = np.maximum(_decibels(lowest) - reference, np.float32(-TOP_DB))
     scale = np.divide(-1.0, bottom, out=np.zeros_like(bottom), where=bottom < 0)
     floor = reference + bottom
+    # Of many bins few are shown: then rows are picked from single frames, which are repeated last.
+    widen_last = layout.n_drawn >= height_pixels
     for k in range(n_windows):
-        shown = levels.take(columns[k], axis=0)  # (width_pixels, bins drawn)
+        shown = levels.take(frames[k] if widen_last else frames[k, layout.frames], axis=0)  # (frames, bins drawn)
         shown -= floor[k]
         np.maximum(shown, 0, out=shown)
         shown *= scale[k]
-        drawn = np.ascontiguousarray(shown.T)
-        if channels == 1:
-            drawn.take(layout.rows, axis=0, out=images[k, :, :, 0], mode="clip")
-        else:
-            colours = load_magma()[np.minimum((drawn * 256).astype(np.intp), 255)]
-            colours.take(layout.rows, axis=0, out=images[k], mode="clip")
+        drawn = shown.T.take(layout.rows, axis=0) if widen_last else np.ascontiguousarray(shown.T)
+        if channels == 3:
+            drawn = load_magma()[np.minimum((drawn * 256).astype(np.intp), 255)]
+        image = images[k] if channels == 3 else images[k, :, :, 0]
+        picked, axis = (layout.frames, 1) if widen_last else (layout.rows, 0)
+        drawn.take(picked, axis=axis, out=image, mode="clip")
     return images
 
 
 @lru_cache(maxsize=1)
 def load_magma() -> np.ndarray:
-    """Return matplotlib's magma as float32 [shape=(256, 3)], 8-bit values divided by 255."""
+    """Return matplotlib's magma as float32 [shape=(256, 3)], values rounded to 8 bits and divided by 255."""
     table = np.frombuffer(zlib.decompress(base64.b85decode(_MAGMA)), np.uint8)
     return table.reshape(256, 3).astype(np.float32) / np.float32(255)
 
@@ -205,7 +210,7 @@ def _frames_of(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.nda
     -------
     levels : np.ndarray [shape=(n_transformed, n_drawn)], in dB re 1
     highest, lowest : np.ndarray [shape=(n,)], power over all frames and bins of each window
-    columns : np.ndarray [shape=(n, width_pixels)], row of `levels` that each image column shows
+    frames : np.ndarray [shape=(n, n_frames)], row of `levels` of each frame of each window
     """
     n_windows, window_samples = windows.shape
     n_fft, hop, item = layout.n_fft, layout.hop_length, windows.itemsize
@@ -254,7 +259,7 @@ def _frames_of(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.nda
     k = np.arange(n_windows)[:, None]
     rows[:, layout.left : layout.left + layout.inner] = k * hops + np.arange(layout.inner)
     rows[:, edges] = n_inner + k * len(edges) + np.arange(len(edges))
-    return levels, highest[rows].max(axis=1), lowest[rows].min(axis=1), rows[:, layout.frames]
+    return levels, highest[rows].max(axis=1), lowest[rows].min(axis=1), rows
 
 
 def _transform(block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> None:
