@@ -70,7 +70,12 @@ def main() -> None:
         raise SystemExit("memory and other work are read from /proc: the benchmarks need Linux")
     others, before = Others(), load()
     table = Table()
-    table.say("# Benchmarks", "", "Written by `make bench`; what the numbers mean is in [README.md](README.md).", "")
+    table.say(
+        "# Results of the benchmarks",
+        "",
+        "Written by `make bench`; what the numbers mean is in [README.md](README.md).",
+        "",
+    )
     table.say(
         f"- {datetime.now(UTC):%Y-%m-%d}, Anemone {anemone_lib.__version__}, code "
         f"{anemone_lib.code_sha256()[:12]}, model {anemone_lib.load_classifier().sha256[:12]}"

@@ -106,7 +106,7 @@ def compare_channels(
 
 
 def describe_channels(levels: np.ndarray, correlations: np.ndarray) -> list[str]:
-    """Say what the mean of the channels would hide: two that cancel, one that is dead."""
+    """Warn of what the mean of the channels would hide: two channels that cancel, a dead channel."""
     warnings = []
     for first, second in zip(*np.nonzero(np.triu(correlations, 1) < INVERTED), strict=True):
         warnings.append(

@@ -52,7 +52,7 @@ _MPEG_SUFFIXES = (".mp3", ".mp2", ".mpga", ".aac", ".adts")
 
 
 class Decoder(Protocol):
-    """What turns the bytes of one recording into frames."""
+    """A decoder: it turns the bytes of one recording into frames."""
 
     sample_rate: int
     channels: int

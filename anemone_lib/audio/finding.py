@@ -100,7 +100,7 @@ class FoundRecording:
 
 @dataclass
 class Finding:
-    """What was found, and what was not.
+    """The recordings that were found, and notes on what was left out.
 
     Attributes
     ----------

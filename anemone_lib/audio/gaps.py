@@ -1,4 +1,4 @@
-"""Parts of a recording that nobody can hear: gaps in seconds, lost spans in samples.
+"""Parts of a recording that cannot be heard: gaps in seconds, lost spans in samples.
 
 A decoder says which of its samples are lost, and why, as `Lost` spans. A result says it as `Gap` intervals.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with the sound itself: a dead hydrophone, clipping, an offset; settings that do not fit the rate.
+"""Faults of the sound itself: a dead hydrophone, clipping, an offset; settings that do not fit the rate.
 
 *How it is measured.* While a chunk is scored, its samples are at hand: for every window, of the samples from its start
 to the start of the next, the lowest, the highest, the mean, the share at full scale and the share that
@@ -66,7 +66,7 @@ def _measure_cell(cell: np.ndarray) -> tuple[float, float, float, float, float]:
 
 
 def describe_condition(measures: np.ndarray, starts: np.ndarray, duration: float) -> list[str]:
-    """Say what is wrong with the sound.
+    """Describe the faults of the sound.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _offset(measures: np.ndarray, heard: np.ndarray) -> Iterator[str]:
 
 
 def describe_rates(sample_rate: int, *, original_rate: int, n_fft: int) -> list[str]:
-    """Say where the sample rate is none of a hydrophone, and where the transform does not fit it.
+    """Warn of a sample rate that no hydrophone has, and of a transform that does not fit the rate.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which windows hold what was lost, and where they are looked at instead.
+"""Windows that hold lost samples, and the places to which they are moved.
 
 *Rule.* A window that holds lost samples is moved, by at most half its length, to the nearest place where it holds none;
 so the audio up to the edge of a gap is analysed, and nothing is put in its place. A window that cannot be moved so is

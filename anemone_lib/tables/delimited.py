@@ -114,7 +114,7 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
 
 
 def _without_remarks(text: str) -> str:
-    """Blank the remarks before the header, and what spreadsheets write there; line numbers stay true."""
+    """Blank the lines of remarks before the header, also those of spreadsheets; line numbers stay true."""
     lines = text.split("\n")
     starts = {simplify_name(name) for name in names.STARTS}
     for number, line in enumerate(lines):
@@ -246,7 +246,7 @@ class _Timing:
 
 
 class _RowReader:
-    """Row → annotations: one, or in a one-hot table one for every class that is there."""
+    """Make the annotations of one row: one, or in a one-hot table one for every class that is present."""
 
     def __init__(
         self, sheet: _Sheet, timing: _Timing, question: Question, label: int | None, classes: Sequence[int]
@@ -332,7 +332,7 @@ def _format_of(sheet: _Sheet, classes: Sequence[int]) -> str:
 
 
 def _maker_of(sheet: _Sheet, label: int | None) -> str:
-    """Tell which program decided the rows; nobody where a person did, as far as the table tells."""
+    """Return the program that decided the rows; nothing where the table names none, as when a person did."""
     if sheet.has(DETECTED_BY):
         return "anemone"
     windows = find_column(sheet.columns, ("windows", "num_windows"))

@@ -1,4 +1,4 @@
-"""Which rows of a table are of which recording: by file name, whatever wrote it.
+"""Which rows of a table belong to which recording: by file name, whatever program wrote the table.
 
 *Conventions.* Names are compared without regard to case, to the way in which accents are encoded (NFC, NFD), and to the
 suffix: ``reef.wav`` and ``reef.flac`` are one recording. Folders count where both sides name one: then the last folders

@@ -1,4 +1,4 @@
-"""What is read from one table: its annotations, and what else there was to say."""
+"""The content of one table: its annotations, and notes about it."""
 
 import math
 import re
@@ -100,7 +100,7 @@ def check_times(start: float, end: float, where: str) -> None:
 
 
 def check_band(low_hz: float | None, high_hz: float | None, where: str) -> None:
-    """Refuse a band that is none."""
+    """Refuse a band whose lower edge is not below its upper edge."""
     if min(low_hz or 0, high_hz or 0) < 0 or (low_hz is not None and high_hz is not None and low_hz > high_hz):
         raise AnnotationError(f"{where}: {low_hz} to {high_hz} Hz is no band; it must be 0 <= low <= high")
 

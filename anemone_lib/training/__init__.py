@@ -8,7 +8,7 @@ evaluation and what lies below them.
 
 from anemone_lib.training.bundle import export_bundle, export_model
 from anemone_lib.training.fitting import train_classifier
-from anemone_lib.training.labelled import LabelledWindows, concatenate, cut_labelled_windows
+from anemone_lib.training.labelled import LabelledWindows, concatenate, cut_annotated_files, cut_labelled_windows
 from anemone_lib.training.network import build_model, import_keras
 from anemone_lib.training.simulated import simulate_windows
 
@@ -16,6 +16,7 @@ __all__ = [
     "LabelledWindows",
     "build_model",
     "concatenate",
+    "cut_annotated_files",
     "cut_labelled_windows",
     "export_bundle",
     "export_model",
