@@ -83,6 +83,36 @@ def count_hours(
     return hours.sort_values(keys, kind="stable", ignore_index=True)
 
 
+def recount_events(hours: "pd.DataFrame", events: "pd.DataFrame", effort: "pd.DataFrame") -> "pd.DataFrame":
+    """Count other events in the same hours: those of a higher confidence, say, or those that a person confirmed.
+
+    Parameters
+    ----------
+    hours : pandas.DataFrame, as `count_hours` gives it
+    events : pandas.DataFrame, the events to count
+    effort : pandas.DataFrame
+
+    Returns
+    -------
+    hours : pandas.DataFrame
+        With the same rows; events, calls and occupancy are new, all else is as it was.
+
+    Examples
+    --------
+    >>> from anemone_lib.simulation.season import simulate_season
+    >>> season = simulate_season(n_days=2, seed=1)
+    >>> hours = count_hours(season.events, season.effort, classes=["anemonefish"])
+    >>> sure = season.events[season.events["max_confidence"] > 0.9]
+    >>> int(recount_events(hours, sure, season.effort)["events"].sum()) == len(sure)
+    True
+    """
+    counted = ["events", "calls", "occupancy"]
+    keys = [*KEY, "class"]
+    new = count_hours(events, effort, classes=hours["class"].unique().tolist())[[*keys, *counted]]
+    order = hours.columns
+    return hours.drop(columns=counted).merge(new, how="left", on=keys)[order]
+
+
 def count_undated(events: "pd.DataFrame", effort: "pd.DataFrame") -> tuple[int, int, float]:
     """Count what has no time of day, and therefore is in no hour.
 

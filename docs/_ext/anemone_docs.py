@@ -1,7 +1,7 @@
 """The pages that are worked out from the code: a Sphinx extension.
 
 At every build it writes ``reference/`` (commands, settings, columns, the HTTP API, Terraform variables, the model card,
-the packages) and ``notebooks/`` (the five notebooks with small parameters, for myst-nb to run).
+the packages) and ``notebooks/`` (the six notebooks with small parameters, for myst-nb to run).
 """
 
 import importlib
@@ -49,6 +49,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "03_train_classifier": {"simulated_recordings": 24, "epochs": 2},
     "04_review_events": {},
     "05_check_deployment": {},
+    "06_season_report": {},
 }
 
 #: What a page says below a cell whose widget needs a running kernel.

@@ -18,6 +18,7 @@ from nbconvert import HTMLExporter
 
 from anemone_lib import InferenceConfig, load_classifier, read_annotations
 from anemone_lib.simulation import write_recording
+from anemone_lib.simulation.season import DIEL
 from tests.conftest import ROOT
 
 from .store import MAX_STORED, NOTEBOOKS, printed
@@ -28,6 +29,10 @@ NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 BESIDES = {
     "02_tune_inference_config": {"compare_settings": "[{stride_duration: 0.5}]", "labels": "anemonefish, A. percula"},
 }
+
+
+#: Notebooks that score nothing, and have no settings of inference.
+TABLES_ONLY = {"06_season_report"}
 
 
 def read(name):
@@ -65,13 +70,14 @@ def recorded():
 # ---------------------------------------------------------------------- how they are written
 
 
-def test_there_are_five_and_the_index_names_each():
+def test_there_are_six_and_the_index_names_each():
     assert NAMES == [
         "01_explore_recording",
         "02_tune_inference_config",
         "03_train_classifier",
         "04_review_events",
         "05_check_deployment",
+        "06_season_report",
     ]
     index = (NOTEBOOKS / "README.md").read_text()
     assert all(f"({name}.ipynb)" in index for name in NAMES)
@@ -86,6 +92,9 @@ def test_the_first_cell_says_what_it_answers_needs_and_takes_and_the_last_what_t
 
 def test_parameters_are_the_settings_of_inference_with_their_defaults_and_meanings(name):
     found = papermill.inspect_notebook(NOTEBOOKS / f"{name}.ipynb")
+    if name in TABLES_ONLY:
+        assert not set(InferenceConfig.model_fields) & set(found)
+        return
     for setting, field in InferenceConfig.model_fields.items():
         assert found[setting]["help"] == field.description
         assert ast.literal_eval(found[setting]["default"]) == field.default
@@ -237,6 +246,16 @@ def test_the_service_started_here_answers_every_question_as_the_library_does(rec
         output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", [])
     ]
     assert sum("✔" in line for line in html) == 11
+
+
+def test_a_season_tells_what_is_true_of_it(recorded):
+    notebook, numbers = recorded("06_season_report")
+    assert numbers["sites"] == ["north", "south"]
+    assert numbers["peak_hour"] == DIEL.argmax()
+    assert numbers["diel"][6] == pytest.approx(6 * DIEL[6] / DIEL.mean(), rel=0.15)
+    assert numbers["ratios"] == [pytest.approx(2.0, rel=0.15)]
+    assert numbers["masked_hours"] > 0
+    assert figures(notebook) == 5
 
 
 def test_no_cell_complains(recorded, name):
