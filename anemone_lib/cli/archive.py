@@ -207,7 +207,6 @@ def run(
             write_json_results(out_folder)
         if csv_files:
             write_csv_tables(out_folder)
-        _show_page(archive, quiet=quiet)
         if conclude(archive, quiet=quiet):
             raise typer.Exit(1)
 
@@ -234,8 +233,9 @@ def report(
         archive = report_archive(folder, config=InferenceConfig.load(config) if config else None, settings=settings)
         if csv_files:
             write_csv_tables(folder)
-        _show_page(archive, quiet=quiet, call_level_db=call_level, gallery=gallery)
-        conclude(archive, quiet=quiet)  # what failed is named, and no failure of the report
+        conclude(
+            archive, quiet=quiet, call_level_db=call_level, gallery=gallery
+        )  # what failed is named, and no failure of the report
 
 
 @archive_app.command("clips")
@@ -317,8 +317,9 @@ def _show_page(archive: Any, *, quiet: bool, **options: Any) -> None:
         out.print(f"  {escape(printable(str(page)))}", highlight=False, soft_wrap=True)
 
 
-def conclude(archive: Any, *, quiet: bool) -> bool:
-    """Say what is in the tables, and name what failed; return whether anything did."""
+def conclude(archive: Any, *, quiet: bool, **options: Any) -> bool:
+    """Write the page; say what is in the tables, and name what failed; return whether anything did."""
+    _show_page(archive, quiet=quiet, **options)
     about = archive.provenance
     counts = about["recordings"]
     if not quiet:
