@@ -159,7 +159,7 @@ run "buckets" {
 
 run "api" {
   assert {
-    condition     = toset(keys(aws_api_gateway_method.this)) == toset(concat(["GET /", "GET /health", "POST /predict", "POST /jobs", "GET /jobs/{id}", "POST /jobs/{id}/start"], [for path in ["/", "/health", "/predict", "/jobs", "/jobs/{id}", "/jobs/{id}/start"] : "OPTIONS ${path}"]))
+    condition     = toset(keys(aws_api_gateway_method.this)) == toset(concat(["GET /", "GET /health", "POST /predict", "POST /jobs", "GET /jobs/{id}", "DELETE /jobs/{id}", "POST /jobs/{id}/start"], [for path in ["/", "/health", "/predict", "/jobs", "/jobs/{id}", "/jobs/{id}/start"] : "OPTIONS ${path}"]))
     error_message = "The routes are not those of the service, each with its preflight."
   }
   assert {
@@ -268,8 +268,15 @@ run "least_privilege" {
     error_message = "The model's bucket is not only read."
   }
   assert {
-    condition     = !strcontains(aws_iam_role_policy.function.policy, "Delete") && aws_iam_role.function.name != aws_iam_role.jobs.name
-    error_message = "The function may delete, or shares its role."
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.function.policy).Statement :
+      alltrue([for resource in flatten([statement.Resource]) : endswith(resource, "/jobs/*")]) || !strcontains(jsonencode(statement.Action), "Delete")
+    ])
+    error_message = "The function may delete more than the objects of jobs."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.jobs.policy, "s3:") && aws_iam_role.function.name != aws_iam_role.jobs.name
+    error_message = "The state machine touches objects, or shares the function's role."
   }
 }
 
