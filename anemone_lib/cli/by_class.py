@@ -219,8 +219,17 @@ def tune_dataset(
     with refused_promotion():
         refuse_doubtful([] if force else doubts)
     out_folder.mkdir(parents=True, exist_ok=True)
-    again = _write_command(path, model, base=config, part=part, per=per, seconds=seconds, bout_gap=bout_gap)
-    lines += ["", f"The same settings are found again by `{again}{' --force' if doubts else ''}`."]
+    again = _write_command(
+        path,
+        model,
+        base=config,
+        part=part,
+        per=per,
+        seconds=seconds,
+        bout_gap=bout_gap,
+        flags=[*(["--allow-seen"] if allow_seen else []), *(["--force"] if doubts else [])],
+    )
+    lines += ["", f"The same settings are found again by `{again}`."]
     about = f"Model {classifier.version}, {classifier.sha256}; dataset {dataset.sha256}; code {code_sha256()}."
     page = [f"# Settings for {', '.join(dataset.calls)}", "", how, "", *lines, "", about]
     paths = [
@@ -242,7 +251,7 @@ def spell_gain(name: str, gain: float, low: float, high: float) -> str:
     return f"Each group decided as the others say: F1 of {name} {gain:+.3f} ({interval}, 95 % by group)."
 
 
-def _write_command(path: Path, model: str | None, *, base: Path | None, **options: Any) -> str:
+def _write_command(path: Path, model: str | None, *, base: Path | None, flags: Sequence[str], **options: Any) -> str:
     """The command that finds the settings of a dataset again."""
     named = {
         "--dataset": path,
@@ -254,7 +263,7 @@ def _write_command(path: Path, model: str | None, *, base: Path | None, **option
         "--bout-gap": options["bout_gap"],
     }
     words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
-    return shlex.join(["anemone", "tune", *words])
+    return shlex.join(["anemone", "tune", *words, *flags])
 
 
 def show_measures(measures: Mapping[str, Mapping[str, Any]], part: str) -> None:

@@ -1,14 +1,19 @@
 """A scripted biologist: own classes, own column, unbalanced, 4 kHz, from a folder to measures, by commands alone."""
 
+import csv
 import json
 import math
+import re
+import shlex
+from collections import Counter
 
 import numpy as np
 import pytest
 import soundfile
 
 from anemone_lib import load_classifier
-from anemone_lib.dataset import Dataset
+from anemone_lib.dataset import Dataset, read_recordings
+from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from tests.dataset.season import write_season
 
 LABELS = ("--label", "h=hummer", "--label", "k=knocker", "--target", "hummer")
@@ -80,6 +85,98 @@ def test_groups_get_their_own_thresholds_from_their_first_seconds(anemone, seaso
     assert result.exit_code == 0, result.output
     settings = json.loads((season / "groups" / "class_settings.json").read_text())
     assert set(settings["groups"]) == {"2022-08-01", "2022-08-02", "2022-08-03"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--split", "train", "--allow-seen", "--bout-gap", 0.4),
+        ("--per", "group", "--split", "validation", "--seconds", 3),
+    ],
+)
+def test_the_command_of_the_report_finds_the_same_settings_again(anemone, season, tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--dataset", season / "dataset.yaml", "--model", season / "model", "--cache", season / "scores")
+    result = anemone("tune", *arguments, *options, "--out", "first", "--force")
+    assert result.exit_code == 0, result.output
+    command = re.search(r"found again by `(.+)`", (tmp_path / "first/inference_config.md").read_text()).group(1)
+    program, *words = shlex.split(command)
+    assert program == "anemone"
+    result = anemone(*words)
+    assert result.exit_code == 0, result.output
+    first, again = (Promotion.load(tmp_path / folder / SETTINGS_FILE) for folder in ("first", "out/tuning"))
+    assert first.config.fingerprint == again.config.fingerprint
+    assert first == again
+    settings = [(tmp_path / folder / "class_settings.json").read_text() for folder in ("first", "out/tuning")]
+    assert settings[0] == settings[1]
+
+
+def test_folds_and_more_background_are_recorded_on_the_card(anemone, season, tmp_path, rng):
+    quiet = tmp_path / "quiet"
+    quiet.mkdir()
+    soundfile.write(quiet / "still.wav", 0.01 * rng.standard_normal(10 * 4000), 4000)
+    arguments = ("--without-calls", quiet, "--folds", 2, "--epochs", 1, "--force", "--out", tmp_path / "model")
+    result = anemone("train", "--dataset", season / "dataset.yaml", *arguments)
+    assert result.exit_code == 0, result.output
+    card = load_classifier(tmp_path / "model").card
+    folds = card.metrics["folds_by_group"]
+    assert set(folds) == {"hummer", "knocker"}
+    for own in folds.values():
+        assert len(own["folds"]) == 2
+        assert own["mean"] == pytest.approx(np.mean(own["folds"]), abs=1e-4)
+        assert own["spread"] == pytest.approx(np.std(own["folds"]), abs=1e-4)
+        assert 0 < own["pooled"] <= 1
+    assert card.training["without_calls"] == ["still.wav"]
+    before = load_classifier(season / "model").card.training["windows_to_draw_from"]
+    after = card.training["windows_to_draw_from"]
+    window = Dataset.load(season / "dataset.yaml").settings["window_duration"]
+    assert after["noise"] - before["noise"] == pytest.approx((10 - window) / (0.05 * window) + 1, abs=1)
+    assert {name: n for name, n in after.items() if name != "noise"} == {
+        name: n for name, n in before.items() if name != "noise"
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--folds", 9), "--folds is 9; it must be from 2 to"), (("--without-calls", "empty"), "no recordings in it")],
+)
+def test_folds_and_background_that_are_not_there_are_refused(anemone, season, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    result = anemone("train", "--dataset", season / "dataset.yaml", "--out", "model", *options)
+    assert result.exit_code == 2
+    assert words in result.stderr.replace("\n", " ")
+    assert not (tmp_path / "model").exists()
+
+
+def test_real_labelled_recordings_are_described_without_an_error_and_counted_right(
+    anemone, shared_recordings, tmp_path
+):
+    folder, path = shared_recordings / "labelled", tmp_path / "dataset.yaml"
+    labels = {"lt": "toadfish", "m": "meagre", "w": "weakfish"}
+    options = [word for label, name in labels.items() for word in ("--label", f"{label}={name}")]
+    result = anemone("dataset", "init", folder, *options, "--target", "toadfish", "--out", path)
+    assert result.exit_code == 0, result.output
+    expected = Counter()
+    for table in folder.glob("*.selections.txt"):
+        with table.open(newline="") as file:
+            expected.update(row["category"] for row in csv.DictReader(file, delimiter="\t"))
+    assert expected.keys() == labels.keys()
+    for label, name in labels.items():
+        assert re.search(rf"{label} +│ {name} +│ +{expected[label]} ", result.output), result.output
+    dataset = Dataset.load(path)
+    assert (dataset.classes, dataset.target_class) == (("noise", "toadfish", "meagre", "weakfish"), "toadfish")
+    recordings = read_recordings(dataset)
+    assert len(recordings) == 6
+    counted = sum((one.count_calls() for one in recordings), Counter())
+    assert counted == {name: expected[label] for label, name in labels.items()}
+    assert dataset.settings["target_sr"] == 4000
+    assert dataset.settings["n_fft"] / 4000 < 0.1  # pulses are not smeared
+    result = anemone("dataset", "check", path)
+    assert result.exit_code == 0, result.output
+    assert "wrong:" not in result.stderr
+    assert "weakfish has" in result.stderr  # too few to learn from: said
 
 
 def test_what_the_model_has_seen_is_no_test_unless_it_is_allowed(anemone, season):

@@ -1,0 +1,53 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from anemone_lib.dataset import draft_dataset, read_recordings
+from anemone_lib.errors import ConfigError
+from anemone_lib.training import folds
+from anemone_lib.training.examples import read_stretches
+from anemone_lib.training.folds import cross_validate
+from tests.dataset.season import write_season
+
+MEANING = {"h": "hummer", "k": "knocker"}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    write_season(tmp_path, n_recordings=5, seconds=20)
+    return draft_dataset(tmp_path, labels=MEANING).dataset
+
+
+def test_every_group_is_tested_once_by_a_model_that_has_not_seen_it(dataset, monkeypatch):
+    read = []
+
+    def note(recordings, part, config):
+        stretches = read_stretches(recordings, part, config)
+        read.append((part, {one.group for one in stretches}))
+        return stretches
+
+    def know_nothing(pool, validation, classes, **options):
+        return SimpleNamespace(model=lambda images: np.full((len(images), len(classes)), 0.5, np.float32))
+
+    monkeypatch.setattr(folds, "read_stretches", note)
+    monkeypatch.setattr(folds, "learn", know_nothing)
+    recordings = read_recordings(dataset)
+    done = []
+    measures = cross_validate(dataset, recordings, n_folds=3, progress=lambda k, n: done.append((k, n)))
+    tested = [groups for part, groups in read if part == "test"]
+    assert sorted(group for groups in tested for group in groups) == sorted(one.group for one in recordings)
+    for part in ("train", "validation"):
+        seen = [groups for name, groups in read if name == part]
+        assert all(not own & aside for own, aside in zip(seen, tested, strict=True))
+        assert all(len(own | aside) == 5 for own, aside in zip(seen, tested, strict=True))
+    assert done == [(1, 3), (2, 3), (3, 3)]
+    # Who knows nothing is right as often as the class is there: hums are in more windows than knocks, in every fold.
+    for hum, knock in zip(measures["hummer"]["folds"], measures["knocker"]["folds"], strict=True):
+        assert 0 < knock < hum < 1
+
+
+@pytest.mark.parametrize("n_folds", [1, 6])
+def test_folds_are_no_more_than_groups(dataset, n_folds):
+    with pytest.raises(ConfigError, match="from 2 to the number of groups, 5"):
+        cross_validate(dataset, read_recordings(dataset), n_folds=n_folds)
