@@ -27,9 +27,17 @@ from anemone_lib.service.problems import TOO_LARGE_HINT, Problem
 MAX_FIELD_BYTES = 64 * 1024
 #: A larger body is kept in a temporary file instead of memory.
 SPOOL_BYTES = 1 << 20
-#: Media types that do not say what the body is, and media types of audio and of containers that may hold audio.
-OPAQUE_TYPES = ("", "application/octet-stream", "application/ogg", "binary/octet-stream")
-AUDIO_TYPE = re.compile(r"audio/|video/(mp4|webm|ogg|quicktime)$")
+#: Media types of a body that is the recording itself. API Gateway must know each, or it spoils the body: the list
+#: `binary_media_types` in Terraform has the same, and multipart/form-data.
+BODY_TYPES = (
+    *("application/octet-stream", "application/ogg", "binary/octet-stream"),
+    *("audio/aac", "audio/aiff", "audio/basic", "audio/flac", "audio/m4a", "audio/mp3", "audio/mp4", "audio/mpeg"),
+    *("audio/ogg", "audio/opus", "audio/vnd.wave", "audio/wav", "audio/wave", "audio/webm", "audio/x-aiff"),
+    *("audio/x-caf", "audio/x-flac", "audio/x-m4a", "audio/x-wav"),
+    *("video/mp4", "video/ogg", "video/quicktime", "video/webm"),
+)
+#: Media type of a file in a form, which travels as the form does.
+AUDIO_TYPE = re.compile(r"audio/")
 
 #: Where FastAPI says that a field was.
 SOURCES = ("body", "query", "path", "header")
@@ -246,13 +254,15 @@ async def receive_recording(
     collect_fields(request.query_params.multi_items())
     asked = given.pop("filename", None)
     if media == "multipart/form-data":
+        refuse_text(request, media)
         async with read_form(request, limit) as (upload, fields):
             options = parse_options(collect_fields([*given.items(), *fields]))
             yield ReceivedRecording(upload.file, clean_name(asked or upload.filename), options)
     elif media == "application/json":
         body = parse_json(await read_body(request, limit and limit * 4 // 3 + MAX_FIELD_BYTES))
         yield _parse_body(body, given, asked)
-    elif AUDIO_TYPE.match(media) or media in OPAQUE_TYPES:
+    elif media in BODY_TYPES or not media:
+        refuse_text(request, media)
         options = parse_options(given)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
             async for block in read_bounded(request, limit):
@@ -264,13 +274,20 @@ async def receive_recording(
         raise report_not_audio(media)
 
 
+def refuse_text(request: Request, media: str) -> None:
+    """Refuse a binary body that API Gateway took for text, because what it could not read as text is lost."""
+    event = request.scope.get("aws.event") or {}
+    if event.get("body") and not event.get("isBase64Encoded"):
+        raise report_not_audio(media)
+
+
 def report_not_audio(media: str) -> Problem:
     """Return the problem for a body of another media type; it names the types that are accepted."""
     return Problem(
         415,
         "not_audio",
-        f"the type is {media!r}; send multipart/form-data with the field `audio`, a body of audio/* or "
-        "application/octet-stream, or application/json",
+        f"the type is {media!r}; send multipart/form-data with the field `audio`, a body of application/octet-stream "
+        "or of a type of audio like audio/wav or audio/flac, or application/json",
     )
 
 
@@ -312,7 +329,7 @@ async def read_form(request: Request, limit: int | None) -> AsyncIterator[tuple[
                 400, "malformed", "no file in the field `audio`; with curl: -F audio=@recording.wav (mind the @)"
             )
         media = (upload.content_type or "").partition(";")[0].strip().lower()
-        if not AUDIO_TYPE.match(media) and media not in OPAQUE_TYPES:
+        if not AUDIO_TYPE.match(media) and media not in BODY_TYPES and media:
             raise report_not_audio(media)
         if limit and (upload.size or 0) > limit:
             raise report_too_large(limit)

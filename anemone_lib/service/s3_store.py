@@ -1,5 +1,6 @@
 """The store on AWS: objects are in an S3 bucket."""
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -29,7 +30,14 @@ class S3Store:
         import boto3
         from botocore.config import Config
 
-        return boto3.client("s3", config=Config(signature_version="s3v4", retries={"mode": "standard"}))
+        # A signed URL of the global host is redirected in every other region, and a signature does not survive that; so
+        # the host names the bucket and its region. An endpoint of one's own need not have a host for each bucket.
+        has_own_endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        hosts = {
+            "addressing_style": "auto" if has_own_endpoint else "virtual",
+            "us_east_1_regional_endpoint": "regional",
+        }
+        return boto3.client("s3", config=Config(signature_version="s3v4", s3=hosts, retries={"mode": "standard"}))
 
     @property
     def _error(self) -> type[Any]:

@@ -24,3 +24,9 @@ def test_destroy_leaves_nothing(destroyed):
     assert not {kind: things for kind, things in left.items() if things}
     for deployment in destroyed.deployments.values():
         assert deployment.terraform(deployment.root, "state", "list") == ""
+
+
+def test_a_secret_of_the_same_name_can_be_made_after_destroy(destroyed):
+    secrets = destroyed.admin.client("secretsmanager")
+    made = secrets.create_secret(Name="anemonefish-inference-prod-api-key", SecretString="another")
+    secrets.delete_secret(SecretId=made["ARN"], ForceDeleteWithoutRecovery=True)

@@ -69,6 +69,20 @@ def test_every_binary_type_reaches_the_service_byte_for_byte(aws, front, recordi
         assert provenance["recording_sha256"] == hashlib.sha256(recording).hexdigest(), media_type
 
 
+@pytest.mark.parametrize("media_type", ["audio/x-unheard-of", "text/plain", None])
+def test_a_body_that_the_gateway_takes_for_text_is_refused_and_never_read_as_audio(dev, recording, media_type):
+    headers = {"Content-Type": media_type} if media_type else {}
+    answer = requests.post(f"{dev}/predict", data=recording, headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["error"]) == (415, "not_audio"), answer.text
+
+
+def test_the_page_at_the_apis_root_may_use_the_buckets(aws):
+    own = aws["prod"].outputs["api_endpoint"].removesuffix("/api/predict")
+    for output in ("s3_input_bucket", "s3_output_bucket"):
+        cors = aws.admin.client("s3").get_bucket_cors(Bucket=aws["prod"].outputs[output])
+        assert set(cors["CORSRules"][0]["AllowedOrigins"]) == {REEF, "https://fish.example.org", own}
+
+
 def test_predict_takes_an_object_of_the_input_bucket_and_of_no_other(aws, dev, recording):
     bucket = aws["dev"].outputs["s3_input_bucket"]
     aws.admin.client("s3").put_object(Bucket=bucket, Key="deployments/reef.wav", Body=recording)

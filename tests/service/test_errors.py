@@ -95,6 +95,12 @@ def error_of(answer, status, name):
             "not_audio",
             "text/plain",
         ),
+        (
+            ("POST", "/predict", {"body": b"x", "headers": {"Content-Type": "audio/x-unheard-of"}}),
+            415,
+            "not_audio",
+            "audio/x-unheard-of",
+        ),
         (("POST", "/predict", multipart({"audio": ("a.png", b"x", "image/png")})), 415, "not_audio", "image/png"),
         # 422 undecodable or empty audio, or a bad setting
         (("POST", "/predict", {"body": b"RIFF1234WAVE", "headers": WAV}), 422, "undecodable_audio", "recording"),

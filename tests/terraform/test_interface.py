@@ -8,6 +8,8 @@ import pytest
 from anemone_lib.config import InferenceConfig
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.incoming import BODY_TYPES
+from anemone_lib.service.openapi import AUDIO_TYPES
 from anemone_lib.service.settings import Settings
 from tests.terraform import costs
 from tests.terraform.interface import TERRAFORM, outputs, settings, variables
@@ -128,3 +130,10 @@ def test_the_routes_of_the_api_are_those_of_the_service(terraform):
         f"{method.upper()} {path.replace('job_id', 'id')}" for path, methods in paths.items() for method in methods
     }
     assert set(routes) == described | {"GET /"}  # the page is no part of the interface
+
+
+def test_the_gateway_passes_every_type_that_the_service_accepts_and_no_other():
+    text = (TERRAFORM / "modules/inference/api.tf").read_text(encoding="utf-8")
+    listed = re.findall(r'"([^"]+)"', re.search(r"binary_media_types = \[(.*?)\]", text, flags=re.DOTALL)[1])
+    assert sorted(listed) == sorted([*BODY_TYPES, "multipart/form-data"])
+    assert set(AUDIO_TYPES) <= set(BODY_TYPES)

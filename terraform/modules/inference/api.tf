@@ -30,11 +30,13 @@ locals {
     { for path, resource in aws_api_gateway_resource.level_3 : path => resource.id },
   )
 
-  # Bodies of these types reach the function byte for byte. Not */*: that would make every text binary too.
+  # Bodies of these types reach the function byte for byte: the types that the service accepts (BODY_TYPES in
+  # anemone_lib/service/incoming.py), and forms. Not */*: that would make every text binary too.
   binary_media_types = [
-    "application/octet-stream", "application/ogg", "multipart/form-data",
-    "audio/aac", "audio/aiff", "audio/flac", "audio/mp4", "audio/mpeg", "audio/ogg", "audio/vnd.wave", "audio/wav",
-    "audio/wave", "audio/webm", "audio/x-aiff", "audio/x-flac", "audio/x-m4a", "audio/x-wav",
+    "application/octet-stream", "application/ogg", "audio/aac", "audio/aiff", "audio/basic", "audio/flac",
+    "audio/m4a", "audio/mp3", "audio/mp4", "audio/mpeg", "audio/ogg", "audio/opus", "audio/vnd.wave", "audio/wav",
+    "audio/wave", "audio/webm", "audio/x-aiff", "audio/x-caf", "audio/x-flac", "audio/x-m4a", "audio/x-wav",
+    "binary/octet-stream", "multipart/form-data", "video/mp4", "video/ogg", "video/quicktime", "video/webm",
   ]
 
   # What API Gateway answers itself, in the shape of the service's own errors. They carry no data, so where there are
@@ -196,6 +198,8 @@ resource "aws_api_gateway_method_settings" "all" {
     throttling_rate_limit  = var.throttle_rate_limit
     throttling_burst_limit = var.throttle_burst_limit
   }
+
+  depends_on = [aws_cloudwatch_log_group.api_execution] # before API Gateway makes it itself
 }
 
 # The role with which API Gateway writes logs belongs to the account and region, not to one API.
@@ -262,9 +266,10 @@ resource "aws_api_gateway_usage_plan_key" "this" {
 }
 
 resource "aws_secretsmanager_secret" "api_key" {
-  count       = var.enable_api_key && var.store_api_key_in_secrets_manager ? 1 : 0
-  name        = "${local.name}-api-key"
-  description = "API key of ${local.name}"
+  count                   = var.enable_api_key && var.store_api_key_in_secrets_manager ? 1 : 0
+  name                    = "${local.name}-api-key"
+  description             = "API key of ${local.name}"
+  recovery_window_in_days = 0 # the key ends with the API; a secret that waits to be deleted would keep its name
 }
 
 resource "aws_secretsmanager_secret_version" "api_key" {

@@ -97,13 +97,18 @@ resource "aws_s3_bucket_policy" "this" {
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
+locals {
+  # The page at the API's root is a page of the API's own host.
+  own_origin = regex("^https://[^/]+", aws_api_gateway_stage.this.invoke_url)
+}
+
 # A browser uploads the parts of a recording, reads their ETags, and fetches results, all by presigned addresses.
 resource "aws_s3_bucket_cors_configuration" "this" {
   for_each = local.buckets
   bucket   = aws_s3_bucket.this[each.key].id
   cors_rule {
     allowed_methods = each.value.browser_methods
-    allowed_origins = var.cors_allowed_origins
+    allowed_origins = contains(var.cors_allowed_origins, "*") ? ["*"] : concat(var.cors_allowed_origins, [local.own_origin])
     allowed_headers = ["*"]
     expose_headers  = ["ETag"]
     max_age_seconds = 3600

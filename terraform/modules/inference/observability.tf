@@ -10,6 +10,12 @@ resource "aws_cloudwatch_log_group" "api" {
   retention_in_days = var.log_retention_days
 }
 
+# API Gateway makes this group itself where it is missing, without an end and beyond destroy.
+resource "aws_cloudwatch_log_group" "api_execution" {
+  name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.this.id}/${var.api_gateway_stage_name}"
+  retention_in_days = var.log_retention_days
+}
+
 resource "aws_cloudwatch_log_group" "jobs" {
   name              = "/aws/vendedlogs/states/${local.name}-jobs" # the prefix that keeps the resource policy small
   retention_in_days = var.log_retention_days
@@ -54,6 +60,11 @@ locals {
         namespace   = "AWS/ApiGateway", metric = "5XXError", dimensions = local.api_dimensions
         statistic   = "Sum", period = 300, threshold = 1
       }
+      api-latency = {
+        description = "One of twenty answers took over 20 s; after 29 s the API gives up."
+        namespace   = "AWS/ApiGateway", metric = "Latency", dimensions = local.api_dimensions
+        statistic   = "p95", period = 300, threshold = 20000
+      }
       failed-jobs = {
         description = "A job failed."
         namespace   = "AWS/States", metric = "ExecutionsFailed", dimensions = local.jobs_dimension
@@ -82,7 +93,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = each.value.statistic
+  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
+  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
   period              = each.value.period
   evaluation_periods  = 1
   threshold           = each.value.threshold

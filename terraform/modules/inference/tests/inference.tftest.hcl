@@ -83,6 +83,10 @@ run "every_option_on" {
     error_message = "The secret is not the API key."
   }
   assert {
+    condition     = aws_secretsmanager_secret.api_key[0].recovery_window_in_days == 0
+    error_message = "The secret keeps its name after destroy."
+  }
+  assert {
     condition     = aws_sns_topic_subscription.email[0].endpoint == "reef@example.org"
     error_message = "Nobody is told of alarms."
   }
@@ -155,6 +159,20 @@ run "buckets" {
     condition     = alltrue([for cors in aws_s3_bucket_cors_configuration.this : contains(one(cors.cors_rule).expose_headers, "ETag")])
     error_message = "A browser cannot read the ETag of a part."
   }
+  assert {
+    condition     = alltrue([for cors in aws_s3_bucket_cors_configuration.this : one(cors.cors_rule).allowed_origins == toset(["https://reef.example.org", "http://localhost:3000", "https://abc123.execute-api.us-east-1.amazonaws.com"])])
+    error_message = "The page at the API's root, or one of the origins asked for, may not use the buckets."
+  }
+}
+
+run "any_origin" {
+  variables {
+    cors_allowed_origins = ["*"]
+  }
+  assert {
+    condition     = alltrue([for cors in aws_s3_bucket_cors_configuration.this : one(cors.cors_rule).allowed_origins == toset(["*"])])
+    error_message = "\"*\" does not stand alone."
+  }
 }
 
 run "api" {
@@ -224,7 +242,7 @@ run "jobs" {
 
 run "alarms" {
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["errors", "duration", "throttles", "api-5xx", "failed-jobs", "timed-out-jobs"])
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["errors", "duration", "throttles", "api-5xx", "api-latency", "failed-jobs", "timed-out-jobs"])
     error_message = "An alarm is missing."
   }
   assert {
@@ -236,7 +254,15 @@ run "alarms" {
     error_message = "The alarm on duration is not at nine tenths of 900 s."
   }
   assert {
-    condition     = alltrue([for group in [aws_cloudwatch_log_group.function, aws_cloudwatch_log_group.api, aws_cloudwatch_log_group.jobs] : group.retention_in_days == 30])
+    condition     = aws_cloudwatch_metric_alarm.this["api-latency"].extended_statistic == "p95" && aws_cloudwatch_metric_alarm.this["api-latency"].threshold < 29000 && aws_cloudwatch_metric_alarm.this["errors"].statistic == "Sum"
+    error_message = "The alarm on latency is not on a percentile below the 29 s of the API."
+  }
+  assert {
+    condition     = aws_cloudwatch_log_group.api_execution.name == "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.this.id}/api"
+    error_message = "The log group that API Gateway writes to is not declared."
+  }
+  assert {
+    condition     = alltrue([for group in [aws_cloudwatch_log_group.function, aws_cloudwatch_log_group.api, aws_cloudwatch_log_group.api_execution, aws_cloudwatch_log_group.jobs] : group.retention_in_days == 30])
     error_message = "A log is kept for another time than asked."
   }
 }
