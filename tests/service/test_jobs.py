@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -304,7 +305,7 @@ def test_a_claim_holds_against_others_until_its_time_is_up(desk, reef, monkeypat
         with pytest.raises(BusyError):
             two.score_chunk(job_id, chunk)
         later = time.time() + claims.LEASE_S + 1
-        monkeypatch.setattr(claims.time, "time", lambda: later)
+        monkeypatch.setattr(claims, "time", SimpleNamespace(time=lambda: later))
         assert two.score_chunk(job_id, chunk) == {"chunk": chunk["name"], "failed": False}
         leave.set()
         assert first.result() == {"chunk": chunk["name"], "failed": False}
