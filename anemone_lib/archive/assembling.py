@@ -2,7 +2,7 @@
 
 *Conventions.* The rows of a recording lie in the file of the month in which it began; an hour in its own month. Where
 nothing tells when a recording began, it has events and effort, and no hours. Events are decided anew each time, in
-milliseconds a recording; nothing is scored.
+milliseconds a recording; nothing is scored, and the calls inside them were measured before.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from anemone_lib.archive.hours import count_hours
 from anemone_lib.archive.inventory import describe_recording, spell_times, write_inventory
+from anemone_lib.archive.measuring import decide_all_events, describe_calls
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import (
@@ -34,7 +35,7 @@ from anemone_lib.archive.tables import (
     write_table,
 )
 from anemone_lib.audio.gaps import Pause, add_pauses
-from anemone_lib.detection.events import Event, decide_events
+from anemone_lib.detection.events import Event
 from anemone_lib.errors import ScoresError
 from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.scoring.classifier import Classifier
@@ -44,12 +45,13 @@ from anemone_lib.tables.verdicts import read_verdicts
 
 @dataclass(frozen=True, eq=False)
 class Analysed:
-    """A recording with what was found in it, and its row of the table `RECORDINGS`."""
+    """A recording with what was found in it, its row of the table `RECORDINGS`, and the figures of calls by event."""
 
     row: Mapping[str, Any]
     began: datetime | None
     scores: Scores | None
     events: tuple[Event, ...]
+    calls: Mapping[str, Any]
     condition: tuple[Mapping[str, float], ...]
     gain: str | None
 
@@ -118,7 +120,7 @@ def _month_of(one: Analysed) -> str:
 
 def load_analysed(state: State, request: Request, folder: Path) -> Iterator[Analysed]:
     """Yield every recording with what was found in it, in order."""
-    for row in state.list_in_order(request.score_key):
+    for row in state.list_in_order(request.score_key, request.calls_key):
         yield _load(row, request, state, folder)
 
 
@@ -126,15 +128,14 @@ def _load(row: Mapping[str, Any], request: Request, state: State, folder: Path) 
     about = describe_recording(row, request)
     began = datetime.fromisoformat(row["start"]) if row["start"] else None
     if about["status"] != "analysed":
-        return Analysed(about, began, None, (), (), row["gain"])
+        return Analysed(about, began, None, (), {}, (), row["gain"])
     try:
         scores = Scores.load(folder / "scores" / f"{row['scores']}.npz")
     except ScoresError as error:
         state.keep_outcome(row["recording"], {"status": None})
         raise ScoresError(f"{error}; run `anemone archive run` again: it scores {row['recording']} anew") from None
-    events = [event for config in request.configs for event in decide_events(scores, config)]
-    events.sort(key=lambda event: (event.start_time, event.end_time, event.class_name))
-    return Analysed(about, began, scores, tuple(events), tuple(json.loads(row["outcome"])["condition"]), row["gain"])
+    events, calls = decide_all_events(scores, request.configs), json.loads(row["calls"] or "{}")
+    return Analysed(about, began, scores, events, calls, tuple(json.loads(row["outcome"])["condition"]), row["gain"])
 
 
 # ---------------------------------------------------------------------- rows
@@ -158,6 +159,7 @@ def list_events(one: Analysed, request: Request, labels: Mapping[str, str]) -> I
             "confidence": event.mean_confidence,
             "max_confidence": event.max_confidence,
             "windows": event.num_windows,
+            **describe_calls(one.calls.get(event.id), one.row["calibration_db"]),
             "model": model,
             "config": request.config_sha256[:12],
             "verdict": labels.get(event.id),

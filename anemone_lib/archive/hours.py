@@ -73,7 +73,7 @@ def count_hours(
     keys = [*KEY, "class"]
     hours = hours.merge(_count_events(events), how="left", on=keys)
     hours["events"] = hours["events"].fillna(0).astype("Int32")
-    measured = "calls" in events and bool(events["calls"].notna().any())
+    measured = "calls" in events and bool(events["calls"].notna().any() or not len(events))
     calls = hours["calls"].where((hours["events"] > 0) | (not measured), 0)
     hours["calls"] = calls.astype("Int32")
     occupied = hours.pop("occupied_s").fillna(0.0)

@@ -133,7 +133,7 @@ def hash_alike(state: State) -> None:
 
 def write_inventory(state: State, request: Request, folder: Path) -> Path:
     """Write ``recordings.parquet``."""
-    rows = (describe_recording(row, request) for row in state.list_in_order(request.score_key))
+    rows = (describe_recording(row, request) for row in state.list_in_order(request.score_key, request.calls_key))
     return write_table(folder / "recordings.parquet", "recordings", rows)
 
 
@@ -148,6 +148,8 @@ def describe_recording(row: Mapping[str, Any], request: Request) -> dict[str, An
     before = row["before_ms"] if not row["duplicate_of"] else None
     start = datetime.fromisoformat(row["start"]) if row["start"] else None
     notes = dict.fromkeys([*json.loads(row["notes"] or "[]"), *outcome.get("notes", ())])
+    if status == "analysed" and row["calls_reason"]:
+        notes[row["calls_reason"]] = None
     duration = outcome.get("duration_s", row["duration"])
     return {
         "recording": row["recording"],

@@ -66,6 +66,11 @@ class Request:
         return f"{self.classifier.sha256}-{self.config.scores_fingerprint}-{self.channel}"
 
     @property
+    def calls_key(self) -> str:
+        """What measured calls belong to, beside the recording: the scores and the settings of the events."""
+        return f"{self.score_key}-{self.config_sha256}"
+
+    @property
     def config_sha256(self) -> str:
         """SHA-256 (hex) of all settings, of every class."""
         return hashlib.sha256("".join(config.fingerprint for config in self.configs).encode()).hexdigest()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from anemone_lib.archive.measuring import Measured, decide_all_events
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import (
@@ -26,14 +27,16 @@ from anemone_lib.archive.units import (
     analyse_recording,
     choose_chunk_windows,
     finish_recording,
+    measure_recording,
     score_stretch,
 )
 from anemone_lib.archive.workers import Workers, was_killed
 from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.recording import open_recording
+from anemone_lib.detection.events import Event
 from anemone_lib.errors import AnemoneError, ConfigError, ScoresError, spell_count
 from anemone_lib.scoring.chunks import plan
-from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache
+from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores
 
 #: Audio in a stretch of a large recording, seconds.
 STRETCH_S = 1800.0
@@ -57,12 +60,13 @@ class Large:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A piece of work: a whole recording; one stretch of it; or putting the stretches together."""
+    """A piece of work: a recording; a stretch of it; putting the stretches together; the calls of events."""
 
     row: Mapping[str, Any]
     task: Task
     chunk: Chunk | None = None
     large: Large | None = None
+    events: tuple[Event, ...] | None = None
 
 
 class Run:
@@ -110,8 +114,23 @@ class Run:
         self._forget_lost_scores()
         undone = ("problem IS NULL AND NOT (status IS 'analysed' AND score_key IS ?)", (self._request.score_key,))
         self._total = self._state.add_up("duration", *undone) / self._shard[1]
+        self._do_all(self._jobs(*undone))
+        return self._n_done
+
+    def measure(self, *, remote: bool = True) -> None:
+        """Measure the calls of events that are not measured: the settings of events changed, or it failed before.
+
+        Parameters
+        ----------
+        remote : bool, also of recordings that have to be fetched again
+        """
+        unmeasured = self._state.find_unmeasured(self._request.score_key, self._request.calls_key)
+        self._total, self._done = self._state.add_up("duration", *unmeasured) / self._shard[1], 0.0
+        self._do_all(self._measurings(remote, *unmeasured))
+
+    def _do_all(self, jobs: Iterator[Job]) -> None:
         try:
-            for job in self._jobs(*undone):
+            for job in jobs:
                 while len(self._out) >= 2 * self._workers.number:
                     self._collect()
                 self._begin(job)
@@ -123,7 +142,6 @@ class Run:
         finally:
             for future in self._out:
                 future.cancel()
-        return self._n_done
 
     def _forget_lost_scores(self) -> None:
         """Analyse again what has a row but no scores any more."""
@@ -135,7 +153,7 @@ class Run:
 
     def _jobs(self, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
         for row in self._state.each(where, values):
-            if zlib.crc32(row["recording"].encode("utf-8", "surrogatepass")) % self._shard[1] == self._shard[0]:
+            if self._is_ours(row):
                 yield from self._jobs_of(row)
         while self._out or self._later:  # recordings that may be the same as one that was not done yet
             while self._out:
@@ -144,20 +162,44 @@ class Run:
             for row in again:
                 yield from self._jobs_of(row)
 
+    def _is_ours(self, row: Mapping[str, Any]) -> bool:
+        return zlib.crc32(row["recording"].encode("utf-8", "surrogatepass")) % self._shard[1] == self._shard[0]
+
+    def _measurings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
+        request = self._request
+        for row in self._state.each(where, values):
+            if not self._is_ours(row):
+                continue
+            try:
+                scores = Scores.load(self._scores / f"{row['scores']}.npz")
+            except AnemoneError:
+                continue  # the tables, which are next, say so
+            events = decide_all_events(scores, request.configs)
+            if not events:
+                self._keep_calls(row, Measured())
+            elif "://" in row["source"] and not remote:
+                self._keep_calls(row, Outcome("failed", "`anemone archive run` fetches it again for that"))
+            else:
+                yield Job(row, self._task_of(row), events=events)
+
+    def _task_of(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
+        config = self._request.config
+        return Task(
+            row["source"],
+            {"name": row["recording"], "target_sr": config.target_sr, "channel": self._channel},
+            row["size"] if "://" not in row["source"] else None,
+            choose_chunk_windows(row["sample_rate"], row["channels"], config),
+            known,
+            self._request.configs,
+        )
+
     def _jobs_of(self, row: Mapping[str, Any]) -> Iterator[Job]:
         """Yield the pieces of work of a recording; it waits where one that may be the same is being analysed."""
         alike = (row["size"] or 0, row["sample"])
         if alike in self._alike:
             self._later.append(row)
             return
-        config = self._request.config
-        task = Task(
-            row["source"],
-            {"name": row["recording"], "target_sr": config.target_sr, "channel": self._channel},
-            row["size"] if "://" not in row["source"] else None,
-            choose_chunk_windows(row["sample_rate"], row["channels"], config),
-            tuple(self._state.find_scored(*alike, self._request.score_key)),
-        )
+        task = self._task_of(row, tuple(self._state.find_scored(*alike, self._request.score_key)))
         self._alike.add(alike)
         if row["by_range"] and (row["size"] or 0) > LARGE_BYTES and not task.known:
             yield from self._stretches(row, task)
@@ -202,6 +244,8 @@ class Run:
 
     def _submit(self, job: Job) -> Future[Any]:
         what = self._request.classifier, self._request.config
+        if job.events is not None:
+            return self._workers.submit(measure_recording, job.task, job.events, *what)
         if job.chunk is not None:
             return self._workers.submit(score_stretch, job.task, job.chunk.first, job.chunk.stop, *what)
         if job.large is not None:
@@ -258,6 +302,9 @@ class Run:
 
     def _take(self, job: Job, found: Any) -> None:
         """Keep what a piece of work found; the last stretch of a recording begins its last piece."""
+        if job.events is not None:
+            self._keep_calls(job.row, found)
+            return
         if job.chunk is None:
             self._keep(job.row, found)
             if job.large is not None:
@@ -286,6 +333,7 @@ class Run:
             self._state.keep_outcome(name, {**nothing, "score_key": key, "status": "failed", "reason": outcome.reason})
         else:
             ScoreCache(self._scores, outcome.name).finish(outcome.scores)
+            self._state.keep_calls(outcome.sha256, self._request.calls_key, outcome.calls)
             about = {
                 "duration_s": outcome.scores.duration,
                 "notes": outcome.notes,
@@ -295,6 +343,14 @@ class Run:
             self._state.keep_outcome(name, {**values, "score_key": key, "status": "analysed", "reason": None})
         self._alike.discard((row["size"] or 0, row["sample"]))
         self._n_done += 1
+        self._done += row["duration"] or 0.0
+        self._progress(self._done, self._total)
+
+    def _keep_calls(self, row: Mapping[str, Any], found: Measured | Outcome) -> None:
+        if isinstance(found, Outcome):
+            found = Measured(None, f"calls were not measured: {found.reason}")
+        self._state.keep_calls(row["sha256"], self._request.calls_key, found)
+        self._state.flush()
         self._done += row["duration"] or 0.0
         self._progress(self._done, self._total)
 

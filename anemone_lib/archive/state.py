@@ -4,6 +4,7 @@
 source says of it (`list_item`), what its header says (`keep_probe`), and what its analysis gave (`keep_outcome`). The
 scores lie beside, in ``scores/``, by the recording's SHA-256, the model's and the settings'. A row of an outcome names
 the model and settings (`score_key`); another key is another analysis, and the scores of the earlier one stay.
+The calls inside its events (`keep_calls`) belong to a recording's bytes and the settings of the events.
 
 Recordings have one order everywhere: by site, month (of the recorder's own clock), start, path; those
 without a start are last.
@@ -16,13 +17,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from anemone_lib.archive.measuring import Measured
 from anemone_lib.archive.sources import Item
 from anemone_lib.audio.clock import Clock
 from anemone_lib.audio.probing import Probe
 from anemone_lib.errors import ConfigError
 
 #: Changes with the columns: an older file is refused.
-VERSION = 1
+VERSION = 2
 _COLUMNS = (
     # what the source says
     *("recording TEXT PRIMARY KEY", "source TEXT", "site TEXT", "about TEXT", "walk INTEGER"),
@@ -72,6 +74,9 @@ class State:
                 self._db.execute(f"CREATE INDEX in_order ON recordings ({ORDER})")
                 self._db.execute("CREATE INDEX alike ON recordings (size, sample)")
                 self._db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT)")
+                self._db.execute(
+                    "CREATE TABLE calls (sha256 TEXT, key TEXT, calls TEXT, reason TEXT, PRIMARY KEY (sha256, key))"
+                )
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
         self.walk = int(self.recall("walk", 0))
         self._pending = 0
@@ -172,6 +177,15 @@ class State:
         self._set(recording, values)
         self.flush()
 
+    def keep_calls(self, sha256: str, key: str, measured: Measured) -> None:
+        """Keep what is known of the calls of a recording; what failed does not replace what was measured."""
+        events = None if measured.events is None else json.dumps(measured.events, sort_keys=True)
+        self._change(
+            "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = excluded.calls, "
+            "reason = excluded.reason WHERE excluded.calls IS NOT NULL OR calls.calls IS NULL",
+            (sha256, key, events, measured.reason or None),
+        )
+
     # ------------------------------------------------------------------ questions
 
     def count(self, where: str = "1", values: Sequence[Any] = ()) -> int:
@@ -233,8 +247,15 @@ class State:
             (sha256, key),
         ).fetchone()
 
-    def list_in_order(self, key: str) -> Iterator[Any]:
+    def find_unmeasured(self, key: str, calls_key: str) -> tuple[str, tuple[str, str]]:
+        """Return the question, and its values, for recordings that are analysed and whose calls are not known."""
+        known = "SELECT 1 FROM calls WHERE calls.sha256 = recordings.sha256 AND key = ? AND calls IS NOT NULL"
+        return f"status = 'analysed' AND score_key = ? AND NOT EXISTS ({known})", (key, calls_key)
+
+    def list_in_order(self, key: str, calls_key: str) -> Iterator[Any]:
         """Yield all recordings, with `duplicate_of`, and `before_ms`: from the end of the one before to the start.
+
+        With `calls` and `calls_reason`: what `keep_calls` kept.
 
         Of recordings with the same bytes the first counts; the others are none for the one after them.
         """
@@ -251,13 +272,14 @@ class State:
             ), marked AS (
                 SELECT *, CASE WHEN first <> recording THEN first END AS duplicate_of FROM listed
             )
-            SELECT *, start_ms - MAX(start_ms + CAST(ROUND(elapsed * 1000) AS INTEGER)) OVER (
+            SELECT marked.*, calls.calls, calls.reason AS calls_reason,
+                start_ms - MAX(start_ms + CAST(ROUND(elapsed * 1000) AS INTEGER)) OVER (
                 PARTITION BY site, json_extract(about, '$.recorder'), duplicate_of IS NULL, start_ms IS NULL
                 ORDER BY start_ms, recording ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ) AS before_ms
-            FROM marked ORDER BY {ORDER}
+            FROM marked LEFT JOIN calls ON calls.sha256 = marked.sha256 AND calls.key = :calls_key ORDER BY {ORDER}
         """
-        return iter(self._db.execute(query, {"walk": self.walk, "key": key}))
+        return iter(self._db.execute(query, {"walk": self.walk, "key": key, "calls_key": calls_key}))
 
     def take_over(self, path: Path, key: str) -> None:
         """Take over what a shard found out, for the same files and the same model and settings."""
@@ -276,6 +298,7 @@ class State:
                     "AND s.modified IS recordings.modified)",
                     {"key": key},
                 )
+                db.execute("INSERT OR REPLACE INTO calls SELECT * FROM shard.calls WHERE calls IS NOT NULL")
         finally:
             self._db.execute("DETACH shard")
 
@@ -286,6 +309,8 @@ class State:
             rows = other._db.execute("SELECT * FROM recordings")
             marks = ", ".join("?" * len(_NAMES))
             db.executemany(f"INSERT OR REPLACE INTO recordings VALUES ({marks})", (tuple(row) for row in rows))
+            rows = other._db.execute("SELECT * FROM calls")
+            db.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?)", (tuple(row) for row in rows))
 
     # ------------------------------------------------------------------ writing
 

@@ -8,7 +8,7 @@ tables.
 import os
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +153,7 @@ def run_archive(
         opened = stack.enter_context(open_workers(workers, memory=memory, scheduler=scheduler, executor=executor))
         run = Run(state, folder, request, opened, shard=shard or (0, 1), progress=progress)
         run.analyse()
+        run.measure()
         if shard:
             return None
         assemble_tables(state, request, folder)
@@ -163,6 +164,8 @@ def report_archive(
     folder: str | os.PathLike[str], *, config: InferenceConfig | None = None, settings: dict[str, Any] | None = None
 ) -> Archive:
     """Write the tables again from what is there, with other event settings if wanted; nothing is scored.
+
+    Calls of events that are new are measured in recordings that are on this machine.
 
     Parameters
     ----------
@@ -205,6 +208,8 @@ def report_archive(
                 "these settings decide the scores; `anemone archive run` scores with them: "
                 + _compare(request.config, changed.config)
             )
+        with ThreadPoolExecutor() as executor, open_workers(executor=executor) as workers:
+            Run(state, folder, changed, workers).measure(remote=False)
         assemble_tables(state, changed, folder)
         state.remember("request", changed.to_dict())
     return open_archive(folder)

@@ -62,10 +62,19 @@ EVENTS = _schema(
     ("confidence", pa.float32(), "Mean of the smoothed probability over the event's windows, 0 to 1."),
     ("max_confidence", pa.float32(), "Highest smoothed probability of the event's windows, 0 to 1."),
     ("windows", _COUNT, "Number of windows that reached the threshold."),
-    ("calls", _COUNT, "Number of calls in the event; null where calls were not measured."),
-    ("peak_hz", _NUMBER, "Median peak frequency of the calls, in Hz; null where calls were not measured."),
-    ("level_db", _NUMBER, "Median level of the calls in their band, in dB; null where calls were not measured."),
-    ("snr_db", _NUMBER, "Median level of the calls over the noise, in dB; null where calls were not measured."),
+    (
+        "calls",
+        _COUNT,
+        "Number of calls in the event, also 0; null where they were not measured: `notes` of `recordings` says why.",
+    ),
+    ("peak_hz", _NUMBER, "Median peak frequency of the calls, in Hz; null without calls."),
+    (
+        "level_db",
+        _NUMBER,
+        "Median level of the calls in their band, in dB re 1 µPa where `recordings` has a `calibration_db`, else in dB "
+        "re full scale; null without calls.",
+    ),
+    ("snr_db", _NUMBER, "Median level of the calls over the noise around them, in dB; null without calls."),
     ("model", _TEXT, "Version of the model, and the first 12 digits of its SHA-256."),
     ("config", _TEXT, "First 12 digits of the SHA-256 of the settings."),
     ("verdict", _TEXT, "What a person said of the event in a review; null where nobody did."),

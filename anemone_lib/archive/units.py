@@ -20,9 +20,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from anemone_lib.archive.measuring import Measured, decide_all_events, measure_events
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.audio.sources import HASH_BLOCK_BYTES, RemoteSource, open_source
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.events import Event
 from anemone_lib.errors import AnemoneError, AudioError, ConfigError
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, name_recording_scores, plan, score_chunk
 from anemone_lib.scoring.classifier import Classifier
@@ -48,6 +50,7 @@ class Task:
     size : int, in bytes, when it was listed; another size now is a file that is still being written
     chunk_windows : int, windows that are scored at once
     known : tuple of str, SHA-256 of recordings that it may be the same as, which need not be analysed again
+    configs : tuple of InferenceConfig, one a class: how the events are decided whose calls are measured
     """
 
     source: str
@@ -55,6 +58,7 @@ class Task:
     size: int | None = None
     chunk_windows: int = CHUNK_WINDOWS
     known: tuple[str, ...] = ()
+    configs: tuple[InferenceConfig, ...] = ()
 
     def smaller(self) -> "Task":
         """The same with less memory."""
@@ -74,6 +78,7 @@ class Outcome:
     name : str, of the scores
     notes : tuple of str, what is odd about the file and the sound in it
     condition : list of dict, of each analysed stretch: ``start_s``, ``end_s``, ``dead_s``, ``clipped``
+    calls : Measured, of the events that `Task.configs` decide
     """
 
     status: str
@@ -83,6 +88,7 @@ class Outcome:
     name: str = ""
     notes: tuple[str, ...] = ()
     condition: tuple[Mapping[str, float], ...] = ()
+    calls: Measured = field(default_factory=Measured)
 
 
 def analyse_recording(task: Task, classifier: Classifier, config: InferenceConfig) -> Outcome:
@@ -132,7 +138,14 @@ def finish_recording(
     task: Task, parts: Mapping[Chunk, ChunkScores | str], classifier: Classifier, config: InferenceConfig
 ) -> Outcome:
     """Put the stretches of a recording together; a stretch may be the reason why it has no scores."""
-    return _answer(task, lambda recording: _finish(recording, parts, classifier, config))
+    return _answer(task, lambda recording: _finish(task, recording, parts, classifier, config))
+
+
+def measure_recording(
+    task: Task, events: tuple[Event, ...], classifier: Classifier, config: InferenceConfig
+) -> Measured | Outcome:
+    """Measure the calls of events that were decided before; an Outcome where the recording cannot be read."""
+    return _answer(task, lambda recording: measure_events(recording, events, classifier, config))
 
 
 def choose_chunk_windows(sample_rate: int, channels: int, config: InferenceConfig) -> int:
@@ -155,11 +168,15 @@ def _analyse(task: Task, recording: Recording, classifier: Classifier, config: I
                 parts[chunk] = score_chunk(recording, chunk, classifier, config)
             except AudioError as error:
                 parts[chunk] = str(error)
-    return _finish(recording, parts, classifier, config)
+    return _finish(task, recording, parts, classifier, config)
 
 
 def _finish(
-    recording: Recording, parts: Mapping[Chunk, ChunkScores | str], classifier: Classifier, config: InferenceConfig
+    task: Task,
+    recording: Recording,
+    parts: Mapping[Chunk, ChunkScores | str],
+    classifier: Classifier,
+    config: InferenceConfig,
 ) -> Outcome:
     scores = merge(parts, recording=recording, classifier=classifier, config=config, sha256=recording.sha256)
     return Outcome(
@@ -169,7 +186,23 @@ def _finish(
         notes=tuple(note for note in scores.warnings if note not in recording.clock.notes),
         name=name_recording_scores(recording, classifier, config),
         condition=tuple(_describe_stretches(scores, parts)),
+        calls=_measure(recording, decide_all_events(scores, task.configs), classifier, config),
     )
+
+
+def _measure(
+    recording: Recording, events: tuple[Event, ...], classifier: Classifier, config: InferenceConfig
+) -> Measured:
+    """Measure the calls; what goes wrong there does not cost the scores."""
+    try:
+        return measure_events(recording, events, classifier, config)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 the scores hold
+        _stop_if_full(error)
+        known = isinstance(error, AnemoneError | OSError)
+        reason = str(error) if known else f"unexpected {type(error).__name__}: {error}"
+        return Measured(None, f"calls were not measured: {reason}")
 
 
 def _describe_stretches(scores: Scores, parts: Mapping[Chunk, ChunkScores | str]) -> Iterator[dict[str, float]]:

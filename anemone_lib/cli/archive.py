@@ -224,7 +224,10 @@ def report(
     gallery: Annotated[int, typer.Option(min=0, help="Events to listen to, of each of three kinds.")] = 8,
     quiet: QuietOption = False,
 ) -> None:
-    """Write the tables and the page again, with other event settings if wanted; nothing is scored."""
+    """Write the tables and the page again, with other event settings if wanted; nothing is scored.
+
+    Calls inside new events are measured where the recordings are on this machine.
+    """
     with library_errors(), catch_chatter():
         from anemone_lib.archive.exporting import write_csv_tables
         from anemone_lib.archive.steps import report_archive

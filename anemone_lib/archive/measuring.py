@@ -1,0 +1,126 @@
+"""Calls inside the events of a recording: how many there are, and their medians.
+
+*Conventions.* The recording and the settings of the events decide the figures, nothing else: levels are kept in dB re
+full scale, and a calibration is added where the tables are written. What could not be measured is null, with a reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from anemone_lib.audio.recording import Recording
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.calls import add_calls, choose_band
+from anemone_lib.detection.events import Event, decide_events
+from anemone_lib.errors import AudioError
+from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.scores import Scores
+
+#: Columns of the table of events that tell of calls.
+COLUMNS = ("calls", "peak_hz", "level_db", "snr_db")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of the calls of a recording.
+
+    Attributes
+    ----------
+    events : mapping of an event's id to its figures, or None: nothing is known, and it is tried again
+        Figures are a mapping with `COLUMNS`, the level in dB re full scale; None of an event that cannot be measured.
+    reason : str, why something is not known
+    """
+
+    events: Mapping[str, Mapping[str, Any] | None] | None = field(default_factory=dict)
+    reason: str = ""
+
+
+def decide_all_events(scores: Scores, configs: Sequence[InferenceConfig]) -> tuple[Event, ...]:
+    """Decide the events of all classes on the scores of a recording; return them by start.
+
+    Parameters
+    ----------
+    scores : Scores
+    configs : sequence of InferenceConfig, one a class
+
+    Returns
+    -------
+    events : tuple of Event
+    """
+    events = [event for config in configs for event in decide_events(scores, config)]
+    return tuple(sorted(events, key=lambda event: (event.start_time, event.end_time, event.class_name)))
+
+
+def measure_events(
+    recording: Recording, events: Sequence[Event], classifier: Classifier, config: InferenceConfig
+) -> Measured:
+    """Measure the calls inside the events of a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    events : sequence of Event
+    classifier : Classifier, whose card has the band of each class
+    config : InferenceConfig, which says how high the model hears
+
+    Returns
+    -------
+    measured : Measured, with every event
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib import detect, load_classifier, open_recording
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> found = detect(path, calls=False)
+    >>> with open_recording(path) as recording:
+    ...     measured = measure_events(recording, found.events, load_classifier(), found.config)
+    >>> [figures["calls"] for figures in measured.events.values()], measured.reason
+    ([3], '')
+    """
+    bands = classifier.card.bands_hz if classifier.card else {}
+    rate = recording.sample_rate
+    figures: dict[str, Mapping[str, Any] | None] = {}
+    reasons: dict[str, None] = {}
+    for event in events:
+        band = choose_band(event.class_name, bands, fmax_hz=min(config.fmax_hz, rate / 2))
+        figures[event.id] = None
+        try:
+            (found,) = add_calls(recording, [event], band_hz=band)
+        except AudioError as error:
+            reasons[f"calls of some events were not measured: {error}"] = None
+            continue
+        if found.calls is None:
+            reasons[f"calls were not measured: {rate} Hz cannot hold their band, {band[0]:g} to {band[1]:g} Hz"] = None
+        else:
+            medians = {name: median([getattr(call, name) for call in found.calls] or [None]) for name in COLUMNS[1:]}
+            figures[event.id] = {"calls": len(found.calls), **medians}
+    return Measured(figures, "; ".join(reasons))
+
+
+def describe_calls(figures: Mapping[str, Any] | None, calibration_db: float | None) -> dict[str, Any]:
+    """Return what the table of events says of the calls of one event.
+
+    Parameters
+    ----------
+    figures : mapping, from `Measured.events`, or None where they are not known
+    calibration_db : float or None, level of full scale in dB re 1 µPa
+
+    Returns
+    -------
+    row : dict, with `COLUMNS`
+
+    Examples
+    --------
+    >>> describe_calls({"calls": 2, "peak_hz": 480.1, "level_db": -50.1234, "snr_db": 9.0}, 174.2)
+    {'calls': 2, 'peak_hz': 480.1, 'level_db': 124.077, 'snr_db': 9.0}
+    """
+    if figures is None:
+        return dict.fromkeys(COLUMNS)
+    level = figures["level_db"]
+    row = {**figures, "level_db": None if level is None else level + (calibration_db or 0.0)}
+    return {name: value if value is None or name == "calls" else round(value, 3) for name, value in row.items()}
