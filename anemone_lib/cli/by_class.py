@@ -172,7 +172,7 @@ def tune_dataset(
     """Find the event settings of every class on the validation part, or the thresholds of each group."""
     from anemone_lib.tuning.by_class import measure_classes, refuse_seen
     from anemone_lib.tuning.decisions import FILE_NAME, cross_check, load_decisions, tune_classes, tune_groups
-    from anemone_lib.tuning.report import doubt_gain, refuse_doubtful
+    from anemone_lib.tuning.report import BASE_FILE, doubt_gain, refuse_doubtful
 
     if per not in (None, "group"):
         raise ConfigError(f"--per is {per!r}; it must be group, or left out")
@@ -219,10 +219,11 @@ def tune_dataset(
     with refused_promotion():
         refuse_doubtful([] if force else doubts)
     out_folder.mkdir(parents=True, exist_ok=True)
+    base = settings.save(out_folder / BASE_FILE) if config else None  # what was given may be replaced below
     again = _write_command(
         path,
         model,
-        base=config,
+        base=base,
         part=part,
         per=per,
         seconds=seconds,
@@ -238,6 +239,7 @@ def tune_dataset(
         ),
         decisions.save(out_folder / FILE_NAME, model_sha256=classifier.sha256),
         write_text(out_folder / "inference_config.md", "\n".join(page) + "\n"),
+        *([base] if base else []),
     ]
     for written in paths:
         out.print(f"  {escape(str(written))}", highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ import soundfile
 from anemone_lib import load_classifier
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
+from anemone_lib.scoring import choose_config
 from tests.dataset.season import write_season
 
 LABELS = ("--label", "h=hummer", "--label", "k=knocker", "--target", "hummer")
@@ -110,6 +111,24 @@ def test_the_command_of_the_report_finds_the_same_settings_again(anemone, season
     assert first == again
     settings = [(tmp_path / folder / "class_settings.json").read_text() for folder in ("first", "out/tuning")]
     assert settings[0] == settings[1]
+
+
+def test_the_command_of_the_report_begins_with_the_settings_that_were_given(anemone, season, tmp_path, monkeypatch):
+    """The settings that come out replace those of the last time, which were given."""
+    monkeypatch.chdir(tmp_path)
+    given = tmp_path / "out/tuning" / SETTINGS_FILE
+    given.parent.mkdir(parents=True)
+    config = choose_config(None, load_classifier(season / "model")).replace(confidence_threshold=0.987)
+    Promotion(config).save(given)
+    arguments = ("--dataset", season / "dataset.yaml", "--model", season / "model", "--cache", season / "scores")
+    result = anemone("tune", *arguments, "--config", given, "--force")
+    assert result.exit_code == 0, result.output
+    assert Promotion.load(given).config != config
+    words = shlex.split(
+        re.search(r"found again by `(.+)`", (given.parent / "inference_config.md").read_text()).group(1)
+    )
+    named = Promotion.load(words[words.index("--config") + 1])
+    assert named.config.fingerprint == config.fingerprint
 
 
 def test_folds_and_more_background_are_recorded_on_the_card(anemone, season, tmp_path, rng):
