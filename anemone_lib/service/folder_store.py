@@ -80,10 +80,14 @@ class FolderStore:
             return _link_if_free(temporary, path)
 
     def delete(self, prefix: str) -> None:
-        """Remove every object under a prefix, which here is a folder."""
+        """Remove every object under a prefix, which here is a folder, or one object by its key."""
         if not prefix.strip("/"):
             raise ValueError("a store is not removed as a whole")
-        shutil.rmtree(self.get_path(prefix), ignore_errors=True)
+        path = self.get_path(prefix)
+        if path.is_file():
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
     def remove_leftovers(self) -> None:
         """Remove files that a process began and did not finish. No other process may write into the folder."""

@@ -11,10 +11,9 @@ The function answers these events:
   ``{"chunk", "error"}`` for the chunks whose task returned nothing;
 - ``{"task": "fail", "job_id", "error": {"Error", "Cause"}}``, which stores that the job cannot be finished.
 
-A task that raises an error must be tried again twice. The name of the execution is the id of the job.
+A task that raises an error must be tried again twice.
 """
 
-import json
 import logging
 import os
 import time
@@ -28,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.executions import Executions
 from anemone_lib.service.incoming import clean_name, parse_model
 from anemone_lib.service.jobs import Jobs, make_stores
 from anemone_lib.service.models import PredictObject, S3Reference
@@ -59,7 +59,10 @@ class LambdaFunction:
         stores = make_stores(input_bucket=settings.input_bucket, output_bucket=settings.output_bucket, folder=None)
         self._jobs = None
         if stores and settings.state_machine_arn:
-            self._jobs = Jobs(engine, *stores, self._start_execution, cancel=self._stop_execution)
+            executions = Executions(settings.state_machine_arn, stores[0])
+            self._jobs = Jobs(
+                engine, *stores, executions.start, cancel=executions.stop, find_trouble=executions.find_trouble
+            )
         self._worker = Worker(engine, *stores, owner="state-machine", executor=engine.threads) if stores else None
         self._http = Mangum(_keep_stage(create_app(engine, self._jobs, observe=self._record_call)), lifespan="off")
         try:
@@ -131,31 +134,6 @@ class LambdaFunction:
             self._logger.error("job failed", extra={"job_id": str(task["job_id"]), "failure": failure})
             task["reason"] = f"a worker of the job was stopped ({failure.get('Error', 'no reason given')})"
         return run_task(self._worker, task, deadline=_find_deadline(context))
-
-    def _start_execution(self, job_id: str) -> None:
-        """Start the state machine on a job. It starts once, because the execution has the name of the job."""
-        import boto3
-
-        machine = boto3.client("stepfunctions")
-        try:
-            machine.start_execution(
-                stateMachineArn=self._engine.settings.state_machine_arn,
-                name=job_id,
-                input=json.dumps({"job_id": job_id}),
-            )
-        except machine.exceptions.ExecutionAlreadyExists:
-            return
-
-    def _stop_execution(self, job_id: str) -> None:
-        """Stop the state machine's work on a job, if it works."""
-        import boto3
-
-        machine = boto3.client("stepfunctions")
-        arn = self._engine.settings.state_machine_arn.replace(":stateMachine:", ":execution:")
-        try:
-            machine.stop_execution(executionArn=f"{arn}:{job_id}", cause="the job was deleted")
-        except machine.exceptions.ExecutionDoesNotExist:
-            return
 
     def _record_call(self, record: Mapping[str, Any]) -> None:
         """Write one log line and the metrics of a call."""

@@ -57,11 +57,11 @@ class Jobs:
     engine : Engine
     recordings, results : Store
     launch : callable (job_id)
-        Starts the work on a job. A second call for the same job must not start the work a second time.
+        Starts the work on a job. A second call for the same job must not start the work a second time while it goes on.
     cancel : callable (job_id), optional
         Stops the work on a job.
     find_trouble : callable (job_id), optional
-        Returns why a job cannot go on, where that could not be stored; else an empty text.
+        Returns why nothing works on a job any more, where starting it again may help; else an empty text.
     is_drawing : callable (job_id), optional
         Returns whether the picture of a job that is done is still to come.
     """
@@ -137,6 +137,8 @@ class Jobs:
     def start(self, job_id: str, parts: Mapping[int, str]) -> dict[str, Any]:
         """Join the uploaded parts and start the work. A second call changes nothing, even at the same time.
 
+        If the work has ended without a result, it is started anew, from what is done.
+
         Parameters
         ----------
         job_id : str
@@ -159,9 +161,12 @@ class Jobs:
             started = {"started": _format_now(), "at": time.time()}
             self.recordings.create(f"{key}/started.json", json.dumps(started).encode())
         description = self.describe(job_id)
-        if description["state"] not in ("done", "failed") or self._find_trouble(job_id):
-            self._launch(job_id)
-        return description
+        if description["state"] in ("done", "failed") and not self._find_trouble(job_id):
+            return description
+        if description["state"] == "failed":  # it is started anew, from what is done
+            self.results.delete(f"{key}/error.json")
+        self._launch(job_id)
+        return self.describe(job_id)
 
     def _complete_upload(self, job_id: str, request: Mapping[str, Any], parts: Mapping[int, str]) -> None:
         key, size = f"jobs/{job_id}/recording", request["size_bytes"]

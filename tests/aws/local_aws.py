@@ -263,7 +263,9 @@ def complete_permissions() -> None:
         return parts[1].rsplit("/invocations", 1)[0].replace("%3A", ":") if len(parts) > 1 else "*"
 
     LambdaResponse._determine_resource = lambda_resource
-    StepFunctionResponse._determine_resource = lambda self: self._get_param("stateMachineArn") or "*"
+    StepFunctionResponse._determine_resource = lambda self: (
+        self._get_param("stateMachineArn") or self._get_param("executionArn") or "*"
+    )
     SNSResponse._determine_resource = lambda self: self._get_param("TopicArn") or "*"
 
     IAMRequestBase.check_signature = lambda self: None

@@ -47,6 +47,13 @@ resource "aws_lambda_function" "this" {
   }
 
   depends_on = [aws_cloudwatch_log_group.function, aws_iam_role_policy.function]
+
+  lifecycle {
+    precondition {
+      condition     = try(var.lambda_reserved_concurrent_executions > var.job_max_concurrency, var.lambda_reserved_concurrent_executions == null)
+      error_message = "lambda_reserved_concurrent_executions must be above job_max_concurrency (${var.job_max_concurrency}), or one job would leave no call for the API."
+    }
+  }
 }
 
 # What the API and the state machine call: one published version, which can be kept warm and rolled back.

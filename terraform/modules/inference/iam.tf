@@ -80,9 +80,9 @@ resource "aws_iam_role_policy" "function" {
         Resource = local.state_machine_arn
       },
       {
-        Sid      = "StopJobs"
+        Sid      = "FollowAndStopJobs"
         Effect   = "Allow"
-        Action   = "states:StopExecution"
+        Action   = ["states:DescribeExecution", "states:StopExecution"]
         Resource = "${replace(local.state_machine_arn, ":stateMachine:", ":execution:")}:*"
       },
     ]

@@ -3,10 +3,22 @@
 # cannot do without is written down as its error, and sent to the topic of the alarms.
 
 locals {
-  # What passes by itself is tried again at length, anything else twice.
-  retry = [
+  # What a state does when AWS refuses a call because too many run at once: for about six hours it calls again, in the end
+  # every 150 s on average. That is no fault of the chunk, so it never becomes a gap of the recording: when the hours are
+  # over the job fails, and can be started again.
+  throttled = ["Lambda.TooManyRequestsException"]
+  retry_when_throttled = {
+    ErrorEquals     = local.throttled
+    IntervalSeconds = 2
+    MaxAttempts     = 150
+    BackoffRate     = 2
+    MaxDelaySeconds = 300
+    JitterStrategy  = "FULL"
+  }
+  # What else passes by itself is tried again for minutes, anything else twice.
+  retry_shortly = [
     {
-      ErrorEquals     = ["Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException"]
+      ErrorEquals     = concat(["Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException"], local.throttled)
       IntervalSeconds = 2
       MaxAttempts     = 6
       BackoffRate     = 2
@@ -19,6 +31,7 @@ locals {
       BackoffRate     = 2
     },
   ]
+  retry   = concat([local.retry_when_throttled], local.retry_shortly)
   give_up = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "WriteFailure" }]
 
   job_definition = {
@@ -57,8 +70,16 @@ locals {
               }
               ResultPath = null # the result is in the bucket; what goes on is which chunk it was
               Retry      = local.retry
-              Catch      = [{ ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "ChunkFailed" }]
-              End        = true
+              Catch = [
+                { ErrorEquals = local.throttled, ResultPath = "$.failure", Next = "NoRoom" },
+                { ErrorEquals = ["States.ALL"], ResultPath = "$.failure", Next = "ChunkFailed" },
+              ]
+              End = true
+            }
+            NoRoom = {
+              Type  = "Fail"
+              Error = local.throttled[0]
+              Cause = "for hours there was no room for another call of the function; raise its concurrency, then start the job again"
             }
             ChunkFailed = {
               Type       = "Pass"
@@ -91,7 +112,7 @@ locals {
           Payload      = { task = "fail", "job_id.$" = "$.job_id", "error.$" = "$.failure" }
         }
         ResultPath = null
-        Retry      = local.retry
+        Retry      = local.retry_shortly
         Catch      = [{ ErrorEquals = ["States.ALL"], ResultPath = null, Next = "TellOfFailure" }]
         Next       = "TellOfFailure"
       }

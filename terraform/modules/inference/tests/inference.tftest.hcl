@@ -68,14 +68,14 @@ run "function" {
 run "every_option_on" {
   variables {
     lambda_provisioned_concurrent_executions = 2
-    lambda_reserved_concurrent_executions    = 5
+    lambda_reserved_concurrent_executions    = 11
     store_api_key_in_secrets_manager         = true
     alarm_email                              = "reef@example.org"
     invocations_per_hour_alarm               = 1000
     waf_web_acl_arn                          = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/reef/1"
   }
   assert {
-    condition     = aws_lambda_provisioned_concurrency_config.live[0].provisioned_concurrent_executions == 2 && aws_lambda_function.this.reserved_concurrent_executions == 5
+    condition     = aws_lambda_provisioned_concurrency_config.live[0].provisioned_concurrent_executions == 2 && aws_lambda_function.this.reserved_concurrent_executions == 11
     error_message = "The concurrency asked for is not there."
   }
   assert {
@@ -237,6 +237,33 @@ run "jobs" {
   assert {
     condition     = alltrue([for name in ["Plan", "ScoreChunks", "Merge"] : jsondecode(aws_sfn_state_machine.jobs.definition).States[name].Catch[0].Next == "WriteFailure"]) && jsondecode(aws_sfn_state_machine.jobs.definition).States.WriteFailure.Next == "TellOfFailure"
     error_message = "A failure is not written down and told of."
+  }
+}
+
+run "a_call_that_is_put_off_is_made_again_for_hours_and_is_never_a_gap" {
+  assert {
+    condition = alltrue([
+      for state in [
+        jsondecode(aws_sfn_state_machine.jobs.definition).States.Plan,
+        jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.States.ScoreChunk,
+        jsondecode(aws_sfn_state_machine.jobs.definition).States.Merge,
+      ] :
+      state.Retry[0].ErrorEquals == ["Lambda.TooManyRequestsException"] && state.Retry[0].JitterStrategy == "FULL" && state.Retry[0].MaxAttempts * state.Retry[0].MaxDelaySeconds / 2 >= 6 * 3600
+    ])
+    error_message = "A call that is put off is not made again for six hours."
+  }
+  assert {
+    # A standard execution may have 25,000 events: three for each try, of as many chunks as are scored at once.
+    condition     = 40 * 3 * jsondecode(aws_sfn_state_machine.jobs.definition).States.Plan.Retry[0].MaxAttempts < 20000
+    error_message = "The tries of 40 chunks fill the history of an execution."
+  }
+  assert {
+    condition     = jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.States.ScoreChunk.Catch[0].ErrorEquals == ["Lambda.TooManyRequestsException"] && jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.States[jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.States.ScoreChunk.Catch[0].Next].Type == "Fail"
+    error_message = "A chunk that is put off for hours becomes a gap."
+  }
+  assert {
+    condition     = jsondecode(aws_sfn_state_machine.jobs.definition).States.WriteFailure.Retry[0].MaxAttempts < 10
+    error_message = "A failure is told of hours later."
   }
 }
 

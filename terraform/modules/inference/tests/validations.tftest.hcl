@@ -141,3 +141,12 @@ run "refuses_an_origin_with_a_path" {
   }
   expect_failures = [var.cors_allowed_origins]
 }
+
+run "refuses_as_many_reserved_calls_as_one_job_makes_at_once" {
+  command = plan
+  variables {
+    job_max_concurrency                   = 10
+    lambda_reserved_concurrent_executions = 10
+  }
+  expect_failures = [aws_lambda_function.this]
+}
