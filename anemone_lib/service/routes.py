@@ -32,6 +32,17 @@ MAX_JSON_BYTES = 1 << 20
 #: Seconds for which a request for a picture waits until it is drawn, and between two looks.
 DRAW_S, LOOK_S = 60.0, 0.05
 
+#: The scripts of the page, in the order in which they run.
+PAGE_SCRIPTS = (
+    "wavesurfer/wavesurfer.min.js",
+    "wavesurfer/spectrogram-windowed.min.js",
+    "wavesurfer/timeline.min.js",
+    "wavesurfer/regions.min.js",
+    "decide.js",
+    "picture.js",
+    "page.js",
+)
+
 JobId = Annotated[
     str, PathParameter(description="Identifier of the job.", examples=["0123456789abcdef0123456789abcdef"])
 ]
@@ -347,9 +358,14 @@ def complete_urls(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_page() -> str:
-    """Return the HTML of the page, with its style and its script inside, so that one route serves all of it."""
+    """Return the HTML of the page, with its style and its scripts inside, so that one route serves all of it.
+
+    ``static/wavesurfer`` holds wavesurfer.js and three of its plugins as their makers publish them (npm package
+    ``wavesurfer.js``), with their licence.
+    """
     folder = files("anemone_lib.service") / "static"
-    html, style, script = (
-        (folder / name).read_text(encoding="utf-8") for name in ("index.html", "page.css", "page.js")
+    html, style, *scripts = (
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("index.html", "page.css", *PAGE_SCRIPTS)
     )
-    return html.replace("/* page.css */", style).replace("/* page.js */", script)
+    script = "\n".join(["/*", folder.joinpath("wavesurfer/LICENSE").read_text(encoding="utf-8"), "*/", *scripts])
+    return html.replace("/* page.css */", style).replace("/* scripts */", script)

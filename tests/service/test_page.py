@@ -6,11 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
+import soundfile
+from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from anemone_lib.audio.gaps import Pause
+from anemone_lib.config import InferenceConfig
+from anemone_lib.detection import decide_events
+from anemone_lib.detection.results import build_result, describe_result
+from anemone_lib.scoring import Scores, WindowGrid
 from anemone_lib.service import app as service_app
 from anemone_lib.service.local import make_local_app
 from anemone_lib.service.settings import Settings
@@ -54,7 +62,7 @@ def in_base64(path):
 def all_events(page):
     """Ask for a threshold with which the whole recording is one event."""
     page.get_by_text("Options", exact=True).click()
-    page.get_by_label("Confidence threshold").fill("0")
+    page.get_by_role("spinbutton", name="Confidence threshold").fill("0")
 
 
 def check_result(page, wav, duration, folder):
@@ -133,7 +141,7 @@ def test_an_event_is_played_from_its_start_to_its_end(page, local, reef):
     page.goto(local.url)
     page.set_input_files("#file", reef)
     found(page)
-    page.evaluate("play({start_time: 3, end_time: 3.5}, document.createElement('tr'))")
+    page.evaluate("play({start_time: 3, end_time: 3.5})")
     page.wait_for_function("audio.currentTime > 3.4 && audio.paused")
     assert 3.4 < page.evaluate("audio.currentTime") < 4.5
 
@@ -245,5 +253,143 @@ def test_the_page_is_whole_and_loads_nothing_from_elsewhere(local):
     text = local("GET", "/").content.decode()
     assert "http" not in text.replace("https://", "http").split("<body>")[0]
     static = Path(service_app.__file__).parent / "static"
-    for name in ("page.css", "page.js"):
-        assert (static / name).read_text() in text
+    for path in static.glob("*.*s"):
+        assert path.read_text() in text
+    vendored = static / "wavesurfer"
+    for path in vendored.iterdir():
+        assert path.name == "VERSION" or path.read_text() in text  # the licence, too
+    assert sum(path.stat().st_size for path in vendored.iterdir()) < 300_000
+
+
+@pytest.mark.parametrize("pauses", [(), (Pause(20.3, 1800.0),)])
+def test_the_page_decides_as_the_library_does(page, local, rng, pauses):
+    grid = WindowGrid(n_samples=400_000, sample_rate=8000, window_samples=8000, stride_samples=3200)
+    target = rng.random(len(grid.start_times)).astype(np.float32) ** 0.5
+    target[[30, 31, 60]] = np.nan
+    scores = Scores(np.stack([1 - target, target], axis=1), ("noise", "anemonefish"), grid, pauses=pauses)
+    page.goto(local.url)
+    numbers = set()
+    for smoothing in (1, 5):
+        for threshold in (0.0, 0.3, 0.5, 0.66, float(target[7]), 0.8, 1.0):
+            config = InferenceConfig(
+                confidence_threshold=threshold, smoothing_window=smoothing, min_gap_duration=0.3, min_event_duration=1.2
+            )
+            events = decide_events(scores, config)
+            result = build_result(scores, events, describe_result(scores, events, config, processing_time=0))
+            mine = page.evaluate(
+                "([result, config]) => decideEvents(result.predictions, config, result.metadata)",
+                [json.loads(json.dumps(result)), config.model_dump()],
+            )
+            numbers.add(len(events))
+            assert [event["num_windows"] for event in mine] == [event.num_windows for event in events]
+            for name in ("start_time", "end_time", "duration", "mean_confidence", "max_confidence"):
+                assert [event[name] for event in mine] == pytest.approx(
+                    [getattr(event, name) for event in events], abs=2e-6
+                )
+    assert len(numbers) > 3
+
+
+def draw(page, local, path):
+    page.goto(local.url)
+    page.set_input_files("#file", path)
+    found(page)
+    page.wait_for_function("!zoomer.hidden")
+
+
+#: Where the spectrogram is brightest: seconds, and the part of its height from the top.
+BRIGHTEST = """() => {
+  const wrapper = view.surfer.getWrapper(), left = wrapper.getBoundingClientRect().left;
+  let best = [0];
+  for (const canvas of wrapper.querySelectorAll("canvas")) {
+    const box = canvas.getBoundingClientRect();
+    if (canvas.height < 200) continue;
+    const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    for (let k = 0; k < data.length; k += 4) {
+      const light = data[k] + data[k + 1] + data[k + 2], x = (k / 4) % width, y = Math.floor(k / 4 / width);
+      const seconds = (box.left - left + (x / width) * box.width) / wrapper.clientWidth * view.surfer.getDuration();
+      if (light > best[0]) best = [light, seconds, y / height];
+    }
+  }
+  return best.slice(1);
+}"""
+
+
+def test_the_spectrogram_tells_the_time_and_the_frequency_at_every_zoom(page, local, write_wav, rng):
+    samples = 0.001 * rng.standard_normal(90 * 16000)
+    samples[60 * 16000 : 61 * 16000] += 0.5 * np.sin(2 * np.pi * 1500 * np.arange(16000) / 16000)
+    page.set_viewport_size({"width": 700, "height": 900})
+    draw(page, local, write_wav(samples, 16000))
+    assert page.locator("#axis span").all_inner_texts() == ["2000 Hz", "1500 Hz", "1000 Hz", "500 Hz", "0 Hz"]
+    page.wait_for_function(f"({BRIGHTEST})()[0] > 58")
+    seconds, height = page.evaluate(BRIGHTEST)
+    assert 59.5 < seconds < 61.5
+    assert height == pytest.approx(0.25, abs=0.05)
+    whole = page.evaluate("view.surfer.getWrapper().clientWidth")
+    page.get_by_label("Zoom").evaluate("(zoom) => { zoom.value = 0.5; zoom.dispatchEvent(new Event('input')); }")
+    page.wait_for_function(f"view.surfer.getWrapper().clientWidth > 5 * {whole}")
+    page.evaluate("view.scrollTo(60.5)")
+    page.wait_for_function(f"({BRIGHTEST})()[0] > 59.8 && ({BRIGHTEST})()[0] < 61.2")
+    page.get_by_label("Zoom").evaluate("(zoom) => { zoom.value = 1; zoom.dispatchEvent(new Event('input')); }")
+    assert page.evaluate("view.surfer.options.minPxPerSec") == 2000
+
+
+def test_events_are_a_strip_above_the_spectrogram_and_follow_the_threshold(page, local, reef):
+    page.goto(local.url)
+    all_events(page)
+    page.set_input_files("#file", reef)
+    found(page)
+    page.wait_for_function("!zoomer.hidden && view.regions.getRegions().length === 1")
+    box = page.evaluate("view.regions.getRegions()[0].element.getBoundingClientRect().toJSON()")
+    axis = page.locator("#axis").bounding_box()
+    assert box["bottom"] <= axis["y"] + 1
+    assert page.locator("#redecided").is_hidden()
+    slider = page.get_by_role("slider", name="Confidence threshold")
+    slider.fill("1")
+    assert page.locator("#events tr").count() == page.evaluate("view.regions.getRegions().length") == 0
+    assert page.locator("#summary").inner_text().endswith("0 events in 20.0 s")
+    assert "the downloads are as before" in page.locator("#redecided").inner_text()
+    slider.fill("0")
+    assert page.locator("#events tr").count() == 1
+    assert page.locator("#redecided").is_hidden()
+    slider.fill("1")
+    page.get_by_role("button", name="Analyse again").click()
+    page.wait_for_function("shown.config.confidence_threshold === 1")
+    assert page.locator("#redecided").is_hidden()
+
+
+def test_an_event_is_repeated_slowly_with_a_moving_cursor(page, local, reef):
+    draw(page, local, reef)
+    page.get_by_label("Repeat the event").check()
+    page.get_by_label("Speed").select_option("half")
+    page.evaluate("window.heard = []; audio.addEventListener('seeked', () => heard.push(audio.currentTime))")
+    page.evaluate("play({start_time: 3, end_time: 3.3})")
+    page.wait_for_function("heard.length >= 3 && heard.every((time) => Math.abs(time - 3) < 0.1)")
+    assert page.evaluate("audio.playbackRate") == 0.5
+    assert 2.9 < page.evaluate("view.surfer.getCurrentTime()") < 4.3
+    page.get_by_label("Repeat the event").uncheck()
+    page.wait_for_function("audio.paused")
+
+
+def test_what_the_browser_cannot_decode_has_the_services_picture(page, local, noise, tmp_path):
+    path = tmp_path / "reef.aiff"
+    soundfile.write(path, noise(5, 16000), 16000)
+    page.goto(local.url)
+    page.set_input_files("#file", path)
+    found(page)
+    page.wait_for_function("!overview.hidden && overview.naturalWidth > 500 && picture.hidden")
+    assert page.locator("#unplayable").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_everyone_can_use_the_page(page, local, write_wav, noise, scheme, width):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(local.url)
+    all_events(page)
+    assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
+    page.set_input_files("#file", write_wav(noise(5, 16000), 16000, name=f"20230210_000001_{'reef' * 25}.wav"))
+    found(page)
+    page.wait_for_function("!zoomer.hidden")
+    assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

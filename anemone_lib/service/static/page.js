@@ -1,13 +1,15 @@
-"use strict";
 const $ = (id) => document.getElementById(id);
 const base = new URL(location.pathname.replace(/\/?$/, "/"), location.origin);
 const SHOWN = 1000; // events in the table; all are in the downloads
 const NAMES = { json: "JSON", csv: "CSV", raven: "Raven", audacity: "Audacity" };
+const COLUMNS = ["Play", "Start (s)", "End (s)", "Duration (s)", "Confidence, mean", "Confidence, max", "Windows", "Start, UTC"];
 const SUFFIXES = { json: ".json", csv: ".events.csv", raven: ".selections.txt", audacity: ".audacity.txt" };
 let limits = { audio_bytes: 4500000, job_bytes: null };
 let current = null; // what can be cancelled
 let addresses = []; // of files that the page made
-let stopAt = Infinity;
+let settings = null; // in force, from /health
+let shown = null; // the file and its result that are on the page
+let playing = null; // the event that is heard
 
 class Refused extends Error {
   constructor(status, error, message) { super(message); this.status = status; this.error = error; }
@@ -136,6 +138,7 @@ async function analyse(file) {
   const mine = current = { cancelled: false, requests: new Set() };
   addresses.forEach((url) => URL.revokeObjectURL(url));
   addresses = [];
+  const { config } = wanted(); // now; it may be changed later
   $("result").hidden = $("error").hidden = true;
   $("work").hidden = false;
   tell(`Sending ${file.name}`, 0);
@@ -150,7 +153,10 @@ async function analyse(file) {
         found = await runJob(file); // small, but too long for one call
       }
     }
-    if (mine === current) show(file, found);
+    if (mine === current) {
+      const threshold = config.confidence_threshold;
+      show(file, { ...found, threshold });
+    }
   } catch (error) {
     if (mine !== current || error.error === "cancelled") return;
     const hint = [401, 403].includes(error.status) && error.error !== "forbidden_bucket"
@@ -173,16 +179,15 @@ function cancel() {
   $("work").hidden = true;
 }
 
-function show(file, { result, files }) {
+async function show(file, { result, files, threshold }) {
   const { events, metadata } = result;
-  const what = `${events.length} event${events.length === 1 ? "" : "s"}`;
-  $("summary").textContent = `${file.name}: ${what} in ${metadata.audio_duration.toFixed(1)} s`;
+  const config = settings && { ...settings, confidence_threshold: threshold ?? settings.confidence_threshold };
+  const mine = shown = { file, result, config };
   const notes = metadata.coverage.skipped.map(
     (gap) => `Skipped ${gap.start_time.toFixed(2)} to ${gap.end_time.toFixed(2)} s: ${gap.reason}`);
   $("notes").replaceChildren(...[...metadata.warnings, ...notes].map((text) => element("li", text)));
-  $("overview").hidden = !files.png;
   if (files.png) $("overview").src = new URL(files.png, base);
-  $("overview").alt = `Spectrogram of ${file.name} with ${what} shaded, and the probability of a call below it`;
+  $("overview").alt = `Spectrogram of ${file.name} with its events above it, and the probability of a call below it`;
   $("audio").src = makeAddress(file);
   $("unplayable").hidden = true;
   const stem = file.name.replace(/\.[^.]*$/, "");
@@ -192,22 +197,73 @@ function show(file, { result, files }) {
     link.download = stem + SUFFIXES[kind];
     return link;
   }));
+  const decidable = config && result.predictions.length && config.target_class in result.predictions[0].probabilities;
+  $("decision").hidden = !decidable;
+  if (decidable) {
+    $("slider").value = config.confidence_threshold;
+    $("decided").textContent = config.confidence_threshold.toFixed(2);
+  }
+  $("redecided").hidden = true;
+  list(events);
+  $("result").hidden = false;
+  $("summary").focus();
+
+  const picture = $("picture"), overview = $("overview");
+  $("zoom").value = 0;
+  picture.hidden = false; // it must have a width to be drawn
+  overview.hidden = true;
+  const drawn = await view.draw(file, metadata, settings ? settings.fmax_hz : metadata.sample_rate / 2);
+  if (mine !== shown) return;
+  picture.hidden = $("zoomer").hidden = !drawn;
+  overview.hidden = drawn || !files.png;
+  view.mark(mine.events.slice(0, SHOWN));
+}
+
+// Show events: the summary, the strip and the table.
+function list(events) {
+  const { file, result } = shown;
+  shown.events = events;
+  playing = null;
+  const what = `${events.length} event${events.length === 1 ? "" : "s"}`;
+  $("summary").textContent = `${file.name}: ${what} in ${result.metadata.audio_duration.toFixed(1)} s`;
   $("events").replaceChildren(...events.slice(0, SHOWN).map((event, index) => {
     const row = document.createElement("tr");
     const button = element("button", "▶");
     button.type = "button";
     button.setAttribute("aria-label", `Play event ${index + 1}, from ${event.start_time} s`);
-    button.onclick = () => play(event, row);
+    button.onclick = () => play(event);
     row.append(element("td", ""), ...[
       event.start_time.toFixed(2), event.end_time.toFixed(2), event.duration.toFixed(2),
-      event.mean_confidence.toFixed(3), event.max_confidence.toFixed(3), event.num_windows, event.start_utc || "",
+      event.mean_confidence.toFixed(3), event.max_confidence.toFixed(3), event.num_windows, tellTime(event),
     ].map((text) => element("td", text)));
+    row.querySelectorAll("td").forEach((cell, column) => { cell.dataset.name = COLUMNS[column]; });
     row.firstChild.append(button);
+    event.row = row;
     return row;
   }));
   $("more").textContent = events.length > SHOWN ? `… and ${events.length - SHOWN} more, in the downloads` : "";
-  $("result").hidden = false;
-  $("summary").focus();
+  view.mark(events.slice(0, SHOWN));
+}
+
+// The time of day of an event; of one that the service did not decide, by those that it did.
+function tellTime(event) {
+  if (event.start_utc) return event.start_utc;
+  const known = shown.result.events.find((other) => other.start_utc);
+  if (!known) return "";
+  const paused = (seconds) => (shown.result.metadata.coverage.pauses || [])
+    .filter((pause) => pause.time <= seconds).reduce((sum, pause) => sum + pause.duration, seconds);
+  const moved = paused(event.start_time) - paused(known.start_time);
+  return new Date(Date.parse(known.start_utc) + Math.round(1000 * moved)).toISOString();
+}
+
+function decideAgain() {
+  const { result, config } = shown;
+  const threshold = Number($("slider").value);
+  $("decided").textContent = threshold.toFixed(2);
+  const same = threshold === config.confidence_threshold;
+  $("redecided").hidden = same;
+  list(same ? result.events
+    : decideEvents(result.predictions, { ...config, confidence_threshold: threshold }, result.metadata));
 }
 
 function element(name, text) {
@@ -216,21 +272,45 @@ function element(name, text) {
   return made;
 }
 
-async function play(event, row) {
-  document.querySelectorAll("tr.playing").forEach((other) => other.classList.remove("playing"));
+async function play(event) {
   const audio = $("audio");
-  stopAt = Infinity;
+  stop();
   audio.currentTime = event.start_time;
+  view.scrollTo(event.start_time - 1);
   try { await audio.play(); } catch { return; } // said by its error event
-  stopAt = event.end_time;
-  row.classList.add("playing");
+  playing = event;
+  if (event.row) event.row.classList.add("playing");
+  requestAnimationFrame(watch);
 }
 
-$("audio").addEventListener("timeupdate", () => {
-  if ($("audio").currentTime < stopAt) return;
-  $("audio").pause();
-  stopAt = Infinity;
+function stop() {
+  playing = null;
   document.querySelectorAll("tr.playing").forEach((row) => row.classList.remove("playing"));
+}
+
+// At the end of the event stop, or begin again.
+function watch() {
+  const audio = $("audio");
+  if (!playing) return;
+  if (audio.currentTime >= playing.end_time || audio.ended) {
+    if (!$("repeat").checked) {
+      audio.pause();
+      return stop();
+    }
+    audio.currentTime = playing.start_time;
+    if (audio.paused) audio.play().catch(stop);
+  } else if (audio.paused) return stop();
+  requestAnimationFrame(watch);
+}
+
+const view = new Picture($("audio"), play);
+$("speed").addEventListener("change", () => { $("audio").playbackRate = Number($("speed").value); });
+$("audio").addEventListener("loadeddata", () => { $("audio").playbackRate = Number($("speed").value); });
+$("zoom").addEventListener("input", () => view.zoom(Number($("zoom").value)));
+$("slider").addEventListener("input", decideAgain);
+$("again").addEventListener("click", () => {
+  $("threshold").value = $("slider").value;
+  analyse(shown.file);
 });
 $("audio").addEventListener("error", () => { $("unplayable").hidden = false; });
 $("form").addEventListener("submit", (event) => event.preventDefault());
@@ -252,6 +332,7 @@ document.addEventListener("drop", (event) => {
 });
 ask("GET", "health").then((health) => {
   limits = health.limits;
+  settings = health.config;
   const most = limits.job_bytes || limits.audio_bytes;
   $("largest").textContent = most ? `up to ${most >= 2 ** 30 ? (most / 2 ** 30) + " GiB" : (most / 1e6) + " MB"}` : "any size";
   $("threshold").placeholder = `${health.config.confidence_threshold}`;

@@ -1,0 +1,87 @@
+"use strict";
+// The picture of a recording: events in a strip, the spectrogram below, a time axis; wavesurfer.js draws it.
+const MOST_BYTES = 800e6; // of decoded audio, which the browser holds in memory
+const CLOSEST = 2000; // pixels a second: a pulse of 15 ms is 30 pixels wide
+
+class Picture {
+  constructor(audio, play) {
+    this.audio = audio;
+    this.play = play;
+    this.surfer = null;
+  }
+
+  // Draw; resolves to whether the browser could.
+  async draw(file, { audio_duration: duration, sample_rate: rate }, highest) {
+    this.remove();
+    if (Math.max(file.size, 4 * duration * rate) > MOST_BYTES) return false;
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const surfer = this.surfer = WaveSurfer.create({
+      container: "#wave",
+      media: this.audio,
+      height: 40,
+      normalize: true,
+      minPxPerSec: $("wave").clientWidth / duration, // the spectrogram needs the number
+      sampleRate: Math.min(48000, Math.max(8000, 4 * highest)),
+      waveColor: dark ? "#9ab" : "#567",
+      progressColor: dark ? "#9ab" : "#567",
+      cursorColor: "#e02020",
+      cursorWidth: 2,
+    });
+    this.regions = surfer.registerPlugin(WaveSurfer.Regions.create());
+    surfer.registerPlugin(WaveSurfer["Spectrogram-windowed"].create({
+      height: 256, labels: false, scale: "linear", frequencyMin: 0, frequencyMax: highest, fftSamples: 512,
+      colorMap: "roseus", gainDB: 20, rangeDB: 70, windowFunc: "hann", useWebWorker: false,
+    }));
+    surfer.registerPlugin(WaveSurfer.Timeline.create({ formatTimeCallback: (seconds) => `${+seconds.toFixed(3)} s` }));
+    this.regions.on("region-clicked", (region, event) => {
+      event.stopPropagation();
+      this.play(region.event);
+    });
+    surfer.on("error", () => {}); // load() throws it
+    try {
+      await surfer.loadBlob(file);
+    } catch {
+      if (surfer === this.surfer) this.remove();
+      return false;
+    }
+    if (surfer !== this.surfer) return false;
+    const scroller = surfer.getWrapper().parentElement;
+    scroller.tabIndex = 0;
+    scroller.setAttribute("role", "region");
+    scroller.setAttribute("aria-label", "Spectrogram over time; the arrow keys scroll it");
+    this.drawAxis(highest);
+    return true;
+  }
+
+  drawAxis(highest) {
+    $("axis").replaceChildren(...[1, 0.75, 0.5, 0.25, 0].map((part) => element("span", `${Math.round(part * highest)} Hz`)));
+  }
+
+  // Show events in the strip.
+  mark(events) {
+    if (!this.surfer) return;
+    this.regions.clearRegions();
+    for (const event of events) {
+      const region = this.regions.addRegion({
+        start: event.start_time, end: event.end_time, drag: false, resize: false, color: "rgba(240, 150, 0, .55)",
+      });
+      region.event = event;
+    }
+  }
+
+  // From the whole recording (0) to a single pulse (1).
+  zoom(part) {
+    if (!this.surfer) return;
+    const whole = $("wave").clientWidth / this.surfer.getDuration();
+    this.surfer.zoom(whole >= CLOSEST ? whole : whole * (CLOSEST / whole) ** part);
+  }
+
+  scrollTo(seconds) {
+    if (this.surfer) this.surfer.setScrollTime(Math.max(0, seconds));
+  }
+
+  remove() {
+    if (this.surfer) this.surfer.destroy();
+    this.surfer = null;
+  }
+}
