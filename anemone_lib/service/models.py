@@ -347,6 +347,13 @@ class Job(BaseModel):
     message: str | None = None
 
 
+class ModelSummary(BaseModel):
+    """What the model's card says of it, for people."""
+
+    name: str
+    summary: str
+
+
 class Health(BaseModel):
     """The versions, settings and limits of this service."""
 
@@ -355,6 +362,7 @@ class Health(BaseModel):
     code_sha256: str
     model_version: str
     model_sha256: str
+    model: ModelSummary | None = Field(None, description="None for a model without a card.")
     config: dict[str, Any]
     config_fingerprint: str
     limits: dict[str, float | None]

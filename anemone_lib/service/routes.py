@@ -38,8 +38,10 @@ PAGE_SCRIPTS = (
     "wavesurfer/spectrogram-windowed.min.js",
     "wavesurfer/timeline.min.js",
     "wavesurfer/regions.min.js",
+    "service.js",
     "decide.js",
     "picture.js",
+    "clips.js",
     "page.js",
 )
 
@@ -299,6 +301,7 @@ def make_health_router(engine: Engine, *, has_jobs: bool) -> APIRouter:
             "code_sha256": code_sha256(),
             "model_version": classifier.version,
             "model_sha256": classifier.sha256,
+            "model": {"name": classifier.card.name, "summary": classifier.card.summary} if classifier.card else None,
             "config": config.model_dump(),
             "config_fingerprint": config.fingerprint,
             "limits": {

@@ -1,7 +1,10 @@
 """The page at / in a real browser."""
 
 import base64
+import io
 import json
+import re
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from anemone_lib.audio.gaps import Pause
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection import decide_events
 from anemone_lib.detection.results import build_result, describe_result
-from anemone_lib.scoring import Scores, WindowGrid
+from anemone_lib.scoring import DEMONSTRATION_MODEL, Scores, WindowGrid
 from anemone_lib.service import app as service_app
 from anemone_lib.service.local import make_local_app
 from anemone_lib.service.settings import Settings
@@ -71,6 +74,7 @@ def check_result(page, wav, duration, folder):
     assert row[6] == "2023-02-10T00:00:01.000Z"
     assert page.locator("#summary").inner_text() == f"{wav.name}: 1 event in {duration:.1f} s"
     page.wait_for_function("overview.naturalWidth > 500")
+    assert download(page, "PNG", folder).read_bytes().startswith(b"\x89PNG")
     result = json.loads(download(page, "JSON", folder).read_text())
     assert result["metadata"]["provenance"]["recording_name"] == wav.name
     for name, suffix in (("CSV", ".events.csv"), ("Raven", ".selections.txt"), ("Audacity", ".audacity.txt")):
@@ -151,14 +155,13 @@ def test_the_keyboard_is_enough(page, local, reef):
     page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.goto(local.url)
     page.keyboard.press("Tab")
+    page.keyboard.type("0")
+    for _ in range(4):
+        page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     page.keyboard.press("Enter")
     while not choosers:
         page.wait_for_timeout(50)
-    page.keyboard.press("Tab")
-    page.keyboard.press("Space")
-    page.keyboard.press("Tab")
-    page.keyboard.type("0")
     choosers[0].set_files(reef)
     assert len(found(page)) == 1
     assert page.evaluate("document.activeElement.id") == "summary"  # a screen reader goes on there
@@ -200,13 +203,13 @@ def test_the_page_works_behind_an_api_key(page, settings, reef, write_wav, noise
         page.wait_for_function("summary.textContent.includes('large')")
 
 
-def test_what_is_wrong_is_said_in_the_services_words(page, local, tmp_path):
+def test_what_is_wrong_is_said_with_what_to_do(page, local, tmp_path):
     holiday = tmp_path / "holiday.wav"
     holiday.write_bytes(b"these are no sounds")
     page.goto(local.url)
     page.set_input_files("#file", holiday)
     page.wait_for_selector("#error:not([hidden])")
-    assert "holiday.wav cannot be decoded" in page.locator("#error").inner_text()
+    assert "holiday.wav cannot be read as a recording" in page.locator("#words").inner_text()
     assert page.locator("#work").is_hidden()
 
 
@@ -333,6 +336,127 @@ def test_the_spectrogram_tells_the_time_and_the_frequency_at_every_zoom(page, lo
     assert page.evaluate("view.surfer.options.minPxPerSec") == 2000
 
 
+def test_a_reload_or_a_lost_connection_takes_a_job_up_again(page, local, write_wav, noise):
+    large = write_wav(noise(130), name="20230210_000001.wav")
+    lost = []
+
+    def lose(route):
+        if len(lost) < 2 and route.request.method == "GET" and not route.request.url.endswith(".json"):
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/jobs/*", lose)
+    page.goto(local.url)
+    all_events(page)
+    page.set_input_files("#file", large)
+    page.wait_for_function("location.hash.startsWith('#job=')")
+    page.wait_for_function("$('status').textContent.startsWith('No connection')")
+    assert len(found(page)) == 1
+    assert len(lost) == 2
+    page.reload()
+    assert len(found(page)) == 1
+    assert page.locator("#summary").inner_text().startswith("20230210_000001.wav: 1 event")
+    assert page.evaluate("shown.config.confidence_threshold") == 0
+    page.wait_for_function("overview.naturalWidth > 500")
+    assert "Choose the recording again to hear it" in page.locator("#forgotten").inner_text()
+
+
+def test_an_upload_tells_its_size_and_cancel_removes_the_job(page, local, write_wav, noise):
+    large = write_wav(noise(130), name="20230210_000001.wav")
+    held = []
+    page.route("**/parts/*", lambda route: held.append(route))
+    page.goto(local.url)
+    page.set_input_files("#file", large)
+    page.wait_for_function("location.hash.startsWith('#job=')")
+    job = page.evaluate("queue[0].job")
+    assert local("GET", f"/jobs/{job}").json()["state"] == "uploading"
+    told = page.evaluate(
+        """new Promise((done) => {
+          const tellProgress = follow({ name: 'reef', file: { size: 45e6 } });
+          setTimeout(() => { tellProgress(15e6); done($('status').textContent); }, 600);
+        })"""
+    )
+    assert told.startswith("Sending reef: 15.0 MB of 45.0 MB, ")
+    assert told.endswith(" left")
+    with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        page.get_by_role("button", name="Cancel").click()
+    assert local("GET", f"/jobs/{job}").status == 404
+    assert page.evaluate("location.hash") == ""
+    page.wait_for_function("$('work').hidden")
+
+
+def test_several_recordings_are_a_queue(page, local, write_wav, noise, tmp_path):
+    broken = tmp_path / "b.wav"
+    broken.write_bytes(b"these are no sounds")
+    names = ("a.wav", "c.wav", "d.wav")
+    good = [write_wav(noise(3, 16000), 16000, name=name) for name in names]
+    page.goto(local.url)
+    page.set_input_files("#file", [good[0], broken, *good[1:]])
+    page.wait_for_function("queue.length === 4 && queue.at(-1).state === 'done' && $('work').hidden")
+    assert page.evaluate("queue.map((item) => item.state)") == ["done", "failed", "done", "done"]
+    assert page.locator("#summary").inner_text().startswith("a.wav")
+    page.get_by_role("button", name="Show d.wav").click()
+    assert page.locator("#summary").inner_text().startswith("d.wav")
+    page.get_by_role("button", name="Why b.wav").click()
+    assert "b.wav cannot be read" in page.locator("#words").inner_text()
+
+
+def test_the_page_says_what_the_model_is_worth(page, local):
+    card = json.loads((DEMONSTRATION_MODEL / "best_model.json").read_text())
+    page.goto(local.url)
+    page.wait_for_selector("#worth:not([hidden])")
+    assert page.locator("#worth").inner_text() == f"{card['name']}. {card['summary']}"
+    assert "never tested on real anemonefish calls" in card["summary"]
+
+
+def test_no_event_is_explained_by_what_was_heard(page, local, reef):
+    page.goto(local.url)
+    page.get_by_role("spinbutton", name="Confidence threshold").fill("1")
+    page.set_input_files("#file", reef)
+    assert found(page) == []
+    counts = page.evaluate("shown.result.predictions.filter((window) => window.class === 'noise').length")
+    text = page.locator("#nothing").inner_text()
+    assert f"noise in {counts} of 49 windows" in text
+    assert "highest confidence" in text
+    assert page.locator("#scroll").is_hidden()
+
+
+def test_the_clips_of_events_are_the_samples(page, local, write_wav, noise, tmp_path):
+    reef = write_wav(noise(5, 16000), 16000)
+    page.goto(local.url)
+    page.set_input_files("#file", reef)
+    page.wait_for_selector("#result:not([hidden])")
+    page.evaluate(
+        "list([{start_time: 1, end_time: 1.5}, {start_time: 2, end_time: 4}].map((event) => "
+        "({ ...event, duration: 1, mean_confidence: 1, max_confidence: 1, num_windows: 1 })))"
+    )
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Clips").click()
+    assert waiting.value.suggested_filename == "reef.clips.zip"
+    waiting.value.save_as(tmp_path / "clips.zip")
+    whole, _ = soundfile.read(reef, dtype="float32")
+    with zipfile.ZipFile(tmp_path / "clips.zip") as clips:
+        assert clips.testzip() is None
+        assert clips.namelist() == ["reef_1.00-1.50s.wav", "reef_2.00-4.00s.wav"]
+        samples, rate = soundfile.read(io.BytesIO(clips.read("reef_1.00-1.50s.wav")), dtype="float32")
+    assert rate == 16000
+    np.testing.assert_allclose(samples, whole[16000:24000], atol=1e-4)
+
+
+def test_no_error_names_a_parameter_or_a_library(page, local):
+    page.goto(local.url)
+    source = "\n".join(path.read_text() for path in Path(service_app.__file__).parent.glob("*.py"))
+    codes = set(re.findall(r'Problem\(\s*[45]\d\d,\s*"([a-z_]+)"', source)) | {"network", "interrupted", "no_etag"}
+    assert len(codes) > 15
+    for code in codes:
+        for status in (0, 400, 403, 422, 500):
+            words = page.evaluate("([status, error]) => explain({ status, error }, 'reef.wav')", [status, code])
+            assert not re.search(r"_|POST|PUT|ETag|CORS|JSON|FFmpeg|undefined|null", words)
+            assert re.search("[Cc]hoose|Tell|Open|Cut|Is the API key right", words)
+
+
 def test_events_are_a_strip_above_the_spectrogram_and_follow_the_threshold(page, local, reef):
     page.goto(local.url)
     all_events(page)
@@ -353,7 +477,7 @@ def test_events_are_a_strip_above_the_spectrogram_and_follow_the_threshold(page,
     assert page.locator("#redecided").is_hidden()
     slider.fill("1")
     page.get_by_role("button", name="Analyse again").click()
-    page.wait_for_function("shown.config.confidence_threshold === 1")
+    page.wait_for_function("shown && shown.config.confidence_threshold === 1")
     assert page.locator("#redecided").is_hidden()
 
 

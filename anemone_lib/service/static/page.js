@@ -1,50 +1,20 @@
-const $ = (id) => document.getElementById(id);
-const base = new URL(location.pathname.replace(/\/?$/, "/"), location.origin);
+"use strict";
+// The page: options, a queue of recordings, the result of one of them.
 const SHOWN = 1000; // events in the table; all are in the downloads
-const NAMES = { json: "JSON", csv: "CSV", raven: "Raven", audacity: "Audacity" };
+const NAMES = { png: "PNG", raven: "Raven", audacity: "Audacity", csv: "CSV", json: "JSON" };
+const SUFFIXES = { png: ".png", json: ".json", csv: ".events.csv", raven: ".selections.txt", audacity: ".audacity.txt" };
 const COLUMNS = ["Play", "Start (s)", "End (s)", "Duration (s)", "Confidence, mean", "Confidence, max", "Windows", "Start, UTC"];
-const SUFFIXES = { json: ".json", csv: ".events.csv", raven: ".selections.txt", audacity: ".audacity.txt" };
-let limits = { audio_bytes: 4500000, job_bytes: null };
-let current = null; // what can be cancelled
-let addresses = []; // of files that the page made
 let settings = null; // in force, from /health
-let shown = null; // the file and its result that are on the page
+let queue = []; // recordings: waiting, working, done, failed or cancelled
+let current = null; // the one that is worked on
+let shown = null; // the one whose result is on the page
+let soundAddress = null; // of the recording that is shown
 let playing = null; // the event that is heard
 
-class Refused extends Error {
-  constructor(status, error, message) { super(message); this.status = status; this.error = error; }
-}
-
-// One request; with XMLHttpRequest, since fetch tells nothing of an upload's progress.
-function send(method, path, { body = null, type = null, progress = null } = {}) {
-  const url = new URL(path, base);
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open(method, url);
-    if (type) request.setRequestHeader("Content-Type", type);
-    // The key is for this service, not for the store that signed addresses lead to.
-    if (url.origin === base.origin && $("key").value) request.setRequestHeader("x-api-key", $("key").value);
-    if (progress) request.upload.onprogress = (event) => progress(event.loaded);
-    request.onload = () => {
-      if (request.status < 400) return resolve(request);
-      let refusal = {};
-      try { refusal = JSON.parse(request.responseText); } catch { /* not ours */ }
-      reject(new Refused(request.status, refusal.error, refusal.message || `the service answered ${request.status}`));
-    };
-    request.onerror = () => reject(new Refused(0, "network", "the connection broke; check it and try again"));
-    request.onabort = () => reject(new Refused(0, "cancelled", "cancelled"));
-    if (current) current.requests.add(request);
-    request.onloadend = () => current && current.requests.delete(request);
-    request.send(body);
-  });
-}
-const ask = async (method, path, content) => {
-  const body = content === undefined ? null : JSON.stringify(content);
-  return JSON.parse((await send(method, path, { body, type: body && "application/json" })).responseText);
-};
-const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-
 function tell(text, done = null) {
+  // A screen reader hears what is new, not every number of an upload.
+  const said = text.split(":")[0];
+  if ($("status").dataset.said !== said) $("said").textContent = $("status").dataset.said = said;
   $("status").textContent = text;
   if (done === null) $("progress").removeAttribute("value"); else $("progress").value = done;
 }
@@ -58,139 +28,146 @@ function wanted() {
   };
 }
 
-// A small recording: one call.
-async function predict(file) {
-  const form = new FormData();
-  const { config, timezone, channel } = wanted();
-  form.append("config", JSON.stringify(config));
-  form.append("timezone", timezone);
-  form.append("channel", channel);
-  form.append("files", "csv,raven,audacity,png");
-  form.append("audio", file, file.name);
-  const uploaded = (loaded) =>
-    loaded < file.size ? tell(`Sending ${file.name}`, loaded / file.size) : tell(`Looking through ${file.name}`);
-  const text = (await send("POST", "predict", { body: form, progress: uploaded })).responseText;
-  const answer = JSON.parse(text);
-  if (answer.result_url) return finished(await ask("GET", `jobs/${answer.job_id}`));
-  const { files, ...result } = answer;
-  const urls = {};
-  const offer = (kind, content, type) => { urls[kind] = makeAddress(new Blob([content], { type })); };
-  offer("json", JSON.stringify(result), "application/json");
-  for (const [kind, content] of Object.entries(files)) {
-    if (kind === "png") offer(kind, Uint8Array.from(atob(content), (c) => c.charCodeAt(0)), "image/png");
-    else offer(kind, content, "text/plain");
+// Take recordings into the queue, with the options as they are now.
+function add(files) {
+  if (!$("form").reportValidity()) return;
+  if (!current) {
+    queue.length = 0;
+    keepAddress();
   }
-  return { result, files: urls };
+  for (const file of files) {
+    queue.push({ file, name: file.name, options: wanted(), state: "waiting", job: null, requests: new Set(), cancelled: false });
+  }
+  run();
 }
 
-// A large one: a job, uploaded in parts.
-async function runJob(file) {
-  if (file.size > limits.job_bytes) {
-    throw new Refused(413, "too_large", `${file.name} is larger than ${(limits.job_bytes / 2 ** 30).toFixed(0)} GiB; ` +
-      "cut it, or use the command anemone detect, which has no limit");
-  }
-  let job = await ask("POST", "jobs", { filename: file.name, size_bytes: file.size, ...wanted() });
-  const { part_bytes, parts } = job.upload;
-  const sent = [];
-  for (const { number, url } of parts) {
-    const from = (number - 1) * part_bytes;
-    const body = file.slice(from, from + part_bytes);
-    const progress = (loaded) => tell(`Sending ${file.name}`, Math.min(1, (from + loaded) / file.size));
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const answer = await send("PUT", url, { body, type: "application/octet-stream", progress });
-        const etag = answer.getResponseHeader("ETag");
-        if (!etag) throw new Refused(400, "no_etag", "the store does not show its ETag; its CORS rules must expose it");
-        sent.push({ number, etag });
-        break;
-      } catch (error) {
-        if (current.cancelled || attempt === 4 || (error.status >= 400 && error.status < 500)) throw error;
-        await wait(2 ** attempt);
+// Work through the queue, one recording at a time.
+async function run() {
+  if (current) return;
+  if (queue.every((item) => item.state === "waiting" || item.state === "cancelled")) shown = null; // show the first that is done
+  while ((current = queue.find((item) => item.state === "waiting"))) {
+    const item = current;
+    item.state = "working";
+    $("error").hidden = true;
+    if (!shown) $("result").hidden = true;
+    $("work").hidden = false;
+    listQueue();
+    try {
+      item.found = await analyse(item);
+      item.state = "done";
+      if (!shown) show(item);
+    } catch (error) {
+      if (item.state !== "cancelled") {
+        item.state = "failed";
+        item.words = explain(error, item.name);
+        item.details = error.message;
+        report(item);
       }
     }
+    $("work").hidden = true;
+    listQueue();
   }
-  job = await ask("POST", `jobs/${job.job_id}/start`, { parts: sent });
-  for (let pause = 0.3; job.state === "running"; pause = Math.min(5, 1.3 * pause)) {
-    const { done, total } = job.chunks;
-    if (!total) tell(`Opening ${file.name}`);
-    else tell(`Looking through ${file.name}: ${done} of ${total} parts`, done / total);
-    await wait(pause);
-    if (current.cancelled) throw new Refused(0, "cancelled", "cancelled");
-    job = await ask("GET", `jobs/${job.job_id}`);
-  }
-  if (job.state === "failed") throw new Refused(422, job.error, job.message);
-  return finished(job);
 }
 
-async function finished(job) {
-  tell("Fetching the result");
-  return { result: await ask("GET", job.files.json), files: job.files };
-}
-
-function makeAddress(blob) {
-  const url = URL.createObjectURL(blob);
-  addresses.push(url);
-  return url;
-}
-
-async function analyse(file) {
-  if (current) cancel();
-  const mine = current = { cancelled: false, requests: new Set() };
-  addresses.forEach((url) => URL.revokeObjectURL(url));
-  addresses = [];
-  const { config } = wanted(); // now; it may be changed later
-  $("result").hidden = $("error").hidden = true;
-  $("work").hidden = false;
-  tell(`Sending ${file.name}`, 0);
+async function analyse(item) {
+  const { file } = item;
+  if (item.job) return runJob(item);
+  tell(`Sending ${item.name}`, 0);
+  if (limits.audio_bytes !== null && file.size > limits.audio_bytes && limits.job_bytes) return runJob(item);
   try {
-    let found;
-    if (limits.audio_bytes !== null && file.size > limits.audio_bytes && limits.job_bytes) found = await runJob(file);
-    else {
-      try {
-        found = await predict(file);
-      } catch (error) {
-        if (error.status !== 413 || !limits.job_bytes) throw error;
-        found = await runJob(file); // small, but too long for one call
-      }
-    }
-    if (mine === current) {
-      const threshold = config.confidence_threshold;
-      show(file, { ...found, threshold });
-    }
+    return await predict(item);
   } catch (error) {
-    if (mine !== current || error.error === "cancelled") return;
-    const hint = [401, 403].includes(error.status) && error.error !== "forbidden_bucket"
-      ? " Is the API key right? It is under Options." : "";
-    $("error").textContent = `${error.message}${hint}`;
-    $("error").hidden = false;
-  } finally {
-    if (mine === current) {
-      current = null;
-      $("work").hidden = true;
-    }
+    if (error.status !== 413 || !limits.job_bytes) throw error;
+    return runJob(item); // small, but too long for one call
   }
 }
 
-function cancel() {
-  const mine = current;
-  current = null;
-  mine.cancelled = true;
-  mine.requests.forEach((request) => request.abort());
-  $("work").hidden = true;
+function cancel(item) {
+  item.state = "cancelled";
+  abandon(item);
+  listQueue();
 }
 
-async function show(file, { result, files, threshold }) {
+function report(item) {
+  $("words").textContent = item.words;
+  $("details").textContent = item.details;
+  $("error").hidden = false;
+}
+
+function listQueue() {
+  $("queue").hidden = queue.length < 2;
+  $("queue").replaceChildren(...queue.map((item) => {
+    const row = element("li", `${item.name}: ${item.state} `);
+    const offer = (text, action) => {
+      const button = element("button", text);
+      button.type = "button";
+      button.setAttribute("aria-label", `${text} ${item.name}`);
+      button.onclick = action;
+      row.append(button);
+    };
+    if (item.state === "waiting") offer("Remove", () => cancel(item));
+    if (item.state === "done") offer("Show", () => show(item));
+    if (item.state === "failed") offer("Why", () => report(item));
+    return row;
+  }));
+}
+
+// The ids of the jobs are in the address, so that a reload finds them again.
+function keepAddress() {
+  const kept = new URLSearchParams();
+  for (const { job, name, options } of queue.filter((item) => item.job)) {
+    kept.append("job", job);
+    kept.append("name", name);
+    kept.append("threshold", options.config.confidence_threshold ?? "");
+  }
+  history.replaceState(null, "", kept.size ? `#${kept}` : location.pathname + location.search);
+}
+
+function takeUp() {
+  const kept = new URLSearchParams(location.hash.slice(1));
+  const [names, thresholds] = [kept.getAll("name"), kept.getAll("threshold")];
+  queue.push(...kept.getAll("job").map((job, k) => ({
+    file: null, name: names[k] || "the recording", state: "waiting", job, requests: new Set(), cancelled: false,
+    options: { config: thresholds[k] ? { confidence_threshold: Number(thresholds[k]) } : {} },
+  })));
+  if (queue.length) run();
+}
+
+// Why there are no events: what was heard instead, and how near it came.
+function explainNothing() {
+  const { result, config } = shown;
+  if (!result.predictions.length) return "Nothing of it could be analysed; the notes above say why.";
+  const counts = new Map();
+  for (const prediction of result.predictions) counts.set(prediction.class, (counts.get(prediction.class) || 0) + 1);
+  const n = result.predictions.length;
+  const heard = [...counts].sort((a, b) => b[1] - a[1]).map(([name, count]) => `${name} in ${count} of ${n} windows`).join(", ");
+  const target = config && config.target_class;
+  if (!target || !(target in result.predictions[0].probabilities)) return `No event. What it sounds like: ${heard}.`;
+  const best = result.predictions.reduce((a, b) => (b.probabilities[target] > a.probabilities[target] ? b : a));
+  return `No event reached the threshold. What it sounds like: ${heard}. The highest confidence of a single window was ` +
+    `${best.probabilities[target].toFixed(2)}, at ${best.start_time.toFixed(1)} s; an event needs neighbouring windows that agree. ` +
+    "Move the threshold down to see weaker candidates.";
+}
+
+async function show(item) {
+  const { file, name, options, found: { result, files } } = item;
   const { events, metadata } = result;
-  const config = settings && { ...settings, confidence_threshold: threshold ?? settings.confidence_threshold };
-  const mine = shown = { file, result, config };
+  const config = settings && { ...settings, ...options.config };
+  const mine = shown = { ...item, result, config };
   const notes = metadata.coverage.skipped.map(
     (gap) => `Skipped ${gap.start_time.toFixed(2)} to ${gap.end_time.toFixed(2)} s: ${gap.reason}`);
-  $("notes").replaceChildren(...[...metadata.warnings, ...notes].map((text) => element("li", text)));
+  $("notes").replaceChildren(...[...metadata.warnings.map(tellWarning), ...notes].map((text) => element("li", text)));
   if (files.png) $("overview").src = new URL(files.png, base);
-  $("overview").alt = `Spectrogram of ${file.name} with its events above it, and the probability of a call below it`;
-  $("audio").src = makeAddress(file);
+  else $("overview").removeAttribute("src");
+  $("overview").alt = `Spectrogram of ${name} with its events above it, and the probability of a call below it`;
+  view.remove();
+  if (soundAddress) URL.revokeObjectURL(soundAddress);
+  soundAddress = file && URL.createObjectURL(file);
+  if (file) $("audio").src = soundAddress; else $("audio").removeAttribute("src");
+  $("player").hidden = !file;
+  $("forgotten").hidden = Boolean(file);
   $("unplayable").hidden = true;
-  const stem = file.name.replace(/\.[^.]*$/, "");
+  const stem = name.replace(/\.[^.]*$/, "");
   $("downloads").replaceChildren(...Object.keys(NAMES).filter((kind) => files[kind]).map((kind) => {
     const link = element("a", NAMES[kind]);
     link.href = new URL(files[kind], base);
@@ -212,7 +189,7 @@ async function show(file, { result, files, threshold }) {
   $("zoom").value = 0;
   picture.hidden = false; // it must have a width to be drawn
   overview.hidden = true;
-  const drawn = await view.draw(file, metadata, settings ? settings.fmax_hz : metadata.sample_rate / 2);
+  const drawn = file && await view.draw(file, metadata, settings ? settings.fmax_hz : metadata.sample_rate / 2);
   if (mine !== shown) return;
   picture.hidden = $("zoomer").hidden = !drawn;
   overview.hidden = drawn || !files.png;
@@ -221,11 +198,15 @@ async function show(file, { result, files, threshold }) {
 
 // Show events: the summary, the strip and the table.
 function list(events) {
-  const { file, result } = shown;
+  const { name, result } = shown;
   shown.events = events;
   playing = null;
   const what = `${events.length} event${events.length === 1 ? "" : "s"}`;
-  $("summary").textContent = `${file.name}: ${what} in ${result.metadata.audio_duration.toFixed(1)} s`;
+  $("summary").textContent = `${name}: ${what} in ${result.metadata.audio_duration.toFixed(1)} s`;
+  $("clips").disabled = !events.length;
+  $("nothing").hidden = events.length > 0;
+  if (!events.length) $("nothing").textContent = explainNothing();
+  $("scroll").hidden = !events.length;
   $("events").replaceChildren(...events.slice(0, SHOWN).map((event, index) => {
     const row = document.createElement("tr");
     const button = element("button", "▶");
@@ -256,12 +237,21 @@ function tellTime(event) {
   return new Date(Date.parse(known.start_utc) + Math.round(1000 * moved)).toISOString();
 }
 
+// A warning about settings is for the person who runs the service.
+function tellWarning(text) {
+  return /n_fft|target_sr|Config/.test(text)
+    ? "The settings of this service do not fit the sample rate of this recording; short pulses may be missed. " +
+      "Tell the person who runs the service."
+    : text;
+}
+
 function decideAgain() {
   const { result, config } = shown;
   const threshold = Number($("slider").value);
   $("decided").textContent = threshold.toFixed(2);
   const same = threshold === config.confidence_threshold;
   $("redecided").hidden = same;
+  $("again").hidden = !shown.file;
   list(same ? result.events
     : decideEvents(result.predictions, { ...config, confidence_threshold: threshold }, result.metadata));
 }
@@ -310,16 +300,28 @@ $("zoom").addEventListener("input", () => view.zoom(Number($("zoom").value)));
 $("slider").addEventListener("input", decideAgain);
 $("again").addEventListener("click", () => {
   $("threshold").value = $("slider").value;
-  analyse(shown.file);
+  add([shown.file]);
 });
 $("audio").addEventListener("error", () => { $("unplayable").hidden = false; });
 $("form").addEventListener("submit", (event) => event.preventDefault());
 $("file").addEventListener("change", () => {
-  const [file] = $("file").files;
+  const files = [...$("file").files];
   $("file").value = ""; // so that the same file can be chosen again
-  if (file) analyse(file);
+  if (files.length) add(files);
 });
-$("cancel").addEventListener("click", cancel);
+$("cancel").addEventListener("click", () => { if (current) cancel(current); });
+$("clips").addEventListener("click", async () => {
+  const { file, name, events, result } = shown;
+  $("unclipped").hidden = true;
+  try {
+    if (file.size > MOST_BYTES) throw new Error("too large");
+    const link = element("a", "");
+    link.href = URL.createObjectURL(await cutClips(file, events, result.metadata.sample_rate));
+    link.download = name.replace(/\.[^.]*$/, "") + ".clips.zip";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  } catch { $("unclipped").hidden = false; }
+});
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => { event.preventDefault(); $("drop").classList.add("over"); });
 }
@@ -327,8 +329,7 @@ for (const kind of ["dragleave", "drop"]) {
   document.addEventListener(kind, (event) => { event.preventDefault(); $("drop").classList.remove("over"); });
 }
 document.addEventListener("drop", (event) => {
-  const [file] = event.dataTransfer.files;
-  if (file) analyse(file);
+  if (event.dataTransfer.files.length) add(event.dataTransfer.files);
 });
 ask("GET", "health").then((health) => {
   limits = health.limits;
@@ -336,4 +337,8 @@ ask("GET", "health").then((health) => {
   const most = limits.job_bytes || limits.audio_bytes;
   $("largest").textContent = most ? `up to ${most >= 2 ** 30 ? (most / 2 ** 30) + " GiB" : (most / 1e6) + " MB"}` : "any size";
   $("threshold").placeholder = `${health.config.confidence_threshold}`;
-}).catch(() => {});
+  if (health.model) {
+    $("worth").textContent = `${health.model.name}. ${health.model.summary}`;
+    $("worth").hidden = false;
+  }
+}).catch(() => {}).finally(takeUp);

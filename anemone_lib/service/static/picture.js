@@ -39,7 +39,9 @@ class Picture {
     });
     surfer.on("error", () => {}); // load() throws it
     try {
-      await surfer.loadBlob(file);
+      // Of a file that the browser cannot play, wavesurfer.js would wait for the duration for ever.
+      const fails = new Promise((_, reject) => this.audio.addEventListener("error", reject, { once: true }));
+      await Promise.race([surfer.loadBlob(file), fails]);
     } catch {
       if (surfer === this.surfer) this.remove();
       return false;
