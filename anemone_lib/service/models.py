@@ -350,8 +350,8 @@ class Job(BaseModel):
 class ModelSummary(BaseModel):
     """What the model's card says of it, for people."""
 
-    name: str
-    summary: str
+    name: str = Field(description="Name of the model.")
+    summary: str = Field(description="What it was trained on and what it never heard, in words.")
 
 
 class Health(BaseModel):
@@ -362,7 +362,9 @@ class Health(BaseModel):
     code_sha256: str
     model_version: str
     model_sha256: str
-    model: ModelSummary | None = Field(None, description="None for a model without a card.")
+    model: ModelSummary | None = Field(
+        None, description="Name and summary from the card. Null for a model without a card."
+    )
     config: dict[str, Any]
     config_fingerprint: str
     limits: dict[str, float | None]
