@@ -193,7 +193,7 @@ def test_each_channel_has_its_own_files(anemone, pair, tmp_path):
     assert "pair.wav, channel 2: 4.0 s" in result.stdout
 
 
-@pytest.mark.parametrize(("channel", "code", "words"), [("left", 2, "--channel is 'left'"), ("3", 1, "2 channels")])
+@pytest.mark.parametrize(("channel", "code", "words"), [("left", 2, "channel is 'left'"), ("3", 1, "2 channels")])
 def test_a_channel_that_is_not_there_is_refused(anemone, pair, tmp_path, channel, code, words):
     result = anemone("detect", pair, "--out", tmp_path / "out", "--channel", channel)
     assert result.exit_code == code
