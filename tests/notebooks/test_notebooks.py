@@ -166,7 +166,7 @@ def test_exploring_finds_the_calls_and_accounts_for_every_second(recorded):
     assert 0 <= numbers["masked"] <= 1
     assert numbers["config_fingerprint"] == InferenceConfig().fingerprint
     assert numbers["difference_from_librosa"] <= 1.01  # grey levels of 255
-    assert figures(notebook) == 7
+    assert figures(notebook) == 9
 
 
 def test_tuned_settings_beat_the_defaults_on_recordings_they_were_not_tuned_on(recorded):
