@@ -1,5 +1,6 @@
 """What every review keeps: the label of each event, which is the verdict on it, and what it was before."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.evaluation.rates import compute_wilson_interval
 
 
-class VerdictBook:
+class VerdictBook(ABC):
     """The labels of the events under review; `save` is called after every change, and says where they are kept.
 
     Parameters
@@ -119,6 +120,7 @@ class VerdictBook:
         """Say what the verdicts say of the detector, one line each, for people."""
         return [self.describe_precision()]
 
+    @abstractmethod
     def save(self) -> Path:
-        """Write the verdicts, whole or not at all."""
-        raise NotImplementedError
+        """Write the verdicts, whole or not at all. A review says where: `Review` beside one recording, `Survey` in a
+        table of many."""

@@ -149,8 +149,12 @@ def test_an_event_that_cannot_be_shown_gets_no_verdict(write_wav, noise, tmp_pat
     """The recording is gone after the first event: no letter decides on what nobody saw."""
     gone = write_wav(noise(12), name="gone.wav")
     items = [ReviewItem("e0", str(write_wav(noise(12))), 1, 2, 0.9), ReviewItem("e1", str(gone), 1, 2, 0.8)]
-    book = VerdictBook(items, InferenceConfig())
-    book.save = lambda: None
+
+    class UnkeptBook(VerdictBook):
+        def save(self):
+            return tmp_path / "nothing is written"
+
+    book = UnkeptBook(items, InferenceConfig())
     panel = ReviewPanel(book)
     gone.unlink()
     panel.keys.value = "aar"
