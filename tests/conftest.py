@@ -1,6 +1,7 @@
 """What all tests share: a seeded generator, a classifier without a model, recordings made on the spot."""
 
 import asyncio
+import os
 import warnings
 from pathlib import Path
 
@@ -111,6 +112,20 @@ class LoudnessClassifier:
 @pytest.fixture
 def loudness():
     return LoudnessClassifier()
+
+
+@pytest.fixture
+def full_temporary_folder(monkeypatch):
+    """There is no room to decode into."""
+
+    class Full:
+        def write(self, _):
+            raise OSError(28, os.strerror(28))
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("anemone_lib.audio.spool.tempfile.TemporaryFile", lambda **_: Full())
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What FFmpeg may open, and how much it may make of it."""
 
 import io
-import os
 import socket
 import tempfile
 import time
@@ -111,15 +110,7 @@ def test_no_temporary_file_stays_open_after_an_error(spools, noise, options):
     assert all(file.closed for file in spools)
 
 
-def test_a_full_disk_is_an_error_that_names_the_folder(noise, monkeypatch):
-    class Full:
-        def write(self, _):
-            raise OSError(28, os.strerror(28))
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **_: Full())
+def test_a_full_disk_is_an_error_that_names_the_folder(noise, full_temporary_folder):
     content = encode((noise(2) * 32767).astype(np.int16), RATE, "mp3", "libmp3lame")
     with pytest.raises(AudioError, match=r"no room to decode a\.mp3 in .*No space left"):
         open_recording(io.BytesIO(content), name="a.mp3")

@@ -102,15 +102,7 @@ def test_decoding_ends_with_the_time_of_the_call(careful, spools, monkeypatch):
     assert all(file.closed for file in spools)
 
 
-def test_a_full_temporary_folder_is_507_and_named(careful, monkeypatch):
-    class Full:
-        def write(self, _):
-            raise OSError(28, os.strerror(28))
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **_: Full())
+def test_a_full_temporary_folder_is_507_and_named(careful, full_temporary_folder):
     content = encode(np.zeros(RATE, np.int16), RATE, "ogg", "libopus")
     answer = careful("POST", "/predict", body=content, headers={"Content-Type": "audio/ogg"})
     assert (answer.status, answer.json()["error"]) == (507, "disk_full")
