@@ -192,7 +192,7 @@ def test_a_missing_file_a_folder_and_a_wrong_address_are_refused(tmp_path):
         open_recording(tmp_path / "absent.wav")
     with pytest.raises(AudioError, match="folder"):
         open_recording(tmp_path)
-    with pytest.raises(AudioError, match=r"file:// or an s3://"):
+    with pytest.raises(AudioError, match=r"give a path, a file://, s3://"):
         open_recording("ftp://reef/a.wav")
     with pytest.raises(AudioError, match="int"):
         open_recording(3)

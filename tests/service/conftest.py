@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -220,17 +221,33 @@ def local(settings):
 
 
 @pytest.fixture(scope="package")
-def s3():
-    """moto's S3 over real HTTP, with the three buckets; a boto3 client of it."""
-    import boto3
-    from moto.server import ThreadedMotoServer
+def s3_server(tmp_path_factory):
+    """moto's S3 over real HTTP: the address of a process of its own, since `mock_aws` in any other test empties moto."""
+    log = tmp_path_factory.mktemp("s3") / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stdout=output, stderr=output
+        )
+    try:
+        for _ in range(1200):
+            if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text()):
+                break
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.05)
+        yield found[1]
+    finally:
+        server.kill()
+        server.wait()
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+
+@pytest.fixture(scope="package")
+def s3(s3_server):
+    """The three buckets; a boto3 client of them."""
+    import boto3
+
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ENDPOINT_URL": s3_server,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_REGION": "us-east-1",
@@ -243,7 +260,6 @@ def s3():
             client.create_bucket(Bucket=bucket)
         yield client
         client.close()
-    server.stop()
 
 
 @pytest.fixture(scope="package")
