@@ -222,7 +222,7 @@ def local(settings):
 
 @pytest.fixture(scope="package")
 def s3_server(tmp_path_factory):
-    """moto's S3 over real HTTP: the address of a process of its own, since `mock_aws` in any other test empties moto."""
+    """moto's S3 over real HTTP: the address of its own process, since `mock_aws` in another test empties moto."""
     log = tmp_path_factory.mktemp("s3") / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
