@@ -6,7 +6,7 @@ probabilities, `calls` measures what is inside events, `results` is the JSON, `f
 """
 
 from anemone_lib.detection.calls import Call, estimate_length, measure_calls
-from anemone_lib.detection.detections import Detections, detect
+from anemone_lib.detection.detections import Detections, decide_detections, detect
 from anemone_lib.detection.events import Annotation, Event, decide_events, find_events, smooth
 from anemone_lib.detection.formats import FORMATS, register_format
 
@@ -16,6 +16,7 @@ __all__ = [
     "Call",
     "Detections",
     "Event",
+    "decide_detections",
     "decide_events",
     "detect",
     "estimate_length",

@@ -245,16 +245,64 @@ def detect(
             digest = hasher.submit(lambda: recording.sha256)
             scores = score_recording(recording, classifier, config, executor=executor, cache=cache, progress=progress)
             scores = replace(scores, recording_sha256=digest.result())
-        events = decide_events(scores, config)
-        bands = classifier.card.bands_hz if classifier.card else {}
-        band = choose_band(config.target_class, bands, fmax_hz=min(config.fmax_hz, recording.sample_rate / 2))
-        if calls:
-            events = add_calls(recording, events, band_hz=band)
+        detections = decide_detections(scores, recording, config, classifier, began=began, calls=calls)
     finally:
         if recording is not source:
             recording.close()
+    return replace(detections, source=source)
+
+
+def decide_detections(
+    scores: Scores,
+    recording: Recording,
+    config: InferenceConfig,
+    classifier: Classifier,
+    *,
+    began: float,
+    calls: bool = True,
+) -> Detections:
+    """Decide the events on the scores of a recording, measure the calls inside them, and describe the result.
+
+    Parameters
+    ----------
+    scores : Scores
+    recording : Recording, open, from which the calls are measured
+    config : InferenceConfig
+    classifier : Classifier, that gave the scores
+    began : float, the time of `time.perf_counter` in seconds at which the work began
+    calls : bool, measure the calls
+
+    Returns
+    -------
+    detections : Detections
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import time
+    >>> from anemone_lib import load_classifier, open_recording, score_recording
+    >>> from anemone_lib.scoring.chunks import choose_config
+    >>> from anemone_lib.simulation import write_recording
+    >>> path = Path(mkdtemp(), "reef_20230210_060000.wav")
+    >>> truth = write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    >>> classifier = load_classifier()
+    >>> config = choose_config(None, classifier)
+    >>> with open_recording(path) as recording:
+    ...     scores = score_recording(recording, classifier, config)
+    ...     detections = decide_detections(scores, recording, config, classifier, began=time.perf_counter())
+    >>> [(event.start_time, event.end_time) for event in detections.events]
+    [(1.2, 4.6)]
+    """
+    events = decide_events(scores, config)
+    bands = classifier.card.bands_hz if classifier.card else {}
+    band = choose_band(config.target_class, bands, fmax_hz=min(config.fmax_hz, recording.sample_rate / 2))
+    if calls:
+        events = add_calls(recording, events, band_hz=band)
     metadata = describe_result(scores, events, config, processing_time=time.perf_counter() - began)
-    return Detections(events=events, scores=scores, config=config, metadata=metadata, source=source, call_band_hz=band)
+    return Detections(
+        events=events, scores=scores, config=config, metadata=metadata, source=recording, call_band_hz=band
+    )
 
 
 def _detect_each(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> list[Detections]:

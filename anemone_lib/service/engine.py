@@ -8,7 +8,7 @@ import wave
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from time import monotonic
 from typing import Any, BinaryIO
@@ -129,7 +129,7 @@ class Engine:
         overrides: Mapping[str, Any] | None = None,
         deadline: float | None = None,
         n_sharing: int = 1,
-    ) -> Iterator[Detections]:
+    ) -> Iterator[list[Detections]]:
         """Detect the events of a recording. The recording stays open in the ``with`` block, so that it can be drawn.
 
         Parameters
@@ -138,7 +138,7 @@ class Engine:
         name : str, optional
             Name of the recording, if the source has none.
         timezone : str, of the clock that named the file
-        channel : str, a number from 1, ``mean`` or ``loudest``
+        channel : str, a number from 1, ``mean``, ``loudest`` or ``each``
         overrides : mapping, optional
             Event settings to change.
         deadline : float, optional
@@ -148,7 +148,7 @@ class Engine:
 
         Yields
         ------
-        detections : Detections
+        found : list of Detections, one; of ``each`` one for each channel
 
         Raises
         ------
@@ -159,17 +159,27 @@ class Engine:
         """
         classifier, _ = self.load()
         config = self.change_config(overrides or {})
-        recording = open_recording(
-            source,
-            target_sr=config.target_sr,
-            timezone=timezone,
-            name=name,
-            channel=channel,
-            limits=replace(self.settings.decode_limits, deadline=deadline),
-        )
-        with recording, Share(self.threads) as share:
-            watch = _watch_deadline(deadline, n_sharing)
-            yield detect(recording, config=config, classifier=classifier, executor=share, progress=watch)
+        found: list[Detections] = []
+        is_of_each, left = channel == "each", 1
+        with ExitStack() as stack:
+            while left:
+                recording = open_recording(
+                    source,
+                    target_sr=config.target_sr,
+                    timezone=timezone,
+                    name=name,
+                    channel=len(found) + 1 if is_of_each else channel,
+                    limits=replace(self.settings.decode_limits, deadline=deadline),
+                )
+                stack.callback(recording.close)
+                share = stack.enter_context(Share(self.threads))  # it ends before the recording is closed
+                left = recording.channels - len(found) if is_of_each else 1
+                until = None if deadline is None else monotonic() + (deadline - monotonic()) / left
+                watch = _watch_deadline(until, n_sharing)
+                detections = detect(recording, config=config, classifier=classifier, executor=share, progress=watch)
+                found.append(replace(detections, of_each_channel=is_of_each))
+                left -= 1
+            yield found
 
 
 def _watch_deadline(deadline: float | None, n_sharing: int) -> Progress | None:

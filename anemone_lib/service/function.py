@@ -31,7 +31,7 @@ from anemone_lib.service.executions import Executions
 from anemone_lib.service.incoming import clean_name, parse_model
 from anemone_lib.service.jobs import Jobs, make_stores
 from anemone_lib.service.models import PredictObject, S3Reference
-from anemone_lib.service.predict import compute_deadline, predict
+from anemone_lib.service.predict import compute_deadline, measure_work, predict
 from anemone_lib.service.problems import Problem, to_problem
 from anemone_lib.service.tasks import run_task
 from anemone_lib.service.work import Worker
@@ -101,9 +101,7 @@ class LambdaFunction:
                 record["job_id"] = event.get("job_id")
                 return self._run_task(event, context)
             result = self._invoke(event, context)
-            metadata = result["metadata"]
-            record |= {"windows": metadata["total_windows"], "audio_s": metadata["audio_duration"]}
-            record |= {"detect_s": metadata["processing_time"]}
+            record |= measure_work(result)
             return result
         except Exception as error:
             problem = to_problem(error)

@@ -18,8 +18,9 @@ from typing import Any
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.incoming import clean_name
-from anemone_lib.service.models import RESULT_FILES, JobRequest, S3Reference
+from anemone_lib.service.models import JobRequest, S3Reference
 from anemone_lib.service.problems import Problem, encode_failure
+from anemone_lib.service.render import RESULT_FILES, name_result_file, parse_result_file
 from anemone_lib.service.s3_store import S3Store
 from anemone_lib.service.settings import MAX_JOB_BYTES
 from anemone_lib.service.stores import MissingObject, Store, exists
@@ -269,13 +270,17 @@ class Jobs:
 
     def _list_result_urls(self, job_id: str) -> dict[str, Any]:
         key = f"jobs/{job_id}"
-        existing = set(self.results.list_keys(f"{key}/"))
+        names = [name.rpartition("/")[2] for name in self.results.list_keys(f"{key}/")]
+        existing = {found for name in names if (found := parse_result_file(name))}
+        if isinstance(self.results, FolderStore) and self.is_drawing(job_id):  # the pictures are still to come
+            existing |= {("png", part) for kind, part in existing if kind == "csv"}
         files = {}
-        for kind, (name, _) in RESULT_FILES.items():
-            is_to_come = kind == "png" and isinstance(self.results, FolderStore) and self.is_drawing(job_id)
-            if f"{key}/{name}" in existing or is_to_come:
-                url = self.results.sign_url(f"{key}/{name}", file_name=self.name_download(job_id, name))
-                files[kind] = url or f"{key}/files/{name}"
+        for part in sorted({part for _, part in existing}):
+            for kind in RESULT_FILES:
+                if (kind, part) in existing:
+                    name = name_result_file(kind, part)
+                    url = self.results.sign_url(f"{key}/{name}", file_name=self.name_download(job_id, name))
+                    files[kind + part] = url or f"{key}/files/{name}"
         return {"result_url": files["json"], "files": files}
 
     # ------------------------------------------------------------------ remove

@@ -10,15 +10,6 @@ from anemone_lib.audio.clock import parse_zone
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.errors import AudioError
 
-#: The files of a result: format → (name, media type). A downloaded file has the recording's name, not ``result``.
-RESULT_FILES = {
-    "json": ("result.json", "application/json"),
-    "csv": ("result.events.csv", "text/csv"),
-    "raven": ("result.selections.txt", "text/plain"),
-    "audacity": ("result.audacity.txt", "text/plain"),
-    "png": ("result.png", "image/png"),
-}
-
 
 def _check_zone(name: str) -> str:
     try:
@@ -84,7 +75,7 @@ Zone = Annotated[str, Field(max_length=64, examples=["Asia/Tokyo", "+09:00"]), A
 ChannelChoice = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if type(value) is int else value),
-    StringConstraints(pattern=r"^([1-9][0-9]{0,2}|mean|loudest)$"),
+    StringConstraints(pattern=r"^([1-9][0-9]{0,2}|mean|loudest|each)$"),
 ]
 FileName = Annotated[str, Field(max_length=1024, examples=["20230210_000001.wav"])]
 FileKind = Literal["csv", "raven", "audacity", "png"]
@@ -95,7 +86,7 @@ ObjectKey = Annotated[
 
 _NAME = "Name of the recording; tells when it began."
 _ZONE = "Clock that named the file, like Asia/Tokyo or +09:00."
-_CHANNEL = "The channel to analyse, if there are several: a number from 1, mean or loudest."
+_CHANNEL = "The channel to analyse, if there are several: a number from 1, mean, loudest or each."
 _CONFIG = 'Event settings that differ from those in force, like {"confidence_threshold": 0.7}.'
 
 
@@ -283,13 +274,26 @@ class FoundEvent(BaseModel):
     calls: list[dict[str, Any]] | None = Field(None, description="The calls inside the event, if they were measured.")
 
 
-class Result(BaseModel):
-    """The result. If it is over 6 MB, it is stored, and the answer has only `metadata`, `job_id` and `result_url`."""
+class ChannelResult(BaseModel):
+    """The result of one channel. If the answer would be over 6 MB, it has only `metadata`."""
 
     predictions: list[Prediction] | None = None
     events: list[FoundEvent] | None = None
     metadata: dict[str, Any]
     files: dict[str, str] | None = None
+
+
+class Result(BaseModel):
+    """The result. If it is over 6 MB, it is stored, and the answer has only `metadata`, `job_id` and `result_url`.
+
+    Of `channel=each` it has a result for each channel, in their order, under `channels`.
+    """
+
+    predictions: list[Prediction] | None = None
+    events: list[FoundEvent] | None = None
+    metadata: dict[str, Any] | None = None
+    files: dict[str, str] | None = None
+    channels: list[ChannelResult] | None = Field(None, description="The result of each channel, if `channel` is each.")
     job_id: str | None = None
     result_url: str | None = None
 
@@ -342,7 +346,9 @@ class Job(BaseModel):
     upload: Upload | None = None
     chunks: Progress | None = None
     result_url: str | None = None
-    files: dict[str, str] | None = None
+    files: dict[str, str] | None = Field(
+        None, description="URLs of the result by format; of `channel=each` those of every channel, like `csv.channel2`."
+    )
     error: str | None = None
     message: str | None = None
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from anemone_lib.detection.detections import Detections
@@ -12,7 +13,7 @@ from anemone_lib.service.incoming import format_s3_uri
 from anemone_lib.service.jobs import Jobs, check_object
 from anemone_lib.service.models import Options, S3Reference
 from anemone_lib.service.problems import Problem
-from anemone_lib.service.render import render
+from anemone_lib.service.render import join_channels, list_channels, render
 from anemone_lib.service.spool import copy_nearby
 
 #: Slowest speed, in bytes a second, at which objects in S3 are read and hashed. An object that needs longer than the
@@ -75,10 +76,11 @@ def predict(
         overrides=options.config.model_dump(exclude_unset=True),
         deadline=deadline,
         n_sharing=n_sharing,
-    ) as detections:
-        result = detections.to_dict()
-        if options.files:
-            result["files"] = {kind: _render_text(detections, kind) for kind in options.files}
+    ) as found:
+        result = join_channels(found)
+        for own, detections in zip(list_channels(result), found, strict=True):
+            if options.files:
+                own["files"] = {kind: _render_text(detections, kind) for kind in options.files}
     text = to_json(result)
     is_too_large = engine.settings.limits and len(text) + text.count('"') > engine.settings.max_answer_bytes
     if not (options.save or is_too_large):
@@ -87,16 +89,34 @@ def predict(
         raise Problem(
             413, "result_too_large", "the result is over 6 MB, and there is no S3_OUTPUT_BUCKET to keep it in"
         )
-    description = jobs.describe(jobs.keep(to_json({k: v for k, v in result.items() if k != "files"}).encode()))
+    description = jobs.describe(jobs.keep(to_json(_keep(result, lambda name: name != "files")).encode()))
     if is_too_large:
-        result = {"metadata": result["metadata"]}
+        result = _keep(result, lambda name: name == "metadata")
     result |= {name: description[name] for name in ("job_id", "result_url")}
     return result, json.dumps(result, ensure_ascii=False)
+
+
+def _keep(result: dict[str, Any], is_kept: Callable[[str], bool]) -> dict[str, Any]:
+    """Return a result, or those of the channels, with some of the keys."""
+    kept = [{name: value for name, value in own.items() if is_kept(name)} for own in list_channels(result)]
+    return {"channels": kept} if "channels" in result else kept[0]
 
 
 def _render_text(detections: Detections, kind: str) -> str:
     content = render(detections, kind)
     return base64.b64encode(content).decode() if kind == "png" else content.decode()
+
+
+def measure_work(result: dict[str, Any]) -> dict[str, float]:
+    """Return what a call did, for its log and metrics: ``windows``, ``audio_s`` and ``detect_s`` of all channels.
+
+    Parameters
+    ----------
+    result : dict, as `predict` returns it
+    """
+    names = {"windows": "total_windows", "audio_s": "audio_duration", "detect_s": "processing_time"}
+    every = [own["metadata"] for own in list_channels(result)]
+    return {name: sum(metadata[key] for metadata in every) for name, key in names.items()}
 
 
 def compute_deadline(seconds: float) -> float:

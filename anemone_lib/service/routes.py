@@ -20,10 +20,11 @@ from anemone_lib.service.engine import Engine
 from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.incoming import parse_json, read_body, read_bounded, receive_recording
 from anemone_lib.service.jobs import Jobs, is_id
-from anemone_lib.service.models import RESULT_FILES, Health, Job, JobRequest, PredictQuery, Result, StartRequest
+from anemone_lib.service.models import Health, Job, JobRequest, PredictQuery, Result, StartRequest
 from anemone_lib.service.openapi import BINARY, describe_errors, describe_predict_body
-from anemone_lib.service.predict import compute_deadline, predict
+from anemone_lib.service.predict import compute_deadline, measure_work, predict
 from anemone_lib.service.problems import Problem
+from anemone_lib.service.render import RESULT_FILES, parse_result_file
 from anemone_lib.service.settings import MAX_ANSWER_S, MAX_JOB_BYTES, Settings
 from anemone_lib.service.stores import MissingObject
 
@@ -120,12 +121,7 @@ def make_predict_router(engine: Engine, jobs: Jobs | None, admission: Admission)
                     )
 
                 result, text = await admission.work(request, work, deadline=deadline)
-        metadata = result["metadata"]
-        record |= {
-            "detect_s": metadata["processing_time"],
-            "audio_s": metadata["audio_duration"],
-            "windows": metadata["total_windows"],
-        }
+        record |= measure_work(result)
         if "result_url" in result:
             text = json.dumps(complete_urls(request, result), ensure_ascii=False)
         return Response(text, media_type="application/json")
@@ -210,7 +206,6 @@ def make_files_router(jobs: Jobs, recordings: FolderStore) -> APIRouter:
     router : APIRouter
     """
     router = APIRouter(tags=["files"])
-    media_types = dict(RESULT_FILES.values())
 
     @router.put(
         "/jobs/{job_id}/parts/{number}",
@@ -242,7 +237,7 @@ def make_files_router(jobs: Jobs, recordings: FolderStore) -> APIRouter:
         summary="Return one file of a result (on AWS, S3 does)",
         response_class=Response,
         responses={
-            200: {"description": "The file.", "content": {media: {} for media in media_types.values()}},
+            200: {"description": "The file.", "content": {media: {} for _, media in RESULT_FILES.values()}},
             **describe_errors(404),
         },
     )
@@ -250,11 +245,12 @@ def make_files_router(jobs: Jobs, recordings: FolderStore) -> APIRouter:
         job_id: JobId,
         name: Annotated[str, PathParameter(description="Name of the file.", examples=["result.json"])],
     ) -> Response:
-        if name not in media_types or not is_id(job_id):
+        parsed = parse_result_file(name)
+        if parsed is None or not is_id(job_id):
             raise report_missing_file(job_id, name)
         content = await _read_when_there(jobs, job_id, name)
         disposition = f'attachment; filename="{await run_in_threadpool(jobs.name_download, job_id, name)}"'
-        return Response(content, media_type=media_types[name], headers={"Content-Disposition": disposition})
+        return Response(content, media_type=RESULT_FILES[parsed[0]][1], headers={"Content-Disposition": disposition})
 
     return router
 
@@ -267,7 +263,7 @@ async def _read_when_there(jobs: Jobs, job_id: str, name: str) -> bytes:
         try:
             return await run_in_threadpool(jobs.results.read, f"jobs/{job_id}/{name}")
         except MissingObject:
-            if name != RESULT_FILES["png"][0] or not is_drawing or time.monotonic() > until:
+            if not name.endswith(RESULT_FILES["png"][0]) or not is_drawing or time.monotonic() > until:
                 raise report_missing_file(job_id, name) from None
         await asyncio.sleep(LOOK_S)
 

@@ -15,17 +15,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detection.calls import add_calls, choose_band
-from anemone_lib.detection.detections import Detections
-from anemone_lib.detection.events import decide_events
-from anemone_lib.detection.results import describe_result
+from anemone_lib.detection.detections import Detections, decide_detections
+from anemone_lib.detection.results import to_json
 from anemone_lib.errors import AudioError, LimitError
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS, MIN_CHUNK_WINDOWS, SHARED_BY, merge, score_chunk
 from anemone_lib.scoring.classifier import Classifier
@@ -35,9 +35,9 @@ from anemone_lib.service.claims import MAX_ATTEMPTS, Claim, claim_chunk, count_a
 from anemone_lib.service.engine import Engine, Share
 from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.incoming import format_s3_uri
-from anemone_lib.service.models import RESULT_FILES, S3Reference
+from anemone_lib.service.models import S3Reference
 from anemone_lib.service.problems import Problem, encode_failure, explain_failure, to_problem
-from anemone_lib.service.render import render
+from anemone_lib.service.render import RESULT_FILES, join_channels, list_channels, name_result_file, render
 from anemone_lib.service.spool import copy_nearby
 from anemone_lib.service.stores import MissingObject, Store, exists
 
@@ -88,10 +88,10 @@ class Worker:
     ) -> None:
         self._engine, self._recordings, self._results, self._owner = engine, recordings, results, owner
         self._executor, self._task_chunks = executor, task_chunks
-        self._opened: OrderedDict[str, Recording] = OrderedDict()
+        self._opened: OrderedDict[str, dict[Channel, Recording]] = OrderedDict()
         self._hasher = ThreadPoolExecutor(1, "anemone-sha256") if does_all else None
         self._hashes: dict[str, Future[str]] = {}
-        self._undrawn: dict[str, Detections] = {}
+        self._undrawn: dict[str, list[Detections]] = {}
 
     # ------------------------------------------------------------------ the tasks
 
@@ -106,15 +106,19 @@ class Worker:
 
         def work(_: Claim) -> dict[str, Any]:
             classifier, config = self._read_settings(job_id)
-            recording = self._open_recording(job_id, config)
+            channels = self._list_channels(job_id, config)
+            recording = self._open_recording(job_id, config, channels[0])
             n_windows = lay_grid(
                 recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings
             ).n_windows
-            size = CHUNK_WINDOWS * max(self._task_chunks, -(-n_windows // (CHUNK_WINDOWS * MAX_CHUNKS)))
+            size = CHUNK_WINDOWS * max(self._task_chunks, -(-n_windows * len(channels) // (CHUNK_WINDOWS * MAX_CHUNKS)))
             chunks: list[dict[str, Any]] = []
-            for first in range(0, n_windows, size):
-                stop = min(n_windows, first + size)
-                chunks.append({"name": f"{first:08d}-{stop:08d}", "first": first, "stop": stop})
+            for channel in channels:
+                prefix = f"channel{channel}-" if len(channels) > 1 else ""
+                for first in range(0, n_windows, size):
+                    stop = min(n_windows, first + size)
+                    name = f"{prefix}{first:08d}-{stop:08d}"
+                    chunks.append({"name": name, "channel": channel, "first": first, "stop": stop})
             # One worker hashes beside the scoring, and asks for it in the end; of several, one does nothing else.
             chunks.insert(len(chunks) if self._hasher else 0, {"name": HASH_CHUNK})
             plan = {"chunks": chunks, "model_sha256": classifier.sha256, "settings": config.scores_fingerprint}
@@ -175,20 +179,19 @@ class Worker:
 
         Returns
         -------
-        summary : dict, ``job_id``, ``total_events``, ``skipped_s``
+        summary : dict, ``job_id``, ``total_events`` of all channels, ``skipped_s`` of the one with most
         """
         key = f"jobs/{job_id}/result.json"
         if exists(self._results, key):
-            metadata = json.loads(self._results.read(key))["metadata"]
+            every = [own["metadata"] for own in list_channels(json.loads(self._results.read(key)))]
         else:
-            metadata = self._attempt(job_id, "merge", lambda _: self._merge(job_id, failed), self._fail_now)
-        skipped = metadata["audio_duration"] - metadata["coverage"]["analysed_s"]
-        return {"job_id": job_id, "total_events": metadata["total_events"], "skipped_s": skipped}
+            every = self._attempt(job_id, "merge", lambda _: self._merge(job_id, failed), self._fail_now)
+        skipped = max(metadata["audio_duration"] - metadata["coverage"]["analysed_s"] for metadata in every)
+        return {"job_id": job_id, "total_events": sum(m["total_events"] for m in every), "skipped_s": skipped}
 
     def draw(self, job_id: str) -> dict[str, Any]:
-        """Draw the picture of a result that this worker merged without one, and close the recording."""
-        detections = self._undrawn.pop(job_id, None)
-        if detections is not None:
+        """Draw the pictures of a result that this worker merged without them, and close the recording."""
+        for detections in self._undrawn.pop(job_id, ()):
             self._write_picture(job_id, detections)
         self._forget(job_id)
         return {"job_id": job_id}
@@ -210,7 +213,7 @@ class Worker:
 
     def _score(self, job_id: str, chunk: Mapping[str, Any], renew: Callable[[], None], deadline: float | None) -> bytes:
         classifier, config = self._read_settings(job_id)
-        recording = self._open_recording(job_id, config)
+        recording = self._open_recording(job_id, config, chunk.get("channel"))
         renew()
         if chunk["name"] == HASH_CHUNK:
             return (self._hashes[job_id].result() if job_id in self._hashes else recording.sha256).encode()
@@ -239,51 +242,55 @@ class Worker:
         np.save(file, np.concatenate(scored))
         return file.getvalue()
 
-    def _merge(self, job_id: str, failed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _merge(self, job_id: str, failed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         classifier, config = self._read_settings(job_id)
-        recording = self._open_recording(job_id, config)
         errors = {str(item["chunk"]["name"]): str(item.get("error", "")) for item in failed}
         chunks = json.loads(self._recordings.read(f"jobs/{job_id}/plan.json"))["chunks"]
-        results: dict[Chunk, ChunkScores | str] = {}
+        results: dict[Channel | None, dict[Chunk, ChunkScores | str]] = {}
         for index, chunk in enumerate(chunks):
             if chunk["name"] != HASH_CHUNK:
                 result = self._read_chunk_result(job_id, chunk["name"], errors)
-                results[Chunk(index, chunk["first"], chunk["stop"])] = result
-        reasons = [result for result in results.values() if isinstance(result, str)]
-        if len(reasons) == len(results):
-            raise AudioError(f"no part of the recording could be analysed: {reasons[0]}")
+                results.setdefault(chunk.get("channel"), {})[Chunk(index, chunk["first"], chunk["stop"])] = result
+        every = [result for of_channel in results.values() for result in of_channel.values()]
+        if all(isinstance(result, str) for result in every):
+            raise AudioError(f"no part of the recording could be analysed: {every[0]}")
         try:
             digest = self._recordings.read(f"jobs/{job_id}/chunks/{HASH_CHUNK}.npy").decode()
         except MissingObject:
-            digest = recording.sha256
-        scores = merge(results, recording=recording, classifier=classifier, config=config, sha256=digest)
-        bands = classifier.card.bands_hz if classifier.card else {}
-        band = choose_band(config.target_class, bands, fmax_hz=min(config.fmax_hz, recording.sample_rate / 2))
-        events = add_calls(recording, decide_events(scores, config), band_hz=band)
-        started = (self._read_json(f"jobs/{job_id}/started.json") or {}).get("at", time.time())
-        metadata = describe_result(scores, events, config, processing_time=max(0.0, time.time() - started))
-        detections = Detections(
-            events=events, scores=scores, config=config, metadata=metadata, source=recording, call_band_hz=band
-        )
-        self._write_results(job_id, detections)
-        return metadata
+            digest = self._open_recording(job_id, config).sha256
+        is_of_each = self._read_request(job_id).get("channel") == "each"
+        seconds = time.time() - (self._read_json(f"jobs/{job_id}/started.json") or {}).get("at", time.time())
+        found = []
+        for channel, of_channel in results.items():
+            recording = self._open_recording(job_id, config, channel)
+            scores = merge(of_channel, recording=recording, classifier=classifier, config=config, sha256=digest)
+            began = time.perf_counter() - max(0.0, seconds)
+            detections = decide_detections(scores, recording, config, classifier, began=began)
+            found.append(replace(detections, of_each_channel=is_of_each))
+        self._write_results(job_id, found)
+        return [detections.metadata for detections in found]
 
-    def _write_results(self, job_id: str, detections: Detections) -> None:
+    def _write_results(self, job_id: str, found: list[Detections]) -> None:
         if self._hasher and isinstance(self._results, FolderStore):  # S3 cannot make a request for it wait
-            self._undrawn[job_id] = detections
+            self._undrawn[job_id] = found
         else:
-            self._write_picture(job_id, detections)
-        # result.json marks the job as done, so it is written last.
-        for kind in sorted({*RESULT_FILES} - {"png"}, key=lambda kind: kind == "json"):
-            name, media_type = RESULT_FILES[kind]
-            self._results.write(f"jobs/{job_id}/{name}", render(detections, kind), media_type=media_type)
+            for detections in found:
+                self._write_picture(job_id, detections)
+        for detections in found:
+            for kind in {*RESULT_FILES} - {"png", "json"}:
+                self._write_result(job_id, kind, render(detections, kind), detections.part)
+        # It marks the job as done, so it is written last.
+        self._write_result(job_id, "json", to_json(join_channels(found)).encode())
 
     def _write_picture(self, job_id: str, detections: Detections) -> None:
-        name, media_type = RESULT_FILES["png"]
         try:
-            self._results.write(f"jobs/{job_id}/{name}", render(detections, "png"), media_type=media_type)
+            self._write_result(job_id, "png", render(detections, "png"), detections.part)
         except Exception:
             log.exception("the overview of job %s could not be drawn", job_id)
+
+    def _write_result(self, job_id: str, kind: str, content: bytes, part: str = "") -> None:
+        media_type = RESULT_FILES[kind][1]
+        self._results.write(f"jobs/{job_id}/{name_result_file(kind, part)}", content, media_type=media_type)
 
     def _read_chunk_result(self, job_id: str, name: str, errors: Mapping[str, str]) -> ChunkScores | str:
         """Return the scores of a chunk, or the reason why it has none."""
@@ -330,14 +337,28 @@ class Worker:
             )
         return classifier, config
 
-    def _open_recording(self, job_id: str, config: InferenceConfig) -> Recording:
-        """Open the recording of a job. It stays open for the next tasks of the job, since opening may decode it."""
-        if job_id in self._opened:
-            self._opened.move_to_end(job_id)
-            return self._opened[job_id]
-        while len(self._opened) >= MAX_OPEN:
+    def _list_channels(self, job_id: str, config: InferenceConfig) -> list[Channel]:
+        """Return the channels that a job analyses: one choice, or all by number."""
+        channel = self._read_request(job_id).get("channel", "mean")
+        if channel != "each":
+            return [channel]
+        return [*range(1, self._open_recording(job_id, config, 1).channels + 1)]
+
+    def _open_recording(self, job_id: str, config: InferenceConfig, channel: Channel | None = None) -> Recording:
+        """Open the recording of a job, for one channel of those that it analyses or for any.
+
+        It stays open for the next tasks of the job, since opening may decode it.
+        """
+        while len(self._opened) >= MAX_OPEN and job_id not in self._opened:
             self._forget(next(iter(self._opened)))
+        opened = self._opened.get(job_id, {})
+        if opened and (channel is None or channel in opened):
+            self._opened.move_to_end(job_id)
+            return next(iter(opened.values())) if channel is None else opened[channel]
         request = self._read_request(job_id)
+        if channel is None:
+            channel = request.get("channel", "mean")
+            channel = 1 if channel == "each" else channel
         if "s3" in request:
             place = dict(request["s3"])
             etag = place.pop("etag", None)
@@ -349,11 +370,11 @@ class Worker:
             target_sr=config.target_sr,
             timezone=request["timezone"],
             name=request["filename"],
-            channel=request.get("channel", "mean"),
+            channel=channel,
             limits=self._engine.settings.decode_limits,
         )
-        self._opened[job_id] = recording
-        if self._hasher:
+        self._opened.setdefault(job_id, {})[channel] = recording
+        if self._hasher and job_id not in self._hashes:
             self._hashes[job_id] = self._hasher.submit(lambda: recording.sha256)
         return recording
 
@@ -363,7 +384,7 @@ class Worker:
         if hashing is not None and not hashing.cancel():
             hashing.exception()  # it reads the recording
         self._undrawn.pop(job_id, None)
-        if recording := self._opened.pop(job_id, None):
+        for recording in self._opened.pop(job_id, {}).values():
             recording.close()
 
     def _read_request(self, job_id: str) -> dict[str, Any]:

@@ -210,3 +210,5 @@ FIELDS: dict[str, str] = {
 for _name, _meaning in COLUMNS["JSON"][1].items():
     FIELDS |= {_name.replace("predictions[].", "Prediction."): _meaning} if _name.startswith("predictions[]") else {}
     FIELDS |= {_name.replace("events[].", "FoundEvent."): _meaning} if _name.startswith("events[]") else {}
+for _name in ("predictions", "events", "metadata", "files"):
+    FIELDS |= {f"ChannelResult.{_name}": FIELDS[f"Result.{_name}"]}

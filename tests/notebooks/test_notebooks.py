@@ -11,12 +11,14 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
+import soundfile
 from IPython.core.inputtransformer2 import TransformerManager
 from nbconvert import HTMLExporter
 
-from anemone_lib import InferenceConfig, load_classifier, read_annotations
+from anemone_lib import InferenceConfig, detect, load_classifier, read_annotations
 from anemone_lib.simulation import write_recording
 from anemone_lib.simulation.season import DIEL
 from tests.conftest import ROOT
@@ -206,6 +208,28 @@ def test_reviewing_keeps_every_verdict_and_invents_nothing(recorded):
     assert numbers["annotations"] == round(numbers["precision"] * numbers["events"])
     assert len(numbers["same"]) == 2
     assert all(numbers["same"].values())
+
+
+def test_the_first_notebook_detects_on_each_hydrophone(tmp_path):
+    path = tmp_path / "pair.wav"
+    write_recording(tmp_path / "reef.wav", duration=20, seed=4, bouts_per_minute=6, sample_rate=8000)
+    sound, rate = soundfile.read(tmp_path / "reef.wav")
+    soundfile.write(path, np.stack([0 * sound, sound], axis=1), rate)
+    notebook = read("01_explore_recording")
+    first = next(k for k, cell in enumerate(notebook.cells) if "each_channel" in cell.source)
+    notebook.cells = notebook.cells[: first + 1]
+    nbformat.write(notebook, tmp_path / "first.ipynb")
+    done = papermill.execute_notebook(
+        tmp_path / "first.ipynb",
+        tmp_path / "done.ipynb",
+        parameters={"recording": str(path), "channel": "each", "out_folder": str(tmp_path / "out")},
+        progress_bar=False,
+    )
+    printed = "".join(output.get("text", "") for output in done.cells[-1].outputs)
+    found = [len(one.events) for one in detect(path, channel="each")]
+    assert found[0] == 0 < found[1]
+    for number, n_events in enumerate(found, start=1):
+        assert f"hydrophone {number}: {n_events} events" in printed
 
 
 def test_a_persons_edits_are_exported_and_their_tables_are_never_overwritten(tmp_path):

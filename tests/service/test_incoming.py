@@ -39,7 +39,7 @@ BAD_OPTIONS = [
     ("timezone", "\ud800", "timezone"),
     ("channel", 0, "channel is"),
     ("channel", -1, "channel is"),
-    ("channel", "each", "channel is"),
+    ("channel", "every", "channel is"),
     ("channel", 1.5, "channel is 1.5"),
     ("channel", True, "channel"),
     ("channel", ["1"], "channel"),

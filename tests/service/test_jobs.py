@@ -95,6 +95,26 @@ def desk(settings, stores):
 
 
 @pytest.mark.parametrize("where", ["local", "cloud"])
+def test_a_job_of_each_channel_gives_what_detect_finds_in_each(request, where, write_wav, noise):
+    client = request.getfixturevalue(where)
+    sound = np.stack([0.3 * noise(3, 16000), noise(3, 16000)], axis=1)
+    path = write_wav(sound, 16000, name="20230210_000001.wav")
+    job = run_job(client, content=path.read_bytes(), name=path.name, wanted={"channel": "each"})
+    assert job["state"] == "done", job
+    kinds = [f"{kind}.channel{channel}" for channel in (1, 2) for kind in ("audacity", "csv", "png", "raven")]
+    assert sorted(job["files"]) == sorted(["json", *kinds])
+    told = requests.get(job["result_url"]).json()["channels"]
+    every = detect(path, channel="each")
+    assert [comparable(one) for one in told] == [comparable(one.to_dict()) for one in every]
+    for kind, url in job["files"].items():
+        answer = requests.get(url)
+        assert answer.ok, kind
+        if where == "local":
+            named = f"20230210_000001{kind.removeprefix(kind.split('.')[0])}."
+            assert named in answer.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("where", ["local", "cloud"])
 def test_a_job_gives_what_detect_finds_in_every_spelling(request, where, reef, expected, tmp_path):
     client = request.getfixturevalue(where)
     job = run_job(client, content=reef.read_bytes(), name=reef.name)

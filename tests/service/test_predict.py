@@ -135,7 +135,19 @@ def test_a_channel_can_be_chosen(front, write_wav, noise, channel, used):
     assert answer.json()["metadata"]["provenance"]["channel"] == used
 
 
-@pytest.mark.parametrize("channel", ["0", "each", "left", "9"])
+def test_each_channel_is_answered_as_it_would_be_alone(front, write_wav, noise):
+    path = write_wav(np.stack([0.3 * noise(3, 16000), noise(3, 16000)], axis=1), 16000, name="20230210_000001.wav")
+
+    def ask(channel):
+        form = {"audio": (path.name, path.read_bytes(), "audio/wav"), "channel": channel, "files": "csv"}
+        return front("POST", "/predict", **multipart(form)).json()
+
+    answer = ask("each")
+    assert set(answer) == {"channels"}
+    assert [comparable(one) for one in answer["channels"]] == [comparable(ask(channel)) for channel in ("1", "2")]
+
+
+@pytest.mark.parametrize("channel", ["0", "every", "left", "9"])
 def test_a_channel_that_is_not_there_is_a_bad_setting(front, wav, channel):
     form = multipart({"audio": (wav.name, wav.read_bytes(), "audio/wav"), "channel": channel})
     answer = front("POST", "/predict", **form)
