@@ -5,6 +5,7 @@
     AnemoneError
     ├── ConfigError       a setting is unknown, out of range, or contradicts another (also a ValueError)
     ├── AudioError        a recording cannot be found, opened or decoded, or holds no audio
+    │   ├── ChannelError  it has no such channel (also a ConfigError)
     │   ├── LimitError    it would become more than the caller allows, or take longer
     │   └── NoRoomError   the disk has no room for the decoded copy that it needs
     ├── ModelError        a model bundle is missing, damaged, or does not fit the configuration
@@ -25,6 +26,10 @@ class ConfigError(AnemoneError, ValueError):
 
 class AudioError(AnemoneError):
     """A recording cannot be found, opened or decoded, or holds no audio."""
+
+
+class ChannelError(AudioError, ConfigError):
+    """A recording has no such channel."""
 
 
 class LimitError(AudioError):

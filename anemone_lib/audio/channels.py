@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from anemone_lib.errors import AudioError, ConfigError
+from anemone_lib.errors import ChannelError, ConfigError
 
 #: Stretches of a recording, and seconds of each, by which its channels are compared.
 STRETCHES, STRETCH_S = 30, 0.5
@@ -50,7 +50,7 @@ def check_channel(channel: Channel, channels: int, name: str) -> Channel:
 
     Raises
     ------
-    AudioError
+    ChannelError
         There is no such channel.
 
     Examples
@@ -65,7 +65,7 @@ def check_channel(channel: Channel, channels: int, name: str) -> Channel:
     if isinstance(channel, int) and not isinstance(channel, bool) and 1 <= channel <= channels:
         return channel
     many = f"{channels} channels" if channels > 1 else "1 channel"
-    raise AudioError(
+    raise ChannelError(
         f"channel is {channel!r}; {name} has {many}: give a number from 1 to {channels}, 'mean' or 'loudest'"
     )
 

@@ -30,8 +30,7 @@ The modules from top to bottom; a module imports only from lines below its own, 
 `folder_store`  objects as files under a folder
 `s3_store`      objects in an S3 bucket
 `stores`        the operations that jobs need from a store
-`spool`         local copies of objects in S3 that cannot be read by byte range
-`render`        the result in any format, as bytes
+`render`        the result in any format, as bytes, and the names of its files
 `admission`     how many recordings are analysed at once, and how many may wait
 `models`        what clients send and get, as typed models
 `problems`      errors as clients see them: a status, a short name, what to do

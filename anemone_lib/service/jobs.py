@@ -19,7 +19,7 @@ from anemone_lib.service.engine import Engine
 from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.incoming import clean_name
 from anemone_lib.service.models import JobRequest, S3Reference
-from anemone_lib.service.problems import Problem, encode_failure
+from anemone_lib.service.problems import Problem, report_failed_job
 from anemone_lib.service.render import RESULT_FILES, name_result_file, parse_result_file
 from anemone_lib.service.s3_store import S3Store
 from anemone_lib.service.settings import MAX_JOB_BYTES
@@ -227,7 +227,7 @@ class Jobs:
         if exists(self.results, f"{key}/error.json"):
             return {**description, "state": "failed", **json.loads(self.results.read(f"{key}/error.json"))}
         if trouble := self._find_trouble(job_id):
-            return {**description, "state": "failed", **json.loads(encode_failure(trouble))}
+            return {**description, "state": "failed", **report_failed_job(trouble).to_dict()}
         request = self.read_request(job_id)
         description |= {name: request[name] for name in ("filename", "size_bytes", "created")}
         if not exists(self.recordings, f"{key}/started.json"):

@@ -5,6 +5,7 @@ starts with the server and has the model ready when the first job comes. Jobs ta
 not wait for the end of a long one. If the process is killed, only its task is lost, and a new process does it again.
 """
 
+import json
 import logging
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ from typing import Any
 from anemone_lib.service.claims import LEASE_S, BusyError
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.jobs import make_stores
-from anemone_lib.service.problems import encode_failure, explain_failure
+from anemone_lib.service.problems import Problem, to_failure
 from anemone_lib.service.settings import Settings
 from anemone_lib.service.stores import Store
 from anemone_lib.service.tasks import run_task
@@ -163,15 +164,15 @@ class Lane:
             if error is not None or not tasks:
                 del self._jobs[job_id]
         if error is not None:
-            self._give_up(job_id, explain_failure(error))
+            self._give_up(job_id, to_failure(error))
 
-    def _give_up(self, job_id: str, reason: str) -> None:
+    def _give_up(self, job_id: str, failure: Problem) -> None:
         """Say why a job cannot go on; where that cannot be stored, remember it."""
         try:
-            self._results.create(f"jobs/{job_id}/error.json", encode_failure(reason))
+            self._results.create(f"jobs/{job_id}/error.json", json.dumps(failure.to_dict()).encode())
         except Exception as error:  # noqa: BLE001 whatever it is, the reason must be told
-            log.error("job %s cannot go on: %s (%s)", job_id, reason, error)
-            self._troubles[job_id] = reason
+            log.error("job %s cannot go on: %s (%s)", job_id, failure, error)
+            self._troubles[job_id] = failure.message
 
     def _start_process(self) -> Connection:
         context = multiprocessing.get_context("spawn")
@@ -230,7 +231,7 @@ def _make_sendable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 some errors of other packages cannot travel
-        return RuntimeError(explain_failure(error))
+        return RuntimeError(str(to_failure(error)))
     return error
 
 

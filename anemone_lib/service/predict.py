@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from anemone_lib.audio.nearby import copy_nearby
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.results import to_json
 from anemone_lib.service.engine import Engine
@@ -14,7 +15,6 @@ from anemone_lib.service.jobs import Jobs, check_object
 from anemone_lib.service.models import Options, S3Reference
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.render import join_channels, list_channels, render
-from anemone_lib.service.spool import copy_nearby
 
 #: Slowest speed, in bytes a second, at which objects in S3 are read and hashed. An object that needs longer than the
 #: deadline allows is refused before the work begins.

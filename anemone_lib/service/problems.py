@@ -1,7 +1,6 @@
 """Errors as clients see them: an HTTP status, a short name, and a message that says what to do."""
 
 import errno
-import json
 import tempfile
 
 from anemone_lib.errors import AnemoneError, AudioError, ConfigError, LimitError, ModelError, NoRoomError
@@ -66,10 +65,10 @@ def to_problem(error: BaseException) -> Problem:
         return Problem(413, "too_long", str(error))
     if isinstance(error, NoRoomError):
         return Problem(507, "disk_full", str(error))
+    if isinstance(error, ConfigError):  # a ChannelError, too
+        return Problem(422, "bad_setting", str(error))
     if isinstance(error, AudioError):
         return Problem(422, "undecodable_audio", str(error))
-    if isinstance(error, ConfigError):
-        return Problem(422, "bad_setting", str(error))
     if isinstance(error, ModelError):
         return Problem(503, "model_unavailable", str(error))
     if isinstance(error, OSError) and error.errno in FULL:
@@ -90,28 +89,22 @@ def report_full_disk(folder: str) -> Problem:
     return Problem(507, "disk_full", f"the disk of {folder} is full; make room there, then send the request again")
 
 
-def explain_failure(error: BaseException) -> str:
-    """Return the reason why a task failed, in words for a client.
+def to_failure(error: BaseException) -> Problem:
+    """Return the problem because of which a task of a job failed.
 
-    Of an unexpected error the reason names only the type.
+    It is the one that `/predict` would answer; an unexpected error is a ``job_failed`` that names only its type.
 
     Examples
     --------
-    >>> explain_failure(AudioError("reef.wav is empty"))
-    'reef.wav is empty'
-    >>> explain_failure(KeyError("a secret"))
-    'an unexpected error (KeyError)'
+    >>> to_failure(AudioError("reef.wav is empty")).to_dict()
+    {'error': 'undecodable_audio', 'message': 'reef.wav is empty'}
+    >>> to_failure(KeyError("a secret")).to_dict()
+    {'error': 'job_failed', 'message': 'an unexpected error (KeyError)'}
     """
     problem = to_problem(error)
-    return problem.message if problem.status != 500 else f"an unexpected error ({type(error).__name__})"
+    return problem if problem.status != 500 else report_failed_job(f"an unexpected error ({type(error).__name__})")
 
 
-def encode_failure(reason: str) -> bytes:
-    """Return what is stored of a job that failed.
-
-    Examples
-    --------
-    >>> encode_failure("reef.wav is empty")
-    b'{"error": "job_failed", "message": "reef.wav is empty"}'
-    """
-    return json.dumps({"error": "job_failed", "message": reason}).encode()
+def report_failed_job(reason: str) -> Problem:
+    """Return the problem of a job that failed for a reason which has no name of its own."""
+    return Problem(422, "job_failed", reason)

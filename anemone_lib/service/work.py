@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from anemone_lib.audio.channels import Channel
+from anemone_lib.audio.nearby import copy_nearby
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections, decide_detections
@@ -36,9 +37,8 @@ from anemone_lib.service.engine import Engine, Share
 from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.incoming import format_s3_uri
 from anemone_lib.service.models import S3Reference
-from anemone_lib.service.problems import Problem, encode_failure, explain_failure, to_problem
+from anemone_lib.service.problems import Problem, report_failed_job, to_failure
 from anemone_lib.service.render import RESULT_FILES, join_channels, list_channels, name_result_file, render
-from anemone_lib.service.spool import copy_nearby
 from anemone_lib.service.stores import MissingObject, Store, exists
 
 #: Largest number of chunks of a job. The input and the history of the state machine have room for several times more.
@@ -107,18 +107,17 @@ class Worker:
         def work(_: Claim) -> dict[str, Any]:
             classifier, config = self._read_settings(job_id)
             channels = self._list_channels(job_id, config)
-            recording = self._open_recording(job_id, config, channels[0])
-            n_windows = lay_grid(
-                recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings
-            ).n_windows
-            size = CHUNK_WINDOWS * max(self._task_chunks, -(-n_windows * len(channels) // (CHUNK_WINDOWS * MAX_CHUNKS)))
+            recording = self._open_recording(job_id, config)
+            grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
+            n_windows = grid.n_windows * len(channels)
+            size = CHUNK_WINDOWS * max(self._task_chunks, -(-n_windows // (CHUNK_WINDOWS * MAX_CHUNKS)))
             chunks: list[dict[str, Any]] = []
             for channel in channels:
                 prefix = f"channel{channel}-" if len(channels) > 1 else ""
-                for first in range(0, n_windows, size):
-                    stop = min(n_windows, first + size)
-                    name = f"{prefix}{first:08d}-{stop:08d}"
-                    chunks.append({"name": name, "channel": channel, "first": first, "stop": stop})
+                for first in range(0, grid.n_windows, size):
+                    stop = min(grid.n_windows, first + size)
+                    place = {"channel": channel, "first": first, "stop": stop}
+                    chunks.append({"name": f"{prefix}{first:08d}-{stop:08d}", **place})
             # One worker hashes beside the scoring, and asks for it in the end; of several, one does nothing else.
             chunks.insert(len(chunks) if self._hasher else 0, {"name": HASH_CHUNK})
             plan = {"chunks": chunks, "model_sha256": classifier.sha256, "settings": config.scores_fingerprint}
@@ -161,9 +160,9 @@ class Worker:
             self._recordings.create(result_key, self._score(job_id, chunk, claim.renew, deadline))
             return {"chunk": name, "failed": False}
 
-        def give_up(_: str, reason: str) -> dict[str, Any]:
-            log.error("chunk %s of job %s failed for good: %s", name, job_id, reason)
-            self._recordings.create(failed_key, json.dumps({"reason": reason}).encode())
+        def give_up(_: str, failure: Problem) -> dict[str, Any]:
+            log.error("chunk %s of job %s failed for good: %s", name, job_id, failure)
+            self._recordings.create(failed_key, json.dumps({"reason": failure.message}).encode())
             return {"chunk": name, "failed": True}
 
         return self._attempt(job_id, name, work, give_up)
@@ -198,9 +197,7 @@ class Worker:
 
     def fail(self, job_id: str, reason: str) -> dict[str, Any]:
         """Store the reason why a job cannot be finished, if it has no such reason yet."""
-        self._results.create(f"jobs/{job_id}/error.json", encode_failure(reason))
-        self._forget(job_id)
-        return {"job_id": job_id, "failed": True}
+        return self._fail(job_id, report_failed_job(reason))
 
     def close(self) -> None:
         """Close the recordings of the last tasks."""
@@ -258,15 +255,13 @@ class Worker:
             digest = self._recordings.read(f"jobs/{job_id}/chunks/{HASH_CHUNK}.npy").decode()
         except MissingObject:
             digest = self._open_recording(job_id, config).sha256
-        is_of_each = self._read_request(job_id).get("channel") == "each"
-        seconds = time.time() - (self._read_json(f"jobs/{job_id}/started.json") or {}).get("at", time.time())
-        found = []
+        started = (self._read_json(f"jobs/{job_id}/started.json") or {}).get("at", time.time())
+        began, found = time.perf_counter() - max(0.0, time.time() - started), []
         for channel, of_channel in results.items():
             recording = self._open_recording(job_id, config, channel)
             scores = merge(of_channel, recording=recording, classifier=classifier, config=config, sha256=digest)
-            began = time.perf_counter() - max(0.0, seconds)
             detections = decide_detections(scores, recording, config, classifier, began=began)
-            found.append(replace(detections, of_each_channel=is_of_each))
+            found.append(replace(detections, of_each_channel=self._is_of_each(job_id)))
         self._write_results(job_id, found)
         return [detections.metadata for detections in found]
 
@@ -300,31 +295,37 @@ class Worker:
             return ChunkScores.from_array(np.asarray(array))
         except MissingObject:
             pass
-        failure = self._read_json(f"{stem}.failed.json")
-        if failure:
+        if failure := self._read_json(f"{stem}.failed.json"):
             return str(failure["reason"])
         attempts = count_attempts(self._recordings, job_id, name)
         error = f" ({errors[name]})" if errors.get(name) else ""
         return f"its worker was stopped before it was done, {attempts} times{error}"
 
-    def _attempt(self, job_id: str, name: str, work: Callable[[Claim], T], give_up: Callable[[str, str], T]) -> T:
+    def _attempt(self, job_id: str, name: str, work: Callable[[Claim], T], give_up: Callable[[str, Problem], T]) -> T:
         """Claim a task and do it. What cannot be done, or was tried often enough, is given up with its reason."""
         claim = claim_chunk(self._recordings, job_id, name, owner=self._owner)
         if claim.attempt > MAX_ATTEMPTS:
-            return give_up(job_id, f"its worker was stopped before it was done, {MAX_ATTEMPTS} times")
+            lost = report_failed_job(f"its worker was stopped before it was done, {MAX_ATTEMPTS} times")
+            return give_up(job_id, lost)
         try:
             return work(claim)
         except Exception as error:
-            if to_problem(error).status == 507:  # nothing can be written, not even a reason
+            failure = to_failure(error)
+            if failure.status == 507:  # nothing can be written, not even a reason
                 raise
             if claim.attempt < MAX_ATTEMPTS and not isinstance(error, LimitError):
                 log.warning("attempt %d at %s of job %s failed: %s", claim.attempt, name, job_id, error)
-                raise AttemptError(explain_failure(error)) from error
-            return give_up(job_id, explain_failure(error))
+                raise AttemptError(failure.message) from error
+            return give_up(job_id, failure)
 
-    def _fail_now(self, job_id: str, reason: str) -> Any:
-        self.fail(job_id, reason)
-        raise Problem(422, "job_failed", reason)
+    def _fail(self, job_id: str, failure: Problem) -> dict[str, Any]:
+        self._results.create(f"jobs/{job_id}/error.json", json.dumps(failure.to_dict()).encode())
+        self._forget(job_id)
+        return {"job_id": job_id, "failed": True}
+
+    def _fail_now(self, job_id: str, failure: Problem) -> Any:
+        self._fail(job_id, failure)
+        raise failure
 
     def _read_settings(self, job_id: str) -> tuple[Classifier, InferenceConfig]:
         """Return the model and the settings of a job. They must not change while the job runs."""
@@ -339,10 +340,11 @@ class Worker:
 
     def _list_channels(self, job_id: str, config: InferenceConfig) -> list[Channel]:
         """Return the channels that a job analyses: one choice, or all by number."""
-        channel = self._read_request(job_id).get("channel", "mean")
-        if channel != "each":
-            return [channel]
-        return [*range(1, self._open_recording(job_id, config, 1).channels + 1)]
+        recording = self._open_recording(job_id, config)
+        return [*range(1, recording.channels + 1)] if self._is_of_each(job_id) else [recording.channel]
+
+    def _is_of_each(self, job_id: str) -> bool:
+        return self._read_request(job_id).get("channel") == "each"
 
     def _open_recording(self, job_id: str, config: InferenceConfig, channel: Channel | None = None) -> Recording:
         """Open the recording of a job, for one channel of those that it analyses or for any.
@@ -356,9 +358,7 @@ class Worker:
             self._opened.move_to_end(job_id)
             return next(iter(opened.values())) if channel is None else opened[channel]
         request = self._read_request(job_id)
-        if channel is None:
-            channel = request.get("channel", "mean")
-            channel = 1 if channel == "each" else channel
+        channel = channel or (1 if self._is_of_each(job_id) else request.get("channel", "mean"))
         if "s3" in request:
             place = dict(request["s3"])
             etag = place.pop("etag", None)
@@ -373,7 +373,7 @@ class Worker:
             channel=channel,
             limits=self._engine.settings.decode_limits,
         )
-        self._opened.setdefault(job_id, {})[channel] = recording
+        self._opened.setdefault(job_id, {})[recording.channel] = recording
         if self._hasher and job_id not in self._hashes:
             self._hashes[job_id] = self._hasher.submit(lambda: recording.sha256)
         return recording

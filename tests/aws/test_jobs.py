@@ -123,6 +123,6 @@ def test_a_job_that_cannot_be_done_is_told_of_to_the_client_and_to_the_topic(aws
     finally:
         aws.admin.client("sns").unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
         queues.delete_queue(QueueUrl=queue)
-    assert (job["state"], job["error"], execution["status"]) == ("failed", "job_failed", "FAILED")
+    assert (job["state"], job["error"], execution["status"]) == ("failed", "undecodable_audio", "FAILED")
     assert "letter.flac" in job["message"]
     assert job_id in json.loads(message["Body"])["Message"]

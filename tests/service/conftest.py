@@ -381,7 +381,7 @@ def page(browser):
     opened = context.new_page()
     problems = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(180_000)
     yield opened
     context.close()
     assert problems == []

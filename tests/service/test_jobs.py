@@ -396,7 +396,7 @@ def test_a_recording_that_cannot_be_read_ends_the_job_with_its_reason(local, fun
     bad = tmp_path / "holiday.wav"
     bad.write_bytes(b"these are no sounds")
     job = run_job(local, content=bad.read_bytes(), name=bad.name)
-    assert (job["state"], job["error"]) == ("failed", "job_failed")
+    assert (job["state"], job["error"]) == ("failed", "undecodable_audio")
     assert "holiday.wav cannot be decoded" in job["message"]
     # the state machine tells of what the function could not
     job_id = desk.started(bad)

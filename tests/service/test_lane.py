@@ -108,13 +108,20 @@ def test_an_attempt_that_failed_is_done_again_and_a_busy_task_later(scripted, mo
     assert [task["task"] for task in connection.tasks] == ["plan"] * 4 + ["merge", "draw"]
 
 
-@pytest.mark.parametrize("error", [Problem(507, "disk_full", "the disk is full"), KeyError("x"), OSError(5, "EIO")])
-def test_a_job_whose_work_cannot_go_on_says_so(scripted, stores, error):
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (Problem(507, "disk_full", "the disk is full"), "disk_full"),
+        (KeyError("x"), "job_failed"),
+        (OSError(5, "EIO"), "job_failed"),
+    ],
+)
+def test_a_job_whose_work_cannot_go_on_says_so(scripted, stores, error, name):
     worker, _ = scripted(lambda _: error)
     worker.launch("a")
     wait_for(lambda: not worker.is_drawing("a"))
     wait_for(lambda: stores[1].list_keys("jobs/a/") == ["jobs/a/error.json"])
-    assert json.loads(stores[1].read("jobs/a/error.json"))["error"] == "job_failed"
+    assert json.loads(stores[1].read("jobs/a/error.json"))["error"] == name
 
 
 def test_a_job_says_why_it_cannot_go_on_even_where_nothing_can_be_stored(settings, tmp_path, scripted, monkeypatch):

@@ -104,7 +104,7 @@ async function runJob(item) {
     job = await lookAt(item);
   }
   if (job.state === "uploading") throw new Refused(0, "interrupted", "the upload was interrupted");
-  if (job.state === "failed") throw new Refused(422, job.error, job.message);
+  if (job.state === "failed") throw new Refused(job.error === "bad_setting" ? 422 : 500, job.error, job.message);
   return fetchResult(job, item);
 }
 

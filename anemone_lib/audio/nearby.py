@@ -1,19 +1,19 @@
 """Local copies of objects in S3 that cannot be read by byte range."""
 
+import errno
 import os
 import tempfile
 import threading
 from hashlib import sha256
 from pathlib import Path
 
-from anemone_lib.audio.sources import Source
-from anemone_lib.errors import AudioError
-from anemone_lib.service.problems import FULL, report_full_disk
+from anemone_lib.audio.sources import S3Source, Source
+from anemone_lib.errors import AudioError, NoRoomError
 
 #: First bytes of the formats whose samples can be read by byte range: WAV, RF64, W64, AIFF, FLAC.
 RANGE_FORMATS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC")
 
-_spooling = threading.Lock()
+_copying = threading.Lock()
 
 
 def copy_nearby(source: str, *, etag: str | None = None) -> str:
@@ -37,8 +37,8 @@ def copy_nearby(source: str, *, etag: str | None = None) -> str:
     ------
     AudioError
         There is no such object, or it was replaced by another.
-    Problem
-        507: the disk has no room for the copy.
+    NoRoomError
+        The disk has no room for the copy.
 
     Examples
     --------
@@ -47,8 +47,6 @@ def copy_nearby(source: str, *, etag: str | None = None) -> str:
     """
     if not source.startswith("s3://"):
         return source
-    from anemone_lib.audio.sources import S3Source
-
     remote = S3Source(source)
     if etag is not None and remote.etag != etag:
         raise AudioError(f"{source} was replaced after it was named; name it again")
@@ -56,14 +54,16 @@ def copy_nearby(source: str, *, etag: str | None = None) -> str:
         return source
     version = f"{source} {remote.etag} {remote.size}"
     path = Path(tempfile.gettempdir()) / "anemone-recordings" / sha256(version.encode()).hexdigest()
-    with _spooling:
+    with _copying:
         if path.exists():
             return str(path)
         try:
             _download(remote, path)
         except OSError as error:
-            if error.errno in FULL:
-                raise report_full_disk(str(path.parent)) from None
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoRoomError(
+                    f"the disk of {path.parent} has no room for a copy of {source}; make room there"
+                ) from None
             raise
     return str(path)
 
