@@ -43,6 +43,7 @@ PAGE_SCRIPTS = (
     "decide.js",
     "picture.js",
     "clips.js",
+    "calls.js",
     "page.js",
 )
 

@@ -19,12 +19,13 @@ from starlette.responses import JSONResponse
 
 from anemone_lib.audio.gaps import Pause
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detection import decide_events
+from anemone_lib.detection import decide_events, detect
 from anemone_lib.detection.results import build_result, describe_result
 from anemone_lib.scoring import DEMONSTRATION_MODEL, Scores, WindowGrid
 from anemone_lib.service import app as service_app
 from anemone_lib.service.local import make_local_app
 from anemone_lib.service.settings import Settings
+from anemone_lib.simulation import write_recording
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, listening
 
@@ -479,6 +480,29 @@ def test_events_are_a_strip_above_the_spectrogram_and_follow_the_threshold(page,
     page.get_by_role("button", name="Analyse again").click()
     page.wait_for_function("shown && shown.config.confidence_threshold === 1")
     assert page.locator("#redecided").is_hidden()
+
+
+def test_the_calls_inside_the_events_are_measured_and_heard(page, local, tmp_path):
+    path = tmp_path / "reef_20230210_060000.wav"
+    write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    page.goto(local.url)
+    page.set_input_files("#file", path)
+    found(page)
+    [event] = detect(path).events
+    assert page.locator("#counted").inner_text() == f"{len(event.calls)} calls inside the events"
+    page.locator("#counted").click()
+    rows = [row.split("\t")[1:] for row in page.locator("#calls tr").all_inner_texts()]
+    assert len(rows) == len(event.calls) > 1
+    for row, call in zip(rows, event.calls, strict=True):
+        assert row[:2] == ["1", f"{call.start_time:.3f}"]
+        assert float(row[2]) == pytest.approx(1000 * call.duration, abs=1)
+        assert (row[3], float(row[5])) == (str(call.n_pulses), pytest.approx(call.peak_hz, abs=1))
+    page.get_by_role("button", name=f"Play the call at {event.calls[1].start_time:.2f} s").click()
+    page.wait_for_function("audio.paused && audio.currentTime > 1")
+    assert page.evaluate("audio.currentTime") == pytest.approx(event.calls[1].end_time, abs=0.5)
+    assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
+    page.get_by_role("slider", name="Confidence threshold").fill("1")
+    assert page.locator("#measures").is_hidden()
 
 
 def test_an_event_is_repeated_slowly_with_a_moving_cursor(page, local, reef):

@@ -207,21 +207,13 @@ function list(events) {
   $("nothing").hidden = events.length > 0;
   if (!events.length) $("nothing").textContent = explainNothing();
   $("scroll").hidden = !events.length;
-  $("events").replaceChildren(...events.slice(0, SHOWN).map((event, index) => {
-    const row = document.createElement("tr");
-    const button = element("button", "▶");
-    button.type = "button";
-    button.setAttribute("aria-label", `Play event ${index + 1}, from ${event.start_time} s`);
-    button.onclick = () => play(event);
-    row.append(element("td", ""), ...[
-      event.start_time.toFixed(2), event.end_time.toFixed(2), event.duration.toFixed(2),
-      event.mean_confidence.toFixed(3), event.max_confidence.toFixed(3), event.num_windows, tellTime(event),
-    ].map((text) => element("td", text)));
-    row.querySelectorAll("td").forEach((cell, column) => { cell.dataset.name = COLUMNS[column]; });
-    row.firstChild.append(button);
-    event.row = row;
-    return row;
-  }));
+  const rows = fill($("events"), COLUMNS, events.slice(0, SHOWN).map((event, index) => [
+    playButton(`Play event ${index + 1}, from ${event.start_time} s`, event),
+    event.start_time.toFixed(2), event.end_time.toFixed(2), event.duration.toFixed(2),
+    event.mean_confidence.toFixed(3), event.max_confidence.toFixed(3), event.num_windows, tellTime(event),
+  ]));
+  rows.forEach((row, index) => { events[index].row = row; });
+  listCalls(events, shown.result.events);
   $("more").textContent = events.length > SHOWN ? `… and ${events.length - SHOWN} more, in the downloads` : "";
   view.mark(events.slice(0, SHOWN));
 }
