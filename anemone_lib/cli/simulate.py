@@ -21,7 +21,8 @@ def simulate(
         18.0,
     ),
     bouts_per_minute: Annotated[float, typer.Option(help="Bouts of anemonefish calls.")] = 3.0,
-    neighbours_per_minute: Annotated[float, typer.Option(help="Sounds of other animals.")] = 6.0,
+    neighbours_per_minute: Annotated[float, typer.Option(help="Sounds of other reef animals.")] = 6.0,
+    mammals_per_minute: Annotated[float, typer.Option(help="Voices of whales, dolphins and seals.")] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     noises: Annotated[str | None, typer.Option(help="Names separated by commas. Default: drawn from the seed.")] = None,
 ) -> None:
@@ -42,6 +43,7 @@ def simulate(
             snr_db=snr_db,
             bouts_per_minute=bouts_per_minute,
             neighbours_per_minute=neighbours_per_minute,
+            mammals_per_minute=mammals_per_minute,
             noises=None if noises is None else [name.strip() for name in noises.split(",")],
         )
         table = write_raven(truth_path, truth, high_hz=sample_rate / 2, recording_name=path.name)

@@ -1,4 +1,4 @@
-"""The noise of a reef that never stops: wind, flow, rain, shrimp, boats, hum, and snaps."""
+"""The noise of a reef that never stops: wind, flow, rain, shrimp, boats, hum, and snaps; or that of a recording."""
 
 import numpy as np
 from scipy.fft import irfft
@@ -88,3 +88,27 @@ class Background:
             for start, shape in zip(at, shapes, strict=True):
                 out[start : start + len(shape)] += shape
         return out + self._offset
+
+
+class RecordedBackground:
+    """Noise without end from a recording: repeated from a place drawn at random, its ends cross-faded.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    samples : np.ndarray [shape=(n,)], float32, a second or more of recorded noise
+    sample_rate : int > 0, in Hz
+    """
+
+    def __init__(self, rng: np.random.Generator, samples: np.ndarray, sample_rate: int) -> None:
+        fade = min(len(samples) // 4, sample_rate // 5)
+        ramp = np.sin(np.pi / 2 * (np.arange(fade) + 0.5) / fade).astype(np.float32)
+        self._ring = samples[: len(samples) - fade].astype(np.float32)
+        self._ring[:fade] = ramp * self._ring[:fade] + ramp[::-1] * samples[len(samples) - fade :]
+        self._position = int(rng.integers(len(self._ring)))
+
+    def read(self, n: int) -> np.ndarray:
+        """Return the next `n` samples, float32."""
+        taken = np.take(self._ring, np.arange(self._position, self._position + n), mode="wrap")
+        self._position = (self._position + n) % len(self._ring)
+        return taken

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.fft import irfft, rfft
+from scipy.signal import fftconvolve
 
 from anemone_lib.simulation.sounds import (
     Sound,
@@ -56,8 +57,90 @@ def make_snaps(rng: np.random.Generator, sample_rate: int, n: int = 24) -> np.nd
     return (shapes / np.abs(shapes).max(axis=1, keepdims=True)).astype(np.float32)
 
 
-#: Transient noise by kind; not annotated.
-TRANSIENTS: dict[str, Callable[[np.random.Generator, int], Sound]] = {"knocks": knocks, "bubbles": bubbles}
+def make_sonar(rng: np.random.Generator, sample_rate: int) -> Sound:
+    """Make pings: tones or sweeps of 0.02 to 1 s, 1 to 8 of them, 0.3 to 3 s apart, at 300 to 8000 Hz (sonars and
+    echo sounders, of which the lowest are heard here: Richardson et al. 1995, Marine Mammals and Noise; chosen)."""
+    low = np.exp(rng.uniform(np.log(300), np.log(min(8000, 0.4 * sample_rate))))
+    high = min(0.45 * sample_rate, low * np.exp(abs(rng.normal(0, 0.3)) * (rng.random() < 0.5)))
+    n = max(8, round(np.exp(rng.uniform(np.log(0.02), np.log(1.0))) * sample_rate))
+    t = np.arange(n) / sample_rate
+    ping = np.sin(2 * np.pi * (low + (high - low) * np.arange(n) / n / 2) * t) * np.hanning(n) ** 0.2
+    tail_s = rng.uniform(0.1, 1.5)
+    tail = rng.standard_normal(round(tail_s * sample_rate)) * np.exp(
+        -6.9 * np.arange(round(tail_s * sample_rate)) / sample_rate / tail_s
+    )
+    tail *= 10 ** -rng.uniform(0.3, 1) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1
+    ping = fftconvolve(ping, tail)
+    starts = np.round(np.arange(rng.integers(1, 9)) * rng.uniform(0.3, 3) * sample_rate).astype(int)
+    samples = np.zeros(starts[-1] + len(ping), np.float32)
+    for start in starts:
+        samples[start : start + len(ping)] += ping.astype(np.float32)
+    return Sound(samples, 0.9 * low, min(1.1 * high, 0.49 * sample_rate))
+
+
+def make_explosions(rng: np.random.Generator, sample_rate: int) -> Sound:
+    """Make seal bombs or shots of an airgun: a spike and 0.3 to 3 s of echoes that lose their high frequencies, most
+    below 1 kHz (Wiggins et al. 2021, J. Acoust. Soc. Am. 149:4309; chosen), 1 to 4 of them, 0.5 to 4 s apart."""
+    length = rng.uniform(0.3, 3)
+    n = round(length * sample_rate)
+    t = np.arange(n) / sample_rate
+    tail = rng.standard_normal(n) * np.exp(-6.9 * t / length)
+    spectrum = rfft(tail)
+    f = np.arange(len(spectrum)) * sample_rate / n
+    tail = irfft(spectrum / (1 + (f / rng.uniform(150, 1500)) ** 2), n)
+    shot = (0.3 * tail / np.abs(tail).max()).astype(np.float32)
+    shot[: max(2, round(2e-3 * sample_rate))] += np.float32(rng.uniform(0.3, 2))
+    starts = np.round(np.arange(rng.integers(1, 5)) * rng.uniform(0.5, 4) * sample_rate).astype(int)
+    samples = np.zeros(starts[-1] + n, np.float32)
+    for start in starts:
+        samples[start : start + n] += np.float32(rng.uniform(0.5, 1)) * shot
+    return Sound(samples, 50, min(1500, 0.45 * sample_rate))
+
+
+def make_chain(rng: np.random.Generator, sample_rate: int) -> Sound:
+    """Make a chain that is dragged: 5 to 60 strikes of one set of modes, 100 to 4000 Hz, 2 to 25 a second (chosen)."""
+    n = int(rng.integers(5, 61))
+    starts = np.cumsum(rng.exponential(1 / rng.uniform(2, 25), n))
+    n_ring = round(0.15 * sample_rate)
+    samples = np.zeros(round(starts[-1] * sample_rate) + n_ring + 1, np.float32)
+    modes = np.exp(rng.uniform(np.log(100), np.log(min(4000, 0.45 * sample_rate)), rng.integers(3, 9)))
+    t = np.arange(n_ring) / sample_rate
+    rings = np.sin(2 * np.pi * modes[:, None] * t) * np.exp(-t / rng.uniform(0.003, 0.03, (len(modes), 1)))
+    for start in starts:
+        first = round(start * sample_rate)
+        samples[first : first + n_ring] += (rng.uniform(0, 1, len(modes)) @ rings).astype(np.float32)
+        samples[first : first + 3] += np.float32(rng.uniform(0, 3))
+    return Sound(samples, 100, min(4000, 0.45 * sample_rate))
+
+
+def make_propeller(rng: np.random.Generator, sample_rate: int) -> Sound:
+    """Make a small boat that passes: lines of engine and gear that glide as it speeds up, 60 to 1200 Hz, and cavitation
+    noise that beats with the blades (Wenz 1962; Richardson et al. 1995; chosen), 2 to 10 s."""
+    n = round(rng.uniform(2, 10) * sample_rate)
+    t = np.arange(n) / sample_rate
+    speed = np.interp(t, np.linspace(0, t[-1], 5), np.exp(np.cumsum(rng.normal(0, 0.12, 5))))
+    base = np.exp(rng.uniform(np.log(30), np.log(250)))
+    phase = 2 * np.pi * np.cumsum(base * speed) / sample_rate
+    samples = np.zeros(n)
+    for k in rng.choice(np.arange(1, 13), rng.integers(2, 8), replace=False):
+        samples += rng.uniform(0.1, 1) * np.sin(k * phase + rng.uniform(0, 6)) * (k * base * 2 < 0.45 * sample_rate)
+    hiss = rng.standard_normal(n) * (1 + rng.uniform(0, 1) * np.sin(phase * rng.choice([0.25, 0.5, 1.0])))
+    samples += rng.uniform(0.1, 3) * hiss
+    pass_by = np.exp(-0.5 * ((t - 0.5 * t[-1]) / (rng.uniform(0.15, 0.4) * t[-1])) ** 2)
+    edge = np.clip(np.minimum(t, t[-1] - t) / 0.3, 0, 1)
+    return Sound((samples * pass_by * edge + 1e-6).astype(np.float32), 60, min(2000, 0.45 * sample_rate))
+
+
+#: Transient noise by kind; not annotated. Only knocks and bubbles are among those that a recording has by default.
+TRANSIENTS: dict[str, Callable[[np.random.Generator, int], Sound]] = {
+    "knocks": knocks,
+    "bubbles": bubbles,
+    "sonar": make_sonar,
+    "explosions": make_explosions,
+    "chain": make_chain,
+    "propeller": make_propeller,
+}
 
 
 def wind(rng: np.random.Generator, frequency_hz: np.ndarray) -> np.ndarray:

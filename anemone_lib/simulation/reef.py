@@ -3,9 +3,10 @@
 *Conventions.* A sound's level is its SNR: mean power of the sound within its annotation's box (start to end, `low_hz`
 to `high_hz`) over that of the noise alone in the same band, from half a second before to half a second after.
 Anemonefish call in bouts, a few calls at most 1.2 s apart, as when one fish chases another, then are silent for at
-least 6 s (chosen). They and their neighbours are annotated call by call, with the kind of call in the annotation's id;
-noise is not annotated. Everything is drawn from the seed: a seed and the settings give the same samples, in memory or
-written minute by minute. `anemone_lib.simulation.sounds` says how each sound is made and after whom.
+least 6 s (chosen). They, their neighbours and the mammals far away are annotated call by call, with the kind of call
+in the annotation's id; noise is not annotated. Everything is drawn from the seed: a seed and the settings give the same
+samples, in memory or written minute by minute. `anemone_lib.simulation.sounds` says how each sound is made and after
+whom.
 """
 
 import os
@@ -21,9 +22,9 @@ from scipy.fft import next_fast_len, rfft
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
 from anemone_lib.files import write_atomically
+from anemone_lib.simulation import mammals, sounds
 from anemone_lib.simulation import noises as noise_sounds
-from anemone_lib.simulation import sounds
-from anemone_lib.simulation.background import Background
+from anemone_lib.simulation.background import Background, RecordedBackground
 
 #: Length of the blocks in which a recording is made.
 BLOCK_S = 60
@@ -52,7 +53,9 @@ def simulate_recording(
     snr_db: tuple[float, float] = (6.0, 18.0),
     bouts_per_minute: float = 3.0,
     neighbours_per_minute: float = 6.0,
+    mammals_per_minute: float = 0.0,
     noises: Sequence[str] | None = None,
+    background: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[Annotation]]:
     """Simulate a recording.
 
@@ -63,9 +66,12 @@ def simulate_recording(
     sample_rate : int, 8000 to 200000 Hz
     snr_db : (lowest, highest), in dB, of every anemonefish bout and every neighbour, drawn evenly
     bouts_per_minute : float, 0 to 6, bouts of anemonefish
-    neighbours_per_minute : float >= 0, sounds of other animals
+    neighbours_per_minute : float, 0 to 120, sounds of other reef animals
+    mammals_per_minute : float, 0 to 120, voices of whales, dolphins and seals
     noises : names of `NOISES`
-        By default wind and a choice that depends on the seed.
+        By default wind and a choice that depends on the seed, of those that a quiet reef has.
+    background : np.ndarray [shape=(n,)], float32, optional
+        A second or more of recorded noise at `sample_rate`, in [-1, 1], repeated instead of the noises that last.
 
     Returns
     -------
@@ -91,7 +97,9 @@ def simulate_recording(
             snr_db=snr_db,
             bouts_per_minute=bouts_per_minute,
             neighbours_per_minute=neighbours_per_minute,
+            mammals_per_minute=mammals_per_minute,
             noises=noises,
+            background=background,
         )
     )
     pcm = np.concatenate([samples for samples, _ in blocks])
@@ -147,7 +155,9 @@ def simulate_blocks(
     snr_db: tuple[float, float] = (6.0, 18.0),
     bouts_per_minute: float = 3.0,
     neighbours_per_minute: float = 6.0,
+    mammals_per_minute: float = 0.0,
     noises: Sequence[str] | None = None,
+    background: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, list[Annotation]]]:
     """Simulate a recording minute by minute; see `simulate_recording`.
 
@@ -163,38 +173,30 @@ def simulate_blocks(
         snr_db=snr_db,
         bouts_per_minute=bouts_per_minute,
         neighbours_per_minute=neighbours_per_minute,
+        mammals_per_minute=mammals_per_minute,
         noises=noises,
     )
-    streams = [np.random.default_rng([seed, k]) for k in range(5)]
-    chosen = _choose_noises(streams[0]) if noises is None else tuple(noises)
-    background = Background(streams[1], sample_rate, chosen)
-    transients = [kind for kind in noise_sounds.TRANSIENTS if kind in chosen]
-    heard = merge(
-        _anemonefish(streams[2], sample_rate, duration, bouts_per_minute, snr_db),
-        _others(streams[3], sample_rate, duration, neighbours_per_minute, snr_db, sounds.NEIGHBOURS, "biological"),
-        _others(
-            streams[4],
-            sample_rate,
-            duration,
-            streams[0].uniform(1, 12) if transients else 0.0,
-            (0.0, 20.0),
-            {kind: noise_sounds.TRANSIENTS[kind] for kind in transients},
-            "",
-        ),
-        key=lambda item: item[0],
+    streams = [np.random.default_rng([seed, k]) for k in range(7)]
+    chosen = choose_noises(streams[0]) if noises is None else tuple(noises)
+    lasting: Background | RecordedBackground = (
+        Background(streams[1], sample_rate, chosen)
+        if background is None
+        else RecordedBackground(streams[1], background, sample_rate)
+    )
+    heard = _merge_sounds(
+        streams, sample_rate, duration, snr_db, chosen, (bouts_per_minute, neighbours_per_minute, mammals_per_minute)
     )
     n_samples, block = round(duration * sample_rate), BLOCK_S * sample_rate
     queue, tail, count = _Queue(heard), np.zeros(0, np.float32), 0
-    echo_rng = np.random.default_rng([seed, 5])
     for first in range(0, n_samples, block):
-        noise = background.read(min(block, n_samples - first))
+        noise = lasting.read(min(block, n_samples - first))
         mixed = noise.copy()
         annotations = []
         after = np.zeros(0, np.float32)  # what sounds on in the next block
         mixed[: len(tail)] += tail[: len(mixed)]
         for start, label, kind, sound, level in queue.take(first + len(noise), sample_rate):
             begin = round(start * sample_rate) - first
-            loud = sounds.echoes(echo_rng, sample_rate, _at_level(sound, noise, begin, sample_rate, level))
+            loud = sounds.echoes(streams[5], sample_rate, _at_level(sound, noise, begin, sample_rate, level))
             here = min(len(loud), len(mixed) - begin)
             mixed[begin : begin + here] += loud[:here]
             if len(loud) - here > len(after):
@@ -206,6 +208,27 @@ def simulate_blocks(
                 annotations.append(_annotate(sound, label, name, first + begin, n_samples, sample_rate))
         tail = after
         yield np.clip(np.round(mixed * 32768), -32768, 32767).astype(np.int16), annotations
+
+
+def _merge_sounds(
+    streams: Sequence[np.random.Generator],
+    sample_rate: int,
+    duration: float,
+    snr_db: tuple[float, float],
+    noises: Sequence[str],
+    per_minute: tuple[float, float, float],
+) -> Iterator[_Heard]:
+    """All that is heard over the background, by start time; every group has a stream of chance of its own."""
+    bouts, neighbours, voices = per_minute
+    transients = {kind: make for kind, make in noise_sounds.TRANSIENTS.items() if kind in noises}
+    strikes = streams[0].uniform(1, 12) if transients else 0.0
+    return merge(
+        _anemonefish(streams[2], sample_rate, duration, bouts, snr_db),
+        _others(streams[3], sample_rate, duration, neighbours, snr_db, sounds.NEIGHBOURS, "biological"),
+        _others(streams[4], sample_rate, duration, strikes, (0.0, 20.0), transients, ""),
+        _others(streams[6], sample_rate, duration, voices, snr_db, mammals.MAMMALS, "biological"),
+        key=lambda item: item[0],
+    )
 
 
 class _Queue:
@@ -229,6 +252,7 @@ def _check_settings(
     snr_db: tuple[float, float],
     bouts_per_minute: float,
     neighbours_per_minute: float,
+    mammals_per_minute: float,
     noises: Sequence[str] | None,
 ) -> None:
     """Refuse settings out of their ranges; see `simulate_recording`."""
@@ -242,8 +266,9 @@ def _check_settings(
         raise ConfigError(f"snr_db is {snr_db}; it must be (lowest, highest), in dB")
     if not 0 <= bouts_per_minute <= 6:
         raise ConfigError(f"bouts_per_minute is {bouts_per_minute}; it must be 0 to 6, or the bouts would touch")
-    if not 0 <= neighbours_per_minute <= 120:
-        raise ConfigError(f"neighbours_per_minute is {neighbours_per_minute}; it must be 0 to 120")
+    for name, number in (("neighbours", neighbours_per_minute), ("mammals", mammals_per_minute)):
+        if not 0 <= number <= 120:
+            raise ConfigError(f"{name}_per_minute is {number}; it must be 0 to 120")
     if unknown := set(noises or ()) - set(NOISES):
         raise ConfigError(f"noises has {', '.join(sorted(unknown))}; it must be of {', '.join(NOISES)}")
 
@@ -260,7 +285,8 @@ def _annotate(sound: sounds.Sound, label: str, name: str, begin: int, n_samples:
     )
 
 
-def _choose_noises(rng: np.random.Generator) -> tuple[str, ...]:
+def choose_noises(rng: np.random.Generator) -> tuple[str, ...]:
+    """Choose wind and some of the noises that a reef has by default, as often as is plausible (chosen)."""
     likely = {"flow": 0.5, "rain": 0.2, "shrimp_bed": 0.8, "distant_chorus": 0.3, "boat": 0.35, "hum": 0.15}
     likely |= {"knocks": 0.3, "bubbles": 0.3, "snaps": 0.9}
     return ("wind", *(kind for kind, chance in likely.items() if rng.random() < chance))

@@ -9,7 +9,7 @@ from scipy import signal
 
 from anemone_lib.errors import ConfigError
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals
-from anemone_lib.simulation import noises, sounds
+from anemone_lib.simulation import mammals, noises, sounds
 from anemone_lib.simulation import reef as simulate
 from anemone_lib.simulation.reef import simulate_recording, write_recording
 
@@ -187,7 +187,7 @@ def test_an_anemonefish_call_has_no_frequency_sweep(rng):
 
 
 @pytest.mark.parametrize("sample_rate", RATES)
-@pytest.mark.parametrize("kind", [*sounds.NEIGHBOURS, *noises.TRANSIENTS])
+@pytest.mark.parametrize("kind", [*sounds.NEIGHBOURS, "knocks", "bubbles"])
 def test_every_sound_can_be_made_at_every_rate_and_is_heard_in_its_band(rng, kind, sample_rate):
     make = (sounds.NEIGHBOURS | noises.TRANSIENTS)[kind]
     for _ in range(3):
@@ -207,3 +207,72 @@ def test_grunts_repeat_their_pulses_87_to_121_times_a_second(rng):
         frequency, power = signal.periodogram(envelope - envelope.mean(), 48_000, nfft=1 << 18)
         slow = (frequency > 60) & (frequency < 170)
         assert 80 < frequency[slow][power[slow].argmax()] < 130
+
+
+# ---------------------------------------------------------------------- what disturbs
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 96_000])
+@pytest.mark.parametrize("kind", [*mammals.MAMMALS, "sonar", "explosions", "chain", "propeller"])
+def test_every_voice_and_disturbance_can_be_made_at_low_and_high_rates(rng, kind, sample_rate):
+    sound = (noises.TRANSIENTS | mammals.MAMMALS)[kind](rng, sample_rate)
+    assert sound.samples.dtype == np.float32
+    assert np.isfinite(sound.samples).all()
+    assert 0 < sound.low_hz < sound.high_hz <= sample_rate / 2
+    frequency, power = signal.periodogram(sound.samples, sample_rate)
+    inside = (frequency >= sound.low_hz) & (frequency <= sound.high_hz)  # of a voice: its fundamental
+    assert power[inside].sum() > 0.05 * power.sum()
+
+
+def test_mammals_come_on_top_and_leave_the_calls_where_they_are():
+    settings = {"duration": 60, "seed": 5, "sample_rate": 8_000, "bouts_per_minute": 4.0}
+    _, alone = simulate_recording(**settings)
+    _, together = simulate_recording(**settings, mammals_per_minute=10)
+    voices = [one for one in together if one.id.rsplit("-", 1)[0] in mammals.MAMMALS]
+    assert len(voices) >= 3
+    assert {one.label for one in voices} == {"biological"}
+
+    def places(truth):
+        return [(one.start_time, one.end_time, one.label) for one in truth]
+
+    assert sorted(places(alone) + places(voices)) == sorted(places(together))
+
+
+def test_a_recording_disturbed_by_noise_has_the_same_calls():
+    settings = {"duration": 30, "seed": 5, "sample_rate": 8_000, "bouts_per_minute": 6.0}
+    quiet, alone = simulate_recording(**settings, noises=["wind"])
+    loud, disturbed = simulate_recording(**settings, noises=["wind", "sonar", "explosions", "chain", "propeller"])
+    assert alone == disturbed
+    assert not np.array_equal(quiet, loud)
+
+
+def test_no_recording_has_mammals_or_what_disturbs_unless_asked_for(rng):
+    others = {"sonar", "explosions", "chain", "propeller"}
+    assert others < set(simulate.NOISES)
+    assert not any(others & set(simulate.choose_noises(rng)) for _ in range(50))
+
+
+def test_reverberation_dies_away_and_lets_the_sound_begin_as_it_was(rng):
+    sound = np.zeros(8_000, np.float32)
+    sound[:800] = rng.standard_normal(800)
+    heard = mammals.reverberate(rng, 8_000, sound)
+    assert len(heard) > len(sound)
+    assert np.abs(heard[:5] - sound[:5]).max() < 0.2 * np.abs(sound).max()
+    tail = heard[800:]
+    assert np.sum(tail[: len(tail) // 4] ** 2) > 10 * np.sum(tail[-len(tail) // 4 :] ** 2)
+
+
+def test_over_recorded_noise_only_that_is_heard_again_and_again(rng):
+    noise = (0.01 * rng.standard_normal(3 * 8_000)).astype(np.float32)
+    settings = {"duration": 9, "seed": 1, "sample_rate": 8_000, "bouts_per_minute": 0, "neighbours_per_minute": 0}
+    samples, truth = simulate_recording(**settings, noises=["wind"], background=noise)
+    assert truth == []
+    period = len(noise) - 1_600  # a fifth of a second fades into the beginning
+    np.testing.assert_allclose(samples[period:], samples[:-period], atol=1e-6)
+    middle = noise[4_000:8_000]
+    at = signal.correlate(samples[: 2 * period], middle, "valid").argmax()
+    np.testing.assert_allclose(samples[at : at + 4_000], middle, atol=1 / 32_768)
+    assert 0.8 < samples.std() / noise.std() < 1.2
+    loud, calls = simulate_recording(**{**settings, "bouts_per_minute": 6}, noises=["wind"], background=noise)
+    assert {one.label for one in calls} == {"anemonefish"}
+    assert not np.array_equal(loud, samples)
