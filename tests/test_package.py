@@ -52,8 +52,8 @@ def test_no_registry_and_no_machine_is_named_in_the_lock():
 
 def test_the_lock_holds_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(x for extra in project["optional-dependencies"].values() for x in extra)]
-    names = {re.split(r"[\[<>=;! ]", requirement)[0].lower() for requirement in wanted} - {"anemone-lib"}
+    requested = [*project["dependencies"], *(x for extra in project["optional-dependencies"].values() for x in extra)]
+    names = {re.split(r"[\[<>=;! ]", requirement)[0].lower() for requirement in requested} - {"anemone-lib"}
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line}
     assert names - locked == set()
 

@@ -96,8 +96,8 @@ def read_frame_header(head: bytes) -> Header | None:
         samples = int.from_bytes(head[at : at + size_bytes], "big") + 1
     else:
         samples = 192 if size_code == 1 else 576 << size_code - 2 if size_code < 6 else 256 << size_code - 8
-    given = int.from_bytes(head[at + size_bytes : end], "big")
-    rate = _RATES_HZ[rate_code] if rate_code < 12 else given * {12: 1000, 13: 1, 14: 10}[rate_code]
+    coded = int.from_bytes(head[at + size_bytes : end], "big")
+    rate = _RATES_HZ[rate_code] if rate_code < 12 else coded * {12: 1000, 13: 1, 14: 10}[rate_code]
     return Header(number, bool(head[1] & 1), samples, rate, 2 if channel_code > 7 else channel_code + 1)
 
 
@@ -277,8 +277,8 @@ class FrameIndex:
         for k in range(first, last):
             offset, size = self._offsets[k], min(self._ends[k] - self._offsets[k], MAX_FRAME_BYTES)
             if offset < base or offset + size > base + len(block):
-                wanted = max(size, min(BLOCK_BYTES, self._ends[last - 1] - offset))
-                block, base = read_around(self._source, offset, wanted)[0], offset
+                n_bytes = max(size, min(BLOCK_BYTES, self._ends[last - 1] - offset))
+                block, base = read_around(self._source, offset, n_bytes)[0], offset
             packet = av.Packet(block[offset - base : offset - base + size])
             try:
                 parts = codec.decode(packet)

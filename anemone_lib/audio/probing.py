@@ -110,9 +110,9 @@ def probe_recording(source: Any, *, name: str | None = None, **clock: Any) -> Pr
         found = _look_at_plain(opened) or _look_at_flac(opened) or _look_at_container(opened)
         if found is not None:
             comments = {**found.pop("comments"), **read_sidecar(opened.path)}
-            told = read_clock(opened.name.rpartition("/")[2], comments, **clock)
-            about = {"elapsed": found["duration"], "clock": told, "gain": find_gain(comments), **found}
-            return Probe(size=opened.size, sample=sample, **{**about, "notes": (*about.get("notes", ()), *told.notes)})
+            began = read_clock(opened.name.rpartition("/")[2], comments, **clock)
+            about = {"elapsed": found["duration"], "clock": began, "gain": find_gain(comments), **found}
+            return Probe(size=opened.size, sample=sample, **{**about, "notes": (*about.get("notes", ()), *began.notes)})
     finally:
         opened.close()
     with open_recording(source, name=name, **clock) as recording:

@@ -70,9 +70,9 @@ def refused_promotion() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def version_wanted(wanted: bool) -> None:
+def print_version(is_asked_for: bool) -> None:
     """Print the version and stop."""
-    if wanted:
+    if is_asked_for:
         print(f"anemone {__version__} (code {code_sha256()[:12]})")
         raise typer.Exit
 
@@ -80,7 +80,7 @@ def version_wanted(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=version_wanted, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Find anemonefish calls in hydrophone recordings."""

@@ -270,8 +270,8 @@ def _choose_source(
         raise ConfigError("channel is 'each'; the tables do not say which hydrophone was annotated: choose one")
     chosen = parse_channel(channel)
     own = {"--labels": labels, "--label-column": label_column, "--channel": None if channel == "mean" else channel}
-    if dataset and (given := [f"{option} is {value}" for option, value in own.items() if value is not None]):
-        raise ConfigError(f"{given[0]}; a dataset says that itself: change it in {dataset}")
+    if dataset and (repeated := [f"{option} is {value}" for option, value in own.items() if value is not None]):
+        raise ConfigError(f"{repeated[0]}; a dataset says that itself: change it in {dataset}")
     return folder or Path(), chosen
 
 

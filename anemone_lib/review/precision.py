@@ -103,8 +103,8 @@ class PrecisionCurve:
                 f"events of a higher confidence are not calls more often ({spell_count(self.n, 'verdict')}): no "
                 "threshold raises precision; review more events, or train on the verdicts"
             )
-        wanted = math.log(precision / (1 - precision))
-        threshold = 1 / (1 + math.exp((self.intercept - wanted) / self.slope))
+        logit = math.log(precision / (1 - precision))
+        threshold = 1 / (1 + math.exp((self.intercept - logit) / self.slope))
         if threshold > self.highest + 1e-9:
             best = float(self.predict([self.highest])[0][0])
             raise ConfigError(

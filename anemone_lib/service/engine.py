@@ -190,19 +190,19 @@ def _watch_deadline(deadline: float | None, n_sharing: int) -> Progress | None:
 
     def watch(done: int, total: int) -> None:
         nonlocal first
-        now, given = monotonic(), deadline - began
+        now, allowed = monotonic(), deadline - began
         if done == 1:
             first = now
         # The first chunk may have loaded what the others find loaded.
         needed = first - began + (now - first) * (total - 1) / max(1, done - 1)
-        if done == total or not (now > deadline or (now - began > PROJECT_AFTER_S and needed > given)):
+        if done == total or not (now > deadline or (now - began > PROJECT_AFTER_S and needed > allowed)):
             return
-        if n_sharing > 1 and needed <= given * n_sharing:
+        if n_sharing > 1 and needed <= allowed * n_sharing:
             raise report_busy("others work at the same time, and this recording would not be done in time")
         raise Problem(
             413,
             "too_long",
-            f"the recording needs about {needed:.0f} s, more than one call may take ({given:.0f} s are left for it); "
+            f"the recording needs about {needed:.0f} s, more than one call may take ({allowed:.0f} s are left for it); "
             "send it by POST /jobs",
         )
 

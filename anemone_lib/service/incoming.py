@@ -158,25 +158,25 @@ def explain_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
         source, *place = error["loc"] if error["loc"][:1] and error["loc"][0] in SOURCES else ("", *error["loc"])
         if source == "path":
             return Problem(404, "not_found", "no such route; see /docs")
-        said, given = str(error["msg"]).removeprefix("Value error, "), error.get("input")
+        said, value = str(error["msg"]).removeprefix("Value error, "), error.get("input")
         if error["type"] in NO_OBJECT and not place:
             said = "the body must be an object in JSON; send it with Content-Type: application/json"
         is_unknown_option = error["type"] == "extra_forbidden" and source != "body"
         if source == "query" or (place and place[0] in Options.model_fields) or is_unknown_option:
             status, name = 422, "bad_setting"
-        spelled = given if isinstance(given, int | float) and not isinstance(given, bool) else repr(_shorten(given))
+        spelled = value if isinstance(value, int | float) and not isinstance(value, bool) else repr(_shorten(value))
         where = ".".join(str(part) for part in place)
         if error["type"] == "missing" and where:
             said = f"{where} is missing"
         elif error["type"] == "extra_forbidden":
             said = f"{where} is not known here; leave it out"
-        is_said = " is " in said or (error["type"] == "value_error" and isinstance(given, dict))
+        is_said = " is " in said or (error["type"] == "value_error" and isinstance(value, dict))
         lines.append(said if is_said or not where else f"{where} is {str(spelled)[:100]}: {said}")
     return Problem(status, name, "; ".join(dict.fromkeys(lines))[:1000])
 
 
-def _shorten(given: Any) -> Any:
-    return given[:80] if isinstance(given, str) else type(given).__name__ if given is not None else None
+def _shorten(value: Any) -> Any:
+    return value[:80] if isinstance(value, str) else type(value).__name__ if value is not None else None
 
 
 def parse_json(text: str | bytes, what: str = "the body") -> Any:
@@ -250,20 +250,20 @@ async def receive_recording(
         400: malformed; 413: too large; 415: the body is neither audio nor a form nor JSON; 422: an option is wrong.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    given = query.model_dump(exclude_none=True)
+    values = query.model_dump(exclude_none=True)
     collect_fields(request.query_params.multi_items())
-    asked = given.pop("filename", None)
+    asked = values.pop("filename", None)
     if media == "multipart/form-data":
         refuse_text(request, media)
         async with read_form(request, limit) as (upload, fields):
-            options = parse_options(collect_fields([*given.items(), *fields]))
+            options = parse_options(collect_fields([*values.items(), *fields]))
             yield ReceivedRecording(upload.file, clean_name(asked or upload.filename), options)
     elif media == "application/json":
         body = parse_json(await read_body(request, limit and limit * 4 // 3 + MAX_FIELD_BYTES))
-        yield _parse_body(body, given, asked)
+        yield _parse_body(body, values, asked)
     elif media in BODY_TYPES or not media:
         refuse_text(request, media)
-        options = parse_options(given)
+        options = parse_options(values)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
             async for block in read_bounded(request, limit):
                 file.write(block)
@@ -291,13 +291,13 @@ def report_not_audio(media: str) -> Problem:
     )
 
 
-def _parse_body(body: Any, given: Mapping[str, Any], asked: str | None) -> ReceivedRecording:
+def _parse_body(body: Any, query: Mapping[str, Any], asked: str | None) -> ReceivedRecording:
     if not isinstance(body, dict):
         raise Problem(400, "malformed", f"the body is a JSON {type(body).__name__}; it must be an object")
     is_in_s3 = "s3_bucket" in body or "s3_key" in body
     if ("audio_base64" in body) == is_in_s3:
         raise Problem(400, "malformed", "give either audio_base64, or s3_bucket and s3_key")
-    fields = _read_config(collect_fields([*given.items(), *body.items()]))
+    fields = _read_config(collect_fields([*query.items(), *body.items()]))
     if is_in_s3:
         place = parse_model(PredictObject, fields)
         reference = S3Reference(s3_bucket=place.s3_bucket, s3_key=place.s3_key)

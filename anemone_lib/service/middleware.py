@@ -157,10 +157,10 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     response : Response, with JSON ``{"error", "message"}``
         503 of a service that is busy has ``Retry-After``.
     """
-    given = dict(headers or {})
+    fields = dict(headers or {})
     if problem.error in ("busy", "storage_unavailable"):
-        given["Retry-After"] = str(RETRY_AFTER_S)
-    return JSONResponse(problem.to_dict(), problem.status, given)
+        fields["Retry-After"] = str(RETRY_AFTER_S)
+    return JSONResponse(problem.to_dict(), problem.status, fields)
 
 
 def log_request(record: Mapping[str, Any]) -> None:

@@ -156,8 +156,8 @@ def make_jobs_router(jobs: Jobs | None) -> APIRouter:
         response_model=Job,
         responses=describe_errors(400, 403, 404, 408, 413, 422, 507),
     )
-    async def create_job(wanted: JobRequest, request: Request) -> Response:
-        description = await run_in_threadpool(need_jobs().create, wanted)
+    async def create_job(job_request: JobRequest, request: Request) -> Response:
+        description = await run_in_threadpool(need_jobs().create, job_request)
         location = urljoin(str(request.base_url), f"jobs/{description['job_id']}")
         return JSONResponse(complete_urls(request, description), 201, {"Location": location})
 
@@ -168,8 +168,8 @@ def make_jobs_router(jobs: Jobs | None) -> APIRouter:
         response_model=Job,
         responses=describe_errors(400, 404, 408, 413, 422, 507),
     )
-    async def start_job(job_id: JobId, request: Request, wanted: StartRequest | None = None) -> Response:
-        parts = {part.number: part.etag for part in wanted.parts} if wanted else {}
+    async def start_job(job_id: JobId, request: Request, start_request: StartRequest | None = None) -> Response:
+        parts = {part.number: part.etag for part in start_request.parts} if start_request else {}
         return JSONResponse(complete_urls(request, await run_in_threadpool(need_jobs().start, job_id, parts)), 202)
 
     @router.get(

@@ -137,10 +137,10 @@ class Settings:
         return DecodeLimits(spool_bytes=self.max_decoded_bytes, seconds=self.max_audio_s)
 
 
-def _read_numbers(**given: str | None) -> tuple[dict[str, Any], str]:
-    """Read numbers above 0 from texts; return those that are given, and what is wrong."""
+def _read_numbers(**texts: str | None) -> tuple[dict[str, Any], str]:
+    """Read numbers above 0 from texts; return the numbers, and what is wrong with the first that is none."""
     numbers, wrong = {}, ""
-    for name, text in given.items():
+    for name, text in texts.items():
         if text:
             try:
                 numbers[name] = float(text) if name.endswith(("_s", "_days")) else int(text)

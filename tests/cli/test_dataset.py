@@ -116,16 +116,16 @@ def test_the_command_of_the_report_finds_the_same_settings_again(anemone, season
 def test_the_command_of_the_report_begins_with_the_settings_that_were_given(anemone, season, tmp_path, monkeypatch):
     """The settings that come out replace those of the last time, which were given."""
     monkeypatch.chdir(tmp_path)
-    given = tmp_path / "out/tuning" / SETTINGS_FILE
-    given.parent.mkdir(parents=True)
+    values = tmp_path / "out/tuning" / SETTINGS_FILE
+    values.parent.mkdir(parents=True)
     config = choose_config(None, load_classifier(season / "model")).replace(confidence_threshold=0.987)
-    Promotion(config).save(given)
+    Promotion(config).save(values)
     arguments = ("--dataset", season / "dataset.yaml", "--model", season / "model", "--cache", season / "scores")
-    result = anemone("tune", *arguments, "--config", given, "--force")
+    result = anemone("tune", *arguments, "--config", values, "--force")
     assert result.exit_code == 0, result.output
-    assert Promotion.load(given).config != config
+    assert Promotion.load(values).config != config
     words = shlex.split(
-        re.search(r"found again by `(.+)`", (given.parent / "inference_config.md").read_text()).group(1)
+        re.search(r"found again by `(.+)`", (values.parent / "inference_config.md").read_text()).group(1)
     )
     named = Promotion.load(words[words.index("--config") + 1])
     assert named.config.fingerprint == config.fingerprint

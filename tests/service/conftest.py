@@ -62,8 +62,8 @@ class Runtime:
 
     def __init__(self, handler="anemone_lib.service.aws.handler", **environ):
         self.api = RuntimeApi(f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:anemone")
-        given = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_LAMBDA", "_X_AMZN"))}
-        given |= {
+        values = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_LAMBDA", "_X_AMZN"))}
+        values |= {
             "AWS_LAMBDA_RUNTIME_API": self.api.address,
             "AWS_LAMBDA_FUNCTION_NAME": "anemone",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
@@ -76,7 +76,7 @@ class Runtime:
         command = [sys.executable, "-m", "awslambdaric", handler]
         self.log = []
         self.process = subprocess.Popen(
-            command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/"
+            command, env=values, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/"
         )
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stdout), daemon=True)
         self._reader.start()
@@ -117,16 +117,16 @@ class Runtime:
 
 def proxy_event(method, path, *, body=b"", headers=None):
     """Spell a request as API Gateway does for AWS_PROXY."""
-    given = {"Origin": ORIGIN, **(headers or {})}
+    options = {"Origin": ORIGIN, **(headers or {})}
     parts = urlsplit(path)
     query = parse_qs(parts.query)
-    binary = not given.get("Content-Type", "").startswith(("application/json", "text/"))
+    binary = not options.get("Content-Type", "").startswith(("application/json", "text/"))
     return {
         "resource": parts.path,
         "path": parts.path,
         "httpMethod": method,
-        "headers": given,
-        "multiValueHeaders": {name: [value] for name, value in given.items()},
+        "headers": options,
+        "multiValueHeaders": {name: [value] for name, value in options.items()},
         "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
         "multiValueQueryStringParameters": query or None,
         "requestContext": {
@@ -326,8 +326,8 @@ def as_json(content):
 
 def run_job(client, *, content=None, wanted=None, name="reef.wav"):
     """Take a recording through a job, as a client would; return the job's last description."""
-    given = {**({"filename": name, "size_bytes": len(content)} if content is not None else {}), **(wanted or {})}
-    job = client("POST", "/jobs", **as_json(given)).json()
+    values = {**({"filename": name, "size_bytes": len(content)} if content is not None else {}), **(wanted or {})}
+    job = client("POST", "/jobs", **as_json(values)).json()
     parts = []
     for part in job.get("upload", {"parts": ()})["parts"]:
         first = (part["number"] - 1) * job["upload"]["part_bytes"]

@@ -103,9 +103,9 @@ def test_there_are_not_too_many_connections(impatient, monkeypatch):
     monkeypatch.setattr(connections, "HEAD_S", 60.0)
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(connect(impatient)) for _ in range(20)]
-        closed = sum(read_all(connection) == b"" for connection in held[5:])
+        opened = [stack.enter_context(connect(impatient)) for _ in range(20)]
+        closed = sum(read_all(connection) == b"" for connection in opened[5:])
         assert closed == 15
-        held[0].close()
+        opened[0].close()
         time.sleep(0.1)
         assert impatient("GET", "/health").status == 200

@@ -30,8 +30,8 @@ def test_shell_examples_work(local, reef, tmp_path, example):
         ["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=60
     )
     assert said.returncode == 0, said.stderr
-    told = json.loads(said.stdout[said.stdout.rindex('{"job_id"') :] if "/start" in example else said.stdout)
-    assert told.get("state") == "done" or len(told["predictions"]) == 49
+    content = json.loads(said.stdout[said.stdout.rindex('{"job_id"') :] if "/start" in example else said.stdout)
+    assert content.get("state") == "done" or len(content["predictions"]) == 49
 
 
 def test_browser_examples_work(page, local, reef):
@@ -52,18 +52,18 @@ def test_browser_examples_work(page, local, reef):
 
 
 def test_every_error_is_in_the_table_and_none_else():
-    told = set(re.findall(r"`([a-z_]+)`", README[README.index("## Errors") : README.index("## CORS")]))
+    documented = set(re.findall(r"`([a-z_]+)`", README[README.index("## Errors") : README.index("## CORS")]))
     pattern = r'(?:Problem\(\s*|[45]\d\d: )(?:[45]\d\d,\s*)?"([a-z_]+)"|"error": "([a-z_]+)"'
     raised = {one or other for text in SOURCES for one, other in re.findall(pattern, text)}
-    assert told - {"error", "message"} == raised
+    assert documented - {"error", "message"} == raised
     assert len(raised) > 15
 
 
 def test_every_variable_is_in_the_table_and_in_the_code():
-    told = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", README[README.index("## The image") :]))
+    documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", README[README.index("## The image") :]))
     text = (ROOT / "anemone_lib" / "service" / "settings.py").read_text()
     read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z0-9_]+)"', text)) | {"LOG_LEVEL"}
-    assert told - {"FMAX_HZ", "N_FFT", "MODEL_CLASSES"} == read
+    assert documented - {"FMAX_HZ", "N_FFT", "MODEL_CLASSES"} == read
 
 
 def test_compose_runs_this_image_with_variables_that_the_code_reads():

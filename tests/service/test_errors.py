@@ -123,8 +123,8 @@ def error_of(answer, status, name):
     ],
 )
 def test_errors_name_what_is_wrong_and_the_way_out(front, call, status, name, message):
-    method, path, given = call
-    answer = front(method, path, **given)
+    method, path, values = call
+    answer = front(method, path, **values)
     found = error_of(answer, status, answer.json()["error"])
     assert re.fullmatch(name or ".*", answer.json()["error"])
     assert re.search(message, found)
@@ -213,10 +213,10 @@ def test_the_function_refuses_settings_other_than_those_promised_and_goes_on_ref
 def test_a_deployment_that_cannot_work_answers_why(s3, model, environ, name, message):
     from anemone_lib.service.settings import Settings
 
-    given = {"CORS_ALLOWED_ORIGINS": ORIGIN, "MODEL_LOCAL_PATH": str(model), **environ}
+    values = {"CORS_ALLOWED_ORIGINS": ORIGIN, "MODEL_LOCAL_PATH": str(model), **environ}
     if "S3_MODEL_BUCKET" in environ:
-        del given["MODEL_LOCAL_PATH"]
-    with without_jobs(Settings.from_env(given)) as front:
+        del values["MODEL_LOCAL_PATH"]
+    with without_jobs(Settings.from_env(values)) as front:
         assert re.search(message, error_of(front("GET", "/health"), 503, name))
 
 
@@ -249,9 +249,9 @@ def test_a_direct_invocation_answers_errors_as_json(function, wav, s3):
 
 def test_no_audio_and_no_key_reaches_the_log(function, wav):
     secret = base64.b64encode(wav.read_bytes()).decode()
-    given = as_json({"audio_base64": secret})
-    given["headers"]["x-api-key"] = "not-to-be-logged"
-    assert function("POST", "/predict", **given).status == 200
+    values = as_json({"audio_base64": secret})
+    values["headers"]["x-api-key"] = "not-to-be-logged"
+    assert function("POST", "/predict", **values).status == 200
     call = function.logged(lambda line: line.get("call", {}).get("audio_s") == 10.0)["call"]
     assert {"request_id", "route", "status", "seconds", "detect_s", "windows"} <= set(call)
     metrics = function.logged(lambda line: line.get("AudioSeconds") == [10.0])

@@ -82,9 +82,9 @@ def test_a_client_sees_that_the_work_was_stopped_and_starts_it_again(settings, t
     assert inside("POST", f"/jobs/{job}/start", **start).json()["state"] == "running"
     arn = machine.replace(":stateMachine:", ":execution:")
     states.stop_execution(executionArn=f"{arn}:{job}")
-    told = inside("GET", f"/jobs/{job}").json()
-    assert (told["state"], told["error"]) == ("failed", "job_failed")
-    assert "was stopped" in told["message"]
+    content = inside("GET", f"/jobs/{job}").json()
+    assert (content["state"], content["error"]) == ("failed", "job_failed")
+    assert "was stopped" in content["message"]
 
     inside.jobs.results.create(f"jobs/{job}/error.json", b'{"error": "job_failed", "message": "was stopped"}')
     assert inside("POST", f"/jobs/{job}/start", **start).json()["state"] == "running"

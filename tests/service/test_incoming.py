@@ -55,10 +55,10 @@ BAD_FIELDS = [
 
 
 def check(answer, statuses, words):
-    told = answer.json()
-    assert answer.status in statuses, told
-    assert set(told) == {"error", "message"}
-    assert words in told["message"], told
+    content = answer.json()
+    assert answer.status in statuses, content
+    assert set(content) == {"error", "message"}
+    assert words in content["message"], content
     assert answer.headers["x-request-id"]
 
 
@@ -152,8 +152,8 @@ def test_parts_are_numbers_and_etags(inside, parts, words):
 
 @pytest.mark.parametrize(("field", "value", "words"), BAD_OPTIONS)
 def test_an_option_of_predict_is_refused_in_json(inside, field, value, words):
-    given = as_json({"audio_base64": "UklGRg==", field: value})
-    check(inside("POST", "/predict", **given), {422}, words)
+    values = as_json({"audio_base64": "UklGRg==", field: value})
+    check(inside("POST", "/predict", **values), {422}, words)
 
 
 @pytest.mark.parametrize(
@@ -210,9 +210,9 @@ def test_a_field_of_a_form_that_is_there_twice_is_refused(inside):
 @pytest.mark.parametrize("zone", ["UTC", "+14:00", "-12:00", "Asia/Tokyo"])
 def test_absurd_times_in_a_name_are_no_defect(inside, write_wav, noise, name, zone):
     content = write_wav(noise(2, 8000), 8000).read_bytes()
-    given = as_json({"audio_base64": base64.b64encode(content).decode(), "filename": name, "timezone": zone})
-    given["body"] = json.dumps(json.loads(given["body"]) | {"config": {"confidence_threshold": 0}}).encode()
-    assert inside("POST", "/predict", **given).status == 200
+    values = as_json({"audio_base64": base64.b64encode(content).decode(), "filename": name, "timezone": zone})
+    values["body"] = json.dumps(json.loads(values["body"]) | {"config": {"confidence_threshold": 0}}).encode()
+    assert inside("POST", "/predict", **values).status == 200
 
 
 @pytest.mark.parametrize("job", ["x", "0" * 31, "%2e%2e", "0" * 5000, "%00", "%ff", "jobs%2Fx"])

@@ -103,9 +103,9 @@ def test_a_job_of_each_channel_gives_what_detect_finds_in_each(request, where, w
     assert job["state"] == "done", job
     kinds = [f"{kind}.channel{channel}" for channel in (1, 2) for kind in ("audacity", "csv", "png", "raven")]
     assert sorted(job["files"]) == sorted(["json", *kinds])
-    told = requests.get(job["result_url"]).json()["channels"]
+    body = requests.get(job["result_url"]).json()["channels"]
     every = detect(path, channel="each")
-    assert [comparable(one) for one in told] == [comparable(one.to_dict()) for one in every]
+    assert [comparable(one) for one in body] == [comparable(one.to_dict()) for one in every]
     for kind, url in job["files"].items():
         answer = requests.get(url)
         assert answer.ok, kind
@@ -130,17 +130,17 @@ def test_a_job_gives_what_detect_finds_in_every_spelling(request, where, reef, e
 
 
 def test_the_tasks_of_the_state_machine_give_what_detect_finds(function, cloud, reef, expected, s3):
-    wanted = {"s3_bucket": INPUT, "s3_key": "by-hand.wav", "filename": reef.name}
+    requested = {"s3_bucket": INPUT, "s3_key": "by-hand.wav", "filename": reef.name}
     s3.put_object(Bucket=INPUT, Key="by-hand.wav", Body=reef.read_bytes())
-    job_id = function("POST", "/jobs", **as_json(wanted)).json()["job_id"]
+    job_id = function("POST", "/jobs", **as_json(requested)).json()["job_id"]
     succeeded, plan = function.invoke({"task": "plan", "job_id": job_id})
     assert (succeeded, plan["job_id"]) == (True, job_id)
     assert len(json.dumps(plan)) < 1000
     for chunk in plan["chunks"]:
-        _, told = function.invoke({"task": "score_chunk", "job_id": job_id, "chunk": chunk})
-        assert told == {"chunk": chunk["name"], "failed": False}
-    succeeded, told = function.invoke({"task": "merge", "job_id": job_id, "failed": []})
-    assert (succeeded, told["total_events"], told["skipped_s"]) == (True, len(expected["events"]), 0)
+        _, content = function.invoke({"task": "score_chunk", "job_id": job_id, "chunk": chunk})
+        assert content == {"chunk": chunk["name"], "failed": False}
+    succeeded, content = function.invoke({"task": "merge", "job_id": job_id, "failed": []})
+    assert (succeeded, content["total_events"], content["skipped_s"]) == (True, len(expected["events"]), 0)
     job = function("GET", f"/jobs/{job_id}").json()
     assert job["state"] == "done"
     assert comparable(requests.get(job["result_url"]).json()) == expected
@@ -162,8 +162,8 @@ def test_starting_a_job_on_aws_starts_one_execution_with_its_name(function, s3, 
         assert (started.status, started.json()["state"]) == (202, "running")
     [execution] = machine.list_executions(stateMachineArn=arn)["executions"]
     assert execution["name"] == job["job_id"]
-    told = machine.describe_execution(executionArn=execution["executionArn"])
-    assert json.loads(told["input"]) == {"job_id": job["job_id"]}
+    body = machine.describe_execution(executionArn=execution["executionArn"])
+    assert json.loads(body["input"]) == {"job_id": job["job_id"]}
     machine.close()
 
 

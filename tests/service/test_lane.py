@@ -134,8 +134,8 @@ def test_a_job_says_why_it_cannot_go_on_even_where_nothing_can_be_stored(setting
     monkeypatch.setattr(worker._results, "create", fail_for_lack_of_room)
     worker.launch(job)
     wait_for(lambda: worker.find_trouble(job))
-    told = inside("GET", f"/jobs/{job}").json()
-    assert (told["state"], told["message"]) == ("failed", "the disk of /data is full")
+    content = inside("GET", f"/jobs/{job}").json()
+    assert (content["state"], content["message"]) == ("failed", "the disk of /data is full")
 
 
 def fail_for_lack_of_room(*_, **__):

@@ -108,17 +108,17 @@ def test_one_of_several_hydrophones_can_be_chosen(page, local, write_wav, noise,
 def test_a_large_recording_goes_through_a_job(page, local, write_wav, noise, tmp_path):
     large = write_wav(noise(60), name="20230210_000001.wav")
     assert large.stat().st_size > 4_500_000
-    called, told = [], []
+    called, content = [], []
     page.on("request", lambda request: called.append(request.method + request.url.removeprefix(local.url)))
     page.goto(local.url)
-    page.expose_function("tellTest", lambda text: told.append(text))
+    page.expose_function("tellTest", lambda text: content.append(text))
     page.evaluate("new MutationObserver(() => tellTest($('status').textContent)).observe($('status'), {childList: 1})")
     all_events(page)
     page.set_input_files("#file", large)
     check_result(page, large, 60, tmp_path)
     assert any(call.startswith("PUT/jobs") for call in called)
     assert "POST/predict" not in called
-    assert any(text.startswith("Sending 2023") for text in told)
+    assert any(text.startswith("Sending 2023") for text in content)
 
 
 def test_parts_go_from_the_page_straight_to_s3_and_results_come_from_there(page, cloud, s3, write_wav, noise, tmp_path):
@@ -366,21 +366,21 @@ def test_a_reload_or_a_lost_connection_takes_a_job_up_again(page, local, write_w
 
 def test_an_upload_tells_its_size_and_cancel_removes_the_job(page, local, write_wav, noise):
     large = write_wav(noise(130), name="20230210_000001.wav")
-    held = []
-    page.route("**/parts/*", lambda route: held.append(route))
+    waiting = []
+    page.route("**/parts/*", lambda route: waiting.append(route))
     page.goto(local.url)
     page.set_input_files("#file", large)
     page.wait_for_function("location.hash.startsWith('#job=')")
     job = page.evaluate("queue[0].job")
     assert local("GET", f"/jobs/{job}").json()["state"] == "uploading"
-    told = page.evaluate(
+    content = page.evaluate(
         """new Promise((done) => {
           const tellProgress = follow({ name: 'reef', file: { size: 45e6 } });
           setTimeout(() => { tellProgress(15e6); done($('status').textContent); }, 600);
         })"""
     )
-    assert told.startswith("Sending reef: 15.0 MB of 45.0 MB, ")
-    assert told.endswith(" left")
+    assert content.startswith("Sending reef: 15.0 MB of 45.0 MB, ")
+    assert content.endswith(" left")
     with page.expect_response(lambda answer: answer.request.method == "DELETE"):
         page.get_by_role("button", name="Cancel").click()
     assert local("GET", f"/jobs/{job}").status == 404

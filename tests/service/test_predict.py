@@ -40,14 +40,14 @@ def test_every_form_of_request_answers_what_detect_finds(front, wav, expected, s
 
 
 def test_event_settings_can_be_changed_by_a_request(front, wav, model):
-    given = {"confidence_threshold": 0.0, "smoothing_window": 1}
-    config = json.dumps(given)
+    values = {"confidence_threshold": 0.0, "smoothing_window": 1}
+    config = json.dumps(values)
     content = wav.read_bytes()
     [event] = front(
         "POST", "/predict", **multipart({"audio": ("a.wav", content, "audio/wav"), "config": config})
     ).json()["events"]
     assert (event["start_time"], event["end_time"]) == (0.0, 10.0)
-    in_json = as_json({"audio_base64": base64.b64encode(content).decode(), "config": given})
+    in_json = as_json({"audio_base64": base64.b64encode(content).decode(), "config": values})
     assert front("POST", "/predict", **in_json).json()["events"][0]["num_windows"] == event["num_windows"]
     in_query = front("POST", f"/predict?config={config}", body=content, headers={"Content-Type": "audio/wav"})
     assert in_query.json()["events"][0]["num_windows"] == event["num_windows"]
@@ -120,9 +120,9 @@ def test_a_result_is_kept_when_that_is_asked_for(cloud, wav):
 def test_health_names_versions_fingerprints_and_limits(front, model):
     answer = front("GET", "/health")
     loaded = load_classifier(model)
-    told = answer.json()
-    assert (told["status"], told["model_sha256"]) == ("ok", loaded.sha256)
-    assert told["limits"]["audio_bytes"] == 4_500_000
+    content = answer.json()
+    assert (content["status"], content["model_sha256"]) == ("ok", loaded.sha256)
+    assert content["limits"]["audio_bytes"] == 4_500_000
     assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 

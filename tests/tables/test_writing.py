@@ -266,17 +266,17 @@ def test_json_is_the_standard_librarys_but_for_line_ends(indent):
 
 def test_json_is_written_without_holding_it_and_whole_or_not_at_all(tmp_path):
     scores = make_scores(np.full((20_000, 2), 0.5), classes=("a", "b"))
-    held = write_json(tmp_path / "held.json", build_result(scores, [], {}))
+    whole = write_json(tmp_path / "whole.json", build_result(scores, [], {}))
     tracemalloc.start()
     lazy = write_json(tmp_path / "lazy.json", build_result(scores, [], {}, lazy=True))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert lazy.read_bytes() == held.read_bytes()
+    assert lazy.read_bytes() == whole.read_bytes()
     assert peak < lazy.stat().st_size
     with pytest.raises(ValueError, match="JSON"):
         write_json(lazy, build_result(scores, [], {"duration": float("nan")}, lazy=True))
-    assert lazy.read_bytes() == held.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["held.json", "lazy.json"]
+    assert lazy.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lazy.json", "whole.json"]
 
 
 @pytest.mark.parametrize("indent", [None, 0, 2])

@@ -110,10 +110,10 @@ def test_simulated_windows_depend_on_the_seed_alone(simulated):
 
 
 def test_a_split_keeps_every_recording_on_one_side(simulated):
-    train, held = simulated.split(fraction=0.25, seed=3)
-    assert len(train) + len(held) == len(simulated)
-    assert not set(train.recordings) & set(held.recordings)
-    assert len(set(held.recordings)) == 6
+    train, held_out = simulated.split(fraction=0.25, seed=3)
+    assert len(train) + len(held_out) == len(simulated)
+    assert not set(train.recordings) & set(held_out.recordings)
+    assert len(set(held_out.recordings)) == 6
 
 
 def test_one_recording_cannot_be_split(simulated):
@@ -140,9 +140,9 @@ def test_a_rare_class_counts_more_and_all_windows_together_as_much_as_before(bal
 
 
 def test_a_balance_beyond_its_range_is_refused(simulated):
-    train, held = simulated.split()
+    train, held_out = simulated.split()
     with pytest.raises(ConfigError, match="balance is 2; it is between 0"):
-        train_classifier(train, held, balance=2)
+        train_classifier(train, held_out, balance=2)
 
 
 def test_sets_of_different_classes_are_not_put_together(simulated):
@@ -178,21 +178,21 @@ def test_sets_that_share_a_recording_are_refused(simulated):
 
 
 def test_a_class_without_windows_is_refused(simulated):
-    train, held = simulated.take(simulated.labels != OTHER).split()
+    train, held_out = simulated.take(simulated.labels != OTHER).split()
     with pytest.raises(ConfigError, match="no window of biological to learn from"):
-        train_classifier(train, held)
+        train_classifier(train, held_out)
 
 
 @pytest.fixture(scope="module")
 def trained(simulated, tmp_path_factory):
     """A tiny training, its history, and its bundle."""
-    train, held = simulated.split(fraction=0.25)
+    train, held_out = simulated.split(fraction=0.25)
     epochs = []
     training = train_classifier(
-        train, held, epochs=6, batch_size=32, seed=1, progress=lambda done, total: epochs.append((done, total))
+        train, held_out, epochs=6, batch_size=32, seed=1, progress=lambda done, total: epochs.append((done, total))
     )
     folder = tmp_path_factory.mktemp("bundle")
-    images = held.images[:64]
+    images = held_out.images[:64]
     card = export_bundle(
         training.model, folder, name="tiny", temperature=training.temperature, images=images, metrics={"a": 1}
     )

@@ -66,11 +66,11 @@ def running(folder: Path, **environ: str) -> Iterator[Target]:
         port = listener.getsockname()[1]
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    given = {**os.environ, "TMPDIR": str(temporary), "LOG_LEVEL": "ERROR", **environ}
+    values = {**os.environ, "TMPDIR": str(temporary), "LOG_LEVEL": "ERROR", **environ}
     command = [sys.executable, "-c", "from anemone_lib.cli import app; app()", "serve"]
     command += ["--port", str(port), "--store", str(folder / "jobs")]
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env=given, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=values, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
         while True:

@@ -116,8 +116,8 @@ class Load:
             self.stop.wait(pause_s)
 
     def _start_job(self, content: bytes) -> str:
-        wanted = {"filename": "a.wav", "size_bytes": len(content)}
-        job = requests.post(f"{self.url}/jobs", json=wanted, timeout=60).json()
+        requested = {"filename": "a.wav", "size_bytes": len(content)}
+        job = requests.post(f"{self.url}/jobs", json=requested, timeout=60).json()
         answer = requests.put(job["upload"]["parts"][0]["url"], data=io.BytesIO(content), timeout=60)
         parts = {"parts": [{"number": 1, "etag": answer.headers["ETag"]}]}
         requests.post(f"{self.url}/jobs/{job['job_id']}/start", json=parts, timeout=60).raise_for_status()
@@ -141,7 +141,7 @@ def soak(target: Target, recordings: list[tuple[bytes, dict]], *, seconds: float
         (load.say_nothing, 0.0),
         (load.attack, 1.0),
     ]
-    held = [target.look()]
+    looks = [target.look()]
     for share in (0.2, 0.8):
         load.stop.clear()
         threads = [
@@ -155,24 +155,26 @@ def soak(target: Target, recordings: list[tuple[bytes, dict]], *, seconds: float
         for thread in threads:
             thread.join()
         time.sleep(20)  # idle connections end, pictures are drawn
-        held.append(target.look())
-        print(f"{held[-1]}  {dict(load.done)}", flush=True)
-    return load, held
+        looks.append(target.look())
+        print(f"{looks[-1]}  {dict(load.done)}", flush=True)
+    return load, looks
 
 
 def main() -> None:
     """Soak a server of one's own; exit with 1 if anything was lost, wrong or left behind."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--minutes", type=float, default=5.0)
-    given = options.parse_args()
+    values = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         recordings = make_recordings(Path(folder))
         with running(Path(folder)) as target:
-            load, held = soak(target, recordings, seconds=60 * given.minutes)
-    grown = [name for name in vars(ALLOWED) if getattr(held[2], name) - getattr(held[1], name) > getattr(ALLOWED, name)]
+            load, looks = soak(target, recordings, seconds=60 * values.minutes)
+    grown = [
+        name for name in vars(ALLOWED) if getattr(looks[2], name) - getattr(looks[1], name) > getattr(ALLOWED, name)
+    ]
     for line in load.wrong[:20]:
         print("WRONG", line)
-    print(f"at rest {held[0]}\nafter the first fifth {held[1]}\nat the end {held[2]}")
+    print(f"at rest {looks[0]}\nafter the first fifth {looks[1]}\nat the end {looks[2]}")
     print(f"{dict(load.done)}: {len(load.wrong)} lost or wrong; grown: {', '.join(grown) or 'nothing'}")
     raise SystemExit(bool(load.wrong or grown))
 
