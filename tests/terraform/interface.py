@@ -48,6 +48,48 @@ def settings(root: str) -> dict[str, str | None]:
     }
 
 
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute of an object that a module takes; `default` is none where a value must be given."""
+
+    name: str
+    description: str
+    type: str
+    default: str | None
+
+
+def attributes(variable: Variable) -> list[Attribute]:
+    """The attributes of a variable that is an object, each described by the comment beside it."""
+    lines = re.findall(r"^    (\w+)\s+= (\S.*?)\s+# (.*)$", variable.type, flags=re.MULTILINE)
+    found = []
+    for name, declared, description in lines:
+        optional = re.fullmatch(r"optional\((\w+(?:\(\w+\))?)(?:, (.*))?\)", declared)
+        kind, default = (optional[1], optional[2] or "null") if optional else (declared, None)
+        found.append(Attribute(name, description, kind, default))
+    return found
+
+
+def resources(root: str) -> list[tuple[str, str, str]]:
+    """What a module declares: kind (resource or data), type and name, in the order of files and lines."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((TERRAFORM / root).glob("*.tf")))
+    return re.findall(r'^(resource|data) "(\w+)" "(\w+)"', text, flags=re.MULTILINE)
+
+
+def passed(root: str) -> dict[str, str]:
+    """What an environment gives to its modules, by name or by object and attribute: the name of its own variable."""
+    text = (TERRAFORM / root / "main.tf").read_text(encoding="utf-8")
+    found, group = {}, ""
+    modules = re.findall(r'^module "\w+" \{\n(.*?)^\}', text, flags=re.DOTALL | re.MULTILINE)
+    for line in "".join(modules).splitlines():
+        if match := re.fullmatch(r"  (\w+) = \{", line):
+            group = f"{match[1]}."
+        elif line == "  }":
+            group = ""
+        elif (match := re.match(r" {2,4}(\w+)\s+= (.*)", line)) and (given := re.search(r"\bvar\.(\w+)", match[2])):
+            found[group + match[1]] = given[1]
+    return found
+
+
 def _attribute(body: str, name: str) -> str:
     """An attribute of a block as formatted by ``terraform fmt``: up to the next one at the same depth."""
     match = re.search(rf"^  {name}\s+= (.*?)(?=^  \S)", body + "  end\n", flags=re.DOTALL | re.MULTILINE)
@@ -68,5 +110,26 @@ def tables() -> str:
     return "\n".join(lines)
 
 
-def _shown(variable: Variable) -> str:
+def module_tables(root: str) -> str:
+    """The tables of a module's README: its variables with the attributes of objects, its outputs, its resources."""
+    lines = ["| variable | type | default | what it is |", "|---|---|---|---|"]
+    for name, variable in variables(root).items():
+        grouped = attributes(variable)
+        kind = "object" if variable.type.startswith("object") else variable.type
+        lines.append(f"| `{name}` | {kind} | {_shown(variable)} | {variable.description} |")
+        lines += [f"| `{name}.{one.name}` | {one.type} | {_shown(one)} | {one.description} |" for one in grouped]
+    lines += ["", "| output | what it is |", "|---|---|"]
+    lines += [f"| `{name}` | {description} |" for name, description in outputs(root).items()]
+    lines += ["", "| resource | name |", "|---|---|"]
+    lines += [f"| `{kind}`{' (read)' * (how == 'data')} | `{name}` |" for how, kind, name in sorted(resources(root))]
+    return "\n".join(lines)
+
+
+def example(root: str) -> str:
+    """The smallest example of a module, as its README shows it."""
+    text = (TERRAFORM / root / "examples" / "minimal" / "main.tf").read_text(encoding="utf-8")
+    return f"```hcl\n{text.strip()}\n```"
+
+
+def _shown(variable: Variable | Attribute) -> str:
     return "*required*" if variable.default is None else f"`{variable.default}`"

@@ -12,8 +12,8 @@ from anemone_lib.service.incoming import BODY_TYPES
 from anemone_lib.service.openapi import AUDIO_TYPES
 from anemone_lib.service.settings import Settings
 from tests.terraform import costs
-from tests.terraform.interface import TERRAFORM, outputs, settings, variables
-from tests.terraform.readme import README, completed
+from tests.terraform.interface import TERRAFORM, attributes, outputs, passed, settings, variables
+from tests.terraform.readme import MODULES, PARTS, README, completed
 
 ENVIRONMENTS = ("environments/dev", "environments/prod")
 DECLARED_IN = ("modules/inference", *ENVIRONMENTS)
@@ -21,7 +21,7 @@ SHIPPED = [TERRAFORM / root / "inference_config.auto.tfvars.json" for root in EN
 MODULE_VARIABLES = {
     "environment": "test",
     "model_s3_bucket": "models",
-    "lambda_image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0",
+    "lambda": {"image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"},
     "cors_allowed_origins": ["*"],
     "enable_api_key": False,
     "inference_config_fingerprint": "0" * 64,
@@ -83,42 +83,51 @@ def test_the_functions_environment_is_what_python_writes_and_reads_back(terrafor
     assert InferenceConfig.from_env(settings).fingerprint == config.fingerprint
 
 
-def test_the_environments_have_every_variable_of_the_modules_with_the_same_type():
-    wanted = {**variables("modules/ecr"), **variables("modules/inference")}
-    wanted["force_delete"] = wanted["force_destroy"]
+def test_the_environments_give_everything_the_modules_take_from_variables_of_the_same_type():
     for root in ENVIRONMENTS:
-        given = variables(root)
-        assert given.keys() - {"tags"} == wanted.keys() - {"force_delete"}
-        assert {name: given[name].type for name in given.keys() - {"tags"}} == {
-            name: wanted[name].type for name in given.keys() - {"tags"}
-        }
+        own, given, taken = variables(root), passed(root), {}
+        for name, variable in {**variables("modules/ecr"), **variables("modules/inference")}.items():
+            whole = name in given  # or attribute by attribute
+            taken |= {name: variable.type} if whole else {f"{name}.{a.name}": a.type for a in attributes(variable)}
+        assert given.keys() == taken.keys()
+        assert own.keys() == {*given.values(), "tags"}
+        assert {name: own[variable].type for name, variable in given.items()} == taken
 
 
-def test_every_variable_and_output_is_described_and_every_bounded_one_is_validated():
-    for root in (*DECLARED_IN, "modules/ecr"):
-        assert all(variable.description.endswith(".") and variable.type for variable in variables(root).values())
-        names = re.findall(r'^output "(\w+)"', (TERRAFORM / root / "outputs.tf").read_text(), flags=re.MULTILINE)
-        assert list(outputs(root)) == names
-    free = {variable.name for variable in variables("modules/inference").values() if not variable.validations}
-    assert {variables("modules/inference")[name].type for name in free} == {"bool"}
+@pytest.mark.parametrize("root", [*MODULES, *ENVIRONMENTS])
+def test_every_variable_and_output_is_described_and_variables_are_in_order(root):
+    declared = variables(root)
+    assert list(declared) == sorted(declared)
+    assert all(variable.description.endswith(".") and variable.type for variable in declared.values())
+    for variable in declared.values():
+        grouped = attributes(variable)
+        assert all(one.description.endswith(".") for one in grouped)
+        if variable.type.startswith("object") and variable.name != "inference_config":
+            assert len(grouped) == variable.type.count("\n") - 1, f"{variable.name}: describe each attribute beside it"
+    names = re.findall(r'^output "(\w+)"', (TERRAFORM / root / "outputs.tf").read_text(), flags=re.MULTILINE)
+    assert list(outputs(root)) == names
 
 
-@pytest.mark.parametrize("root", ["modules/ecr", "modules/inference", "environments/prod"])
-def test_every_validation_is_expected_to_fail_once(root):
-    declared = {name: len(v.validations) for name, v in variables(root).items() if v.validations}
-    expected: dict[str, int] = {}
-    for file in (TERRAFORM / root / "tests").glob("*.tftest.hcl"):
-        for block in re.findall(r"expect_failures = \[(.*?)\]", file.read_text(encoding="utf-8"), flags=re.DOTALL):
-            for name in re.findall(r"var\.(\w+)", block):
-                expected[name] = expected.get(name, 0) + 1
-    assert expected == declared
+@pytest.mark.parametrize("module", MODULES)
+def test_every_bounded_variable_of_a_module_is_validated(module):
+    free = [variable.type for variable in variables(module).values() if not variable.validations]
+    assert set(free) <= {"bool"}
 
 
-def test_the_readme_has_the_variables_the_outputs_and_the_costs_of_the_files():
-    readme = README.read_text(encoding="utf-8")
-    assert readme == completed(readme), "write them anew: python -m tests.terraform.readme"
-    assert f"${costs.month():.2f} a month" in readme
-    assert f"{3600 / InferenceConfig().stride_duration:,.0f} windows" in readme
+def test_every_validation_of_prod_is_expected_to_fail_once():
+    declared = {name: len(v.validations) for name, v in variables("environments/prod").items() if v.validations}
+    tests = (TERRAFORM / "environments/prod/tests/prod.tftest.hcl").read_text(encoding="utf-8")
+    expected = re.findall(r"^\s+var\.(\w+),$", tests, flags=re.MULTILINE)
+    assert {name: expected.count(name) for name in expected} == declared
+
+
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: path.parent.name)
+def test_a_readme_has_the_variables_the_outputs_and_the_costs_of_the_files(path):
+    readme = path.read_text(encoding="utf-8")
+    assert readme == completed(path), "write them anew: python -m tests.terraform.readme"
+    if path == README:
+        assert f"${costs.month():.2f} a month" in readme
+        assert f"{3600 / InferenceConfig().stride_duration:,.0f} windows" in readme
 
 
 def test_the_routes_of_the_api_are_those_of_the_service(terraform):

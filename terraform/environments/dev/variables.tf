@@ -1,18 +1,36 @@
 # The settings of dev. Each is checked where it is used, in the modules.
 
-# ---------------------------------------------------------------- names
-
-variable "project_name" {
-  description = "First part of every name."
+variable "alarm_email" {
+  description = "Address that alarms are sent to, once it has confirmed; null sends none."
   type        = string
-  default     = "anemonefish-inference"
+  default     = null
+}
+
+variable "api_gateway_stage_name" {
+  description = "Name of the stage, the first part of every path."
+  type        = string
+  default     = "api"
   nullable    = false
 }
 
-variable "environment" {
-  description = "Second part of every name, such as dev or prod."
-  type        = string
-  default     = "dev"
+variable "api_key_burst_limit" {
+  description = "Requests at once with one API key."
+  type        = number
+  default     = 20
+  nullable    = false
+}
+
+variable "api_key_daily_quota" {
+  description = "Requests a day with one API key."
+  type        = number
+  default     = 10000
+  nullable    = false
+}
+
+variable "api_key_rate_limit" {
+  description = "Requests a second with one API key."
+  type        = number
+  default     = 10
   nullable    = false
 }
 
@@ -23,14 +41,163 @@ variable "aws_region" {
   nullable    = false
 }
 
-variable "tags" {
-  description = "Tags of every resource, beside Project, Environment and ManagedBy."
-  type        = map(string)
-  default     = {}
+variable "cors_allowed_origins" {
+  description = "Web sites whose pages may call the API; [\"*\"] is all of them."
+  type        = list(string)
+  default     = ["*"]
   nullable    = false
 }
 
-# ---------------------------------------------------------------- the model and its settings
+variable "dataset_sha256" {
+  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
+  type        = string
+  default     = null
+}
+
+variable "enable_api_key" {
+  description = "Whether requests must carry the header x-api-key; the page, /health and preflights never need it."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "environment" {
+  description = "Second part of every name, such as dev or prod."
+  type        = string
+  default     = "dev"
+  nullable    = false
+}
+
+variable "force_destroy" {
+  description = "Whether destroy may delete buckets and a repository that still hold something."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "image_tag_mutability" {
+  description = "MUTABLE lets a tag move to another image, IMMUTABLE does not."
+  type        = string
+  default     = "MUTABLE"
+  nullable    = false
+}
+
+variable "inference_config" {
+  description = "Every setting of inference, as the tuning notebook writes it to inference_config.auto.tfvars.json."
+  type = object({
+    fmax_hz              = optional(number, 2000)
+    n_fft                = optional(number, 1024)
+    hop_length           = optional(number, 256)
+    width_pixels         = optional(number, 256)
+    height_pixels        = optional(number, 256)
+    window_duration      = optional(number, 1.0)
+    stride_duration      = optional(number, 0.4)
+    target_sr            = optional(number)
+    model_classes        = optional(string, "noise,anemonefish,biological")
+    batch_size           = optional(number, 32)
+    confidence_threshold = optional(number, 0.5)
+    target_class         = optional(string, "anemonefish")
+    min_event_duration   = optional(number, 0.2)
+    min_gap_duration     = optional(number, 0.1)
+    smoothing_window     = optional(number, 5)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "inference_config_fingerprint" {
+  description = "Fingerprint of inference_config; the function refuses to serve settings that do not have it."
+  type        = string
+  nullable    = false
+}
+
+variable "invocations_per_hour_alarm" {
+  description = "Calls of the function in an hour from which an alarm warns of the cost; null sets no such alarm."
+  type        = number
+  default     = null
+}
+
+variable "job_max_concurrency" {
+  description = "Chunks of one job that are scored at once."
+  type        = number
+  default     = 10
+  nullable    = false
+}
+
+variable "job_timeout" {
+  description = "Seconds after which a job is given up."
+  type        = number
+  default     = 86400
+  nullable    = false
+}
+
+variable "lambda_ephemeral_storage_size" {
+  description = "Size of /tmp in MB; recordings that cannot be read by byte range are spooled there."
+  type        = number
+  default     = 6144
+  nullable    = false
+}
+
+variable "lambda_image_uri" {
+  description = "Image of the function in ECR, by digest or by tag; null is the tag latest of this environment's repository."
+  type        = string
+  default     = null
+}
+
+variable "lambda_memory_size" {
+  description = "Memory of the function in MB; the processors grow with it."
+  type        = number
+  default     = 3008
+  nullable    = false
+}
+
+variable "lambda_provisioned_concurrent_executions" {
+  description = "Instances kept warm; each costs money all day."
+  type        = number
+  default     = 0
+  nullable    = false
+}
+
+variable "lambda_reserved_concurrent_executions" {
+  description = "Most calls that may run at once, taken from the account's share; null sets no limit of its own."
+  type        = number
+  default     = null
+}
+
+variable "lambda_timeout" {
+  description = "Seconds after which a call of the function is ended."
+  type        = number
+  default     = 900
+  nullable    = false
+}
+
+variable "log_level" {
+  description = "Least severity that the function logs."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 30
+  nullable    = false
+}
+
+variable "manage_api_gateway_account" {
+  description = "Whether to set the role with which API Gateway writes logs. It is one for an account and region: let one environment of an account set it."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "max_image_count" {
+  description = "Images kept; the oldest beyond it are deleted."
+  type        = number
+  default     = 10
+  nullable    = false
+}
 
 variable "model_s3_bucket" {
   description = "Existing bucket that holds the model; it is only read."
@@ -58,197 +225,10 @@ variable "model_version" {
   nullable    = false
 }
 
-variable "inference_config" {
-  description = "Every setting of inference, as the tuning notebook writes it to inference_config.auto.tfvars.json."
-  type = object({
-    fmax_hz              = optional(number, 2000)
-    n_fft                = optional(number, 1024)
-    hop_length           = optional(number, 256)
-    width_pixels         = optional(number, 256)
-    height_pixels        = optional(number, 256)
-    window_duration      = optional(number, 1.0)
-    stride_duration      = optional(number, 0.4)
-    target_sr            = optional(number)
-    model_classes        = optional(string, "noise,anemonefish,biological")
-    batch_size           = optional(number, 32)
-    confidence_threshold = optional(number, 0.5)
-    target_class         = optional(string, "anemonefish")
-    min_event_duration   = optional(number, 0.2)
-    min_gap_duration     = optional(number, 0.1)
-    smoothing_window     = optional(number, 5)
-  })
-  default  = {}
-  nullable = false
-}
-
-variable "dataset_sha256" {
-  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
+variable "project_name" {
+  description = "First part of every name."
   type        = string
-  default     = null
-}
-
-variable "inference_config_fingerprint" {
-  description = "Fingerprint of inference_config; the function refuses to serve settings that do not have it."
-  type        = string
-  nullable    = false
-}
-
-# ---------------------------------------------------------------- the image's repository
-
-variable "image_tag_mutability" {
-  description = "MUTABLE lets a tag move to another image, IMMUTABLE does not."
-  type        = string
-  default     = "MUTABLE"
-  nullable    = false
-}
-
-variable "max_image_count" {
-  description = "Images kept; the oldest beyond it are deleted."
-  type        = number
-  default     = 10
-  nullable    = false
-}
-
-# ---------------------------------------------------------------- the function
-
-variable "lambda_image_uri" {
-  description = "Image of the function in ECR, by digest or by tag; null is the tag latest of this environment's repository."
-  type        = string
-  default     = null
-}
-
-variable "lambda_timeout" {
-  description = "Seconds after which a call of the function is ended."
-  type        = number
-  default     = 900
-  nullable    = false
-}
-
-variable "lambda_memory_size" {
-  description = "Memory of the function in MB; the processors grow with it."
-  type        = number
-  default     = 3008
-  nullable    = false
-}
-
-variable "lambda_ephemeral_storage_size" {
-  description = "Size of /tmp in MB; recordings that cannot be read by byte range are spooled there."
-  type        = number
-  default     = 6144
-  nullable    = false
-}
-
-variable "lambda_reserved_concurrent_executions" {
-  description = "Most calls that may run at once, taken from the account's share; null sets no limit of its own."
-  type        = number
-  default     = null
-}
-
-variable "lambda_provisioned_concurrent_executions" {
-  description = "Instances kept warm; each costs money all day."
-  type        = number
-  default     = 0
-  nullable    = false
-}
-
-variable "log_level" {
-  description = "Least severity that the function logs."
-  type        = string
-  default     = "INFO"
-  nullable    = false
-}
-
-# ---------------------------------------------------------------- the API
-
-variable "api_gateway_stage_name" {
-  description = "Name of the stage, the first part of every path."
-  type        = string
-  default     = "api"
-  nullable    = false
-}
-
-variable "cors_allowed_origins" {
-  description = "Web sites whose pages may call the API; [\"*\"] is all of them."
-  type        = list(string)
-  default     = ["*"]
-  nullable    = false
-}
-
-variable "enable_api_key" {
-  description = "Whether requests must carry the header x-api-key; the page, /health and preflights never need it."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "store_api_key_in_secrets_manager" {
-  description = "Whether the API key is kept in Secrets Manager too."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "throttle_rate_limit" {
-  description = "Requests a second that the API lets through, all clients together."
-  type        = number
-  default     = 20
-  nullable    = false
-}
-
-variable "throttle_burst_limit" {
-  description = "Requests that the API lets through at once, all clients together."
-  type        = number
-  default     = 40
-  nullable    = false
-}
-
-variable "api_key_rate_limit" {
-  description = "Requests a second with one API key."
-  type        = number
-  default     = 10
-  nullable    = false
-}
-
-variable "api_key_burst_limit" {
-  description = "Requests at once with one API key."
-  type        = number
-  default     = 20
-  nullable    = false
-}
-
-variable "api_key_daily_quota" {
-  description = "Requests a day with one API key."
-  type        = number
-  default     = 10000
-  nullable    = false
-}
-
-variable "manage_api_gateway_account" {
-  description = "Whether to set the role with which API Gateway writes logs. It is one for an account and region: let one environment of an account set it."
-  type        = bool
-  default     = true
-  nullable    = false
-}
-
-variable "waf_web_acl_arn" {
-  description = "Existing WAF web ACL to put before the API; null puts none."
-  type        = string
-  default     = null
-}
-
-# ---------------------------------------------------------------- jobs and buckets
-
-variable "job_max_concurrency" {
-  description = "Chunks of one job that are scored at once."
-  type        = number
-  default     = 10
-  nullable    = false
-}
-
-variable "job_timeout" {
-  description = "Seconds after which a job is given up."
-  type        = number
-  default     = 86400
+  default     = "anemonefish-inference"
   nullable    = false
 }
 
@@ -266,30 +246,36 @@ variable "s3_output_expiration_days" {
   nullable    = false
 }
 
-variable "force_destroy" {
-  description = "Whether destroy may delete buckets and a repository that still hold something."
+variable "store_api_key_in_secrets_manager" {
+  description = "Whether the API key is kept in Secrets Manager too."
   type        = bool
-  default     = true
+  default     = false
   nullable    = false
 }
 
-# ---------------------------------------------------------------- logs and alarms
+variable "tags" {
+  description = "Tags of every resource, beside Project, Environment and ManagedBy."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
 
-variable "log_retention_days" {
-  description = "Days that logs are kept."
+variable "throttle_burst_limit" {
+  description = "Requests that the API lets through at once, all clients together."
   type        = number
-  default     = 30
+  default     = 40
   nullable    = false
 }
 
-variable "alarm_email" {
-  description = "Address that alarms are sent to, once it has confirmed; null sends none."
+variable "throttle_rate_limit" {
+  description = "Requests a second that the API lets through, all clients together."
+  type        = number
+  default     = 20
+  nullable    = false
+}
+
+variable "waf_web_acl_arn" {
+  description = "Existing WAF web ACL to put before the API; null puts none."
   type        = string
-  default     = null
-}
-
-variable "invocations_per_hour_alarm" {
-  description = "Calls of the function in an hour from which an alarm warns of the cost; null sets no such alarm."
-  type        = number
   default     = null
 }

@@ -28,40 +28,49 @@ module "ecr" {
 module "inference" {
   source = "../../modules/inference"
 
-  project_name                             = var.project_name
-  environment                              = var.environment
-  aws_region                               = var.aws_region
-  model_s3_bucket                          = var.model_s3_bucket
-  model_s3_key                             = var.model_s3_key
-  model_sha256                             = var.model_sha256
-  model_version                            = var.model_version
-  inference_config                         = var.inference_config
-  dataset_sha256                           = var.dataset_sha256
-  inference_config_fingerprint             = var.inference_config_fingerprint
-  lambda_image_uri                         = var.lambda_image_uri
-  lambda_timeout                           = var.lambda_timeout
-  lambda_memory_size                       = var.lambda_memory_size
-  lambda_ephemeral_storage_size            = var.lambda_ephemeral_storage_size
-  lambda_reserved_concurrent_executions    = var.lambda_reserved_concurrent_executions
-  lambda_provisioned_concurrent_executions = var.lambda_provisioned_concurrent_executions
-  log_level                                = var.log_level
-  api_gateway_stage_name                   = var.api_gateway_stage_name
-  cors_allowed_origins                     = var.cors_allowed_origins
-  enable_api_key                           = var.enable_api_key
-  store_api_key_in_secrets_manager         = var.store_api_key_in_secrets_manager
-  throttle_rate_limit                      = var.throttle_rate_limit
-  throttle_burst_limit                     = var.throttle_burst_limit
-  api_key_rate_limit                       = var.api_key_rate_limit
-  api_key_burst_limit                      = var.api_key_burst_limit
-  api_key_daily_quota                      = var.api_key_daily_quota
-  manage_api_gateway_account               = var.manage_api_gateway_account
-  waf_web_acl_arn                          = var.waf_web_acl_arn
-  job_max_concurrency                      = var.job_max_concurrency
-  job_timeout                              = var.job_timeout
-  s3_input_expiration_days                 = var.s3_input_expiration_days
-  s3_output_expiration_days                = var.s3_output_expiration_days
-  force_destroy                            = var.force_destroy
-  log_retention_days                       = var.log_retention_days
-  alarm_email                              = var.alarm_email
-  invocations_per_hour_alarm               = var.invocations_per_hour_alarm
+  api_gateway_stage_name           = var.api_gateway_stage_name
+  aws_region                       = var.aws_region
+  cors_allowed_origins             = var.cors_allowed_origins
+  dataset_sha256                   = var.dataset_sha256
+  enable_api_key                   = var.enable_api_key
+  environment                      = var.environment
+  force_destroy                    = var.force_destroy
+  inference_config                 = var.inference_config
+  inference_config_fingerprint     = var.inference_config_fingerprint
+  job_max_concurrency              = var.job_max_concurrency
+  job_timeout                      = var.job_timeout
+  log_retention_days               = var.log_retention_days
+  manage_api_gateway_account       = var.manage_api_gateway_account
+  model_s3_bucket                  = var.model_s3_bucket
+  model_s3_key                     = var.model_s3_key
+  model_sha256                     = var.model_sha256
+  model_version                    = var.model_version
+  project_name                     = var.project_name
+  s3_input_expiration_days         = var.s3_input_expiration_days
+  s3_output_expiration_days        = var.s3_output_expiration_days
+  store_api_key_in_secrets_manager = var.store_api_key_in_secrets_manager
+  waf_web_acl_arn                  = var.waf_web_acl_arn
+
+  alarms = {
+    email                = var.alarm_email
+    invocations_per_hour = var.invocations_per_hour_alarm
+  }
+
+  lambda = {
+    image_uri                         = var.lambda_image_uri
+    ephemeral_storage_size            = var.lambda_ephemeral_storage_size
+    log_level                         = var.log_level
+    memory_size                       = var.lambda_memory_size
+    provisioned_concurrent_executions = var.lambda_provisioned_concurrent_executions
+    reserved_concurrent_executions    = var.lambda_reserved_concurrent_executions
+    timeout                           = var.lambda_timeout
+  }
+
+  throttle = {
+    api_key_burst_limit = var.api_key_burst_limit
+    api_key_daily_quota = var.api_key_daily_quota
+    api_key_rate_limit  = var.api_key_rate_limit
+    burst_limit         = var.throttle_burst_limit
+    rate_limit          = var.throttle_rate_limit
+  }
 }

@@ -1,13 +1,3 @@
-variable "project_name" {
-  description = "First part of every name."
-  type        = string
-  nullable    = false
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.project_name))
-    error_message = "project_name must be 3 to 26 lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen."
-  }
-}
-
 variable "environment" {
   description = "Second part of every name, such as dev or prod."
   type        = string
@@ -16,6 +6,13 @@ variable "environment" {
     condition     = can(regex("^[a-z][a-z0-9]{1,7}$", var.environment))
     error_message = "environment must be 2 to 8 lower-case letters and digits, starting with a letter."
   }
+}
+
+variable "force_delete" {
+  description = "Whether destroy may delete a repository that still holds images."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "image_tag_mutability" {
@@ -40,9 +37,12 @@ variable "max_image_count" {
   }
 }
 
-variable "force_delete" {
-  description = "Whether destroy may delete a repository that still holds images."
-  type        = bool
-  default     = false
+variable "project_name" {
+  description = "First part of every name."
+  type        = string
   nullable    = false
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.project_name))
+    error_message = "project_name must be 3 to 26 lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen."
+  }
 }

@@ -195,8 +195,8 @@ resource "aws_api_gateway_method_settings" "all" {
     metrics_enabled        = true
     logging_level          = "ERROR"
     data_trace_enabled     = false
-    throttling_rate_limit  = var.throttle_rate_limit
-    throttling_burst_limit = var.throttle_burst_limit
+    throttling_rate_limit  = var.throttle.rate_limit
+    throttling_burst_limit = var.throttle.burst_limit
   }
 
   depends_on = [aws_cloudwatch_log_group.api_execution] # before API Gateway makes it itself
@@ -249,11 +249,11 @@ resource "aws_api_gateway_usage_plan" "this" {
     stage  = aws_api_gateway_stage.this.stage_name
   }
   throttle_settings {
-    rate_limit  = var.api_key_rate_limit
-    burst_limit = var.api_key_burst_limit
+    rate_limit  = var.throttle.api_key_rate_limit
+    burst_limit = var.throttle.api_key_burst_limit
   }
   quota_settings {
-    limit  = var.api_key_daily_quota
+    limit  = var.throttle.api_key_daily_quota
     period = "DAY"
   }
 }

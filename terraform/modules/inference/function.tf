@@ -15,7 +15,7 @@ locals {
       S3_OUTPUT_BUCKET             = aws_s3_bucket.this["output"].id
       CORS_ALLOWED_ORIGINS         = join(",", var.cors_allowed_origins)
       STATE_MACHINE_ARN            = local.state_machine_arn
-      LOG_LEVEL                    = var.log_level
+      LOG_LEVEL                    = var.lambda.log_level
       POWERTOOLS_SERVICE_NAME      = local.name
       POWERTOOLS_METRICS_NAMESPACE = local.name
     },
@@ -28,16 +28,16 @@ resource "aws_lambda_function" "this" {
   function_name                  = local.name
   description                    = "Finds anemonefish calls in recordings"
   package_type                   = "Image"
-  image_uri                      = var.lambda_image_uri
+  image_uri                      = var.lambda.image_uri
   architectures                  = ["x86_64"]
   role                           = aws_iam_role.function.arn
-  memory_size                    = var.lambda_memory_size
-  timeout                        = var.lambda_timeout
-  reserved_concurrent_executions = coalesce(var.lambda_reserved_concurrent_executions, -1)
+  memory_size                    = var.lambda.memory_size
+  timeout                        = var.lambda.timeout
+  reserved_concurrent_executions = coalesce(var.lambda.reserved_concurrent_executions, -1)
   publish                        = true
 
   ephemeral_storage {
-    size = var.lambda_ephemeral_storage_size
+    size = var.lambda.ephemeral_storage_size
   }
   environment {
     variables = local.environment
@@ -50,8 +50,8 @@ resource "aws_lambda_function" "this" {
 
   lifecycle {
     precondition {
-      condition     = try(var.lambda_reserved_concurrent_executions > var.job_max_concurrency, var.lambda_reserved_concurrent_executions == null)
-      error_message = "lambda_reserved_concurrent_executions must be above job_max_concurrency (${var.job_max_concurrency}), or one job would leave no call for the API."
+      condition     = try(var.lambda.reserved_concurrent_executions > var.job_max_concurrency, var.lambda.reserved_concurrent_executions == null)
+      error_message = "lambda.reserved_concurrent_executions must be above job_max_concurrency (${var.job_max_concurrency}), or one job would leave no call for the API."
     }
   }
 }
@@ -64,8 +64,8 @@ resource "aws_lambda_alias" "live" {
 }
 
 resource "aws_lambda_provisioned_concurrency_config" "live" {
-  count                             = var.lambda_provisioned_concurrent_executions > 0 ? 1 : 0
+  count                             = var.lambda.provisioned_concurrent_executions > 0 ? 1 : 0
   function_name                     = aws_lambda_function.this.function_name
   qualifier                         = aws_lambda_alias.live.name
-  provisioned_concurrent_executions = var.lambda_provisioned_concurrent_executions
+  provisioned_concurrent_executions = var.lambda.provisioned_concurrent_executions
 }

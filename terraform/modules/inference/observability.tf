@@ -27,10 +27,10 @@ resource "aws_sns_topic" "alarms" {
 }
 
 resource "aws_sns_topic_subscription" "email" {
-  count     = var.alarm_email == null ? 0 : 1
+  count     = var.alarms.email == null ? 0 : 1
   topic_arn = aws_sns_topic.alarms.arn
   protocol  = "email"
-  endpoint  = var.alarm_email
+  endpoint  = var.alarms.email
 }
 
 locals {
@@ -48,7 +48,7 @@ locals {
       duration = {
         description = "A call took over nine tenths of the time after which it is ended."
         namespace   = "AWS/Lambda", metric = "Duration", dimensions = local.function_dimension
-        statistic   = "Maximum", period = 300, threshold = var.lambda_timeout * 900
+        statistic   = "Maximum", period = 300, threshold = var.lambda.timeout * 900
       }
       throttles = {
         description = "Calls were refused because too many ran at once."
@@ -76,11 +76,11 @@ locals {
         statistic   = "Sum", period = 300, threshold = 1
       }
     },
-    var.invocations_per_hour_alarm == null ? {} : {
+    var.alarms.invocations_per_hour == null ? {} : {
       cost = {
         description = "The function is called more often than expected; each call costs money."
         namespace   = "AWS/Lambda", metric = "Invocations", dimensions = local.function_dimension
-        statistic   = "Sum", period = 3600, threshold = var.invocations_per_hour_alarm
+        statistic   = "Sum", period = 3600, threshold = var.alarms.invocations_per_hour
       }
     },
   )

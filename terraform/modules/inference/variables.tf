@@ -1,23 +1,29 @@
-# ---------------------------------------------------------------- names
-
-variable "project_name" {
-  description = "First part of every name."
-  type        = string
-  default     = "anemonefish-inference"
-  nullable    = false
+variable "alarms" {
+  description = "Who is told of alarms, and of which costs."
+  type = object({
+    email                = optional(string) # Address that alarms are sent to, once it has confirmed; null sends none.
+    invocations_per_hour = optional(number) # Calls of the function in an hour from which an alarm warns of the cost; null sets no such alarm.
+  })
+  default  = {}
+  nullable = false
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.project_name))
-    error_message = "project_name must be 3 to 26 lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen."
+    condition     = var.alarms.email == null || can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.alarms.email))
+    error_message = "alarms.email must be an e-mail address, or null."
+  }
+  validation {
+    condition     = try(var.alarms.invocations_per_hour >= 1, var.alarms.invocations_per_hour == null)
+    error_message = "alarms.invocations_per_hour must be at least 1, or null."
   }
 }
 
-variable "environment" {
-  description = "Second part of every name, such as dev or prod."
+variable "api_gateway_stage_name" {
+  description = "Name of the stage, the first part of every path."
   type        = string
+  default     = "api"
   nullable    = false
   validation {
-    condition     = can(regex("^[a-z][a-z0-9]{1,7}$", var.environment))
-    error_message = "environment must be 2 to 8 lower-case letters and digits, starting with a letter."
+    condition     = can(regex("^[A-Za-z0-9_]{1,128}$", var.api_gateway_stage_name))
+    error_message = "api_gateway_stage_name must be letters, digits and underscores."
   }
 }
 
@@ -32,48 +38,51 @@ variable "aws_region" {
   }
 }
 
-# ---------------------------------------------------------------- the model and its settings
-
-variable "model_s3_bucket" {
-  description = "Existing bucket that holds the model; it is only read."
-  type        = string
+variable "cors_allowed_origins" {
+  description = "Web sites whose pages may call the API; [\"*\"] is all of them."
+  type        = list(string)
   nullable    = false
   validation {
-    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.model_s3_bucket))
-    error_message = "model_s3_bucket must be the name of a bucket, without s3:// or a path."
+    condition     = length(var.cors_allowed_origins) >= 1 && (contains(var.cors_allowed_origins, "*") ? length(var.cors_allowed_origins) == 1 : true)
+    error_message = "cors_allowed_origins must name at least one origin, and \"*\" stands alone."
+  }
+  validation {
+    condition     = alltrue([for origin in var.cors_allowed_origins : origin == "*" || can(regex("^https?://[A-Za-z0-9.-]+(:[0-9]+)?$", origin))])
+    error_message = "Each of cors_allowed_origins must be scheme and host without a path or a closing slash, like https://reef.example.org."
   }
 }
 
-variable "model_s3_key" {
-  description = "Key of the model; a .tflite beside a .keras is preferred."
-  type        = string
-  default     = "models/v1.0/best_model.keras"
-  nullable    = false
-  validation {
-    condition     = can(regex("^[^/].*/[^/]+\\.(keras|tflite|json)$", var.model_s3_key))
-    error_message = "model_s3_key must be a key in a folder of its own that ends in .keras, .tflite or .json, like models/v1.0/best_model.keras."
-  }
-}
-
-variable "model_sha256" {
-  description = "Digest that the model bundle (the file that runs and its card) must have, as /health and every result name it under model_sha256; null accepts any."
+variable "dataset_sha256" {
+  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
   type        = string
   default     = null
   validation {
-    condition     = var.model_sha256 == null || can(regex("^[0-9a-f]{64}$", var.model_sha256))
-    error_message = "model_sha256 must be 64 lower-case hexadecimal digits, or null."
+    condition     = var.dataset_sha256 == null || can(regex("^[0-9a-f]{64}$", var.dataset_sha256))
+    error_message = "dataset_sha256 must be 64 lower-case hexadecimal digits, or null; the tuning notebook and `anemone tune` write it."
   }
 }
 
-variable "model_version" {
-  description = "Name of the model in every result."
+variable "enable_api_key" {
+  description = "Whether requests must carry the header x-api-key; the page, /health and preflights never need it."
+  type        = bool
+  nullable    = false
+}
+
+variable "environment" {
+  description = "Second part of every name, such as dev or prod."
   type        = string
-  default     = "v1.0"
   nullable    = false
   validation {
-    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$", var.model_version))
-    error_message = "model_version must be 1 to 64 letters, digits and . _ + -, like v1.0."
+    condition     = can(regex("^[a-z][a-z0-9]{1,7}$", var.environment))
+    error_message = "environment must be 2 to 8 lower-case letters and digits, starting with a letter."
   }
+}
+
+variable "force_destroy" {
+  description = "Whether destroy may delete buckets that still hold recordings or results."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "inference_config" {
@@ -144,16 +153,6 @@ variable "inference_config" {
   }
 }
 
-variable "dataset_sha256" {
-  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
-  type        = string
-  default     = null
-  validation {
-    condition     = var.dataset_sha256 == null || can(regex("^[0-9a-f]{64}$", var.dataset_sha256))
-    error_message = "dataset_sha256 must be 64 lower-case hexadecimal digits, or null; the tuning notebook and `anemone tune` write it."
-  }
-}
-
 variable "inference_config_fingerprint" {
   description = "Fingerprint of inference_config; the function refuses to serve settings that do not have it."
   type        = string
@@ -163,197 +162,6 @@ variable "inference_config_fingerprint" {
     error_message = "inference_config_fingerprint must be 64 lower-case hexadecimal digits; the tuning notebook and `anemone config to-tfvars` write it."
   }
 }
-
-# ---------------------------------------------------------------- the function
-
-variable "lambda_image_uri" {
-  description = "Image of the function in ECR, by digest or by tag."
-  type        = string
-  nullable    = false
-  validation {
-    condition     = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.lambda_image_uri))
-    error_message = "lambda_image_uri must be an image in ECR with a tag or a digest: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG or …/NAME@sha256:DIGEST."
-  }
-}
-
-variable "lambda_timeout" {
-  description = "Seconds after which a call of the function is ended."
-  type        = number
-  default     = 900
-  nullable    = false
-  validation {
-    condition     = var.lambda_timeout >= 30 && var.lambda_timeout <= 900 && floor(var.lambda_timeout) == var.lambda_timeout
-    error_message = "lambda_timeout must be a whole number from 30 to 900 seconds."
-  }
-}
-
-variable "lambda_memory_size" {
-  description = "Memory of the function in MB; the processors grow with it."
-  type        = number
-  default     = 3008
-  nullable    = false
-  validation {
-    condition     = var.lambda_memory_size >= 1024 && var.lambda_memory_size <= 10240 && floor(var.lambda_memory_size) == var.lambda_memory_size
-    error_message = "lambda_memory_size must be a whole number from 1024 to 10240 MB."
-  }
-}
-
-variable "lambda_ephemeral_storage_size" {
-  description = "Size of /tmp in MB; recordings that cannot be read by byte range are spooled there."
-  type        = number
-  default     = 6144
-  nullable    = false
-  validation {
-    condition     = var.lambda_ephemeral_storage_size >= 512 && var.lambda_ephemeral_storage_size <= 10240 && floor(var.lambda_ephemeral_storage_size) == var.lambda_ephemeral_storage_size
-    error_message = "lambda_ephemeral_storage_size must be a whole number from 512 to 10240 MB."
-  }
-}
-
-variable "lambda_reserved_concurrent_executions" {
-  description = "Most calls that may run at once, taken from the account's share; null sets no limit of its own."
-  type        = number
-  default     = null
-  validation {
-    condition     = var.lambda_reserved_concurrent_executions == null || try(var.lambda_reserved_concurrent_executions >= 1 && var.lambda_reserved_concurrent_executions <= 10000, false)
-    error_message = "lambda_reserved_concurrent_executions must be from 1 to 10000, or null."
-  }
-}
-
-variable "lambda_provisioned_concurrent_executions" {
-  description = "Instances kept warm; each costs money all day."
-  type        = number
-  default     = 0
-  nullable    = false
-  validation {
-    condition     = var.lambda_provisioned_concurrent_executions >= 0 && var.lambda_provisioned_concurrent_executions <= 1000
-    error_message = "lambda_provisioned_concurrent_executions must be from 0 to 1000."
-  }
-}
-
-variable "log_level" {
-  description = "Least severity that the function logs."
-  type        = string
-  default     = "INFO"
-  nullable    = false
-  validation {
-    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.log_level)
-    error_message = "log_level must be DEBUG, INFO, WARNING or ERROR."
-  }
-}
-
-# ---------------------------------------------------------------- the API
-
-variable "api_gateway_stage_name" {
-  description = "Name of the stage, the first part of every path."
-  type        = string
-  default     = "api"
-  nullable    = false
-  validation {
-    condition     = can(regex("^[A-Za-z0-9_]{1,128}$", var.api_gateway_stage_name))
-    error_message = "api_gateway_stage_name must be letters, digits and underscores."
-  }
-}
-
-variable "cors_allowed_origins" {
-  description = "Web sites whose pages may call the API; [\"*\"] is all of them."
-  type        = list(string)
-  nullable    = false
-  validation {
-    condition     = length(var.cors_allowed_origins) >= 1 && (contains(var.cors_allowed_origins, "*") ? length(var.cors_allowed_origins) == 1 : true)
-    error_message = "cors_allowed_origins must name at least one origin, and \"*\" stands alone."
-  }
-  validation {
-    condition     = alltrue([for origin in var.cors_allowed_origins : origin == "*" || can(regex("^https?://[A-Za-z0-9.-]+(:[0-9]+)?$", origin))])
-    error_message = "Each of cors_allowed_origins must be scheme and host without a path or a closing slash, like https://reef.example.org."
-  }
-}
-
-variable "enable_api_key" {
-  description = "Whether requests must carry the header x-api-key; the page, /health and preflights never need it."
-  type        = bool
-  nullable    = false
-}
-
-variable "store_api_key_in_secrets_manager" {
-  description = "Whether the API key is kept in Secrets Manager too."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "throttle_rate_limit" {
-  description = "Requests a second that the API lets through, all clients together."
-  type        = number
-  default     = 20
-  nullable    = false
-  validation {
-    condition     = var.throttle_rate_limit > 0 && var.throttle_rate_limit <= 10000
-    error_message = "throttle_rate_limit must be above 0 and at most 10000 requests a second."
-  }
-}
-
-variable "throttle_burst_limit" {
-  description = "Requests that the API lets through at once, all clients together."
-  type        = number
-  default     = 40
-  nullable    = false
-  validation {
-    condition     = var.throttle_burst_limit >= 1 && var.throttle_burst_limit <= 5000
-    error_message = "throttle_burst_limit must be from 1 to 5000 requests."
-  }
-}
-
-variable "api_key_rate_limit" {
-  description = "Requests a second with one API key."
-  type        = number
-  default     = 10
-  nullable    = false
-  validation {
-    condition     = var.api_key_rate_limit > 0 && var.api_key_rate_limit <= 10000
-    error_message = "api_key_rate_limit must be above 0 and at most 10000 requests a second."
-  }
-}
-
-variable "api_key_burst_limit" {
-  description = "Requests at once with one API key."
-  type        = number
-  default     = 20
-  nullable    = false
-  validation {
-    condition     = var.api_key_burst_limit >= 1 && var.api_key_burst_limit <= 5000
-    error_message = "api_key_burst_limit must be from 1 to 5000 requests."
-  }
-}
-
-variable "api_key_daily_quota" {
-  description = "Requests a day with one API key."
-  type        = number
-  default     = 10000
-  nullable    = false
-  validation {
-    condition     = var.api_key_daily_quota >= 1
-    error_message = "api_key_daily_quota must be at least 1 request a day."
-  }
-}
-
-variable "manage_api_gateway_account" {
-  description = "Whether to set the role with which API Gateway writes logs. It is one for an account and region: let one environment of an account set it."
-  type        = bool
-  default     = true
-  nullable    = false
-}
-
-variable "waf_web_acl_arn" {
-  description = "Existing WAF web ACL to put before the API; null puts none."
-  type        = string
-  default     = null
-  validation {
-    condition     = var.waf_web_acl_arn == null || can(regex("^arn:[a-z-]+:wafv2:[a-z0-9-]+:[0-9]{12}:regional/webacl/", var.waf_web_acl_arn))
-    error_message = "waf_web_acl_arn must be the ARN of a regional WAFv2 web ACL, or null."
-  }
-}
-
-# ---------------------------------------------------------------- jobs and buckets
 
 variable "job_max_concurrency" {
   description = "Chunks of one job that are scored at once."
@@ -374,6 +182,119 @@ variable "job_timeout" {
   validation {
     condition     = var.job_timeout >= 900 && var.job_timeout <= 604800
     error_message = "job_timeout must be from 900 to 604800 seconds (a week)."
+  }
+}
+
+variable "lambda" {
+  description = "The function: its image, and what it may use."
+  type = object({
+    image_uri                         = string                   # Image of the function in ECR, by digest or by tag.
+    ephemeral_storage_size            = optional(number, 6144)   # Size of /tmp in MB; recordings that cannot be read by byte range are spooled there.
+    log_level                         = optional(string, "INFO") # Least severity that the function logs.
+    memory_size                       = optional(number, 3008)   # Memory of the function in MB; the processors grow with it.
+    provisioned_concurrent_executions = optional(number, 0)      # Instances kept warm; each costs money all day.
+    reserved_concurrent_executions    = optional(number)         # Most calls that may run at once, taken from the account's share; null sets no limit of its own.
+    timeout                           = optional(number, 900)    # Seconds after which a call of the function is ended.
+  })
+  nullable = false
+  validation {
+    condition     = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.lambda.image_uri))
+    error_message = "lambda.image_uri must be an image in ECR with a tag or a digest: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG or …/NAME@sha256:DIGEST."
+  }
+  validation {
+    condition     = var.lambda.ephemeral_storage_size >= 512 && var.lambda.ephemeral_storage_size <= 10240 && floor(var.lambda.ephemeral_storage_size) == var.lambda.ephemeral_storage_size
+    error_message = "lambda.ephemeral_storage_size must be a whole number from 512 to 10240 MB."
+  }
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.lambda.log_level)
+    error_message = "lambda.log_level must be DEBUG, INFO, WARNING or ERROR."
+  }
+  validation {
+    condition     = var.lambda.memory_size >= 1024 && var.lambda.memory_size <= 10240 && floor(var.lambda.memory_size) == var.lambda.memory_size
+    error_message = "lambda.memory_size must be a whole number from 1024 to 10240 MB."
+  }
+  validation {
+    condition     = var.lambda.provisioned_concurrent_executions >= 0 && var.lambda.provisioned_concurrent_executions <= 1000
+    error_message = "lambda.provisioned_concurrent_executions must be from 0 to 1000."
+  }
+  validation {
+    condition     = try(var.lambda.reserved_concurrent_executions >= 1 && var.lambda.reserved_concurrent_executions <= 10000, var.lambda.reserved_concurrent_executions == null)
+    error_message = "lambda.reserved_concurrent_executions must be from 1 to 10000, or null."
+  }
+  validation {
+    condition     = var.lambda.timeout >= 30 && var.lambda.timeout <= 900 && floor(var.lambda.timeout) == var.lambda.timeout
+    error_message = "lambda.timeout must be a whole number from 30 to 900 seconds."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 30
+  nullable    = false
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be one of the numbers CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+variable "manage_api_gateway_account" {
+  description = "Whether to set the role with which API Gateway writes logs. It is one for an account and region: let one environment of an account set it."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "model_s3_bucket" {
+  description = "Existing bucket that holds the model; it is only read."
+  type        = string
+  nullable    = false
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.model_s3_bucket))
+    error_message = "model_s3_bucket must be the name of a bucket, without s3:// or a path."
+  }
+}
+
+variable "model_s3_key" {
+  description = "Key of the model; a .tflite beside a .keras is preferred."
+  type        = string
+  default     = "models/v1.0/best_model.keras"
+  nullable    = false
+  validation {
+    condition     = can(regex("^[^/].*/[^/]+\\.(keras|tflite|json)$", var.model_s3_key))
+    error_message = "model_s3_key must be a key in a folder of its own that ends in .keras, .tflite or .json, like models/v1.0/best_model.keras."
+  }
+}
+
+variable "model_sha256" {
+  description = "Digest that the model bundle (the file that runs and its card) must have, as /health and every result name it under model_sha256; null accepts any."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.model_sha256 == null || can(regex("^[0-9a-f]{64}$", var.model_sha256))
+    error_message = "model_sha256 must be 64 lower-case hexadecimal digits, or null."
+  }
+}
+
+variable "model_version" {
+  description = "Name of the model in every result."
+  type        = string
+  default     = "v1.0"
+  nullable    = false
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$", var.model_version))
+    error_message = "model_version must be 1 to 64 letters, digits and . _ + -, like v1.0."
+  }
+}
+
+variable "project_name" {
+  description = "First part of every name."
+  type        = string
+  default     = "anemonefish-inference"
+  nullable    = false
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.project_name))
+    error_message = "project_name must be 3 to 26 lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen."
   }
 }
 
@@ -399,42 +320,44 @@ variable "s3_output_expiration_days" {
   }
 }
 
-variable "force_destroy" {
-  description = "Whether destroy may delete buckets that still hold recordings or results."
+variable "store_api_key_in_secrets_manager" {
+  description = "Whether the API key is kept in Secrets Manager too."
   type        = bool
   default     = false
   nullable    = false
 }
 
-# ---------------------------------------------------------------- logs and alarms
-
-variable "log_retention_days" {
-  description = "Days that logs are kept."
-  type        = number
-  default     = 30
-  nullable    = false
+variable "throttle" {
+  description = "How many requests the API lets through: all clients together, and with one API key."
+  type = object({
+    api_key_burst_limit = optional(number, 20)    # Requests at once with one API key.
+    api_key_daily_quota = optional(number, 10000) # Requests a day with one API key.
+    api_key_rate_limit  = optional(number, 10)    # Requests a second with one API key.
+    burst_limit         = optional(number, 40)    # Requests that the API lets through at once, all clients together.
+    rate_limit          = optional(number, 20)    # Requests a second that the API lets through, all clients together.
+  })
+  default  = {}
+  nullable = false
   validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be one of the numbers CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+    condition     = alltrue([for limit in [var.throttle.rate_limit, var.throttle.api_key_rate_limit] : limit > 0 && limit <= 10000])
+    error_message = "throttle.rate_limit and throttle.api_key_rate_limit must be above 0 and at most 10000 requests a second."
+  }
+  validation {
+    condition     = alltrue([for limit in [var.throttle.burst_limit, var.throttle.api_key_burst_limit] : limit >= 1 && limit <= 5000])
+    error_message = "throttle.burst_limit and throttle.api_key_burst_limit must be from 1 to 5000 requests."
+  }
+  validation {
+    condition     = var.throttle.api_key_daily_quota >= 1
+    error_message = "throttle.api_key_daily_quota must be at least 1 request a day."
   }
 }
 
-variable "alarm_email" {
-  description = "Address that alarms are sent to, once it has confirmed; null sends none."
+variable "waf_web_acl_arn" {
+  description = "Existing WAF web ACL to put before the API; null puts none."
   type        = string
   default     = null
   validation {
-    condition     = var.alarm_email == null || can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.alarm_email))
-    error_message = "alarm_email must be an e-mail address, or null."
-  }
-}
-
-variable "invocations_per_hour_alarm" {
-  description = "Calls of the function in an hour from which an alarm warns of the cost; null sets no such alarm."
-  type        = number
-  default     = null
-  validation {
-    condition     = var.invocations_per_hour_alarm == null || try(var.invocations_per_hour_alarm >= 1, false)
-    error_message = "invocations_per_hour_alarm must be at least 1, or null."
+    condition     = var.waf_web_acl_arn == null || can(regex("^arn:[a-z-]+:wafv2:[a-z0-9-]+:[0-9]{12}:regional/webacl/", var.waf_web_acl_arn))
+    error_message = "waf_web_acl_arn must be the ARN of a regional WAFv2 web ACL, or null."
   }
 }

@@ -1,4 +1,4 @@
-# Every validation refuses a value, and the repository is what was asked for.
+# The repository is what was asked for.
 
 mock_provider "aws" {
   source = "../../mocks"
@@ -7,22 +7,6 @@ mock_provider "aws" {
 variables {
   project_name = "anemone"
   environment  = "test"
-}
-
-run "each_variable_refuses_a_wrong_value" {
-  command = plan
-  variables {
-    project_name         = "Anemone_1"
-    environment          = "pre-prod"
-    image_tag_mutability = "SOMETIMES"
-    max_image_count      = 0
-  }
-  expect_failures = [
-    var.project_name,
-    var.environment,
-    var.image_tag_mutability,
-    var.max_image_count,
-  ]
 }
 
 run "scans_encrypts_and_keeps_as_many_images_as_asked" {
@@ -49,5 +33,11 @@ run "scans_encrypts_and_keeps_as_many_images_as_asked" {
   assert {
     condition     = jsondecode(aws_ecr_lifecycle_policy.this.policy).rules[0].selection.countNumber == 7
     error_message = "The lifecycle policy does not keep max_image_count images."
+  }
+}
+
+run "the_smallest_example" {
+  module {
+    source = "./examples/minimal"
   }
 }

@@ -7,7 +7,7 @@ mock_provider "aws" {
 variables {
   environment                  = "test"
   model_s3_bucket              = "models"
-  lambda_image_uri             = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"
+  lambda                       = { image_uri = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0" }
   cors_allowed_origins         = ["https://reef.example.org", "http://localhost:3000"]
   enable_api_key               = true
   inference_config_fingerprint = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -67,12 +67,14 @@ run "function" {
 
 run "every_option_on" {
   variables {
-    lambda_provisioned_concurrent_executions = 2
-    lambda_reserved_concurrent_executions    = 11
-    store_api_key_in_secrets_manager         = true
-    alarm_email                              = "reef@example.org"
-    invocations_per_hour_alarm               = 1000
-    waf_web_acl_arn                          = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/reef/1"
+    lambda = {
+      image_uri                         = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"
+      provisioned_concurrent_executions = 2
+      reserved_concurrent_executions    = 11
+    }
+    store_api_key_in_secrets_manager = true
+    alarms                           = { email = "reef@example.org", invocations_per_hour = 1000 }
+    waf_web_acl_arn                  = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/reef/1"
   }
   assert {
     condition     = aws_lambda_provisioned_concurrency_config.live[0].provisioned_concurrent_executions == 2 && aws_lambda_function.this.reserved_concurrent_executions == 11
@@ -353,5 +355,33 @@ run "outputs" {
   assert {
     condition     = output.state_machine_arn == aws_sfn_state_machine.jobs.arn && strcontains(output.dashboard_url, aws_cloudwatch_dashboard.this.dashboard_name)
     error_message = "The state machine's or the dashboard's output is wrong."
+  }
+}
+
+run "refuses_as_many_reserved_calls_as_one_job_makes_at_once" {
+  command = plan
+  variables {
+    job_max_concurrency = 10
+    lambda = {
+      image_uri                      = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"
+      reserved_concurrent_executions = 10
+    }
+  }
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "the_smallest_example" {
+  module {
+    source = "./examples/minimal"
+  }
+  assert {
+    condition     = output.api_endpoint == "https://abc123.execute-api.us-east-1.amazonaws.com/api/predict"
+    error_message = "The example shows no address."
+  }
+}
+
+run "the_complete_example" {
+  module {
+    source = "./examples/complete"
   }
 }
