@@ -93,6 +93,36 @@ def shared(name):
     return folder
 
 
+@pytest.fixture(scope="session")
+def backbones(tmp_path_factory):
+    """A small network over a second of sound at 4 kHz: a SavedModel with two outputs, and a .tflite of it.
+
+    It answers with the mean and the maximum of twelve filters, and with five numbers made of them.
+    """
+    from anemone_lib.training import import_keras
+
+    import_keras()
+    import tensorflow as tf
+
+    time = np.arange(128) / 4000
+    waves = [np.sin(2 * np.pi * f * time + p) for f in (120, 240, 400, 700, 1000, 1500) for p in (0, np.pi / 2)]
+    filters = tf.constant((np.hanning(128) * np.array(waves)).T[:, None], tf.float32)
+    mixture = tf.constant(np.random.default_rng(0).standard_normal((24, 5)), tf.float32)
+
+    class Network(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 4000], tf.float32, name="audio")])
+        def answer(self, audio):
+            found = tf.nn.relu(tf.nn.conv1d(audio[..., None], filters, 32, "VALID"))
+            embedding = tf.concat([tf.reduce_mean(found, 1), tf.reduce_max(found, 1)], 1)
+            return {"embedding": embedding, "logits": embedding @ mixture}
+
+    folder, network = tmp_path_factory.mktemp("backbones"), Network()
+    tf.saved_model.save(network, folder / "network", signatures=network.answer)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "network"))
+    (folder / "network.tflite").write_bytes(converter.convert())
+    return folder
+
+
 class LoudnessClassifier:
     """Calls a window 'anemonefish' by the mean of its image: deterministic, fast, and a pure function of the image."""
 

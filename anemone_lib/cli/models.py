@@ -1,5 +1,6 @@
 """``anemone train`` and ``anemone export-model``: model bundles."""
 
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -13,10 +14,15 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.bundle import ModelCard
 
-#: What `anemone train` starts from; on the six recordings tried so far, no worse and no surely better than ``none``.
-DEFAULT_START = "shipped"
 #: Recordings on which `anemone export-model` compares two models, at most.
 MAX_COMPARED = 32
+
+
+class Head(StrEnum):
+    """What is trained on a backbone."""
+
+    linear = "linear"
+    small = "small"
 
 
 @app.command()
@@ -46,8 +52,31 @@ def train(
     config: ConfigOption = None,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")] = Path("out/model"),
     start_from: Annotated[
-        str, typer.Option(help="Model bundle whose features are taken, shipped, or none: weights drawn at random.")
-    ] = DEFAULT_START,
+        str | None,
+        typer.Option(
+            help="Model bundle whose features are taken, shipped, or none: weights drawn at random. Default: shipped."
+        ),
+    ] = None,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(
+            help="Network of others whose embeddings are learnt from, in place of images: a .tflite, or the folder of "
+            "a SavedModel, like Perch, SurfPerch or BirdNET."
+        ),
+    ] = None,
+    backbone_rate: Annotated[
+        int | None, typer.Option(min=100, help="Sample rate that the backbone takes, in Hz, where it is not known.")
+    ] = None,
+    backbone_window: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=60, help="Seconds in a window. Default: as much as the backbone takes."),
+    ] = None,
+    backbone_output: Annotated[
+        str | None, typer.Option(help="Name of the output that is the embedding, where there are several.")
+    ] = None,
+    head: Annotated[
+        Head, typer.Option(help="What learns from the embeddings: linear, or small, with a layer of 64 between.")
+    ] = Head.linear,
     multilabel: Annotated[
         bool, typer.Option("--multilabel/--single-label", help="Classes may overlap, or each window has one.")
     ] = True,
@@ -78,6 +107,8 @@ def train(
             bars.update(bar, completed=done, total=total)
 
         if folder is None and dataset is None:
+            if backbone:
+                raise ConfigError("--backbone learns from annotated recordings; give a folder of them, or --dataset")
             from anemone_lib.training.recipes import train_demonstration_model
 
             quiet = sorted(without_calls.glob("*.wav")) if without_calls else []
@@ -88,6 +119,7 @@ def train(
             )
         else:
             from anemone_lib.cli.by_class import train_dataset
+            from anemone_lib.training.from_dataset import choose_start
 
             card = train_dataset(
                 dataset,
@@ -101,7 +133,14 @@ def train(
                 folds=folds,
                 options={
                     "multilabel": multilabel,
-                    "start_from": None if start_from == "none" else start_from,
+                    **choose_start(
+                        start_from,
+                        backbone,
+                        rate=backbone_rate,
+                        window=backbone_window,
+                        output=backbone_output,
+                        head=head.value,
+                    ),
                     "members": members,
                     "epochs": epochs,
                     "seed": seed,
@@ -152,5 +191,5 @@ def _show(card: ModelCard, folder: Path) -> None:
             if key in ("validation", "test"):  # printed as tables
                 continue
             out.print(f"  {heading}: {escape(key)}: {escape(str(value))}", highlight=False, soft_wrap=True)
-    for file in ("best_model.keras", "best_model.tflite", "best_model.json"):
+    for file in (*card.sha256, "best_model.json"):
         out.print(f"  {escape(str(folder / file))}", highlight=False, soft_wrap=True)

@@ -5,13 +5,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anemone_lib.config import InferenceConfig
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
+from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.fit import choose_config
 from anemone_lib.tuning.by_class import choose_decisions, score_part
 from anemone_lib.tuning.recordings import ScoredFolder
+
+#: Parameters of notebook 3 that a dataset stands for: their default, and what to do instead.
+OF_FOLDERS: dict[str, tuple[Any, str]] = {
+    "folder": ("", "dataset.yaml names the recordings"),
+    "annotations": ("", "dataset.yaml says where the tables are"),
+    "label_column": (None, "set label_column in dataset.yaml"),
+    "channel": ("mean", "set channel in dataset.yaml"),
+    "label_classes": ({}, "set labels in dataset.yaml"),
+    "simulated_recordings": (32, "only your recordings are learnt from"),
+    "learning_rate": (0.0005, "it rises and falls by itself"),
+    "holdout": (0.25, "set split in dataset.yaml"),
+    "balance": (0.5, "classes are drawn half-way between their numbers and equality"),
+}
 
 
 def choose_notebook_config(
@@ -27,12 +41,13 @@ def choose_notebook_config(
 
     Returns
     -------
-    config : InferenceConfig, whose target class is that of the dataset
+    config : InferenceConfig
+        Its target class is that of the dataset, and its event settings those of the model, where no other is given.
 
     Raises
     ------
     ConfigError
-        The model does not know the classes of the dataset.
+        The model does not know the classes of the dataset, or a setting was changed that the model decides.
 
     Examples
     --------
@@ -44,12 +59,93 @@ def choose_notebook_config(
         return InferenceConfig.from_parameters(parameters)
     description = Dataset.load(dataset)
     config = choose_config(None, classifier)
+    changed = list_changed(parameters)
+    target = changed.pop("target_class", description.target_class)
     if missing := [name for name in description.calls if name not in config.classes]:
         raise ConfigError(
             f"the dataset has the class {missing[0]}, the model knows {', '.join(config.classes)}; give the model that "
             "was trained for these classes (model)"
         )
-    return choose_decisions(config, classifier.card, description.target_class)
+    if target not in config.classes:
+        raise ConfigError(f"target_class is {target!r}; with this dataset it is one of {', '.join(description.calls)}")
+    fixed = {name: value for name, value in changed.items() if name not in (*EVENT_FIELDS, "batch_size")}
+    _refuse(fixed, config, "with a dataset these settings are those of the model")
+    return choose_decisions(config, classifier.card, target).replace(**changed)
+
+
+def choose_training_config(dataset: str | os.PathLike[str], parameters: Mapping[str, Any]) -> InferenceConfig:
+    """Return the settings that a notebook trains with: those of its parameters, or those of the dataset.
+
+    Parameters
+    ----------
+    dataset : path of ``dataset.yaml``; empty for none
+    parameters : mapping, the notebook's ``globals()``
+
+    Returns
+    -------
+    config : InferenceConfig
+
+    Raises
+    ------
+    ConfigError
+        A parameter was changed that does not count with a dataset, since the description says it.
+
+    Examples
+    --------
+    >>> choose_training_config("", {"n_fft": 512}).n_fft
+    512
+    """
+    if not str(dataset):
+        return InferenceConfig.from_parameters(parameters)
+    for name, (default, instead) in OF_FOLDERS.items():
+        if parameters.get(name, default) not in (default, None, ""):
+            raise ConfigError(f"{name} is {parameters[name]!r}, and does not count with a dataset: {instead}")
+    config = Dataset.load(dataset).to_config()
+    _refuse(list_changed(parameters), config, "with a dataset, change settings and target_class in dataset.yaml")
+    return config
+
+
+def list_changed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings among a notebook's parameters that are not the defaults.
+
+    Examples
+    --------
+    >>> list_changed({"folder": "reef", "n_fft": 512, "hop_length": 256, "target_sr": None})
+    {'n_fft': 512}
+    """
+    default, changed = InferenceConfig().model_dump(), {}
+    for name, own in default.items():
+        value = parameters.get(name)
+        if isinstance(value, list | tuple):
+            value = ",".join(map(str, value))
+        if value is not None and str(value).strip().casefold() not in ("", "none", "null", str(own).casefold()):
+            changed[name] = value
+    return {name: value for name, value in changed.items() if value != default[name]}
+
+
+def _refuse(changed: Mapping[str, Any], config: InferenceConfig, instead: str) -> None:
+    """Refuse settings that would be passed over."""
+    for name, value in changed.items():
+        if value != getattr(config, name) and str(value) != str(getattr(config, name)):
+            raise ConfigError(f"{name} is {value!r}, but {getattr(config, name)!r} is used: {instead}, or leave it out")
+
+
+def find_annotations(dataset: str | os.PathLike[str], path: str | os.PathLike[str]) -> tuple[Annotation, ...]:
+    """Return the annotations of a recording of a dataset, with the verdicts of its reviews.
+
+    Parameters
+    ----------
+    dataset : path of ``dataset.yaml``; empty for none
+    path : path of a recording
+
+    Returns
+    -------
+    annotations : tuple of Annotation, with the names of classes; none where it is no recording of the dataset
+    """
+    if not str(dataset):
+        return ()
+    recordings = read_recordings(Dataset.load(dataset))
+    return next((one.annotations for one in recordings if one.path.resolve() == Path(path).resolve()), ())
 
 
 def list_recordings(dataset: str | os.PathLike[str]) -> list[Path]:

@@ -3,19 +3,23 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.errors import ConfigError
 from anemone_lib.evaluation.rates import Counts, total
 from anemone_lib.scoring.chunks import choose_config
 from anemone_lib.scoring.classifier import Classifier, ModelCard, load_classifier
+from anemone_lib.scoring.sight import classify_windows
 from anemone_lib.training.bundle import write_card
-from anemone_lib.training.examples import cut_examples, read_stretches
-from anemone_lib.training.from_dataset import train_on_dataset
+from anemone_lib.training.examples import Stretch, cut_examples, read_stretches
+from anemone_lib.training.from_dataset import choose_start, train_on_dataset
 from anemone_lib.training.labelled import LabelledWindows
 from anemone_lib.tuning.by_class import choose_decisions, measure_classes, score_part
 from anemone_lib.tuning.decisions import tune_classes
@@ -33,6 +37,7 @@ class OwnTraining:
     test : LabelledWindows, of the validation part, those that hold one class or none for certain
     probabilities : np.ndarray [shape=(n, n_classes)], float32, of these windows
     temperature : float
+    answers : mapping of a model's name to its probabilities of these windows
     """
 
     card: ModelCard
@@ -40,15 +45,24 @@ class OwnTraining:
     test: LabelledWindows
     probabilities: np.ndarray
     temperature: float
+    answers: Mapping[str, np.ndarray]
 
 
-def train_own_classes(dataset: str | os.PathLike[str], folder: str | os.PathLike[str], **options: Any) -> OwnTraining:
+def train_own_classes(
+    dataset: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    previous: Classifier | None = None,
+    **options: Any,
+) -> OwnTraining:
     """Train on a dataset as ``anemone train --dataset`` does, and answer on its validation part.
 
     Parameters
     ----------
     dataset : path of ``dataset.yaml``
     folder : path of the bundle
+    previous : Classifier, optional
+        Asked about the same windows, where it has the same classes, window and rate.
     **options
         As in `train_on_dataset`.
 
@@ -67,7 +81,8 @@ def train_own_classes(dataset: str | os.PathLike[str], folder: str | os.PathLike
     card = judge_bundle(folder, description, recordings)
     classifier = load_classifier(folder)
     config = choose_config(None, classifier)
-    examples = cut_examples(read_stretches(recordings, "validation", config), config)
+    stretches = read_stretches(recordings, "validation", config)
+    examples = cut_examples(stretches, config)
     certain = examples.known.all(axis=1) & (examples.present[:, 1:].sum(axis=1) <= 1)
     images = examples.images[certain]
     test = LabelledWindows(
@@ -77,11 +92,62 @@ def train_own_classes(dataset: str | os.PathLike[str], folder: str | os.PathLike
         start_times=np.zeros(len(images)),
         classes=config.classes,
     )
-    batches = np.array_split(images, max(1, len(images) // 64))
-    probabilities = np.concatenate([classifier.probabilities(batch) for batch in batches if len(batch)])
+    models = {"new": classifier}
+    if previous and previous.card and _compares(previous, classifier):
+        models[f"previous ({previous.version})"] = previous
+    answers = {name: _ask(model, stretches, config)[certain] for name, model in models.items()}
     curve = card.training["learning_curves"][0]
     history = {"loss": [row["loss"] for row in curve]}
-    return OwnTraining(card, history, test, probabilities, card.temperature)
+    return OwnTraining(card, history, test, answers["new"], card.temperature, answers)
+
+
+def choose_notebook_start(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what notebook 3 starts from with a dataset, as options of `train_on_dataset`.
+
+    Parameters
+    ----------
+    parameters : mapping, the notebook's ``globals()``
+
+    Raises
+    ------
+    ConfigError, ModelError
+        As in `choose_start`; a backbone without a dataset.
+
+    Examples
+    --------
+    >>> choose_notebook_start({"start_from": "demonstration"}), choose_notebook_start({"start_from": ""})
+    ({'start_from': 'shipped'}, {'start_from': None})
+    """
+    start, backbone = parameters.get("start_from"), parameters.get("backbone")
+    if backbone and not parameters.get("dataset"):
+        raise ConfigError("a backbone learns from a dataset; describe your folder with `anemone dataset init FOLDER`")
+    return choose_start(
+        None if start == "demonstration" else start or "none",
+        backbone,
+        rate=parameters.get("backbone_rate"),
+        window=parameters.get("backbone_window"),
+        output=parameters.get("backbone_output") or None,
+        head=parameters.get("head", "linear"),
+    )
+
+
+def _compares(one: Classifier, other: Classifier) -> bool:
+    """Tell whether two models answer for the same classes on the same windows."""
+    assert one.card is not None
+    assert other.card is not None
+    names = ("window_duration", "target_sr")
+    return one.card.classes == other.card.classes and all(
+        one.card.settings.get(name) == other.card.settings.get(name) for name in names
+    )
+
+
+def _ask(classifier: Classifier, stretches: Sequence[Stretch], config: InferenceConfig) -> np.ndarray:
+    """Probabilities of a model, with the images that it was trained with, in the windows of `cut_examples`."""
+    if not stretches:
+        return np.zeros((0, classifier.n_classes), np.float32)
+    own = choose_config(None, classifier)
+    ask = partial(classify_windows, classifier=classifier, config=own, sample_rate=stretches[0].sample_rate)
+    return cut_examples(stretches, config, see=ask).images
 
 
 def judge_bundle(

@@ -1,11 +1,13 @@
 """Recording × model → scores: the probability of every class in every window.
 
 `score_recording` is where to start. `windows` lays the grid, `images` draws the spectrogram that the model sees,
-`classifier` runs the model, `chunks` cuts the work into pieces and puts it together, `scores` keeps the result on disk,
-`coverage` says what was analysed, `condition` what is wrong with the sound.
+`classifier` runs the model, after a `backbone` where there is one, `sight` gives it images or sound, `chunks` cuts the
+work into pieces and puts it together, `scores` keeps the result on disk, `coverage` says what was analysed, `condition`
+what is wrong with the sound.
 Imports audio and what lies below it.
 """
 
+from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, ModelCard, digest_bundle
 from anemone_lib.scoring.chunks import (
     CHUNK_WINDOWS,
@@ -30,6 +32,7 @@ from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
 __all__ = [
     "CHUNK_WINDOWS",
     "DEMONSTRATION_MODEL",
+    "Backbone",
     "Chunk",
     "ChunkScores",
     "Classifier",

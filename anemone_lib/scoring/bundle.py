@@ -3,10 +3,11 @@
 A bundle is a folder with ``best_model.tflite`` (what serving runs, in LiteRT), ``best_model.keras`` (what training
 writes) and ``best_model.json``, the model card: the classes, the settings the model was trained with, the SHA-256 of
 both files, and in words what it was trained on and what it never saw. A lone ``.keras`` works too, through Keras.
+Where a backbone embeds the sound first, its file lies in the bundle, too, and the two models are the head on it.
 
 One digest is over all that decides the probabilities: the file that runs and the card (classes, temperature,
-activation, settings). `Classifier.sha256` is this digest: results name it, caches are kept under it, and it pins
-a model. Of a file without a card it is the file's own SHA-256.
+activation, settings, SHA-256 of a backbone). `Classifier.sha256` is this digest: results name it, caches are kept under
+it, and it pins a model. Of a file without a card it is the file's own SHA-256.
 """
 
 import hashlib
@@ -26,6 +27,19 @@ DEMONSTRATION_MODEL = Path(__file__).parent.parent / "models"
 STEM = "best_model"
 
 
+class BackboneCard(BaseModel):
+    """What the card says about the network that embeds the sound before the model classifies it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field(pattern=r"^[\w.-]+$", description="The file, or folder of a SavedModel, beside the card.")
+    source: str = Field(description="What the file was called that was given.")
+    sample_rate: int = Field(gt=0, description="Of its input, Hz.")
+    window_samples: int = Field(gt=0, description="Samples of a window.")
+    output: str = Field(description="The output that is the embedding.")
+    head: Literal["linear", "small"] = Field(description="linear, or small: with one layer of 64 between.")
+
+
 class ModelCard(BaseModel):
     """What ``best_model.json`` says about a model.
 
@@ -42,11 +56,14 @@ class ModelCard(BaseModel):
     version: str = Field(description="Like v1.0; part of every result.")
     summary: str = Field("", description="In words: what it was trained on, what it never saw.")
     classes: tuple[str, ...] = Field(description="In the order of the model's outputs.")
-    input_shape: tuple[int, int, int] = Field(description="height_pixels, width_pixels, channels.")
+    input_shape: tuple[int, int, int] | tuple[int] = Field(
+        description="height_pixels, width_pixels, channels; with a backbone, the numbers in an embedding."
+    )
     settings: dict[str, int | float | str | None] = Field(
         description="The score-deciding settings of InferenceConfig that the model was trained with."
     )
     sha256: dict[str, str] = Field(description="SHA-256 (hex) by file name.")
+    backbone: BackboneCard | None = Field(None, description="What embeds the sound, where the model sees no images.")
     activation: Literal["softmax", "sigmoid"] = Field(
         "softmax",
         description="softmax: one class a window, probabilities sum to 1. sigmoid: every class by itself, several may "
@@ -159,7 +176,18 @@ def read_card(path: Path) -> ModelCard | None:
         raise ModelError(f"the model card {path} cannot be read: {error}") from None
 
 
-def _sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file; of a folder, that over the names and hashes of all files in it.
+
+    Examples
+    --------
+    >>> hash_file(find_model_file()) == read_card(DEMONSTRATION_MODEL / "best_model.json").sha256["best_model.tflite"]
+    True
+    """
+    if path.is_dir():
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        lines = [f"{one.relative_to(path).as_posix()} {hash_file(one)}\n" for one in inside]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -181,10 +209,10 @@ def digest_bundle(model_path: Path) -> str:
     >>> digest_bundle(DEMONSTRATION_MODEL / "best_model.tflite") == digest_bundle(find_model_file())
     True
     """
-    card_path, digest = model_path.with_suffix(".json"), _sha256_of(model_path)
+    card_path, digest = model_path.with_suffix(".json"), hash_file(model_path)
     if not card_path.is_file():
         return digest
-    return hashlib.sha256(f"model {digest}\ncard {_sha256_of(card_path)}\n".encode()).hexdigest()
+    return hashlib.sha256(f"model {digest}\ncard {hash_file(card_path)}\n".encode()).hexdigest()
 
 
 def check_hashes(model_path: Path, card: ModelCard | None, pinned: str | None) -> str:
@@ -210,13 +238,15 @@ def check_hashes(model_path: Path, card: ModelCard | None, pinned: str | None) -
     >>> check_hashes(path, read_card(path.with_suffix(".json")), None) == digest_bundle(path)
     True
     """
-    actual, digest = _sha256_of(model_path), digest_bundle(model_path)
-    said = card and card.sha256.get(model_path.name)
-    if said and said.lower() != actual:
-        raise ModelError(
-            f"the SHA-256 of {model_path} is {actual}, the one in its card is {said}; "
-            "the file is not the one that was tested: copy the bundle again"
-        )
+    actual, digest = hash_file(model_path), digest_bundle(model_path)
+    _compare_hash(model_path, actual, card.sha256.get(model_path.name) if card else None)
+    if card and card.backbone:
+        backbone = model_path.with_name(card.backbone.file)
+        if not backbone.exists():
+            raise ModelError(
+                f"the backbone {backbone} is missing; the model at {model_path} is a head on it: copy the bundle whole"
+            )
+        _compare_hash(backbone, hash_file(backbone), card.sha256.get(backbone.name, "missing"))
     if pinned and pinned.lower() != digest:
         if card and pinned.lower() in {actual, *(value.lower() for value in card.sha256.values())}:
             raise ModelError(
@@ -228,3 +258,11 @@ def check_hashes(model_path: Path, card: ModelCard | None, pinned: str | None) -
             "the model or its card is not the one that was tested: copy the bundle again"
         )
     return digest
+
+
+def _compare_hash(path: Path, actual: str, said: str | None) -> None:
+    if said and said.lower() != actual:
+        raise ModelError(
+            f"the SHA-256 of {path} is {actual}, the one in its card is {said}; "
+            "the file is not the one that was tested: copy the bundle again"
+        )

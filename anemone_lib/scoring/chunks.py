@@ -9,7 +9,6 @@ Scores decide nothing about events: those follow in milliseconds (`decide_events
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_completed
 
@@ -23,8 +22,8 @@ from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.condition import LOST, N_MEASURES, describe_condition, describe_rates, measure
 from anemone_lib.scoring.coverage import JOIN_S, find_gaps, place_windows
 from anemone_lib.scoring.fit import check_fit, choose_config  # noqa: F401 found here, too
-from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores, forget_use, name_scores, recall_use
+from anemone_lib.scoring.sight import classify_windows
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
 
 #: Windows in a chunk, at most: 51 s of audio at the usual stride, 10 MB at 48 kHz.
@@ -127,19 +126,8 @@ def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, conf
         rows = np.arange(n_windows)
     else:
         windows, rows = _moved_windows(recording, chunk, grid)
-    channels = classifier.input_shape[2]
     probabilities = np.full((n_windows, classifier.n_classes), np.nan, np.float32)
-    canvas = _canvas(min(n_windows, config.batch_size), classifier.input_shape)
-    for first in range(0, len(rows), config.batch_size):
-        batch = slice(first, min(len(rows), first + config.batch_size))
-        images = draw_images(
-            windows[batch],
-            sample_rate=grid.sample_rate,
-            **config.image_settings,
-            channels=channels,
-            out=canvas[: batch.stop - batch.start],
-        )
-        probabilities[rows[batch]] = classifier.probabilities(images)
+    probabilities[rows] = classify_windows(windows, classifier, config, sample_rate=grid.sample_rate)
     return ChunkScores(probabilities, measures)
 
 
@@ -384,14 +372,3 @@ def _scored(
     finally:
         if own:
             own.shutdown(cancel_futures=True)
-
-
-_local = threading.local()
-
-
-def _canvas(n_images: int, image_shape: tuple[int, ...]) -> np.ndarray:
-    """This thread's images, drawn over by every batch: memory used again costs less than memory anew."""
-    canvas: np.ndarray | None = getattr(_local, "canvas", None)
-    if canvas is None or len(canvas) < n_images or canvas.shape[1:] != image_shape:
-        canvas = _local.canvas = np.empty((n_images, *image_shape), np.float32)
-    return canvas

@@ -1,4 +1,4 @@
-"""Images to probabilities: the model bundle and what runs it.
+"""Images, or windows of sound, to probabilities: the model bundle and what runs it.
 
 `anemone_lib.scoring.bundle` finds and checks the files.
 
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from anemone_lib.errors import ModelError
+from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.bundle import ModelCard, check_hashes, find_model_file, read_card
 
 #: Keras before this runs code from a .keras file even in safe mode (CVE-2025-49655, CVE-2026-1669).
@@ -21,14 +22,14 @@ MIN_KERAS = (3, 13, 2)
 
 
 class Classifier(Protocol):
-    """What turns images into probabilities.
+    """What turns images, or with a backbone windows of sound, into probabilities.
 
     Attributes
     ----------
     card : ModelCard, or None for a lone .keras
     sha256 : str, over the file that runs and its card; see `digest_bundle`
     version : str, from the card, or the file's name
-    input_shape : (height_pixels, width_pixels, channels)
+    input_shape : (height_pixels, width_pixels, channels), or (window_samples,) where it takes sound
     n_classes : int
 
     Examples
@@ -42,7 +43,7 @@ class Classifier(Protocol):
     card: ModelCard | None
     sha256: str
     version: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -50,7 +51,7 @@ class Classifier(Protocol):
 
         Parameters
         ----------
-        images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
+        images : np.ndarray [shape=(n, *input_shape)], float32, images in [0, 1]
 
         Returns
         -------
@@ -94,9 +95,16 @@ def load_classifier(
     model_path = find_model_file(uri)
     card = read_card(model_path.with_suffix(".json"))
     digest = check_hashes(model_path, card, sha256)
+    model: Classifier
     if model_path.suffix == ".tflite":
-        return LiteRTClassifier(model_path, card=card, sha256=digest, num_threads=num_threads)
-    return KerasClassifier(model_path, card=card, sha256=digest)
+        model = LiteRTClassifier(model_path, card=card, sha256=digest, num_threads=num_threads)
+    else:
+        model = KerasClassifier(model_path, card=card, sha256=digest)
+    if card and card.backbone:
+        return EmbeddingClassifier(model_path, model, card=card, num_threads=num_threads)
+    if len(model.input_shape) != 3:
+        raise ModelError(f"{model_path} takes embeddings, and has no card that names their backbone; copy the bundle")
+    return model
 
 
 class LiteRTClassifier:
@@ -108,7 +116,7 @@ class LiteRTClassifier:
         self._path, self._num_threads = path, num_threads
         self._local = threading.local()
         _, given, answer = self._interpreter()
-        self.input_shape = _image_shape(given["shape"], path)
+        self.input_shape = _read_shape(given["shape"], path)
         self.n_classes = int(answer["shape"][-1])
         _check_card(self, path)
 
@@ -173,7 +181,7 @@ class KerasClassifier:
         self.version = card.version if card else path.stem
         self._path = path
         self._lock = threading.Lock()
-        self.input_shape = _image_shape(self._model.input_shape, path)
+        self.input_shape = _read_shape(self._model.input_shape, path)
         self.n_classes = int(self._model.output_shape[-1])
         _check_card(self, path)
 
@@ -191,6 +199,39 @@ class KerasClassifier:
         return _reload, (str(self._path), self.sha256, 1)
 
 
+class EmbeddingClassifier:
+    """A backbone that embeds windows of sound, and a model that classifies the embeddings."""
+
+    def __init__(self, path: Path, head: Classifier, *, card: ModelCard, num_threads: int = 1) -> None:
+        about = card.backbone
+        assert about is not None
+        self._path, self._head, self._num_threads = path, head, num_threads
+        self._backbone = Backbone(
+            path.with_name(about.file),
+            sample_rate=about.sample_rate,
+            window_duration=about.window_samples / about.sample_rate,
+            output=about.output,
+            num_threads=num_threads,
+        )
+        if head.input_shape != (self._backbone.n_features,):
+            raise ModelError(
+                f"{path} takes {head.input_shape[0]} numbers, the embedding of {about.file} has "
+                f"{self._backbone.n_features}; copy the bundle again"
+            )
+        self.card: ModelCard | None = card
+        self.sha256, self.version, self.n_classes = head.sha256, head.version, head.n_classes
+        self.input_shape: tuple[int, ...] = (self._backbone.window_samples,)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the probability of every class in windows of sound; see `Classifier`."""
+        _check_images(images, self.input_shape)
+        return self._head.probabilities(self._backbone.embed(images))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as a path, checked there against the same hash."""
+        return _reload, (str(self._path), self.sha256, self._num_threads)
+
+
 _loaded: dict[tuple[str, str], Classifier] = {}
 
 
@@ -201,8 +242,11 @@ def _reload(path: str, sha256: str, num_threads: int) -> Classifier:
     return _loaded[path, sha256]
 
 
-def _image_shape(shape: Any, path: Path) -> tuple[int, int, int]:
+def _read_shape(shape: Any, path: Path) -> tuple[int, ...]:
+    """The shape of an image, or the length of an embedding."""
     sizes = [int(size) if size is not None else 0 for size in shape]
+    if len(sizes) == 2 and sizes[1] > 0:
+        return (sizes[1],)
     if len(sizes) != 4 or min(sizes[1:]) < 1 or sizes[3] not in (1, 3):
         raise ModelError(f"{path} takes input of shape {sizes}; it must be (any, height_pixels, width_pixels, 1 or 3)")
     return sizes[1], sizes[2], sizes[3]
@@ -223,9 +267,10 @@ def _check_card(classifier: Classifier, path: Path) -> None:
         )
 
 
-def _check_images(images: np.ndarray, shape: tuple[int, int, int]) -> None:
-    if images.ndim != 4 or images.shape[1:] != shape:
-        raise ModelError(f"images have shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})")
+def _check_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
+    if images.shape[1:] != shape:
+        what = "images" if len(shape) == 3 else "windows"
+        raise ModelError(f"{what} have shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})")
 
 
 def _quantised(images: np.ndarray, details: Any) -> np.ndarray:

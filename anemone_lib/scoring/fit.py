@@ -95,7 +95,7 @@ def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
             f"the configuration names {len(config.classes)} classes ({config.model_classes}), "
             f"the model answers with {classifier.n_classes}"
         )
-    if classifier.input_shape[:2] != (config.height_pixels, config.width_pixels):
+    if len(classifier.input_shape) == 3 and classifier.input_shape[:2] != (config.height_pixels, config.width_pixels):
         raise ModelError(
             f"the configuration draws images of {config.height_pixels} × {config.width_pixels} pixels, "
             f"the model takes {classifier.input_shape[0]} × {classifier.input_shape[1]}"

@@ -7,10 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anemone_lib.errors import ModelError
+from anemone_lib.scoring.bundle import read_card
 
 
 def fetch_bundle(bucket: str, key: str) -> Path:
-    """Download a model and its card. If a ``.tflite`` file is beside a ``.keras`` file, the ``.tflite`` is downloaded.
+    """Download a model, its card and its backbone. Of a ``.tflite`` and a ``.keras`` file, the ``.tflite`` is taken.
 
     Parameters
     ----------
@@ -46,10 +47,23 @@ def fetch_bundle(bucket: str, key: str) -> Path:
         folder = Path(tempfile.gettempdir()) / "anemone-models" / name
         folder.mkdir(parents=True, exist_ok=True)
         if card_etag:
-            _download(s3, bucket, card_key, folder / PurePosixPath(card_key).name)
+            card = read_card(_download(s3, bucket, card_key, folder / PurePosixPath(card_key).name))
+            if card and card.backbone:
+                _fetch_backbone(s3, bucket, str(PurePosixPath(key).with_name(card.backbone.file)), folder)
         return _download(s3, bucket, model_key, folder / PurePosixPath(model_key).name)
     except (BotoCoreError, ClientError) as error:
         raise ModelError(f"cannot read the model at s3://{bucket}/{key}: {error}") from None
+
+
+def _fetch_backbone(s3: Any, bucket: str, key: str, folder: Path) -> None:
+    if not key.endswith(".tflite"):
+        raise ModelError(
+            f"the backbone s3://{bucket}/{key} is a SavedModel, a folder; from S3 only a model whose backbone is a "
+            ".tflite is served"
+        )
+    if not _find_etag(s3, bucket, key):
+        raise ModelError(f"no backbone at s3://{bucket}/{key}; upload the bundle whole")
+    _download(s3, bucket, key, folder / PurePosixPath(key).name)
 
 
 def _find_etag(s3: Any, bucket: str, key: str) -> str | None:

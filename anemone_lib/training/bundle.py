@@ -11,6 +11,7 @@ import hashlib
 import io
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,8 @@ from anemone_lib.errors import ModelError, spell_count
 from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import total
 from anemone_lib.files import write_text
-from anemone_lib.scoring.bundle import STEM, ModelCard
+from anemone_lib.scoring.backbone import Backbone
+from anemone_lib.scoring.bundle import STEM, BackboneCard, ModelCard, hash_file, read_card
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import Classifier, LiteRTClassifier, load_classifier
 from anemone_lib.training.labelled import cut_labelled_windows
@@ -59,6 +61,8 @@ def export_bundle(
     bands_hz: dict[str, tuple[float, float]] | None = None,
     training: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
+    backbone: Backbone | None = None,
+    head: str = "linear",
     int8_on: Sequence[str | os.PathLike[str]] = (),
 ) -> ModelCard:
     """Write a model bundle.
@@ -77,6 +81,9 @@ def export_bundle(
         As in `anemone_lib.scoring.classifier.ModelCard`, as are those of the next line.
     decisions, segment_thresholds, bands_hz, training, metrics
         As in `anemone_lib.scoring.classifier.ModelCard`.
+    backbone : Backbone, optional
+        What `model` classifies the embeddings of, which are then in `images`. It is copied into the folder.
+    head : "linear" or "small", what the model is
     int8_on : sequence of paths, optional
         Recordings with calls. If some are given, 8-bit weights and activations are tried, and taken if they lead to
         the same events in these recordings.
@@ -102,9 +109,8 @@ def export_bundle(
     """
     config = config or InferenceConfig()
     folder = Path(folder)
-    shape = _check_shapes(model, config, images)
-    if images.dtype == np.uint8:
-        images = images.astype(np.float32) / np.float32(255)
+    shape = _check_shapes(model, config, images, backbone)
+    images = images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".anemone-") as unfinished:
         keras_path, tflite_path = Path(unfinished) / f"{STEM}.keras", Path(unfinished) / f"{STEM}.tflite"
@@ -115,6 +121,7 @@ def export_bundle(
         if int8_on:
             parity["int8"] = _try_int8(model, tflite_path, images, config, int8_on)
             parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
+        parts = [keras_path, tflite_path, *([_copy_backbone(backbone, Path(unfinished))] if backbone else [])]
         card = ModelCard(
             name=name,
             version=version,
@@ -122,7 +129,8 @@ def export_bundle(
             classes=config.classes,
             input_shape=shape,
             settings=config.model_dump(exclude={*EVENT_FIELDS, "batch_size"}),
-            sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (keras_path, tflite_path)},
+            sha256={path.name: hash_file(path) for path in parts},
+            backbone=_describe_backbone(backbone, parts[-1].name, head) if backbone else None,
             temperature=temperature,
             activation=activation,  # type: ignore[arg-type]
             target_class=target_class,
@@ -134,10 +142,17 @@ def export_bundle(
             metrics=metrics or {},
         )
         (folder / f"{STEM}.json").unlink(missing_ok=True)  # no card beside files it does not describe
-        for path in (keras_path, tflite_path):
-            path.replace(folder / path.name)
+        _move(parts, folder)
     write_card(card, folder)
     return card
+
+
+def _move(paths: Sequence[Path], folder: Path) -> None:
+    """Move files, and folders with what is in them, in place of those of the same names."""
+    for path in paths:
+        if path.is_dir() and (folder / path.name).exists():
+            shutil.rmtree(folder / path.name)
+        path.replace(folder / path.name)
 
 
 def _check_parity(difference: float) -> None:
@@ -148,10 +163,36 @@ def _check_parity(difference: float) -> None:
         )
 
 
-def _check_shapes(model: Any, config: InferenceConfig, images: np.ndarray) -> tuple[int, int, int]:
+def _copy_backbone(backbone: Backbone, folder: Path) -> Path:
+    """Copy the file of a backbone, or its folder, under the name that it has in a bundle."""
+    path = folder / f"{STEM}.backbone{backbone.path.suffix if backbone.path.is_file() else ''}"
+    if backbone.path.is_dir():
+        shutil.copytree(backbone.path, path)
+    else:
+        shutil.copyfile(backbone.path, path)
+    return path
+
+
+def _describe_backbone(backbone: Backbone, file: str, head: str) -> BackboneCard:
+    return BackboneCard(
+        file=file,
+        source=backbone.path.name,
+        sample_rate=backbone.sample_rate,
+        window_samples=backbone.window_samples,
+        output=backbone.output,
+        head=head,  # type: ignore[arg-type]
+    )
+
+
+def _check_shapes(
+    model: Any, config: InferenceConfig, images: np.ndarray, backbone: Backbone | None
+) -> tuple[int, int, int] | tuple[int]:
     """Check that the model takes what the configuration draws and answers for its classes; return its input shape."""
     shape = tuple(model.input_shape[1:])
-    if len(shape) != 3 or shape[:2] != (config.height_pixels, config.width_pixels) or shape[2] not in (1, 3):
+    fits = len(shape) == 3 and shape[:2] == (config.height_pixels, config.width_pixels) and shape[2] in (1, 3)
+    if backbone and shape != (backbone.n_features,):
+        raise ModelError(f"the model takes {shape}; the embeddings have {backbone.n_features} numbers")
+    if not backbone and not fits:
         raise ModelError(
             f"the model takes images of shape {shape}; the configuration draws "
             f"({config.height_pixels}, {config.width_pixels}, 1 or 3)"
@@ -222,6 +263,8 @@ def export_model(
         raise ModelError(f"{path} is not a .keras file; export starts from what training wrote")
     if not path.is_file():
         raise ModelError(f"no model at {path}")
+    if (its_card := read_card(path.with_suffix(".json"))) and its_card.backbone:
+        raise ModelError(f"{path} is a head on a backbone; its bundle is whole as `anemone train --backbone` wrote it")
     keras = import_keras()
     with TemporaryDirectory() as alone:  # checked as serving would: version, safe mode, hash on the card
         for file in (path, path.with_suffix(".json")):
@@ -276,7 +319,7 @@ def _parity(model: Any, tflite_path: Path, images: np.ndarray) -> dict[str, Any]
     found = np.concatenate([lite.probabilities(images[k : k + 32]) for k in range(0, len(images), 32)])
     return {
         "max_abs_difference": float(np.abs(exact - found).max()),
-        "on": f"{len(images)} spectrogram images",
+        "on": f"{len(images)} {'spectrogram images' if images.ndim == 4 else 'embeddings'}",
         "tflite": "float32",
     }
 

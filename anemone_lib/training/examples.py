@@ -7,7 +7,7 @@ same recordings (labels of both count, where the other is not much softer), and 
 (SpecAugment; Park et al. 2019). Loudness itself is not varied: images do not show it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +105,7 @@ class Examples:
     Attributes
     ----------
     images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
+        Or what else was made of windows, like embeddings [shape=(n, n_features)].
     present, known : np.ndarray [shape=(n, n_classes)], bool, as of `anemone_lib.evaluation.presence.mark_presence`
     """
 
@@ -117,7 +118,13 @@ class Examples:
 
 
 def cut_examples(
-    stretches: Sequence[Stretch], config: InferenceConfig, *, most: int = 6000, channels: int = 1, seed: int = 0
+    stretches: Sequence[Stretch],
+    config: InferenceConfig,
+    *,
+    most: int = 6000,
+    channels: int = 1,
+    seed: int = 0,
+    see: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Examples:
     """Cut stretches into the windows of the configuration's grid, as detection does.
 
@@ -129,6 +136,7 @@ def cut_examples(
         The most windows; others are left out at random. For validation.
     channels : int, 1 or 3
     seed : int
+    see : callable, what makes of windows [shape=(n, window_samples)] what `images` holds; none: they are drawn
 
     Returns
     -------
@@ -162,8 +170,10 @@ def cut_examples(
     chosen = np.array([k for k, window in enumerate(windows) if np.isfinite(window).all()], int)
     if len(chosen) > most:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, most, replace=False))
-    images = _draw([windows[k] for k in chosen], stretches[0].sample_rate, config, channels)
-    return Examples(images, there[chosen], sure[chosen])
+    kept = [windows[k] for k in chosen]
+    if see is None:
+        return Examples(_draw(kept, stretches[0].sample_rate, config, channels), there[chosen], sure[chosen])
+    return Examples(see(np.array(kept)), there[chosen], sure[chosen])
 
 
 class ExamplePool:
@@ -239,6 +249,19 @@ class ExamplePool:
         -------
         examples : Examples
         """
+        windows, present, known = self.draw_windows(n, rng)
+        images = _draw(windows, self._sample_rate, self._config, channels)
+        _hide_stripes(images, rng)
+        return Examples(images, present, known)
+
+    def draw_windows(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw windows anew, as sound.
+
+        Returns
+        -------
+        windows : np.ndarray [shape=(n, window_samples)], float32
+        present, known : np.ndarray [shape=(n, n_classes)], bool
+        """
         roots = np.sqrt([len(places) for places in self._places])
         odds = roots.copy()
         odds[0] = 0
@@ -253,9 +276,7 @@ class ExamplePool:
             chosen[here] = rng.choice(self._places[k], len(here), p=self._odds[k])
         windows, present, known = self._cut(chosen, rng)
         self._mix(windows, present, known, rng)
-        images = _draw(windows, self._sample_rate, self._config, channels)
-        _hide_stripes(images, rng)
-        return Examples(images, present, known)
+        return windows, present, known
 
     def _cut(self, chosen: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cut the windows at the places chosen, each moved by up to half a step."""

@@ -10,9 +10,9 @@ from anemone_lib.dataset.description import Dataset
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.errors import ConfigError
 from anemone_lib.evaluation.segments import compute_average_precision
+from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.training.examples import ExamplePool, cut_examples, read_stretches
-from anemone_lib.training.from_dataset import configure
-from anemone_lib.training.learning import learn
+from anemone_lib.training.from_dataset import configure, learn_from
 
 #: Part of each recording of a fold's other groups that training stops by.
 VALIDATION_PART = 0.15
@@ -24,11 +24,11 @@ def cross_validate(
     *,
     n_folds: int = 3,
     multilabel: bool = True,
-    start_from: str | None = None,
-    members: int = 1,
+    backbone: Backbone | None = None,
     epochs: int = 12,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Train as many models as folds, each without the groups of its fold, and measure each on those.
 
@@ -37,8 +37,10 @@ def cross_validate(
     dataset : Dataset
     recordings : sequence of LabelledRecording, whose own split does not count
     n_folds : int >= 2
-    multilabel, start_from, members, epochs, seed : as in `anemone_lib.training.from_dataset.train_on_dataset`
+    multilabel, backbone, epochs, seed : as in `anemone_lib.training.from_dataset.train_on_dataset`
     progress : callable (done, total), optional
+    **options
+        start_from, head, members: as there.
 
     Returns
     -------
@@ -50,7 +52,8 @@ def cross_validate(
     ConfigError
         Fewer groups than folds.
     """
-    config = configure(dataset, recordings)
+    config = configure(dataset, recordings, backbone)
+    see = backbone.embed if backbone else None
     groups = sorted({one.group for one in recordings})
     if not 2 <= n_folds <= len(groups):
         raise ConfigError(f"--folds is {n_folds}; it must be from 2 to the number of groups, {len(groups)}")
@@ -59,17 +62,16 @@ def cross_validate(
     for fold in range(n_folds):
         aside = {groups[k] for k in order[fold::n_folds]}
         spans = [_span(one, one.group in aside) for one in recordings]
-        test = cut_examples(read_stretches(spans, "test", config), config, most=20_000)
-        learning = learn(
+        test = cut_examples(read_stretches(spans, "test", config), config, most=20_000, see=see)
+        learning = learn_from(
             ExamplePool(read_stretches(spans, "train", config), config),
-            cut_examples(read_stretches(spans, "validation", config), config),
-            config.classes,
-            input_shape=(config.height_pixels, config.width_pixels, 1),
+            cut_examples(read_stretches(spans, "validation", config), config, see=see),
+            config,
+            backbone=backbone,
             multilabel=multilabel,
-            start_from=start_from,
-            members=members,
             epochs=epochs,
             seed=seed,
+            **options,
         )
         parts = [np.asarray(learning.model(test.images[k : k + 256])) for k in range(0, len(test), 256)]
         probabilities = np.concatenate(parts)

@@ -1,11 +1,10 @@
 """From a dataset's description to a model bundle: read, learn, refuse what learnt nothing, export, write the card."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.recording import AUDIO_SUFFIXES
@@ -15,10 +14,17 @@ from anemone_lib.dataset.description import PARTS, Dataset
 from anemone_lib.dataset.proposal import measure_bands, propose_settings
 from anemone_lib.dataset.recordings import LabelledRecording, read_recordings
 from anemone_lib.errors import ConfigError, ModelError
+from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.training.bundle import export_bundle
+from anemone_lib.training.embedded import EmbeddedPool, draw_examples, fit_backbone
 from anemone_lib.training.examples import ExamplePool, Examples, Stretch, cut_examples, read_stretches
 from anemone_lib.training.learning import Learning, learn
+from anemone_lib.training.network import build_head
+
+#: What training starts from; on the six recordings tried so far, no worse and no surely better than weights drawn at
+#: random.
+DEFAULT_START = "shipped"
 
 
 def train_on_dataset(
@@ -27,15 +33,14 @@ def train_on_dataset(
     *,
     recordings: Sequence[LabelledRecording] | None = None,
     multilabel: bool = True,
-    start_from: str | None = None,
-    members: int = 1,
+    backbone: Backbone | None = None,
+    head: str = "linear",
     without_calls: str | os.PathLike[str] | None = None,
     force: bool = False,
     name: str = "anemone",
     version: str = "v1.0",
-    epochs: int = 12,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> ModelCard:
     """Train a classifier on the train part of a dataset, and write its bundle.
 
@@ -45,14 +50,15 @@ def train_on_dataset(
     folder : path of the bundle
     recordings : sequence of LabelledRecording, by default those of the dataset
     multilabel : bool, whether classes may overlap (sigmoid) or not (softmax)
-    start_from : path of a model bundle, "shipped", or None for weights drawn at random
-    members : int > 0, networks whose probabilities are averaged
+    backbone : Backbone, optional
+        Its embeddings are learnt from, in place of images; a copy of it is part of the bundle.
+    head : "linear" or "small", on the backbone; see `anemone_lib.training.network.build_head`
     without_calls : path of a folder of recordings without a call, more background to learn from, optional
     force : bool, export a model even if it is no better than chance
     name, version : str, of the model
-    epochs : int > 0, at most
     seed : int
-    progress : callable (done, total), optional
+    **options
+        start_from, members, epochs, progress: as in `anemone_lib.training.learning.learn`.
 
     Returns
     -------
@@ -61,12 +67,12 @@ def train_on_dataset(
     Raises
     ------
     ConfigError
-        No recording of the train part, or no call in it.
+        No recording of the train part, or no call in it; a backbone and a model to start from.
     ModelError
         The model is no better than chance on the validation part; nothing is written.
     """
     recordings = list(read_recordings(dataset) if recordings is None else recordings)
-    config = configure(dataset, recordings)
+    config = configure(dataset, recordings, backbone)
     stretches = read_stretches(recordings, "train", config)
     if not stretches:
         raise ConfigError("no recording is of the train part; say in dataset.yaml which are")
@@ -74,26 +80,28 @@ def train_on_dataset(
     pool = ExamplePool(stretches, config, background=quiet)
     if not any(pool.counts[name_] for name_ in config.classes[1:]):
         raise ConfigError("the train part holds no call of any class; annotate some, or split otherwise")
-    validation = cut_examples(read_stretches(recordings, "validation", config), config)
-    learning = learn(
+    validation = cut_examples(
+        read_stretches(recordings, "validation", config), config, see=backbone.embed if backbone else None
+    )
+    learning = learn_from(
         pool,
         validation,
-        config.classes,
-        input_shape=(config.height_pixels, config.width_pixels, 1),
+        config,
+        backbone=backbone,
+        head=head,
         multilabel=multilabel,
-        start_from=start_from,
-        members=members,
-        epochs=epochs,
         seed=seed,
-        progress=progress,
+        **options,
     )
     if not learning.beats_chance and not force:
         raise ModelError(_explain_failure(learning))
-    images = validation.images if len(validation) else pool.draw(64, np.random.default_rng(seed)).images
+    examples = validation if len(validation) else draw_examples(pool, backbone, n=64, seed=seed)
     return export_bundle(
         learning.model,
         folder,
         config=config,
+        backbone=backbone,
+        head=head,
         name=name,
         version=version,
         summary=f"Trained on {len(stretches)} annotated recordings for {', '.join(config.classes[1:])}.",
@@ -101,16 +109,84 @@ def train_on_dataset(
         activation="sigmoid" if multilabel else "softmax",
         target_class=config.target_class,
         bands_hz=measure_bands([call for one in stretches for call in one.annotations]),
-        images=images[:: max(1, len(images) // 192)],
+        images=examples.images[:: max(1, len(examples) // 192)],
         training=_describe(dataset, recordings, pool, learning, quiet=quiet, seed=seed),
         metrics=_measure(learning, validation, config),
     )
 
 
-def configure(dataset: Dataset, recordings: Sequence[LabelledRecording]) -> InferenceConfig:
-    """Return the dataset's settings, those that it does not name as proposed for its recordings."""
+def learn_from(
+    pool: ExamplePool,
+    validation: Examples,
+    config: InferenceConfig,
+    *,
+    backbone: Backbone | None = None,
+    head: str = "linear",
+    seed: int = 0,
+    **options: Any,
+) -> Learning:
+    """Train the small network on images, or a head on a backbone; the rest as in `learn`."""
+    if backbone is None:
+        shape = (config.height_pixels, config.width_pixels, 1)
+        return learn(pool, validation, config.classes, input_shape=shape, seed=seed, **options)
+    if options.get("start_from"):
+        raise ConfigError("a head on a backbone starts from no other model; leave out start_from")
+    embedded = EmbeddedPool(pool, backbone, seed=seed)
+    build = partial(build_head, embeddings=embedded.examples.images, kind=head)
+    width = (backbone.n_features,)
+    return learn(embedded, validation, config.classes, input_shape=width, build=build, seed=seed, **options)
+
+
+def choose_start(
+    start_from: str | None,
+    backbone: str | os.PathLike[str] | None,
+    *,
+    rate: int | None = None,
+    window: float | None = None,
+    output: str | None = None,
+    head: str = "linear",
+) -> dict[str, Any]:
+    """Return what training starts from, as options of `train_on_dataset`.
+
+    Parameters
+    ----------
+    start_from : path of a model bundle, "shipped", "none", or None: the shipped one, unless there is a backbone
+    backbone : path, or None
+    rate, window, output : as in `anemone_lib.scoring.backbone.Backbone`
+    head : "linear" or "small"
+
+    Raises
+    ------
+    ConfigError
+        Two starts at once, or options of a backbone without one.
+    ModelError
+        The backbone cannot be used.
+
+    Examples
+    --------
+    >>> choose_start(None, None), choose_start("none", None)
+    ({'start_from': 'shipped'}, {'start_from': None})
+    """
+    if not backbone:
+        given = {"--backbone-rate": rate, "--backbone-window": window, "--backbone-output": output}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise ConfigError(f"{named[0]} is given without --backbone; give the file of the backbone, too")
+        return {"start_from": None if start_from == "none" else start_from or DEFAULT_START}
+    if start_from not in (None, "none"):
+        raise ConfigError("a head on a backbone starts from no other model; give --backbone or --start-from, not both")
+    return {"backbone": Backbone(backbone, sample_rate=rate, window_duration=window, output=output), "head": head}
+
+
+def configure(
+    dataset: Dataset, recordings: Sequence[LabelledRecording], backbone: Backbone | None = None
+) -> InferenceConfig:
+    """Return the dataset's settings, those that it does not name as proposed, or as a backbone needs them."""
     settings = {**propose_settings(recordings), **dataset.settings} if not dataset.settings else dataset.settings
-    return Dataset(**{**dataset.model_dump(), "settings": settings}).to_config()
+    config = Dataset(**{**dataset.model_dump(), "settings": settings}).to_config()
+    if backbone is None:
+        return config
+    rate = config.target_sr or min(one.sample_rate for one in recordings)
+    return fit_backbone(config, backbone, sample_rate=rate)
 
 
 def _read_quiet(folder: str | os.PathLike[str], config: InferenceConfig, channel: Channel) -> list[Stretch]:

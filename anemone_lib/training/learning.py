@@ -16,6 +16,7 @@ from anemone_lib.errors import ModelError
 from anemone_lib.evaluation.windows import trace_thresholds
 from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, STEM
 from anemone_lib.scoring.classifier import load_classifier
+from anemone_lib.training.embedded import EmbeddedPool
 from anemone_lib.training.examples import ExamplePool, Examples
 from anemone_lib.training.network import REDUCED, build_model, import_keras
 
@@ -57,11 +58,12 @@ class Learning:
 
 
 def learn(
-    pool: ExamplePool,
+    pool: ExamplePool | EmbeddedPool,
     validation: Examples,
     classes: Sequence[str],
     *,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
+    build: Callable[..., Any] = build_model,
     multilabel: bool = True,
     start_from: str | None = None,
     members: int = 1,
@@ -73,10 +75,11 @@ def learn(
 
     Parameters
     ----------
-    pool : ExamplePool, of the train part
+    pool : ExamplePool, of the train part, or EmbeddedPool
     validation : Examples, of the validation part; none: the last epoch counts
     classes : names, the background first
-    input_shape : (height_pixels, width_pixels, channels)
+    input_shape : (height_pixels, width_pixels, channels), or (n_features,)
+    build : callable, what makes the network, as `build_model` does
     multilabel : bool
         Classes may overlap: a sigmoid for each. Otherwise one class a window: a softmax.
     start_from : path of a model bundle, "shipped", or None for weights drawn at random
@@ -99,7 +102,7 @@ def learn(
             if progress:
                 progress(k * epochs + done, members * epochs)
 
-        network = build_model(
+        network = build(
             input_shape, len(classes), activation="sigmoid" if multilabel else "softmax", seed=seed + 1000 * k
         )
         started_from = take_features(network, start_from) if start_from else "weights drawn at random"
@@ -130,7 +133,7 @@ def learn(
     )
 
 
-def _average(keras: Any, networks: Sequence[Any], input_shape: tuple[int, int, int]) -> Any:
+def _average(keras: Any, networks: Sequence[Any], input_shape: tuple[int, ...]) -> Any:
     """One model whose probabilities are the mean of several."""
     image = keras.layers.Input(input_shape, name="image")
     for k, network in enumerate(networks):
@@ -141,7 +144,7 @@ def _average(keras: Any, networks: Sequence[Any], input_shape: tuple[int, int, i
 
 def _fit(
     network: Any,
-    pool: ExamplePool,
+    pool: ExamplePool | EmbeddedPool,
     validation: Examples,
     *,
     multilabel: bool,

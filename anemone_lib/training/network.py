@@ -1,12 +1,16 @@
-"""The small network, and Keras."""
+"""The small network, the heads on a backbone, and Keras."""
 
 import os
 from typing import Any
+
+import numpy as np
 
 from anemone_lib.errors import ModelError
 
 #: The layer after which weights begin.
 REDUCED = "reduced"
+#: Units of the layer between a backbone and the answer, in the small head.
+HEAD_UNITS = 64
 
 
 def build_model(
@@ -67,6 +71,50 @@ def build_model(
     x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)])
     x = layers.Dropout(0.2, seed=seed)(x)
     return keras.Model(image, layers.Dense(n_classes, activation=activation, name="probabilities")(x), name="anemone")
+
+
+def build_head(
+    input_shape: tuple[int, ...],
+    n_classes: int,
+    *,
+    embeddings: np.ndarray,
+    kind: str = "linear",
+    activation: str = "sigmoid",
+    seed: int = 0,
+) -> Any:
+    """Build the head that classifies the embeddings of a backbone.
+
+    Parameters
+    ----------
+    input_shape : (n_features,)
+    n_classes : int >= 2
+    embeddings : np.ndarray [shape=(n, n_features)]
+        To learn from; their mean and standard deviation are taken out first.
+    kind : "linear", or "small": with one layer of `HEAD_UNITS` between
+    activation : "softmax" or "sigmoid"
+    seed : int, of the first weights
+
+    Returns
+    -------
+    model : keras.Model
+
+    Examples
+    --------
+    >>> build_head((8,), 3, embeddings=np.eye(8), kind="small").output_shape
+    (None, 3)
+    """
+    keras = import_keras()
+    layers = keras.layers
+    keras.utils.set_random_seed(seed)
+    embedding = layers.Input(input_shape, name="embedding")
+    variance = np.maximum(embeddings.var(axis=0, dtype=np.float64), 1e-12)
+    scaled = layers.Normalization(mean=embeddings.mean(axis=0).tolist(), variance=variance.tolist(), name=REDUCED)
+    x = scaled(embedding)
+    if kind == "small":
+        x = layers.Dropout(0.3, seed=seed)(layers.Dense(HEAD_UNITS, activation="relu")(x))
+    return keras.Model(
+        embedding, layers.Dense(n_classes, activation=activation, name="probabilities")(x), name="anemone"
+    )
 
 
 # ---------------------------------------------------------------------- conversion

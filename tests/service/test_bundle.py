@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from anemone_lib import ModelError, load_classifier
+from anemone_lib.scoring.bundle import BackboneCard, read_card
 from anemone_lib.service.bundle import fetch_bundle
 from tests.service.conftest import MODELS
 
@@ -50,6 +51,28 @@ def test_a_model_is_downloaded_once_and_again_when_it_was_replaced(s3, model, te
     second = fetch_bundle(MODELS, "once/best_model.keras")
     assert second != first
     assert second.read_bytes().endswith(b"another")
+
+
+def test_a_backbone_comes_along_and_is_missed_where_it_is_not_there(s3, model, temporary_folder):
+    card = read_card(model / "best_model.json")
+    about = {"source": "net.tflite", "sample_rate": 4000, "window_samples": 4000, "output": "o", "head": "linear"}
+    changed = temporary_folder / "best_model.json"
+
+    def describe(file):
+        backbone = BackboneCard(file=file, **about)
+        changed.write_text(card.model_copy(update={"backbone": backbone, "input_shape": (24,)}).model_dump_json())
+        s3.upload_file(str(changed), MODELS, "head/best_model.json")
+
+    describe("best_model.backbone.tflite")
+    put(s3, model, "head", "best_model.tflite")
+    with pytest.raises(ModelError, match="no backbone at s3://.*/head/best_model.backbone.tflite; upload the bundle"):
+        fetch_bundle(MODELS, "head/best_model.keras")
+    s3.upload_file(str(model / "best_model.tflite"), MODELS, "head/best_model.backbone.tflite")
+    path = fetch_bundle(MODELS, "head/best_model.keras")
+    assert (path.parent / "best_model.backbone.tflite").is_file()
+    describe("best_model.backbone")
+    with pytest.raises(ModelError, match="is a SavedModel, a folder"):
+        fetch_bundle(MODELS, "head/best_model.keras")
 
 
 @pytest.mark.parametrize("bucket", [MODELS, "nobodys-bucket"])

@@ -27,11 +27,11 @@ def test_every_group_is_tested_once_by_a_model_that_has_not_seen_it(dataset, mon
         read.append((part, {one.group for one in stretches}))
         return stretches
 
-    def know_nothing(pool, validation, classes, **options):
-        return SimpleNamespace(model=lambda images: np.full((len(images), len(classes)), 0.5, np.float32))
+    def know_nothing(pool, validation, config, **options):
+        return SimpleNamespace(model=lambda images: np.full((len(images), len(config.classes)), 0.5, np.float32))
 
     monkeypatch.setattr(folds, "read_stretches", note)
-    monkeypatch.setattr(folds, "learn", know_nothing)
+    monkeypatch.setattr(folds, "learn_from", know_nothing)
     recordings = read_recordings(dataset)
     done = []
     measures = cross_validate(dataset, recordings, n_folds=3, progress=lambda k, n: done.append((k, n)))
