@@ -1,0 +1,68 @@
+import pytest
+
+from anemone_lib import load_classifier
+from anemone_lib.dataset import Dataset, draft_dataset
+from anemone_lib.errors import ConfigError
+from anemone_lib.notebook.datasets import choose_notebook_config, choose_training_config, find_annotations
+from anemone_lib.notebook.training import choose_notebook_start
+from anemone_lib.tables.verdicts import Verdict, write_verdicts
+from tests.dataset.season import write_season
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A dataset of the classes of the demonstration model."""
+    write_season(tmp_path / "reef", n_recordings=3, seconds=10)
+    dataset = draft_dataset(tmp_path / "reef", labels={"h": "anemonefish", "k": "biological"}).dataset
+    return dataset.save(tmp_path / "reef" / "dataset.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"folder": "reef"}, "folder is 'reef', and does not count with a dataset: dataset.yaml names the recordings"),
+        ({"balance": 1.0}, "balance is 1.0, and does not count"),
+        ({"simulated_recordings": 8}, "simulated_recordings is 8, .*only your recordings are learnt from"),
+        ({"label_classes": {"h": "hum"}}, "set labels in dataset.yaml"),
+        ({"n_fft": 512}, "n_fft is 512, but .* is used: with a dataset, change settings and target_class in"),
+        ({"confidence_threshold": 0.7}, "confidence_threshold is 0.7, but 0.5 is used"),
+    ],
+)
+def test_a_parameter_that_would_be_passed_over_in_training_is_refused(path, changed, words):
+    with pytest.raises(ConfigError, match=words):
+        choose_training_config(path, changed)
+
+
+def test_a_parameter_that_says_the_same_or_the_default_is_taken(path):
+    own = Dataset.load(path).to_config()
+    same = {"n_fft": own.n_fft, "hop_length": 256, "channel": "mean", "label_classes": {}, "target_sr": None}
+    assert choose_training_config(path, same) == own
+
+
+def test_event_settings_of_a_notebook_go_before_those_of_the_model_and_others_are_refused(path):
+    classifier = load_classifier()
+    given = {"confidence_threshold": 0.7, "target_class": "biological", "smoothing_window": 5}
+    config = choose_notebook_config(path, classifier, given)
+    assert (config.confidence_threshold, config.target_class) == (0.7, "biological")
+    with pytest.raises(ConfigError, match="n_fft is 512, but 1024 is used: with a dataset these settings are those of"):
+        choose_notebook_config(path, classifier, {"n_fft": 512})
+    with pytest.raises(ConfigError, match="target_class is 'tuna'; with this dataset it is one of anemonefish, biolog"):
+        choose_notebook_config(path, classifier, {"target_class": "tuna"})
+
+
+def test_what_people_annotated_and_accepted_in_a_review_is_found_for_a_recording(path):
+    recording = sorted(path.parent.glob("*.wav"))[0]
+    table = len(find_annotations(path, recording))
+    assert table > 0
+    verdict = Verdict("e1", recording.name, 0.05, 0.25, "anemonefish", True, 0.9)
+    write_verdicts(path.parent / "verdicts.csv", [verdict])
+    Dataset(**{**Dataset.load(path).model_dump(), "verdicts": "verdicts.csv"}).save(path, overwrite=True)
+    found = find_annotations(path, str(recording))
+    assert len(found) == table + 1
+    assert (0.05, 0.25) in [(one.start_time, one.end_time) for one in found]
+    assert find_annotations(path, "elsewhere.wav") == find_annotations("", recording) == ()
+
+
+def test_a_backbone_without_a_dataset_is_refused():
+    with pytest.raises(ConfigError, match="describe your folder with `anemone dataset init FOLDER`"):
+        choose_notebook_start({"backbone": "x.tflite", "dataset": ""})
