@@ -23,7 +23,7 @@ from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.evaluation.presence import mark_presence
 from anemone_lib.provenance import code_sha256
-from anemone_lib.scoring import Scores, choose_config, lay_grid, load_classifier
+from anemone_lib.scoring import Backbone, Scores, choose_config, lay_grid, load_classifier
 from anemone_lib.training.examples import read_stretches
 from anemone_lib.training.from_dataset import configure, train_on_dataset
 from anemone_lib.tuning import AnnotatedRecording
@@ -49,15 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with dataset.yaml, or such a file")
-    parser.add_argument("--methods", default=",".join(METHODS), help="which, separated by commas (default: all)")
+    parser.add_argument("--methods", help="which, separated by commas (default: all; backbone only where one is given)")
     parser.add_argument("--curve", action="store_true", help="also train on 5, 10, 20, 50, 100 calls a class")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backbone", type=Path, help="network whose embeddings a linear head is trained on")
+    parser.add_argument("--backbone-rate", type=int, help="of it, as of `anemone train`")
+    parser.add_argument("--backbone-window", type=float, help="of it, as of `anemone train`")
+    parser.add_argument("--backbone-output", help="of it, as of `anemone train`")
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     options = parser.parse_args(arguments)
-    methods = [name for name in options.methods.split(",") if name]
+    default = [name for name in METHODS if name != "backbone" or options.backbone]
+    methods = [name for name in options.methods.split(",") if name] if options.methods else default
     if unknown := set(methods) - set(METHODS):
         parser.error(f"--methods names {', '.join(sorted(unknown))}; the methods are {', '.join(METHODS)}")
+    if "backbone" in methods and not options.backbone:
+        parser.error("the method backbone needs --backbone, the file of one")
     dataset = Dataset.load(options.folder / "dataset.yaml" if options.folder.is_dir() else options.folder)
     recordings = read_recordings(dataset)
     for part in ("train", "validation", "test"):
@@ -203,8 +210,8 @@ def _rename(part: ScoredPart, classes: tuple[str, ...]) -> ScoredPart:
     return replace(part, annotated=annotated)
 
 
-def train_network(start_from: str | None) -> Callable[..., Judged]:
-    """Return the method that trains the network from weights drawn at random, or from the shipped model's."""
+def train_network(start_from: str | None, *, on_backbone: bool = False) -> Callable[..., Judged]:
+    """Return the method that trains from weights drawn at random, from the shipped model's, or a head on a backbone."""
 
     def train(
         dataset: Dataset,
@@ -212,12 +219,16 @@ def train_network(start_from: str | None) -> Callable[..., Judged]:
         recordings: Sequence[LabelledRecording],
         options: argparse.Namespace,
     ) -> Judged:
+        start: dict[str, Any] = {"start_from": start_from}
+        if on_backbone:
+            about = {"sample_rate": options.backbone_rate, "window_duration": options.backbone_window}
+            start = {"backbone": Backbone(options.backbone, output=options.backbone_output, **about)}
         with TemporaryDirectory() as folder:
             train_on_dataset(
                 dataset,
                 folder,
                 recordings=train_on,
-                start_from=start_from,
+                **start,
                 epochs=options.epochs,
                 seed=options.seed,
                 force=True,
@@ -322,6 +333,7 @@ METHODS: dict[str, Callable[..., Judged]] = {
     "boosting": boost,
     "from scratch": train_network(None),
     "from shipped": train_network("shipped"),
+    "backbone": train_network(None, on_backbone=True),
 }
 
 if __name__ == "__main__":

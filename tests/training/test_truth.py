@@ -74,4 +74,10 @@ def test_one_run_prints_every_method_with_its_measures(compare, tmp_path, capsys
 def test_a_method_that_is_not_known_is_refused(compare, tmp_path, capsys):
     with pytest.raises(SystemExit):
         compare.main([str(tmp_path), "--methods", "magic"])
-    assert "the methods are shipped, boosting, from scratch, from shipped" in capsys.readouterr().err
+    assert "the methods are shipped, boosting, from scratch, from shipped, backbone" in capsys.readouterr().err
+
+
+def test_a_backbone_is_needed_for_its_method(compare, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        compare.main([str(tmp_path), "--methods", "backbone"])
+    assert "the method backbone needs --backbone" in capsys.readouterr().err
