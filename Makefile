@@ -13,7 +13,7 @@ FAST := audio scoring detection tables evaluation tuning soundscape review test_
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-fast fuzz soak lint style doctest docs dist notebooks lab bench lock image terraform checkov deploy destroy clean
+.PHONY: help demo test test-fast fuzz soak lint style doctest docs dist notebooks lab bench lock image terraform checkov zizmor deploy destroy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -111,15 +111,17 @@ lock: $(BIN)/uv  ## resolve the pins anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --fork-strategy fewest \
 	  --all-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 
-image: $(VENV)/.installed  ## build the Lambda image of this checkout with Docker, as anemone-inference
-	docker build --platform linux/amd64 --provenance=false --file docker/Dockerfile.inference --tag anemone-inference \
-	  --build-arg CODE_SHA256="$$($(BIN)/python -c 'import anemone_lib; print(anemone_lib.code_sha256())')" .
+image:  ## build the Lambda image of this checkout with Docker, as anemone-inference; docker/build.sh says what can be set
+	docker/build.sh anemone-inference
 
 terraform: $(VENV)/.installed-test checkov  ## check the infrastructure: form, types, its own tests, checkov
 	$(BIN)/python -m pytest tests/terraform
 
 checkov: $(BIN)/uv  ## known weaknesses of the infrastructure, by checkov, in an environment of its own
 	$(BIN)/uv tool run --python $(BIN)/python --from checkov==3.3.30 checkov --config-file terraform/checkov.yaml
+
+zizmor: $(BIN)/uv  ## known weaknesses of the workflows, by zizmor, in an environment of its own
+	$(BIN)/uv tool run --python $(BIN)/python --from zizmor==1.32.0 zizmor --offline --no-progress .github
 
 deploy: $(if $(DRY_RUN),,$(VENV)/.installed-notebooks)  ## deploy to AWS: make deploy ENV=dev; DRY_RUN=1 only prints
 	terraform/deploy.sh deploy "$(ENV)"

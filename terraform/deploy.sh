@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bring an environment to life, or end it:  terraform/deploy.sh deploy|destroy dev|prod
+# Bring an environment to life, check what it answers, or end it:  terraform/deploy.sh deploy|check|destroy dev|prod
 # `make deploy ENV=dev` and `make destroy ENV=dev` call it. DRY_RUN=1 prints what would be run, and runs nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,22 +34,48 @@ variable() { # the value of a variable as Terraform sees it
 }
 
 case $environment in dev | prod) ;; *) stop "ENV is '$environment'; it must be dev or prod: make deploy ENV=dev" ;; esac
-case $action in deploy | destroy) ;; *) stop "say deploy or destroy" ;; esac
+case $action in deploy | check | destroy) ;; *) stop "say deploy, check or destroy" ;; esac
 if [ -z "$dry" ]; then
   for program in terraform aws docker git; do
-    [ $action = destroy ] && [ $program = docker ] && continue
+    [ $action != deploy ] && [ $program = docker ] && continue
     command -v $program >/dev/null || stop "$program is not installed; see terraform/README.md, Prerequisites"
   done
   [ -f "$folder/terraform.tfvars" ] || stop "fill in $folder/terraform.tfvars first; terraform.tfvars.example shows how"
 fi
 
+check() {
+  say "Does it answer what the library answers here? (notebook 05)"
+  local endpoint bucket key
+  endpoint=$(output api_endpoint)
+  bucket=$(variable model_s3_bucket) key=$(variable model_s3_key)
+  export ANEMONE_API_KEY
+  ANEMONE_API_KEY=$(value '' sh -c "terraform -chdir='$folder' output -raw api_key_value 2>/dev/null || true")
+  run aws s3 cp --recursive "s3://$bucket/$(dirname "$key")" "out/deploy/$environment/model"
+  run "$python" -m papermill notebooks/05_check_deployment.ipynb "out/deploy/$environment/05_check_deployment.ipynb" \
+    --cwd notebooks --parameters endpoint "${endpoint%/predict}" \
+    --parameters model "../out/deploy/$environment/model" \
+    --parameters tfvars "../$folder/inference_config.auto.tfvars.json" \
+    --parameters out_folder "../out/deploy/$environment"
+  run "$python" -c "
+import json, sys
+checks = json.load(open('out/deploy/$environment/05_check_deployment.json'))['checks']
+sys.exit(', '.join(name for name, ok in checks.items() if not ok) or None)"
+  say "$name answers at $endpoint"
+  printf 'curl -F audio=@recording.wav %s%s\n' "$endpoint" "$([ "$environment" = prod ] && printf " -H 'x-api-key: …'" || true)"
+}
+
 say "Who and where"
 account=$(value 123456789012 aws sts get-caller-identity --query Account --output text)
 export TF_VAR_lambda_image_uri=$account.dkr.ecr.us-east-1.amazonaws.com/not-yet:0 # until there is an image
-tf init -input=false
+[ $action = check ] && [ -d "$folder/.terraform" ] || tf init -input=false
 region=$(variable aws_region)
 name=$(variable project_name)-$environment
 registry=$account.dkr.ecr.$region.amazonaws.com
+
+if [ $action = check ]; then
+  check
+  exit
+fi
 
 if [ $action = destroy ]; then
   say "Destroy $name"
@@ -75,15 +101,12 @@ image=$registry/$name:$tag
 say "The image $image"
 printf '+ aws ecr get-login-password --region %s | docker login --username AWS --password-stdin %s\n' "$region" "$registry"
 [ -n "$dry" ] || aws ecr get-login-password --region "$region" | docker login --username AWS --password-stdin "$registry"
-code=$(value '<code_sha256>' "$python" -c "import anemone_lib; print(anemone_lib.code_sha256())")
 digest_of=(aws ecr describe-images --region "$region" --repository-name "$name" --image-ids "imageTag=$tag"
   --query 'imageDetails[0].imageDigest' --output text)
 if [ -z "$dry" ] && "${digest_of[@]}" >/dev/null 2>&1; then
   echo "it is there already"
 else
-  # Lambda takes one image for one platform, without the attestations that buildx adds.
-  run docker build --platform linux/amd64 --provenance=false --file docker/Dockerfile.inference \
-    --build-arg "CODE_SHA256=$code" --tag "$image" .
+  docker/build.sh "$image"
   run docker push "$image"
   if [ "$environment" = dev ]; then # what a plain `terraform apply` in dev takes
     run docker tag "$image" "$registry/$name:latest"
@@ -99,21 +122,4 @@ ask "Apply this plan to $name? Type yes:" yes
 tf apply -input=false deploy.tfplan
 run rm -f "$folder/deploy.tfplan"
 
-say "Does it answer what the library answers here? (notebook 05)"
-endpoint=$(output api_endpoint)
-bucket=$(variable model_s3_bucket) key=$(variable model_s3_key)
-export ANEMONE_API_KEY
-ANEMONE_API_KEY=$(value '' sh -c "terraform -chdir='$folder' output -raw api_key_value 2>/dev/null || true")
-run aws s3 cp --recursive "s3://$bucket/$(dirname "$key")" "out/deploy/$environment/model"
-run "$python" -m papermill notebooks/05_check_deployment.ipynb "out/deploy/$environment/05_check_deployment.ipynb" \
-  --cwd notebooks --parameters endpoint "${endpoint%/predict}" \
-  --parameters model "../out/deploy/$environment/model" \
-  --parameters tfvars "../$folder/inference_config.auto.tfvars.json" \
-  --parameters out_folder "../out/deploy/$environment"
-run "$python" -c "
-import json, sys
-checks = json.load(open('out/deploy/$environment/05_check_deployment.json'))['checks']
-sys.exit(', '.join(name for name, ok in checks.items() if not ok) or None)"
-
-say "$name answers at $endpoint"
-printf 'curl -F audio=@recording.wav %s%s\n' "$endpoint" "$([ "$environment" = prod ] && printf " -H 'x-api-key: …'" || true)"
+check
