@@ -134,7 +134,7 @@ def test_prod_waits_for_its_plan_and_for_approval_and_makes_nothing_anew(deploy)
         scripts = " ".join(step.get("run", "") for step in jobs[name]["steps"])
         assert "docker build " not in scripts
         assert "build.sh" not in scripts
-    assert " plan " not in " ".join(step.get("run", "") for step in jobs["prod"]["steps"])
+    assert "terraform plan" not in " ".join(step.get("run", "") for step in jobs["prod"]["steps"])
     for name in ("dev", "prod"):
         assert jobs[name]["steps"][-1 if name == "prod" else -2] == {
             "uses": "./.github/actions/check",

@@ -1,0 +1,86 @@
+variable "project_name" {
+  description = "First part of every name, as in the environments."
+  type        = string
+  default     = "anemonefish-inference"
+  nullable    = false
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.project_name))
+    error_message = "project_name must be 3 to 26 lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen."
+  }
+}
+
+variable "aws_region" {
+  description = "AWS region of the state and of the environments."
+  type        = string
+  default     = "us-east-1"
+  nullable    = false
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.aws_region))
+    error_message = "aws_region must be the name of a region, like us-east-1."
+  }
+}
+
+variable "environments" {
+  description = "Environments that live in this account: dev, prod or both."
+  type        = set(string)
+  default     = ["dev", "prod"]
+  nullable    = false
+  validation {
+    condition     = length(var.environments) > 0 && length(setsubtract(var.environments, ["dev", "prod"])) == 0
+    error_message = "environments must be of dev and prod, at least one of them."
+  }
+}
+
+variable "github_repository" {
+  description = "Repository whose workflows may take the roles, as owner/name."
+  type        = string
+  nullable    = false
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be owner/name, without wildcards."
+  }
+}
+
+variable "model_s3_bucket" {
+  description = "Existing bucket that holds the model, which the check after a deployment reads."
+  type        = string
+  nullable    = false
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.model_s3_bucket))
+    error_message = "model_s3_bucket must be the name of a bucket, without s3:// or a path."
+  }
+}
+
+variable "create_oidc_provider" {
+  description = "Whether to make GitHub's identity provider; an account has one, so false where it is there already."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "dev_account_id" {
+  description = "Account of dev, whose tested images prod takes over; null where it is this account."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.dev_account_id == null || can(regex("^[0-9]{12}$", var.dev_account_id))
+    error_message = "dev_account_id must be 12 digits, or null."
+  }
+}
+
+variable "state_bucket" {
+  description = "Name of the bucket of the state; null makes it of project and account."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.state_bucket))
+    error_message = "state_bucket must be the name of a bucket, without s3:// or a path, or null."
+  }
+}
+
+variable "tags" {
+  description = "Tags of every resource, beside Project and ManagedBy."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
