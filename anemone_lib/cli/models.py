@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from anemone_lib.audio.finding import find_recordings
+from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
@@ -94,8 +95,15 @@ def train(
     without_calls: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of recordings without a known call: background to learn from. Of the demonstration model, "
-            "the card says how many false alarms they give."
+            help="Folder of recordings without a known call: background to learn from. For the demonstration model, "
+            "the last third by name is kept, and the card says how many false alarms it gives."
+        ),
+    ] = None,
+    control: Annotated[
+        Path | None,
+        typer.Option(
+            help="For the demonstration model: folder of more recordings without a known call, in which false alarms "
+            "are only counted."
         ),
     ] = None,
 ) -> None:
@@ -111,11 +119,13 @@ def train(
                 raise ConfigError("--backbone learns from annotated recordings; give a folder of them, or --dataset")
             from anemone_lib.training.recipes import train_demonstration_model
 
-            quiet = sorted(without_calls.glob("*.wav")) if without_calls else []
-            if without_calls and not quiet:
-                raise ConfigError(f"--without-calls is {without_calls}; there are no .wav files")
             card = train_demonstration_model(
-                out_folder, epochs=epochs, seed=seed, without_calls=quiet, progress=progress
+                out_folder,
+                epochs=epochs,
+                seed=seed,
+                without_calls=_list_audio(without_calls, "--without-calls"),
+                control=_list_audio(control, "--control"),
+                progress=progress,
             )
         else:
             from anemone_lib.cli.by_class import train_dataset
@@ -182,6 +192,16 @@ def export_model(
             paths = write_comparison_recordings(folder)
         card = export(model, out_folder, recordings=paths, config=settings, int8=int8)
     _show(card, out_folder)
+
+
+def _list_audio(folder: Path | None, option: str) -> list[Path]:
+    """The recordings of a folder by name; none where no folder is given."""
+    if folder is None:
+        return []
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not paths:
+        raise ConfigError(f"{option} is {folder}; there are no recordings in it")
+    return paths
 
 
 def _show(card: ModelCard, folder: Path) -> None:

@@ -166,7 +166,7 @@ def read_card(path: Path) -> ModelCard | None:
     Examples
     --------
     >>> read_card(DEMONSTRATION_MODEL / "best_model.json").version
-    'demo-1'
+    'demo-2'
     """
     if not path.is_file():
         return None

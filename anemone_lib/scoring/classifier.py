@@ -88,7 +88,7 @@ def load_classifier(
     --------
     >>> classifier = load_classifier()
     >>> classifier.version, classifier.n_classes
-    ('demo-1', 3)
+    ('demo-2', 3)
     >>> load_classifier(sha256=classifier.sha256).sha256 == classifier.sha256
     True
     """

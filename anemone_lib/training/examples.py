@@ -7,11 +7,14 @@ same recordings (labels of both count, where the other is not much softer), and 
 (SpecAugment; Park et al. 2019). Loudness itself is not varied: images do not show it.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.recordings import LabelledRecording
@@ -87,6 +90,29 @@ def read_stretches(recordings: Sequence[LabelledRecording], part: str, config: I
             )
         own, unclear = (_cut(calls, start, end) for calls in (one.annotations, one.unclear))
         stretches.append(Stretch(one.name, one.group, samples, rate, own, unclear))
+    return stretches
+
+
+def read_quiet(
+    paths: Sequence[str | os.PathLike[str]], *, target_sr: int | None = None, channel: Channel = "mean"
+) -> list[Stretch]:
+    """Read recordings without calls, whole.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+    target_sr : int > 0, in Hz, or None, as for `anemone_lib.open_recording`
+    channel : int or str, as for `anemone_lib.open_recording`
+
+    Returns
+    -------
+    stretches : list of Stretch, each a group of its own
+    """
+    stretches = []
+    for path in paths:
+        with open_recording(path, target_sr=target_sr, channel=channel) as audio:
+            samples = audio.read(0, audio.n_samples)
+            stretches.append(Stretch(audio.name, Path(path).stem, samples, audio.sample_rate, ()))
     return stretches
 
 

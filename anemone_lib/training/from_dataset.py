@@ -18,7 +18,7 @@ from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.training.bundle import export_bundle
 from anemone_lib.training.embedded import EmbeddedPool, draw_examples, fit_backbone
-from anemone_lib.training.examples import ExamplePool, Examples, Stretch, cut_examples, read_stretches
+from anemone_lib.training.examples import ExamplePool, Examples, Stretch, cut_examples, read_quiet, read_stretches
 from anemone_lib.training.learning import Learning, learn
 from anemone_lib.training.network import build_head
 
@@ -190,18 +190,11 @@ def configure(
 
 
 def _read_quiet(folder: str | os.PathLike[str], config: InferenceConfig, channel: Channel) -> list[Stretch]:
-    """Read recordings without calls."""
-    from anemone_lib.audio.recording import open_recording
-
+    """Read the recordings of a folder, which hold no calls."""
     paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not paths:
         raise ConfigError(f"--without-calls is {folder}; there are no recordings in it")
-    stretches = []
-    for path in paths:
-        with open_recording(path, target_sr=config.target_sr, channel=channel) as audio:
-            samples = audio.read(0, audio.n_samples)
-            stretches.append(Stretch(audio.name, path.stem, samples, audio.sample_rate, ()))
-    return stretches
+    return read_quiet(paths, target_sr=config.target_sr, channel=channel)
 
 
 def _explain_failure(learning: Learning) -> str:

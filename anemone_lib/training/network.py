@@ -20,12 +20,13 @@ def build_model(
     activation: str = "softmax",
     seed: int = 0,
 ) -> Any:
-    """Build the small network: about 30,000 weights and 3 million multiplications a window.
+    """Build the small network: about 47,000 weights and 4 million multiplications a window.
 
     Rows are averaged to 32 first (a bin of the transform is drawn over several) and their mean over the window is
     taken away, so that lasting noise and a recorder's response go. Columns are kept and taken in pairs, so that
     pulses 10 ms apart stay apart. What is found in frequency counts by where it is, what is found in time by its
-    maximum and its mean.
+    maximum and its mean, after each moment has seen an eighth of a second to each side: the number of pulses tells
+    fish apart.
 
     Parameters
     ----------
@@ -63,11 +64,13 @@ def build_model(
     x = layers.Subtract()([x, layers.AveragePooling2D((1, width))(x)])
     x = layers.Rescaling(6.0)(x)  # a pulse 13 dB above the noise becomes 1
     x = layers.Reshape((height // rows, width // columns, columns * channels), name=REDUCED)(x)
-    x = convolved(x, 24, (4, 6), 2)
+    x = convolved(x, 22, (4, 6), 2)
     x = convolved(x, 32, (2, 3), 2)
     x = layers.BatchNormalization()(layers.DepthwiseConv2D((3, 5), padding="same", use_bias=False)(x))
     x = convolved(x, 64, (1, 1))
     x = convolved(x, 64, (x.shape[1], 1), padding="valid")
+    around = layers.BatchNormalization()(layers.DepthwiseConv2D((1, 9), padding="same", use_bias=False)(x))
+    x = layers.Add()([x, convolved(around, 64, (1, 1))])
     x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)])
     x = layers.Dropout(0.2, seed=seed)(x)
     return keras.Model(image, layers.Dense(n_classes, activation=activation, name="probabilities")(x), name="anemone")

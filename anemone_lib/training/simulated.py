@@ -1,15 +1,19 @@
 """Labelled windows of simulated recordings, at the sample rates of common recorders."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+import soxr
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.scoring.windows import cut_windows, lay_grid
 from anemone_lib.simulation.augmentation import augment
-from anemone_lib.simulation.reef import simulate_recording
+from anemone_lib.simulation.noises import TRANSIENTS
+from anemone_lib.simulation.reef import choose_noises, simulate_recording
+from anemone_lib.training.examples import Stretch
 from anemone_lib.training.labelled import (
     LabelledWindows,
     choose_windows,
@@ -21,19 +25,18 @@ from anemone_lib.training.labelled import (
 
 #: Sample rates of simulated training recordings in Hz and how often each is drawn: those of common recorders.
 SAMPLE_RATES = {
-    8_000: 0.03,
-    16_000: 0.08,
-    22_050: 0.05,
-    24_000: 0.06,
-    32_000: 0.10,
+    8_000: 0.09,
+    16_000: 0.12,
+    22_050: 0.09,
+    24_000: 0.09,
+    32_000: 0.11,
     44_100: 0.13,
-    48_000: 0.33,
-    64_000: 0.05,
-    96_000: 0.11,
-    192_000: 0.04,
+    48_000: 0.18,
+    64_000: 0.02,
+    96_000: 0.10,
+    192_000: 0.05,
     200_000: 0.02,
 }
-
 Seconds = float
 
 
@@ -46,6 +49,8 @@ def simulate_windows(
     duration: Seconds = 20.0,
     snr_db: tuple[float, float] = (-3.0, 24.0),
     max_windows: int = 24,
+    quiet: Sequence[Stretch] = (),
+    quiet_part: float = 1.0,
     workers: int | None = None,
 ) -> LabelledWindows:
     """Simulate recordings at many sample rates, augment them, and cut labelled windows from them.
@@ -60,6 +65,9 @@ def simulate_windows(
     duration : float > 0, in seconds, of each recording
     snr_db : (lowest, highest), in dB
     max_windows : int > 0, from each recording
+    quiet : sequence of Stretch, optional
+        Recorded sound without calls, over which recordings are simulated instead of over simulated noise.
+    quiet_part : float in [0, 1], part of the recordings that are simulated over it, where there is some
     workers : int > 0, optional
         Threads; by default one a core. The windows do not depend on it.
 
@@ -81,6 +89,8 @@ def simulate_windows(
         duration=duration,
         snr_db=snr_db,
         max_windows=max_windows,
+        quiet=quiet,
+        quiet_part=quiet_part,
     )
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         return concatenate(list(pool.map(one, range(seed, seed + n_recordings))))
@@ -94,6 +104,8 @@ def _simulated_windows_of(
     duration: Seconds,
     snr_db: tuple[float, float],
     max_windows: int,
+    quiet: Sequence[Stretch],
+    quiet_part: float,
 ) -> LabelledWindows:
     rng = np.random.default_rng([seed, 99])
     rate = config.target_sr or int(rng.choice(list(SAMPLE_RATES), p=list(SAMPLE_RATES.values())))
@@ -102,8 +114,11 @@ def _simulated_windows_of(
         seed=seed,
         sample_rate=rate,
         snr_db=snr_db,
-        bouts_per_minute=float(rng.choice([0.0, 6.0], p=[0.2, 0.8])),
-        neighbours_per_minute=float(rng.choice([0.0, 6.0, 25.0], p=[0.1, 0.3, 0.6])),
+        bouts_per_minute=float(rng.choice([0.0, 6.0], p=[0.3, 0.7])),
+        neighbours_per_minute=float(rng.choice([0.0, 6.0, 25.0], p=[0.15, 0.3, 0.55])),
+        mammals_per_minute=float(rng.choice([0.0, 6.0, 20.0], p=[0.5, 0.25, 0.25])),
+        noises=_draw_noises(rng),
+        background=_draw_background(quiet, rate, rng) if quiet and rng.random() < quiet_part else None,
     )
     samples = augment(samples, sample_rate=rate, rng=rng)
     grid = lay_grid(len(samples), sample_rate=rate, **config.grid_settings)
@@ -126,3 +141,19 @@ def _simulated_windows_of(
         grid.start_times[chosen],
         config.classes,
     )
+
+
+def _draw_noises(rng: np.random.Generator) -> tuple[str, ...]:
+    """The noises of a reef, and in half of the recordings one or two that disturb it."""
+    noises = choose_noises(rng)
+    if rng.random() < 0.5:
+        others = [kind for kind in TRANSIENTS if kind not in noises]
+        noises += tuple(rng.choice(others, int(rng.integers(1, 3)), replace=False).tolist())
+    return noises
+
+
+def _draw_background(quiet: Sequence[Stretch], sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """A stretch at a sample rate, played up to a fifth faster or slower."""
+    one = quiet[int(rng.integers(len(quiet)))]
+    speed = np.exp(rng.uniform(-0.2, 0.2))
+    return soxr.resample(np.nan_to_num(one.samples), one.sample_rate * speed, sample_rate).astype(np.float32)

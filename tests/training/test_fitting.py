@@ -20,8 +20,8 @@ from anemone_lib.simulation.augmentation import augment
 from anemone_lib.training.bundle import PARITY, export_bundle, export_model
 from anemone_lib.training.fitting import apply_temperature, calibrate, train_classifier, weigh_classes
 from anemone_lib.training.labelled import concatenate, cut_annotated_files, cut_labelled_windows, label_windows
+from anemone_lib.training.measuring import measure_events
 from anemone_lib.training.network import build_model
-from anemone_lib.training.recipes import measure_events
 from anemone_lib.training.simulated import simulate_windows
 
 CLASSES = ("noise", "anemonefish", "biological")
