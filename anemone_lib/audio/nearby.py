@@ -13,7 +13,38 @@ from anemone_lib.errors import AudioError, NoRoomError
 #: First bytes of the formats whose samples can be read by byte range: WAV, RF64, W64, AIFF, FLAC.
 RANGE_FORMATS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC")
 
+#: Suffixes of recordings that are copied and decoded whole before they are read, and of those that are only copied.
+DECODED_SUFFIXES = (".mp3", ".mp2", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".ts")
+COPIED_SUFFIXES = (".caf", ".au")
+#: How many times as large a recording is when it is decoded: 4 bytes a sample at 48 kHz, from 64 kbit/s for a channel.
+DECODED_TIMES = 24
+
 _copying = threading.Lock()
+
+
+def find_largest(name: str, *, room_bytes: int) -> int | None:
+    """Return how large a recording in S3 may be so that its copy and its decoded samples have room.
+
+    Parameters
+    ----------
+    name : of the recording; its suffix tells its format
+    room_bytes : int, size of the temporary folder
+
+    Returns
+    -------
+    size_bytes : int, or None where the format is read by byte range, or not known by its suffix
+
+    Examples
+    --------
+    >>> find_largest("reef.mp3", room_bytes=6_000_000_000)
+    240000000
+    >>> find_largest("reef.wav", room_bytes=6_000_000_000) is None
+    True
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix in DECODED_SUFFIXES:
+        return room_bytes // (1 + DECODED_TIMES)
+    return room_bytes if suffix in COPIED_SUFFIXES else None
 
 
 def copy_nearby(source: str, *, etag: str | None = None) -> str:

@@ -5,11 +5,12 @@ the n-th has the id and ``-n``; ``restarts/<n>.json`` beside the other objects o
 """
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from anemone_lib.service.problems import Problem
-from anemone_lib.service.stores import Store
+from anemone_lib.service.stores import Store, exists
 
 #: What AWS calls an execution that ended without a result, and what a client reads of it.
 DEAD = {
@@ -17,6 +18,8 @@ DEAD = {
     "TIMED_OUT": "the job took longer than it may",
     "ABORTED": "the work on the job was stopped",
 }
+#: The error of an execution that was stopped because its job was deleted.
+DELETED = "JobDeleted"
 
 
 class Executions:
@@ -60,7 +63,9 @@ class Executions:
     def stop(self, job_id: str) -> None:
         """Stop the work on a job, if there is any."""
         try:
-            self._states.stop_execution(executionArn=self._name_last(job_id), cause="the job was deleted")
+            self._states.stop_execution(
+                executionArn=self._name_last(job_id), error=DELETED, cause="the job was deleted"
+            )
         except self._states.exceptions.ExecutionDoesNotExist:
             return
 
@@ -87,6 +92,25 @@ class Executions:
             return ""
         details = ": ".join(execution[name] for name in ("error", "cause") if execution.get(name))
         return f"{reason}{f' ({details[:500]})' if details else ''}; start the job again to go on with what is left"
+
+    def find_dead_job(self, event: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return the job that ended without a result, as EventBridge tells of it, and why; None if there is none.
+
+        Parameters
+        ----------
+        event : mapping, the event ``Step Functions Execution Status Change``
+
+        Returns
+        -------
+        job : (job_id, reason), or None
+            None for a job that was deleted, and for one on which another execution works by now.
+        """
+        detail = event["detail"]
+        job_id = str(detail["name"]).partition("-")[0]
+        if detail.get("error") == DELETED or not exists(self._recordings, f"jobs/{job_id}/request.json"):
+            return None
+        trouble = self.find_trouble(job_id)
+        return (job_id, trouble) if trouble else None
 
     def _name_last(self, job_id: str) -> str:
         """Return the ARN of the last execution of a job."""

@@ -9,7 +9,9 @@ The function answers these events:
 - ``{"task": "score_chunk", "job_id", "chunk"}`` → ``{"chunk", "failed"}``, for each of the chunks, in any order;
 - ``{"task": "merge", "job_id", "failed"?}`` → ``{"job_id", "total_events", "skipped_s"}``; ``failed`` lists
   ``{"chunk", "error"}`` for the chunks whose task returned nothing;
-- ``{"task": "fail", "job_id", "error": {"Error", "Cause"}}``, which stores that the job cannot be finished.
+- ``{"task": "fail", "job_id", "error": {"Error", "Cause"}}``, which stores that the job cannot be finished;
+- an event of EventBridge, ``{"source": "aws.states", "detail": {"name", "status", …}}``: an execution ended without a
+  result, and what it could not store itself is stored now.
 
 A task that raises an error must be tried again twice.
 """
@@ -57,9 +59,10 @@ class LambdaFunction:
         self._is_cold = True
         settings = engine.settings
         stores = make_stores(input_bucket=settings.input_bucket, output_bucket=settings.output_bucket, folder=None)
-        self._jobs = None
+        self._jobs: Jobs | None = None
+        self._executions: Executions | None = None
         if stores and settings.state_machine_arn:
-            executions = Executions(settings.state_machine_arn, stores[0])
+            executions = self._executions = Executions(settings.state_machine_arn, stores[0])
             self._jobs = Jobs(
                 engine, *stores, executions.start, cancel=executions.stop, find_trouble=executions.find_trouble
             )
@@ -92,6 +95,8 @@ class LambdaFunction:
         self._logger.set_correlation_id(context.aws_request_id)
         if "requestContext" in event:
             return self._http(event, context)
+        if event.get("source") == "aws.states":
+            event = self._translate_end(event)
         if "task" not in event and "s3_bucket" not in event and "s3_key" not in event:
             raise ValueError(f"an event with {sorted(event)[:10]} is none of this function's; see its documentation")
         began = time.perf_counter()
@@ -127,11 +132,20 @@ class LambdaFunction:
         if self._worker is None:
             raise Problem(503, "jobs_unavailable", "set S3_INPUT_BUCKET and S3_OUTPUT_BUCKET, which jobs need")
         task = dict(event)
-        if task["task"] == "fail":
+        if task["task"] == "none":
+            return {}
+        if task["task"] == "fail" and "reason" not in task:
             failure = task.get("error") or {}
             self._logger.error("job failed", extra={"job_id": str(task["job_id"]), "failure": failure})
             task["reason"] = f"a worker of the job was stopped ({failure.get('Error', 'no reason given')})"
         return run_task(self._worker, task, deadline=_find_deadline(context))
+
+    def _translate_end(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the task that an execution which ended without a result leaves to do."""
+        dead = self._executions.find_dead_job(event) if self._executions else None
+        if dead is None:
+            return {"task": "none"}
+        return {"task": "fail", "job_id": dead[0], "reason": dead[1]}
 
     def _record_call(self, record: Mapping[str, Any]) -> None:
         """Write one log line and the metrics of a call."""

@@ -21,7 +21,7 @@ from anemone_lib.service.incoming import clean_name
 from anemone_lib.service.models import JobRequest, S3Reference
 from anemone_lib.service.problems import Problem, report_failed_job
 from anemone_lib.service.render import RESULT_FILES, name_result_file, parse_result_file
-from anemone_lib.service.s3_store import S3Store
+from anemone_lib.service.s3_store import S3Store, check_room
 from anemone_lib.service.settings import MAX_JOB_BYTES
 from anemone_lib.service.stores import MissingObject, Store, exists
 
@@ -126,6 +126,8 @@ class Jobs:
                 f"the recording has {request['size_bytes']} bytes; a job takes up to {MAX_JOB_BYTES} (5 GiB): cut it, "
                 "or use `anemone detect`, which has no limit",
             )
+        if isinstance(self.recordings, S3Store):
+            check_room(job_request.s3_key or job_request.filename or "", request["size_bytes"])
         if "s3" not in request:
             if isinstance(self.recordings, FolderStore):  # the parts, and what they become
                 self.recordings.check_room(request["size_bytes"] * (1 if request["size_bytes"] <= PART_BYTES else 2))

@@ -1,10 +1,13 @@
 """The store on AWS: objects are in an S3 bucket."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from anemone_lib.audio.nearby import find_largest
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.stores import MissingObject, exists
 
@@ -132,6 +135,30 @@ class S3Store:
             raise Problem(
                 400, "upload_incomplete", f"S3 cannot put the parts together ({code}); upload what is missing again"
             ) from None
+
+
+def check_room(name: str, size_bytes: int) -> None:
+    """Refuse a recording whose format must be copied and decoded where the temporary folder has no room for that.
+
+    Parameters
+    ----------
+    name : of the recording; its suffix tells its format
+    size_bytes : int
+
+    Raises
+    ------
+    Problem
+        413: the recording is too large for its format.
+    """
+    largest = find_largest(name, room_bytes=shutil.disk_usage(tempfile.gettempdir()).total)
+    if largest is not None and size_bytes > largest:
+        raise Problem(
+            413,
+            "too_large",
+            f"the recording has {size_bytes} bytes; one in its format is copied and decoded before it is read, and "
+            f"here is room for {largest / 1e6:,.0f} MB of it: cut it, send it as FLAC or WAV (up to 5 GiB), or use "
+            "`anemone detect`",
+        )
 
 
 def _translate_error(error: Any, key: str) -> Exception:

@@ -320,6 +320,35 @@ def multipart(fields):
     return {"body": prepared.body, "headers": {"Content-Type": prepared.headers["Content-Type"]}}
 
 
+def tell_of_end(execution_arn, status, **details):
+    """The event that EventBridge sends when an execution ends, as Step Functions' documentation shows it."""
+    machine = execution_arn.replace(":execution:", ":stateMachine:").rpartition(":")[0]
+    name = execution_arn.rpartition(":")[2]
+    return {
+        "version": "0",
+        "id": "315c1398-40ff-a850-213b-158f73e60175",
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": ACCOUNT,
+        "time": "2023-02-10T00:00:01Z",
+        "region": "us-east-1",
+        "resources": [execution_arn],
+        "detail": {
+            "executionArn": execution_arn,
+            "stateMachineArn": machine,
+            "name": name,
+            "status": status,
+            "startDate": 1675987200000,
+            "stopDate": 1675987201000,
+            "input": json.dumps({"job_id": name.partition("-")[0]}),
+            "inputDetails": {"included": True},
+            "output": None,
+            "outputDetails": None,
+            **details,
+        },
+    }
+
+
 def as_json(content):
     return {"body": json.dumps(content).encode(), "headers": {"Content-Type": "application/json"}}
 

@@ -10,7 +10,7 @@ from moto import mock_aws
 from anemone_lib.service.executions import Executions
 from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.jobs import make_id
-from tests.service.conftest import ACCOUNT, Inside, as_json
+from tests.service.conftest import ACCOUNT, Inside, as_json, tell_of_end
 
 
 @pytest.fixture
@@ -90,3 +90,20 @@ def test_a_client_sees_that_the_work_was_stopped_and_starts_it_again(settings, t
     assert inside("POST", f"/jobs/{job}/start", **start).json()["state"] == "running"
     assert inside("GET", f"/jobs/{job}").json()["state"] == "running"
     assert list_names() == [job, f"{job}-2"]
+
+
+def test_an_end_is_written_down_only_of_a_job_that_is_there_and_on_which_nothing_works(tmp_path, machine, states):
+    recordings, job = FolderStore(tmp_path), make_id()
+    executions = Executions(machine, recordings)
+    executions.start(job)
+    arn = machine.replace(":stateMachine:", ":execution:") + f":{job}"
+    states.stop_execution(executionArn=arn)
+    assert executions.find_dead_job(tell_of_end(arn, "ABORTED")) is None  # nobody made it by a request
+    recordings.write(f"jobs/{job}/request.json", b"{}")
+    found, reason = executions.find_dead_job(tell_of_end(arn, "ABORTED"))
+    assert (found, "was stopped" in reason) == (job, True)
+    assert executions.find_dead_job(tell_of_end(arn, "ABORTED", error="JobDeleted")) is None
+    executions.start(job)
+    assert executions.find_dead_job(tell_of_end(arn, "ABORTED")) is None  # another works on it by now
+    states.stop_execution(executionArn=f"{arn}-2")
+    assert executions.find_dead_job(tell_of_end(f"{arn}-2", "TIMED_OUT"))[0] == job

@@ -561,6 +561,21 @@ def test_a_job_does_not_mix_two_recordings_that_were_at_one_key(settings, s3, wr
     worker.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "size_bytes", "status"),
+    [("a.mp3", 5 << 30, 413), ("a.mp3", 250_000_000, 201), ("a.wav", 5 << 30, 201)],
+)
+def test_on_aws_what_has_no_room_to_be_decoded_is_refused_before_its_upload(
+    inside_cloud, monkeypatch, name, size_bytes, status
+):
+    monkeypatch.setattr("anemone_lib.service.s3_store.shutil.disk_usage", lambda _: SimpleNamespace(total=6144 << 20))
+    answer = inside_cloud("POST", "/jobs", **as_json({"filename": name, "size_bytes": size_bytes}))
+    assert answer.status == status, answer.content
+    if name == "a.mp3" and status == 413:
+        assert "room for 258 MB" in answer.json()["message"]
+        assert "FLAC or WAV" in answer.json()["message"]
+
+
 def test_a_job_in_s3_that_is_deleted_leaves_nothing_and_no_upload(inside_cloud, s3, wav):
     mine = as_json({"filename": wav.name, "size_bytes": wav.stat().st_size})
     job_id = inside_cloud("POST", "/jobs", **mine).json()["job_id"]
