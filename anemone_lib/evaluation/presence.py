@@ -54,11 +54,11 @@ def mark_presence(
     present = np.zeros((len(start_times), len(classes)), bool)
     known = np.ones_like(present)
     column = {name: k for k, name in enumerate(classes)}
-    for one in (*annotations, *unclear):
+    calls = [(one, column.get(one.label, 0)) for one in annotations]
+    for one, k in (*calls, *((one, 0) for one in unclear)):  # unclear, also where its label is a class
         first = np.searchsorted(end_times, one.start_time, side="right")
         last = np.searchsorted(start_times, one.end_time, side="right" if one.end_time == one.start_time else "left")
         overlap = np.minimum(end_times[first:last], one.end_time) - np.maximum(start_times[first:last], one.start_time)
-        k = column.get(one.label, 0)
         if k == 0:
             known[first:last] = False
             continue

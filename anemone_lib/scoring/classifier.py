@@ -51,7 +51,8 @@ class Classifier(Protocol):
 
         Parameters
         ----------
-        images : np.ndarray [shape=(n, *input_shape)], float32, images in [0, 1]
+        images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
+            Or windows of sound [shape=(n, window_samples)], where `input_shape` is that.
 
         Returns
         -------

@@ -63,3 +63,16 @@ def test_groups_are_resampled_whole_and_one_group_gives_no_interval():
     assert resample_groups(["x", "x"]) == []
     assert take_interval([]) is None
     assert take_interval([None, None, 0.5]) is None
+
+
+def test_what_is_unclear_is_no_call_also_where_its_label_is_a_class():
+    starts = np.arange(4.0)
+    present, known = mark_presence(
+        [Annotation(3.2, 3.8, "a")],
+        start_times=starts,
+        end_times=starts + 1,
+        classes=("noise", "a", "b"),
+        unclear=[Annotation(1.2, 1.8, "a")],
+    )
+    assert present[:, 1].tolist() == [False, False, False, True]
+    assert known.all(axis=1).tolist() == [True, False, True, True]
