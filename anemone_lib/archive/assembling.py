@@ -1,4 +1,4 @@
-"""Tables from scores: events, effort and hours of all recordings, site by site.
+"""Tables from scores: events, effort, hours and minutes of all recordings, site by site.
 
 *Conventions.* The rows of a recording lie in the file of the month in which it began; an hour in its own month. Where
 nothing tells when a recording began, it has events and effort, and no hours. Events are decided anew each time, in
@@ -9,27 +9,32 @@ import hashlib
 import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from anemone_lib.archive.hours import count_hours
 from anemone_lib.archive.inventory import describe_recording, spell_times, write_inventory
+from anemone_lib.archive.masking import Masking, find_lowest_snr, mark_masked
 from anemone_lib.archive.measuring import decide_all_events, describe_calls
+from anemone_lib.archive.minutes import SiteLevels, choose_call_bands, find_reference, load_noise, tabulate_minutes
 from anemone_lib.archive.request import Request
+from anemone_lib.archive.schemas import EFFORT, HOURS
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import (
-    HOURS,
     PARTITIONED,
     UNDATED,
     VERDICTS_NAME,
     name_partition,
     name_site_folders,
+    open_table,
     read_table,
     write_provenance,
     write_table,
@@ -41,6 +46,9 @@ from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.tables.verdicts import read_verdicts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,29 +97,112 @@ def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, A
     totals: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     written: list[Path] = []
+    maskings: dict[str, Masking] = {}
     for site, of_site in groupby(load_analysed(state, request, folder), key=lambda one: one.row["site"]):
-        place: Place | None = None
+        tables = SiteTables(folder, site, folders[site], request)
         for month, of_month in groupby(of_site, key=_month_of):
-            events, effort = [], []
-            for one in of_month:
-                statuses[one.row["status"]] += 1
-                events += list(list_events(one, request, labels))
-                effort += list(list_effort(one))
-                if one.row["latitude"] is not None:
-                    place = place or (one.row["latitude"], one.row["longitude"])
-            totals["events"] += len(events)
-            for row in effort:
-                if row["start_s"] is not None:
-                    totals["effort_s" if row["analysed"] else "skipped_s"] += row["end_s"] - row["start_s"]
-            for name, content in (("events", events), ("effort", effort)):
-                written.append(name_partition(name, folders[site], month))
-                write_table(folder / written[-1], name, content)
-        _drop_others(folder, written, folders[site])
-        written += write_hours(folder, site, folders[site], request, place)
+            tables.write_month(month, of_month, labels)
+        written += tables.finish()
+        statuses.update(tables.statuses)
+        totals.update(tables.totals)
+        if tables.masking is not None:
+            maskings[site] = tables.masking
     _drop_others(folder, written)
-    provenance = describe_archive(request, folder, statuses, totals, sorted(written))
+    provenance = describe_archive(request, folder, statuses, totals, sorted(written), maskings)
     write_provenance(folder, provenance)
     return provenance
+
+
+class SiteTables:
+    """The tables of one site, written month by month; its hours last, for which all of it is known.
+
+    Parameters
+    ----------
+    folder : pathlib.Path, the archive's
+    site, site_folder : str
+    request : Request
+
+    Attributes
+    ----------
+    statuses, totals : Counter, of recordings, events and seconds
+    masking : Masking or None, from which noise on the reference call is not heard
+    """
+
+    def __init__(self, folder: Path, site: str, site_folder: str, request: Request) -> None:
+        self._folder, self._site, self._site_folder, self._request = folder, site, site_folder, request
+        self._bands = choose_call_bands(request)
+        self._effort: dict[str, pa.Table] = {}
+        self._levels = SiteLevels(request.classes)
+        self._place: Place | None = None
+        self._written: list[Path] = []
+        self.statuses: Counter[str] = Counter()
+        self.totals: Counter[str] = Counter()
+        self.masking: Masking | None = None
+
+    def write_month(self, month: str, recordings: Iterable[Analysed], labels: Mapping[str, str]) -> None:
+        """Write the events and the minutes of a month, and keep its effort."""
+        events, effort = [], []
+        with ExitStack() as stack:
+            add_minutes = None
+            if self._request.noise:
+                add_minutes = stack.enter_context(open_table(self._place_file("minutes", month), "minutes"))
+            for one in recordings:
+                self.statuses[one.row["status"]] += 1
+                events += list(list_events(one, self._request, labels))
+                effort += list(list_effort(one))
+                if one.row["latitude"] is not None:
+                    self._place = self._place or (one.row["latitude"], one.row["longitude"])
+                if add_minutes is not None and one.scores is not None:
+                    self._add_minutes(one, add_minutes)
+        self.totals["events"] += len(events)
+        for row in effort:
+            if row["start_s"] is not None:
+                self.totals["effort_s" if row["analysed"] else "skipped_s"] += row["end_s"] - row["start_s"]
+        write_table(self._place_file("events", month), "events", events)
+        self._effort[month] = pa.Table.from_pylist(effort, EFFORT)
+
+    def _add_minutes(self, one: Analysed, add: Callable[[pa.Table], None]) -> None:
+        noise = load_noise(self._folder, one.row["sha256"], self._request)
+        if noise is None:
+            return
+        levels = noise.add_up(list(self._bands.values())) + find_reference(one.row["calibration_db"])[0]
+        table = tabulate_minutes(one, noise, levels[:, 0])
+        add(table)
+        self._levels.add(table, levels)
+
+    def finish(self) -> list[Path]:
+        """Write the hours and the effort; return the paths of all files of the site, in the archive's folder."""
+        _drop_others(self._folder, self._written, self._site_folder)  # months that are no more
+        events = read_table(self._folder, "events", site=self._site).to_pandas()
+        effort = pa.concat_tables(self._effort.values()).to_pandas()
+        effort = effort[~effort["recording"].isin(_list_copies(self._folder, self._site))]
+        places = {} if self._place is None else {self._site: self._place}
+        noise = self._levels.to_frame(self._site)
+        hours = count_hours(events, effort, classes=self._request.classes, noise=noise, places=places)
+        for month, rows in hours.groupby(hours["hour_local"].dt.strftime("%Y-%m"), sort=True):
+            rows = pa.Table.from_pandas(rows, HOURS, preserve_index=False).to_pylist()
+            write_table(self._place_file("hours", str(month)), "hours", rows)
+        self.masking = mask_hours(hours, self._request)
+        for month, table in self._effort.items():
+            rows = table.to_pylist()
+            if self.masking is not None:
+                self._levels.mark(rows, self.masking.limit_db)
+            write_table(self._place_file("effort", month), "effort", rows)
+        return self._written
+
+    def _place_file(self, name: str, month: str) -> Path:
+        self._written.append(name_partition(name, self._site_folder, month))
+        return self._folder / self._written[-1]
+
+
+def mask_hours(hours: "pd.DataFrame", request: Request) -> Masking | None:
+    """Find the noise from which on a site's reference call, that of the first class, is not heard; None: not known."""
+    rows = hours[hours["class"] == request.classes[0]]
+    lowest = find_lowest_snr(describe_model(request.classifier))
+    if lowest is None or rows["noise_reference"].nunique() != 1:  # levels of two references cannot be compared
+        return None
+    noise_db = rows["noise_db"].to_numpy(float, na_value=np.nan)
+    return mark_masked(noise_db, lowest_snr_db=lowest, call_level_db=request.call_level_db)
 
 
 def _month_of(one: Analysed) -> str:
@@ -222,23 +313,6 @@ def _interval(
     }
 
 
-# ---------------------------------------------------------------------- hours
-
-
-def write_hours(folder: Path, site: str, site_folder: str, request: Request, place: Place | None) -> list[Path]:
-    """Write the hours of a site from its events and its effort; return the paths of the files, in the folder."""
-    archive = {name: read_table(folder, name, site=site).to_pandas() for name in ("events", "effort")}
-    effort = archive["effort"]
-    effort = effort[~effort["recording"].isin(_list_copies(folder, site))]
-    places = {} if place is None else {site: place}
-    hours = count_hours(archive["events"], effort, classes=request.classes, places=places)
-    written = []
-    for month, rows in hours.groupby(hours["hour_local"].dt.strftime("%Y-%m"), sort=True):
-        written.append(name_partition("hours", site_folder, str(month)))
-        write_table(folder / written[-1], "hours", pa.Table.from_pandas(rows, HOURS, preserve_index=False).to_pylist())
-    return written
-
-
 def _list_copies(folder: Path, site: str) -> set[str]:
     """Recordings that have the bytes of another: their time counts once."""
     table = read_table(folder, "recordings", columns=["recording", "status"], site=site).to_pandas()
@@ -249,10 +323,15 @@ def _list_copies(folder: Path, site: str) -> set[str]:
 
 
 def describe_archive(
-    request: Request, folder: Path, statuses: Mapping[str, int], totals: Mapping[str, float], written: Iterable[Path]
+    request: Request,
+    folder: Path,
+    statuses: Mapping[str, int],
+    totals: Mapping[str, float],
+    written: Iterable[Path],
+    maskings: Mapping[str, Masking],
 ) -> dict[str, Any]:
     """Return the content of ``archive.json``; see `anemone_lib.archive.tables.Archive`."""
-    paths = [Path("recordings.parquet"), *written]
+    paths, bands = [Path("recordings.parquet"), *written], choose_call_bands(request)
     digests = {}
     for path in paths:
         with (folder / path).open("rb") as file:
@@ -271,6 +350,8 @@ def describe_archive(
         "timezone": request.timezone,
         "start_time_format": request.start_time_format,
         "site": request.site,
+        "noise": {"measured": request.noise, "calls_hz": {name: list(band) for name, band in bands.items()}},
+        "masking": {site: describe_limits(masking) for site, masking in sorted(maskings.items())},
         "recordings": {"listed": sum(statuses.values()), **dict(sorted(statuses.items()))},
         "effort_s": round(totals["effort_s"], 3),
         "skipped_s": round(totals["skipped_s"], 3),
@@ -287,6 +368,12 @@ def describe_model(classifier: Classifier) -> dict[str, Any]:
     return about
 
 
+def describe_limits(masking: Masking) -> dict[str, Any]:
+    """Return what decides whether the reference call could have been heard, in dB."""
+    levels = {name: round(getattr(masking, name), 2) for name in ("call_level_db", "lowest_snr_db", "limit_db")}
+    return {**levels, "assumed": masking.assumed}
+
+
 def _event_settings(config: Any) -> dict[str, Any]:
     from anemone_lib.config import EVENT_FIELDS
 
@@ -294,9 +381,9 @@ def _event_settings(config: Any) -> dict[str, Any]:
 
 
 def _drop_others(folder: Path, written: Iterable[Path], site_folder: str = "") -> None:
-    """Remove files of tables, or of one site, that belong to sites or months that are no more."""
+    """Remove files of tables, or of one site's events, that belong to sites or months that are no more."""
     kept = {folder / path for path in written}
-    for name in ("events", "effort") if site_folder else PARTITIONED:
+    for name in ("events",) if site_folder else PARTITIONED:
         root = folder / f"{name}.parquet" / site_folder
         for path in sorted(root.rglob("*.parquet")):
             if path not in kept:

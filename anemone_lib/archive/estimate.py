@@ -13,11 +13,12 @@ from anemone_lib.archive.workers import WORKER_BYTES
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.errors import AnemoneError
 from anemone_lib.scoring.chunks import plan, score_chunk
+from anemone_lib.soundscape.minutes import MinuteMeter
 
 #: Kinds of recordings that are tried, those with the most audio; and chunks of each.
 KINDS, CHUNKS = 3, 2
-#: Bytes of the scores of a recording beside its probabilities.
-HEADER_BYTES = 2000
+#: Bytes of the scores of a recording beside its probabilities, and of the levels of a minute, in both their places.
+HEADER_BYTES, MINUTE_BYTES = 2000, 6000
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Estimate:
     ----------
     audio_s : float, seconds of audio that can be opened
     work_s : float, seconds of one processor core
-    scores_bytes, memory_bytes : int, on disk, and of one worker
+    scores_bytes, memory_bytes : int, on disk (scores and levels), and of one worker
     tried_s : float, seconds of audio that were analysed to find out
     """
 
@@ -42,12 +43,12 @@ class Estimate:
         """Say it in a sentence.
 
         >>> Estimate(86400.0, 120.0, 2_600_000, 200_000_000, 60.0).spell(2)
-        '24 h of audio: about 1 min with 2 workers, 0.4 GB of memory, 2.6 MB of scores (from 60 s of audio)'
+        '24 h of audio: about 1 min with 2 workers, 0.4 GB of memory, 2.6 MB on disk (from 60 s of audio)'
         """
         return (
             f"{spell_duration(self.audio_s)} of audio: about {spell_duration(self.work_s / workers)} with "
             f"{workers} worker{'s' * (workers > 1)}, {workers * self.memory_bytes / 1e9:.1f} GB of memory, "
-            f"{self.scores_bytes / 1e6:,.1f} MB of scores (from {self.tried_s:.0f} s of audio)"
+            f"{self.scores_bytes / 1e6:,.1f} MB on disk (from {self.tried_s:.0f} s of audio)"
         )
 
 
@@ -91,6 +92,7 @@ def estimate_run(state: State, request: Request) -> Estimate:
         n_files += count
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     scores = int(windows * 4 * request.classifier.n_classes + n_files * HEADER_BYTES)
+    scores += round(audio_s / 60) * MINUTE_BYTES * request.noise
     return Estimate(audio_s, work_s, scores, min(peak, WORKER_BYTES), tried_s)
 
 
@@ -103,9 +105,11 @@ def _try(example: dict[str, object], request: Request) -> Iterator[tuple[float, 
         with open_recording(str(example["source"]), target_sr=config.target_sr) as recording:
             opened = (time.perf_counter() - began) / max(recording.duration, 1e-9)
             chunks = plan(recording, config, chunk_windows=windows)[:CHUNKS]
-            score_chunk(recording, chunks[0], request.classifier, config)
+            meter = MinuteMeter(recording.sample_rate)
+            listen = meter.add if request.noise else None
+            score_chunk(recording, chunks[0], request.classifier, config, listen=listen)
             began = time.perf_counter()
-            score_chunk(recording, chunks[-1], request.classifier, config)
+            score_chunk(recording, chunks[-1], request.classifier, config, listen=listen)
             took = time.perf_counter() - began
         audio = (chunks[-1].stop - chunks[-1].first) * config.stride_duration
         yield audio, took + opened * audio

@@ -39,15 +39,15 @@ def count_hours(
     classes : sequence of str
         Every hour has a row for each, also where there is no event of it.
     noise : pandas.DataFrame, optional
-        One row a minute: ``site``, ``start_utc``, ``start_local``, ``calls_db`` (the level in the band of the calls)
-        and ``reference`` (what 0 dB is). Without it noise is null.
+        One row a minute: ``site``, ``start_utc``, ``start_local``, ``calls_db`` (the level in the band of the calls),
+        ``reference`` (what 0 dB is), and ``class`` where the classes have bands of their own. Without it noise is null.
     places : mapping of site to (latitude, longitude), in degrees, optional
         Sites that are not there have no sun.
 
     Returns
     -------
     hours : pandas.DataFrame
-        The columns of `anemone_lib.archive.tables.HOURS`, by site, time and class. Of several recorders at a site the
+        The columns of `anemone_lib.archive.schemas.HOURS`, by site, time and class. Of several recorders at a site the
         seconds add up, and so do the events, so that their quotient stays a rate.
 
     Examples
@@ -78,7 +78,8 @@ def count_hours(
     hours["calls"] = calls.astype("Int32")
     occupied = hours.pop("occupied_s").fillna(0.0)
     hours["occupancy"] = (occupied / hours["effort_s"].where(hours["effort_s"] > 0)).clip(upper=1.0)
-    hours = hours.merge(_summarise_noise(noise), how="left", on=KEY)
+    summary = _summarise_noise(noise)
+    hours = hours.merge(summary, how="left", on=[name for name in keys if name in summary])
     hours = _add_sky(hours, places or {})
     return hours.sort_values(keys, kind="stable", ignore_index=True)
 
@@ -202,7 +203,7 @@ def _summarise_noise(noise: "pd.DataFrame | None") -> "pd.DataFrame":
         hour_utc=pd.to_datetime(utc, unit="ms", utc=True).as_unit("ms"),
         hour_local=pd.to_datetime(hour, unit="ms").as_unit("ms"),
     )
-    groups = keyed.groupby(KEY, observed=True)
+    groups = keyed.groupby([*KEY, "class"] if "class" in noise else KEY, observed=True)
     levels = groups["calls_db"].quantile([0.1, 0.5, 0.9]).unstack()
     levels.columns = pd.Index(names)
     # Levels with and without a calibration cannot be put together: such an hour has none.

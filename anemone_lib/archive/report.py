@@ -26,6 +26,7 @@ from anemone_lib.archive.season import (
     measure_season,
 )
 from anemone_lib.archive.sky import find_sun_times, measure_moon_phase
+from anemone_lib.archive.sounds import show_noise, show_soundscape
 from anemone_lib.archive.tables import Archive
 from anemone_lib.errors import spell_count
 from anemone_lib.evaluation.rates import format_rate
@@ -109,9 +110,13 @@ class Season:
     def find_masked(self, days: SiteDays) -> Masking | None:
         """Return the hours that were too loud; None where noise was not measured, or the card does not tell."""
         lowest = find_lowest_snr(self.model)
-        if lowest is None:
+        of_site = self.hours[self.hours["site"] == days.site]
+        if lowest is None or of_site["noise_reference"].nunique() > 1:  # levels that cannot be compared
             return None
-        return mark_masked(days.noise_db, lowest_snr_db=lowest, call_level_db=self.call_level_db)
+        known = self.archive.provenance.get("masking", {}).get(days.site, {})
+        given = None if known.get("assumed", True) else known["call_level_db"]
+        level = given if self.call_level_db is None else self.call_level_db
+        return mark_masked(days.noise_db, lowest_snr_db=lowest, call_level_db=level)
 
 
 def write_report(
@@ -129,7 +134,7 @@ def write_report(
     path : path, optional
         By default ``report.html`` in the archive's folder.
     call_level_db : float, optional
-        Level of a call where the recorder is, in the reference of the noise; see `mark_masked`.
+        Level of a call where the recorder is, in the reference of the noise; by default that of the tables.
     gallery : int >= 0
         Events in each part of the gallery; 0 leaves it out.
 
@@ -156,7 +161,8 @@ def write_report(
             sections.append((f"Sites compared{of_class}", _compare(days)))
         sections.append((f"How many are calls{of_class}", about.describe_precision(archive, class_name)))
     if season.classes:
-        sections.append(("Could calls have been heard?", _show_noise(season)))
+        sections.append(("Could calls have been heard?", show_noise(season)))
+        sections.append(("The sound around the calls", show_soundscape(season)))
     if gallery and len(season.events):
         sections.append(("Listen", _show_gallery(season, gallery)))
     sections += [
@@ -314,37 +320,6 @@ def _compare(days: list[SiteDays]) -> str:
             right=[1, 2, 3, 4],
         )
     )
-
-
-# ---------------------------------------------------------------------- noise, sound
-
-
-def _show_noise(season: Season) -> str:
-    parts = [page.paragraph(about.describe_reference(season.model))]
-    for site in season.sites:
-        days = arrange_days(season.hours, site, season.classes[0])
-        masking = season.find_masked(days)
-        if not np.isfinite(days.noise_db).any():
-            parts.append(page.paragraph(f"{site}: the noise was not measured."))
-            continue
-        units = sorted(season.hours.loc[season.hours["site"] == site, "noise_reference"].dropna().unique())
-        label = f"Noise in the band of calls\n(dB re {' or '.join(units)})"
-        levels = days.noise_db[np.isfinite(days.noise_db)]
-        drawn = plot_hours(
-            days.noise_db,
-            days.dates,
-            label=label,
-            masked=masking.masked if masking else None,
-            colours="magma",
-            hatch_colour="black",
-            from_zero=False,
-        )
-        told = f"Noise in the band of calls at {site}: median {np.median(levels):.1f} dB, loudest {levels.max():.1f} dB"
-        caption = "The median level of the minutes of each hour. Hatched and grey as above."
-        if masking:
-            caption += about.describe_masking(masking)
-        parts += [page.heading(site), page.figure(drawn.figure, alt=told, caption=caption)]
-    return "".join(parts)
 
 
 def _show_gallery(season: Season, n: int) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from anemone_lib.archive.measuring import Measured, decide_all_events
+from anemone_lib.archive.minutes import name_noise
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import (
@@ -28,13 +29,15 @@ from anemone_lib.archive.units import (
     choose_chunk_windows,
     finish_recording,
     measure_recording,
+    measure_recording_noise,
     score_stretch,
 )
 from anemone_lib.archive.workers import Workers, was_killed
 from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.detection.events import Event
-from anemone_lib.errors import AnemoneError, ConfigError, ScoresError, spell_count
+from anemone_lib.errors import AnemoneError, ScoresError, spell_count
+from anemone_lib.files import write_atomically
 from anemone_lib.scoring.chunks import plan
 from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores
 
@@ -60,13 +63,14 @@ class Large:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A piece of work: a recording; a stretch of it; putting the stretches together; the calls of events."""
+    """A piece of work: a recording; a stretch of it; putting the stretches together; calls of events; noise."""
 
     row: Mapping[str, Any]
     task: Task
     chunk: Chunk | None = None
     large: Large | None = None
     events: tuple[Event, ...] | None = None
+    noise: bool = False
 
 
 class Run:
@@ -118,7 +122,7 @@ class Run:
         return self._n_done
 
     def measure(self, *, remote: bool = True) -> None:
-        """Measure the calls of events that are not measured: the settings of events changed, or it failed before.
+        """Measure calls and noise that are not measured: the settings changed, or it failed before.
 
         Parameters
         ----------
@@ -127,6 +131,10 @@ class Run:
         unmeasured = self._state.find_unmeasured(self._request.score_key, self._request.calls_key)
         self._total, self._done = self._state.add_up("duration", *unmeasured) / self._shard[1], 0.0
         self._do_all(self._measurings(remote, *unmeasured))
+        if self._request.noise:
+            done = ("status = 'analysed' AND score_key = ?", (self._request.score_key,))
+            self._total, self._done = 0.0, 0.0
+            self._do_all(self._hearings(remote, *done))
 
     def _do_all(self, jobs: Iterator[Job]) -> None:
         try:
@@ -182,6 +190,16 @@ class Run:
             else:
                 yield Job(row, self._task_of(row), events=events)
 
+    def _hearings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
+        """Yield the recordings that were scored without their noise, each content once."""
+        begun: set[Path] = set()
+        for row in self._state.each(where, values):
+            path = name_noise(self._folder, row["sha256"], self._request)
+            if not self._is_ours(row) or path in begun or path.exists() or ("://" in row["source"] and not remote):
+                continue
+            begun.add(path)
+            yield Job(row, self._task_of(row), noise=True)
+
     def _task_of(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
         config = self._request.config
         return Task(
@@ -191,6 +209,7 @@ class Run:
             choose_chunk_windows(row["sample_rate"], row["channels"], config),
             known,
             self._request.configs,
+            self._request.noise,
         )
 
     def _jobs_of(self, row: Mapping[str, Any]) -> Iterator[Job]:
@@ -244,6 +263,8 @@ class Run:
 
     def _submit(self, job: Job) -> Future[Any]:
         what = self._request.classifier, self._request.config
+        if job.noise:
+            return self._workers.submit(measure_recording_noise, job.task)
         if job.events is not None:
             return self._workers.submit(measure_recording, job.task, job.events, *what)
         if job.chunk is not None:
@@ -302,6 +323,9 @@ class Run:
 
     def _take(self, job: Job, found: Any) -> None:
         """Keep what a piece of work found; the last stretch of a recording begins its last piece."""
+        if job.noise:
+            self._keep_noise(job.row["sha256"], None if isinstance(found, Outcome) else found)
+            return
         if job.events is not None:
             self._keep_calls(job.row, found)
             return
@@ -333,6 +357,7 @@ class Run:
             self._state.keep_outcome(name, {**nothing, "score_key": key, "status": "failed", "reason": outcome.reason})
         else:
             ScoreCache(self._scores, outcome.name).finish(outcome.scores)
+            self._keep_noise(outcome.sha256, outcome.noise)
             self._state.keep_calls(outcome.sha256, self._request.calls_key, outcome.calls)
             about = {
                 "duration_s": outcome.scores.duration,
@@ -345,6 +370,11 @@ class Run:
         self._n_done += 1
         self._done += row["duration"] or 0.0
         self._progress(self._done, self._total)
+
+    def _keep_noise(self, sha256: str, packed: bytes | None) -> None:
+        if packed is not None:
+            with write_atomically(name_noise(self._folder, sha256, self._request)) as file:
+                file.write(packed)
 
     def _keep_calls(self, row: Mapping[str, Any], found: Measured | Outcome) -> None:
         if isinstance(found, Outcome):
@@ -362,27 +392,3 @@ class Run:
                 f"the disk of {self._folder} is full; {done:,} of {spell_count(self._state.count(), 'recording')} are "
                 "done and kept: make room, or move the folder to a larger disk, and run again to go on"
             ) from error
-
-
-def parse_memory(text: str) -> int:
-    """Read an amount of memory, like ``4GB``, ``512MiB``, ``2.5G``.
-
-    Raises
-    ------
-    ConfigError
-        It is none.
-
-    Examples
-    --------
-    >>> parse_memory("4GB"), parse_memory("512 MiB")
-    (4000000000, 536870912)
-    """
-    units = {"": 1, "B": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-    units |= {f"{letter}B": units[letter] for letter in "KMGT"}
-    units |= {f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", start=1)}
-    number = text.strip().upper().rstrip("KMGTIB ")
-    unit = text.strip().upper()[len(number) :].strip()
-    try:
-        return int(float(number) * units[unit])
-    except (ValueError, KeyError, OverflowError):
-        raise ConfigError(f"--memory is {text!r}; give an amount like 4GB or 512MiB") from None

@@ -161,7 +161,11 @@ def run_archive(
 
 
 def report_archive(
-    folder: str | os.PathLike[str], *, config: InferenceConfig | None = None, settings: dict[str, Any] | None = None
+    folder: str | os.PathLike[str],
+    *,
+    config: InferenceConfig | None = None,
+    settings: dict[str, Any] | None = None,
+    call_level_db: float | None = None,
 ) -> Archive:
     """Write the tables again from what is there, with other event settings if wanted; nothing is scored.
 
@@ -173,6 +177,8 @@ def report_archive(
     config : InferenceConfig, optional
     settings : dict, optional
         Event settings that differ.
+    call_level_db : float, optional
+        Level of the reference call, as in `make_request`; by default that of before.
 
     Returns
     -------
@@ -202,7 +208,8 @@ def report_archive(
         configs = [
             (config or one).replace(**{**(settings or {}), "target_class": one.target_class}) for one in request.configs
         ]
-        changed = replace(request, configs=tuple(configs))
+        level = request.call_level_db if call_level_db is None else call_level_db
+        changed = replace(request, configs=tuple(configs), call_level_db=level)
         if changed.score_key != request.score_key:
             raise ConfigError(
                 "these settings decide the scores; `anemone archive run` scores with them: "

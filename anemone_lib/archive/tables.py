@@ -7,9 +7,11 @@
     events.parquet/<site>/<month>.parquet one row an event
     effort.parquet/<site>/<month>.parquet one row an interval that was analysed or skipped
     hours.parquet/<site>/<month>.parquet  one row a site, hour and class
+    minutes.parquet/<site>/<month>.parquet one row a minute of a recording: the levels of the sound
     timeline.png                          which hours were recorded
     verdicts.csv                          what reviewers said of events
     scores/                               the probabilities, kept for other event settings
+    noise/                                the levels of every recording
     state/                                what is done and what is not, so that a stopped run goes on
 
 A month is that of the recorder's own clock, like ``2023-02``; ``undated`` where nothing tells when a recording began.
@@ -23,7 +25,8 @@ their rows have one order, so that the same recordings and settings give the sam
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,133 +36,23 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 
+from anemone_lib.archive.schemas import SCHEMAS
 from anemone_lib.errors import ConfigError
 from anemone_lib.files import shorten_name, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_UTC, _LOCAL = pa.timestamp("ms", "UTC"), pa.timestamp("ms")
-_TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int32()
-
-
-def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, metadata={"meaning": meaning}) for name, kind, meaning in columns])
-
-
-#: One row an event, by site, recording and start.
-EVENTS = _schema(
-    ("id", _TEXT, "Identifier of the event. The same recording and the same event give the same id."),
-    ("site", _TEXT, "Where the recorder was: from the manifest, or the folder of the recording."),
-    ("recording", _TEXT, "Path of the recording below the source."),
-    ("start_utc", _UTC, "Start in UTC; null where nothing says when the recording began."),
-    ("end_utc", _UTC, "End in UTC."),
-    ("start_local", _LOCAL, "Start by the recorder's own clock."),
-    ("end_local", _LOCAL, "End by the recorder's own clock."),
-    ("start_s", _NUMBER, "Start, in seconds from the start of the recording."),
-    ("end_s", _NUMBER, "End, in seconds from the start of the recording."),
-    ("class", _TEXT, "Class of the event."),
-    ("confidence", pa.float32(), "Mean of the smoothed probability over the event's windows, 0 to 1."),
-    ("max_confidence", pa.float32(), "Highest smoothed probability of the event's windows, 0 to 1."),
-    ("windows", _COUNT, "Number of windows that reached the threshold."),
-    (
-        "calls",
-        _COUNT,
-        "Number of calls in the event, also 0; null where they were not measured: `notes` of `recordings` says why.",
-    ),
-    ("peak_hz", _NUMBER, "Median peak frequency of the calls, in Hz; null without calls."),
-    (
-        "level_db",
-        _NUMBER,
-        "Median level of the calls in their band, in dB re 1 µPa where `recordings` has a `calibration_db`, else in dB "
-        "re full scale; null without calls.",
-    ),
-    ("snr_db", _NUMBER, "Median level of the calls over the noise around them, in dB; null without calls."),
-    ("model", _TEXT, "Version of the model, and the first 12 digits of its SHA-256."),
-    ("config", _TEXT, "First 12 digits of the SHA-256 of the settings."),
-    ("verdict", _TEXT, "What a person said of the event in a review; null where nobody did."),
-)
-
-#: One row an interval, by site, recording and start; together the intervals of a recording are the whole of it.
-EFFORT = _schema(
-    ("site", _TEXT, "Where the recorder was."),
-    ("recording", _TEXT, "Path of the recording below the source."),
-    ("start_utc", _UTC, "Start of the interval in UTC; null where nothing says when the recording began."),
-    ("end_utc", _UTC, "End of the interval in UTC."),
-    ("start_local", _LOCAL, "Start by the recorder's own clock."),
-    ("end_local", _LOCAL, "End by the recorder's own clock."),
-    ("start_s", _NUMBER, "Start, in seconds from the start of the recording; null where nothing could be opened."),
-    ("end_s", _NUMBER, "End, in seconds from the start of the recording."),
-    ("analysed", pa.bool_(), "True where at least one window was scored; false where the interval was skipped."),
-    ("reason", _TEXT, "Why the interval was skipped; null where it was analysed."),
-    ("masked_s", _NUMBER, "Seconds in which noise would have hidden a call; null where noise was not measured."),
-    ("gain", _TEXT, "Gain of the recorder, as the file states it; null where it does not."),
-    ("dead_s", _NUMBER, "Seconds in which every sample has one value: nothing was heard there; null where skipped."),
-    ("clipped", _NUMBER, "Share of the samples at full scale, 0 to 1; null where skipped."),
-)
-
-#: One row a site, hour and class, by site and time; hours without effort have no row.
-HOURS = _schema(
-    ("site", _TEXT, "Where the recorder was."),
-    ("hour_utc", _UTC, "Start of the hour in UTC."),
-    ("hour_local", _LOCAL, "Start of the hour by the recorder's own clock."),
-    ("class", _TEXT, "Class of the events that are counted. With several classes an hour has a row for each."),
-    ("effort_s", _NUMBER, "Seconds that were analysed; of several recorders at a site, together."),
-    ("skipped_s", _NUMBER, "Seconds that were recorded and skipped."),
-    ("events", _COUNT, "Number of events that start in the hour."),
-    ("calls", _COUNT, "Number of calls in these events; null where calls were not measured."),
-    ("occupancy", _NUMBER, "Part of the effort that is in an event, 0 to 1; null without effort."),
-    (
-        "noise_low_db",
-        _NUMBER,
-        "10th percentile of the level a minute in the band of the calls, in dB; null: not known.",
-    ),
-    ("noise_db", _NUMBER, "Median level a minute in the band of the calls, in dB; null where it was not measured."),
-    ("noise_high_db", _NUMBER, "90th percentile of the level a minute in the band of the calls, in dB."),
-    ("noise_reference", _TEXT, "What 0 dB is: `full scale`, or `1 µPa` where the recorder is calibrated."),
-    ("sun_altitude_deg", _NUMBER, "Altitude of the sun in the middle of the hour, in degrees; null without a place."),
-    ("moon_phase_deg", _NUMBER, "Phase of the moon, in degrees: 0 is new, 90 the first quarter, 180 full."),
-    ("moon_illumination", _NUMBER, "Part of the moon's disc that is lit, 0 to 1."),
-)
-
-#: One row a recording, by site, start and path.
-RECORDINGS = _schema(
-    ("recording", _TEXT, "Path of the recording below the source."),
-    ("source", _TEXT, "Path or address that opens it."),
-    ("site", _TEXT, "Where the recorder was: from the manifest, or the folder of the recording."),
-    ("recorder", _TEXT, "Which recorder it was: from the manifest; null where nothing tells."),
-    ("size_bytes", pa.int64(), "Size in bytes; null where it could not be found."),
-    ("format", _TEXT, "Container and encoding."),
-    ("sample_rate_hz", pa.int32(), "Sample rate in Hz."),
-    ("channels", pa.int32(), "Number of channels."),
-    ("duration_s", _NUMBER, "Length in seconds."),
-    ("start_utc", _UTC, "When it began, in UTC; null where nothing tells."),
-    ("start_local", _LOCAL, "When it began, by the recorder's own clock."),
-    ("clock", _TEXT, "Where the time at which it began was found."),
-    ("gap_before_s", _NUMBER, "Seconds between the end of the recording before it, at the same site, and its start."),
-    ("overlap_s", _NUMBER, "Seconds that it shares with the recording before it, at the same site."),
-    ("duplicate_of", _TEXT, "The recording that has the same bytes, which counts instead of this one."),
-    ("calibration_db", _NUMBER, "Level of full scale in dB re 1 µPa, from the manifest; null where it is not known."),
-    ("latitude", _NUMBER, "Latitude of the site in degrees, north positive, from the manifest."),
-    ("longitude", _NUMBER, "Longitude of the site in degrees, east positive, from the manifest."),
-    ("sha256", _TEXT, "SHA-256 of the file's bytes; null where it was not analysed."),
-    ("status", _TEXT, "`found`, `analysed`, `duplicate` or `failed`."),
-    ("problem", _TEXT, "Why it could not be opened or analysed."),
-    ("notes", _TEXT, "What was odd about the file and the sound in it."),
-)
-
-#: Name → schema, for every table.
-SCHEMAS: Mapping[str, pa.Schema] = {"events": EVENTS, "effort": EFFORT, "hours": HOURS, "recordings": RECORDINGS}
 #: The tables that are a folder with one file a site and month.
-PARTITIONED = ("events", "effort", "hours")
+PARTITIONED = ("events", "effort", "hours", "minutes")
 #: The month of what has no time of day.
 UNDATED = "undated"
 #: The file of verdicts in an archive's folder.
 VERDICTS_NAME = "verdicts.csv"
 #: The format of ``archive.json``.
 FORMAT = "anemone-archive-1"
-#: Rows in a row group: what a reader holds at once.
-GROUP_ROWS = 1 << 16
+#: Rows in a row group: what a reader holds at once. A minute is as large as 1,000 other rows.
+GROUP_ROWS, GROUP_MINUTES = 1 << 16, 1 << 9
 
 
 class Archive:
@@ -194,7 +87,7 @@ class Archive:
 
         Parameters
         ----------
-        name : ``"events"``, ``"effort"``, ``"hours"`` or ``"recordings"``
+        name : ``"events"``, ``"effort"``, ``"hours"``, ``"minutes"`` or ``"recordings"``
         columns : names of columns, optional
         site : str, optional
             Only the rows of this site.
@@ -211,22 +104,27 @@ class Archive:
 
     @cached_property
     def events(self) -> "pd.DataFrame":
-        """One row an event: the columns of `EVENTS`."""
+        """One row an event: the columns of `anemone_lib.archive.schemas.EVENTS`."""
         return self.read("events")
 
     @cached_property
     def effort(self) -> "pd.DataFrame":
-        """One row an interval that was analysed or skipped: the columns of `EFFORT`."""
+        """One row an interval that was analysed or skipped: the columns of `anemone_lib.archive.schemas.EFFORT`."""
         return self.read("effort")
 
     @cached_property
     def hours(self) -> "pd.DataFrame":
-        """One row a site, hour and class: the columns of `HOURS`."""
+        """One row a site, hour and class: the columns of `anemone_lib.archive.schemas.HOURS`."""
         return self.read("hours")
 
     @cached_property
+    def minutes(self) -> "pd.DataFrame":
+        """One row a minute: `anemone_lib.archive.schemas.MINUTES` but the lists, which `read` has: 3 MB a day."""
+        return self.read("minutes", columns=[field.name for field in SCHEMAS["minutes"] if not field.type.num_fields])
+
+    @cached_property
     def recordings(self) -> "pd.DataFrame":
-        """One row a recording: the columns of `RECORDINGS`."""
+        """One row a recording: the columns of `anemone_lib.archive.schemas.RECORDINGS`."""
         return self.read("recordings")
 
     def __repr__(self) -> str:
@@ -308,6 +206,35 @@ def write_table(path: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> Pat
                 group = []
         writer.write_table(pa.Table.from_pylist(group, schema=schema))
     return path
+
+
+@contextmanager
+def open_table(path: Path, name: str) -> Iterator[Callable[[pa.Table], None]]:
+    """Open a table to be written part by part, whole or not at all; some parts are one group of rows.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str, the table's
+
+    Yields
+    ------
+    add : callable (table), that takes the next rows
+    """
+    parts: list[pa.Table] = []
+    with (
+        write_atomically(path) as file,
+        pa.parquet.ParquetWriter(file, SCHEMAS[name], compression="zstd") as writer,
+    ):
+
+        def add(table: pa.Table) -> None:
+            parts.append(table)
+            if sum(len(part) for part in parts) >= GROUP_MINUTES:
+                writer.write_table(pa.concat_tables(parts))
+                parts.clear()
+
+        yield add
+        writer.write_table(pa.concat_tables([SCHEMAS[name].empty_table(), *parts]))
 
 
 def name_partition(name: str, site_folder: str, month: str) -> Path:

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from anemone_lib.archive.measuring import Measured, decide_all_events, measure_events
+from anemone_lib.archive.noise import pack_minutes
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.audio.sources import HASH_BLOCK_BYTES, RemoteSource, open_source
 from anemone_lib.config import InferenceConfig
@@ -30,6 +31,7 @@ from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, name_recording_scor
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.condition import CLIPPED, HIGHEST, LOST, LOWEST
 from anemone_lib.scoring.scores import Chunk, ChunkScores, Scores, forget_use
+from anemone_lib.soundscape.minutes import MinuteMeter, measure_minutes
 
 #: Windows of a chunk where memory is short.
 SMALL_CHUNK_WINDOWS = 16
@@ -51,6 +53,7 @@ class Task:
     chunk_windows : int, windows that are scored at once
     known : tuple of str, SHA-256 of recordings that it may be the same as, which need not be analysed again
     configs : tuple of InferenceConfig, one a class: how the events are decided whose calls are measured
+    noise : bool, whether the levels of every minute are measured
     """
 
     source: str
@@ -59,6 +62,7 @@ class Task:
     chunk_windows: int = CHUNK_WINDOWS
     known: tuple[str, ...] = ()
     configs: tuple[InferenceConfig, ...] = ()
+    noise: bool = False
 
     def smaller(self) -> "Task":
         """The same with less memory."""
@@ -79,6 +83,7 @@ class Outcome:
     notes : tuple of str, what is odd about the file and the sound in it
     condition : list of dict, of each analysed stretch: ``start_s``, ``end_s``, ``dead_s``, ``clipped``
     calls : Measured, of the events that `Task.configs` decide
+    noise : bytes or None, the levels of every minute, as `pack_minutes` packs them
     """
 
     status: str
@@ -89,6 +94,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     condition: tuple[Mapping[str, float], ...] = ()
     calls: Measured = field(default_factory=Measured)
+    noise: bytes | None = None
 
 
 def analyse_recording(task: Task, classifier: Classifier, config: InferenceConfig) -> Outcome:
@@ -137,8 +143,18 @@ def score_stretch(
 def finish_recording(
     task: Task, parts: Mapping[Chunk, ChunkScores | str], classifier: Classifier, config: InferenceConfig
 ) -> Outcome:
-    """Put the stretches of a recording together; a stretch may be the reason why it has no scores."""
-    return _answer(task, lambda recording: _finish(task, recording, parts, classifier, config))
+    """Put the stretches of a recording together; a stretch may be the reason why it has no scores.
+
+    The noise is measured here: a recording in stretches is read once more in any case, for its SHA-256.
+    """
+
+    def finish(recording: Recording) -> Outcome:
+        with ThreadPoolExecutor(1, "anemone-sha256") as hasher:
+            hasher.submit(lambda: recording.sha256)
+            noise = _measure_noise(recording) if task.noise else None
+        return _finish(task, recording, parts, classifier, config, noise)
+
+    return _answer(task, finish)
 
 
 def measure_recording(
@@ -146,6 +162,11 @@ def measure_recording(
 ) -> Measured | Outcome:
     """Measure the calls of events that were decided before; an Outcome where the recording cannot be read."""
     return _answer(task, lambda recording: measure_events(recording, events, classifier, config))
+
+
+def measure_recording_noise(task: Task) -> bytes | Outcome:
+    """Measure the levels of a recording that was scored before; an Outcome where it cannot be read."""
+    return _answer(task, _measure_noise)
 
 
 def choose_chunk_windows(sample_rate: int, channels: int, config: InferenceConfig) -> int:
@@ -162,13 +183,19 @@ def _analyse(task: Task, recording: Recording, classifier: Classifier, config: I
     with ThreadPoolExecutor(1, "anemone-sha256") as hasher:
         hasher.submit(lambda: recording.sha256)
         chunks = plan(recording, config, chunk_windows=task.chunk_windows)
+        meter = MinuteMeter(recording.sample_rate) if task.noise else None
         parts: dict[Chunk, ChunkScores | str] = {}
         for chunk in chunks:
             try:
-                parts[chunk] = score_chunk(recording, chunk, classifier, config)
+                parts[chunk] = score_chunk(recording, chunk, classifier, config, listen=meter.add if meter else None)
             except AudioError as error:
                 parts[chunk] = str(error)
-    return _finish(task, recording, parts, classifier, config)
+    noise = pack_minutes(meter.finish(recording.n_samples), recording.sample_rate) if meter else None
+    return _finish(task, recording, parts, classifier, config, noise)
+
+
+def _measure_noise(recording: Recording) -> bytes:
+    return pack_minutes(measure_minutes(recording), recording.sample_rate)
 
 
 def _finish(
@@ -177,6 +204,7 @@ def _finish(
     parts: Mapping[Chunk, ChunkScores | str],
     classifier: Classifier,
     config: InferenceConfig,
+    noise: bytes | None,
 ) -> Outcome:
     scores = merge(parts, recording=recording, classifier=classifier, config=config, sha256=recording.sha256)
     return Outcome(
@@ -187,6 +215,7 @@ def _finish(
         name=name_recording_scores(recording, classifier, config),
         condition=tuple(_describe_stretches(scores, parts)),
         calls=_measure(recording, decide_all_events(scores, task.configs), classifier, config),
+        noise=noise,
     )
 
 

@@ -110,6 +110,30 @@ def count_workers(number: int | None, memory: int | None) -> int:
     return min(wanted, fitting)
 
 
+def parse_memory(text: str) -> int:
+    """Read an amount of memory, like ``4GB``, ``512MiB``, ``2.5G``.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+
+    Examples
+    --------
+    >>> parse_memory("4GB"), parse_memory("512 MiB")
+    (4000000000, 536870912)
+    """
+    units = {"": 1, "B": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+    units |= {f"{letter}B": units[letter] for letter in "KMGT"}
+    units |= {f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", start=1)}
+    number = text.strip().upper().rstrip("KMGTIB ")
+    unit = text.strip().upper()[len(number) :].strip()
+    try:
+        return int(float(number) * units[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise ConfigError(f"--memory is {text!r}; give an amount like 4GB or 512MiB") from None
+
+
 class _Processes:
     """Makes pools of processes that end with the run, whatever ends it."""
 

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from anemone_lib.audio.sources import Source, read_around
 
@@ -82,6 +83,11 @@ def _compile(begins: bytes, chunks: bytes = b"") -> tuple[re.Pattern[bytes], re.
     return re.compile(begins, re.DOTALL), re.compile(begins + chunks, re.DOTALL)
 
 
+@cache
+def _compile_tail(known: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    return re.compile(b"|".join(re.escape(name) for name in known if name not in _BEFORE_AUDIO))
+
+
 _FMT = (b"fmt \x10\0\0\0", b"fmt \x12\0\0\0", b"fmt \x28\0\0\0", b"data")
 _NOT_KNOWN_32 = range(0xFFFFFFFF - 0xFFFF, 1 << 32)
 #: The last twelve bytes of the names of W64 chunks; the first four are those of WAV.
@@ -127,7 +133,7 @@ class Chunks:
     def __init__(self, source: Source, form: Form) -> None:
         self._source, self._size = source, source.size
         self._form = form
-        self._tail = re.compile(b"|".join(re.escape(name) for name in form.known if name not in _BEFORE_AUDIO))
+        self._tail = _compile_tail(form.known)
         self.warnings: list[str] = []
         self._sound: dict[int, bool] = {}
         self._long_size = 0

@@ -68,7 +68,7 @@ class FileSource:
         self.name = path.name
         # A name that is no text cannot be handed to decoders; they read such a file through this one.
         self.path: Path | None = path if spell_name(str(path)) == str(path) else None
-        self.location: str | None = str(path.resolve())
+        self.location: str | None = os.path.abspath(path)
         self._lock = threading.Lock()
 
     def read_at(self, offset: int, n_bytes: int) -> bytes:

@@ -28,9 +28,11 @@ _MODULES = {
     "plot_diel": "season",
     "plot_hours": "season",
     "plot_season": "season",
+    "plot_bands": "archive",
     "plot_long_term_spectrum": "archive",
     "plot_precision_curve": "archive",
     "plot_sites": "archive",
+    "plot_third_octaves": "archive",
     "plot_timeline": "archive",
     "plot_confusion": "curves",
     "plot_history": "curves",
@@ -42,6 +44,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "plot_bands",
     "plot_call_measures",
     "plot_calls",
     "plot_confusion",
@@ -63,6 +66,7 @@ __all__ = [
     "plot_seen_windows",
     "plot_sites",
     "plot_spectrogram",
+    "plot_third_octaves",
     "plot_threshold_curve",
     "plot_timeline",
     "plot_waveform",

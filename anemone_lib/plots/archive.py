@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.patches import Patch
 
-from anemone_lib.plots.axes import SMOOTHED_COLOUR, THRESHOLD_COLOUR, new_axes
+from anemone_lib.plots.axes import SERIES, SMOOTHED_COLOUR, THRESHOLD_COLOUR, new_axes
 from anemone_lib.plots.season import NO_EFFORT_COLOUR
 from anemone_lib.plots.timeaxis import set_date_axis
 
@@ -86,6 +86,77 @@ def plot_long_term_spectrum(
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     set_date_axis(ax)
     ax.figure.colorbar(mesh, ax=ax, pad=0.015, extend="both").set_label(label)
+    return ax
+
+
+def plot_bands(dates: np.ndarray, levels: Mapping[str, np.ndarray], *, label: str, ax: Axes | None = None) -> Axes:
+    """Draw the level of several bands, day by day.
+
+    Parameters
+    ----------
+    dates : np.ndarray [shape=(n_days,)], datetime64[D], without gaps
+    levels : mapping of a band's name to np.ndarray [shape=(n_days,)], in dB; NaN where nothing is known
+    label : str, of the levels
+    ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> axes = plot_bands(np.arange(3).astype("M8[D]"), {"calls": np.zeros(3)}, label="Level (dB)")
+    >>> len(axes.lines)
+    1
+    """
+    ax = ax or new_axes((10, 3.6))
+    styles = zip(SERIES, ("-", "--", "-.", ":"), "os^D", strict=False)
+    for (name, level), (colour, style, marker) in zip(levels.items(), styles, strict=False):
+        if np.isfinite(level).any():
+            ax.plot(date2num(dates), level, style, color=colour, marker=marker, markersize=3.5, label=name)
+    ax.xaxis_date()
+    set_date_axis(ax)
+    ax.set_ylabel(label)
+    ax.grid(alpha=0.3)
+    ax.set_ylim(top=ax.get_ylim()[1] + 0.22 * np.ptp(ax.get_ylim()))  # room for the legend
+    if ax.lines:
+        ax.legend(fontsize="small", ncols=4, loc="upper center")
+    return ax
+
+
+def plot_third_octaves(
+    centres_hz: np.ndarray,
+    low: np.ndarray,
+    median: np.ndarray,
+    high: np.ndarray,
+    *,
+    label: str,
+    band_hz: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the levels of third octaves: their median, and between which levels four of five minutes lie.
+
+    Parameters
+    ----------
+    centres_hz : np.ndarray [shape=(n_bands,)]
+    low, median, high : np.ndarray [shape=(n_bands,)], 10th percentile, median and 90th percentile, in dB
+    label : str, of the levels
+    band_hz : (low, high), that is shaded: the band of the calls, optional
+    ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> level = np.array([-60.0, -62.0])
+    >>> axes = plot_third_octaves(np.array([100.0, 125.9]), level - 3, level, level + 3, label="Level (dB)")
+    >>> axes.get_xscale()
+    'log'
+    """
+    ax = ax or new_axes((5.6, 3.4))
+    if band_hz is not None:
+        ax.axvspan(*band_hz, color="#E8E8E8", zorder=0, label="band of the calls")
+    ax.fill_between(centres_hz, low, high, color=SMOOTHED_COLOUR, alpha=0.25, linewidth=0, label="10 % to 90 %")
+    ax.plot(centres_hz, median, "o-", color=SMOOTHED_COLOUR, markersize=3.5, label="median")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.set(xlabel="Centre of the third octave (Hz)", ylabel=label)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", loc="best")
     return ax
 
 

@@ -14,17 +14,16 @@ from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor, as_
 
 import numpy as np
 
-from anemone_lib.audio.gaps import Lost, find_lost, join_lost
 from anemone_lib.audio.recording import Recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import AudioError, ConfigError, ScoresError
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.condition import LOST, N_MEASURES, describe_condition, describe_rates, measure
-from anemone_lib.scoring.coverage import JOIN_S, find_gaps, place_windows
+from anemone_lib.scoring.coverage import cut_moved_windows, find_gaps
 from anemone_lib.scoring.fit import check_fit, choose_config  # noqa: F401 found here, too
 from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores, forget_use, name_scores, recall_use
 from anemone_lib.scoring.sight import classify_windows
-from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
+from anemone_lib.scoring.windows import cut_windows, lay_grid
 
 #: Windows in a chunk, at most: 51 s of audio at the usual stride, 10 MB at 48 kHz.
 CHUNK_WINDOWS = 128
@@ -77,7 +76,14 @@ def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int | 
     ]
 
 
-def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, config: InferenceConfig) -> ChunkScores:
+def score_chunk(
+    recording: Recording,
+    chunk: Chunk,
+    classifier: Classifier,
+    config: InferenceConfig,
+    *,
+    listen: Callable[[int, np.ndarray], None] | None = None,
+) -> ChunkScores:
     """Score the windows of one chunk.
 
     Parameters
@@ -86,6 +92,8 @@ def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, conf
     chunk : Chunk, from `plan`
     classifier : Classifier
     config : InferenceConfig
+    listen : callable (start, samples), optional
+        Is given the samples, up to those of the next chunk, for other measures: nothing is read twice.
 
     Returns
     -------
@@ -114,6 +122,8 @@ def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, conf
     samples = recording.read(begin, end)
     # A window's own samples are those up to the next window: together they are the recording.
     own = samples if chunk.stop == grid.n_windows else samples[: n_windows * grid.stride_samples]
+    if listen is not None:
+        listen(begin, own)
     measures = measure(own, n_windows, grid.stride_samples)
     whole = not measures[:, LOST].any() and not np.isnan(samples[len(own) :]).any()
     if whole:
@@ -125,38 +135,10 @@ def score_chunk(recording: Recording, chunk: Chunk, classifier: Classifier, conf
         )
         rows = np.arange(n_windows)
     else:
-        windows, rows = _moved_windows(recording, chunk, grid)
+        windows, rows = cut_moved_windows(recording, chunk.first, chunk.stop, grid)
     probabilities = np.full((n_windows, classifier.n_classes), np.nan, np.float32)
     probabilities[rows] = classify_windows(windows, classifier, config, sample_rate=grid.sample_rate)
     return ChunkScores(probabilities, measures)
-
-
-def _moved_windows(recording: Recording, chunk: Chunk, grid: WindowGrid) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the windows of a chunk in which samples are lost.
-
-    Returns
-    -------
-    windows : np.ndarray [shape=(n, window_samples)], float32
-    rows : np.ndarray [shape=(n,)], int, of the chunk, those that can be analysed
-    """
-    begin, end = grid.sample_range(chunk.first, chunk.stop)
-    begin, end = max(0, begin - grid.window_samples), min(grid.n_samples, end + grid.window_samples)
-    samples = recording.read(begin, end)
-    join = max(1, round(JOIN_S * grid.sample_rate))
-    lost = join_lost((Lost(begin + a, begin + b, "") for a, b in find_lost(samples).tolist()), closer_than=join)
-    starts, ends = place_windows(
-        lost,
-        first=chunk.first,
-        stop=chunk.stop,
-        n_samples=grid.n_samples,
-        window_samples=grid.window_samples,
-        stride_samples=grid.stride_samples,
-    )
-    rows = np.flatnonzero(starts >= 0)
-    windows = np.zeros((len(rows), grid.window_samples), np.float32)
-    for window, row in zip(windows, rows, strict=True):
-        window[: ends[row] - starts[row]] = samples[starts[row] - begin : ends[row] - begin]
-    return windows, rows
 
 
 def merge(

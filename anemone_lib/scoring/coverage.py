@@ -72,6 +72,34 @@ def place_windows(
     return starts, ends
 
 
+def cut_moved_windows(recording: Recording, first: int, stop: int, grid: WindowGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the windows `first` to `stop`, in some of which samples are lost.
+
+    Returns
+    -------
+    windows : np.ndarray [shape=(n, window_samples)], float32
+    rows : np.ndarray [shape=(n,)], int, counted from `first`, those that can be analysed
+    """
+    begin, end = grid.sample_range(first, stop)
+    begin, end = max(0, begin - grid.window_samples), min(grid.n_samples, end + grid.window_samples)
+    samples = recording.read(begin, end)
+    join = max(1, round(JOIN_S * grid.sample_rate))
+    lost = join_lost((Lost(begin + a, begin + b, "") for a, b in find_lost(samples).tolist()), closer_than=join)
+    starts, ends = place_windows(
+        lost,
+        first=first,
+        stop=stop,
+        n_samples=grid.n_samples,
+        window_samples=grid.window_samples,
+        stride_samples=grid.stride_samples,
+    )
+    rows = np.flatnonzero(starts >= 0)
+    windows = np.zeros((len(rows), grid.window_samples), np.float32)
+    for window, row in zip(windows, rows, strict=True):
+        window[: ends[row] - starts[row]] = samples[starts[row] - begin : ends[row] - begin]
+    return windows, rows
+
+
 def find_uncovered(starts: np.ndarray, ends: np.ndarray, n_samples: int) -> Iterator[tuple[int, int]]:
     """Yield the stretches that no window covers.
 

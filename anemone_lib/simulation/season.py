@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anemone_lib.errors import ConfigError
+from anemone_lib.soundscape.minutes import THIRD_OCTAVES, lay_millidecades
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ DIEL = np.array(
 )
 
 
-#: Level of the noise in the band of the calls over the day, in dB re a full-scale sine: boats from 8 to 16 h. Chosen.
+#: Level of the noise in the band of the calls over the day, in dB re full scale: boats from 8 to 16 h. Chosen.
 NOISE_DB = np.where((np.arange(24) >= 8) & (np.arange(24) < 16), -58.0, -66.0)
 
 
@@ -138,6 +139,59 @@ def simulate_season(
     tables["events"].insert(0, "id", [f"e{number:06d}" for number in range(len(tables["events"]))])
     truth = {site: mean * DIEL / DIEL.mean() for site, mean in rates.items()}
     return SimulatedSeason(tables["events"], tables["effort"], tables["noise"], truth)
+
+
+def simulate_minutes(season: SimulatedSeason, *, sample_rate: int = 8000, seed: int = 0) -> "pd.DataFrame":
+    """Simulate the table of minutes of a season, one minute of each hour: waves, boats by day, and shrimp by night.
+
+    Parameters
+    ----------
+    season : SimulatedSeason, whose noise in the band of the calls the spectra have
+    sample_rate : int > 0, in Hz
+    seed : int >= 0
+
+    Returns
+    -------
+    minutes : pandas.DataFrame
+        With the columns of `anemone_lib.archive.schemas.MINUTES`.
+
+    Examples
+    --------
+    >>> minutes = simulate_minutes(simulate_season(n_days=1, seed=1, outage=0), sample_rate=2000)
+    >>> len(minutes), len(minutes["millidecades_db"][0]), bool(minutes["shrimp_db"].isna().all())
+    (48, 797, True)
+    """
+    rng = np.random.default_rng(seed)
+    noise = season.noise.iloc[::12].reset_index(drop=True)
+    edges = lay_millidecades(sample_rate / 2)
+    middle = np.maximum(0.5, (edges[1:] + edges[:-1]) / 2)
+    hour = noise["start_local"].dt.hour.to_numpy()[:, None]
+    boats = np.where((hour >= 8) & (hour < 16), 12.0, 0.0) * np.exp(-0.5 * (np.log2(middle / 250) / 1.2) ** 2)
+    shrimp = np.where((hour < 6) | (hour >= 18), 9.0, 5.0) / (1 + np.exp(-4 * np.log2(middle / 2200)))
+    levels = -17 * np.log10(middle / 500) + boats + shrimp + rng.normal(0, 0.5, (len(noise), len(middle)))
+    levels += noise["calls_db"].to_numpy()[:, None] - _add_up(levels, edges, [(300.0, 1000.0)])
+    centres = np.array([10 ** (n / 10) for n in THIRD_OCTAVES])
+    centres = centres[centres * 10**0.05 <= sample_rate / 2]
+    thirds = _add_up(levels, edges, list(zip(centres * 10**-0.05, centres * 10**0.05, strict=True)))
+    bands = {"below_db": (20.0, 300.0), "above_db": (1000.0, 2000.0), "shrimp_db": (2000.0, 20_000.0)}
+    return noise.assign(
+        recording=noise["site"] + "/simulated.wav",
+        start_s=0.0,
+        seconds=60.0,
+        sample_rate_hz=sample_rate,
+        **{
+            name: _add_up(levels, edges, [band])[:, 0] if band[0] < sample_rate / 2 else np.nan
+            for name, band in bands.items()
+        },
+        third_octaves_db=list(thirds.astype(np.float32)),
+        millidecades_db=list(levels.astype(np.float32)),
+    )
+
+
+def _add_up(levels: np.ndarray, edges: np.ndarray, bands_hz: list[tuple[float, float]]) -> np.ndarray:
+    """Levels of wider bands [shape=(n_minutes, n_bands)]."""
+    inside = np.diff(np.clip(edges[None], *np.array(bands_hz).T[..., None]), axis=1)
+    return 10 * np.log10(10 ** (levels / 10) @ inside.T)
 
 
 def _leave_out(hour: np.ndarray, rng: np.random.Generator, outage: float, n_days: int) -> np.ndarray:

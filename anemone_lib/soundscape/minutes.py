@@ -19,8 +19,8 @@ from anemone_lib.soundscape.noise import BANDS_HZ
 MINUTE_S = 60
 
 
-#: Samples that are transformed at once.
-BLOCK_SAMPLES = 1 << 21
+#: Samples that are transformed at once, and that are read at once.
+BLOCK_SAMPLES, READ_SAMPLES = 1 << 19, 1 << 21
 
 
 #: Centres of the lowest and the highest third octave, as powers of ``10 ** 0.1``: 20 Hz and 80 kHz.
@@ -90,28 +90,135 @@ def measure_minutes(recording: Recording, *, bands_hz: dict[str, tuple[float, fl
     >>> minutes.start_times.tolist(), minutes.seconds.tolist(), minutes.millidecades.shape
     ([0.0], [10.0], (1, 1701))
     """
-    bands_hz = bands_hz or BANDS_HZ
-    rate = recording.sample_rate
-    edges = lay_millidecades(rate / 2)
-    centres = np.array([10 ** (n / 10) for n in THIRD_OCTAVES])
-    centres = centres[centres * 10**0.05 <= rate / 2]
-    third_edges = np.column_stack([centres * 10**-0.05, centres * 10**0.05])
-    starts = np.arange(0, recording.n_samples - rate + 1, MINUTE_S * rate)
-    seconds = np.zeros(len(starts))
-    bands = {name: np.full(len(starts), np.nan) for name in bands_hz}
-    thirds = np.full((len(starts), len(centres)), np.nan)
-    millidecades = np.full((len(starts), len(edges) - 1), np.nan)
-    for k, start in enumerate(starts.tolist()):
-        density, seconds[k] = _measure_density(recording, start, min(start + MINUTE_S * rate, recording.n_samples))
-        if density is None:
-            continue
-        for name, (low, high) in bands_hz.items():
-            if low < rate / 2:
-                bands[name][k] = _to_db(add_bands(density, np.array([[low, min(high, rate / 2)]])))[0]
-        thirds[k] = _to_db(add_bands(density, third_edges))
-        pairs = np.column_stack([edges[:-1], edges[1:]])
-        millidecades[k] = _to_db(add_bands(density, pairs) / np.diff(edges))
-    return Minutes(starts / rate, seconds, bands, thirds, centres, millidecades, edges)
+    meter = MinuteMeter(recording.sample_rate, bands_hz=bands_hz)
+    for start in range(0, recording.n_samples, READ_SAMPLES):
+        meter.add(start, recording.read(start, min(recording.n_samples, start + READ_SAMPLES)))
+    return meter.finish(recording.n_samples)
+
+
+class MinuteMeter:
+    """Measure the levels of every minute from samples that are read for another purpose, too.
+
+    Parameters
+    ----------
+    sample_rate : int > 0, in Hz
+    bands_hz : dict of (low, high) by name, optional
+        As in `measure_minutes`.
+
+    Examples
+    --------
+    The pieces may have any length; the levels are the same bits:
+
+    >>> samples = np.random.default_rng(1).normal(0, 0.1, 90 * 8000).astype(np.float32)
+    >>> levels = []
+    >>> for length in (7001, 90 * 8000):
+    ...     meter = MinuteMeter(8000)
+    ...     for start in range(0, len(samples), length):
+    ...         meter.add(start, samples[start : start + length])
+    ...     levels.append(meter.finish(len(samples)).bands["calls"])
+    >>> levels[0].tolist() == levels[1].tolist(), levels[0].shape
+    (True, (2,))
+    """
+
+    def __init__(self, sample_rate: int, *, bands_hz: dict[str, tuple[float, float]] | None = None) -> None:
+        self._rate, self._bands_hz = sample_rate, bands_hz or BANDS_HZ
+        self._edges = lay_millidecades(sample_rate / 2)
+        centres = np.array([10 ** (n / 10) for n in THIRD_OCTAVES])
+        self._centres = centres[centres * 10**0.05 <= sample_rate / 2]
+        self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(sample_rate) / sample_rate)).astype(np.float32)
+        self._hop = max(1, sample_rate // 2)
+        # Segments are transformed so many at once, counted from the start of the minute, whatever comes in: their sum
+        # has always one order.
+        n_segments = max(2, BLOCK_SAMPLES // sample_rate)
+        self._block = np.empty((n_segments - 1) * self._hop + sample_rate, np.float32)
+        self._position = 0
+        self._seconds: list[float] = []
+        self._rows: list[tuple[list[float], np.ndarray, np.ndarray]] = []
+        self._begin_minute()
+
+    def add(self, start: int, samples: np.ndarray) -> None:
+        """Take the samples from `start` on; those before that were not added count as lost.
+
+        Parameters
+        ----------
+        start : int, not before the end of what was added last
+        samples : np.ndarray [shape=(n,)], float32, NaN where they are lost
+        """
+        self._take(np.broadcast_to(np.float32(np.nan), max(0, start - self._position)))
+        self._take(samples[max(0, self._position - start) :])
+
+    def finish(self, n_samples: int) -> Minutes:
+        """Return the levels of a recording of so many samples."""
+        self.add(n_samples, np.zeros(0, np.float32))
+        begun = self._position % (MINUTE_S * self._rate)
+        if begun >= self._rate:
+            self._end_minute()
+        bands = np.array([row[0] for row in self._rows]).reshape(-1, len(self._bands_hz))
+        thirds = np.array([row[1] for row in self._rows]).reshape(-1, len(self._centres))
+        millidecades = np.array([row[2] for row in self._rows]).reshape(-1, len(self._edges) - 1)
+        return Minutes(
+            np.arange(len(self._rows)) * float(MINUTE_S),
+            np.array(self._seconds),
+            {name: bands[:, k] for k, name in enumerate(self._bands_hz)},
+            thirds,
+            self._centres,
+            millidecades,
+            self._edges,
+        )
+
+    def _begin_minute(self) -> None:
+        self._total, self._counted, self._readable = np.zeros(2 * (self._rate // 2 + 1)), 0, 0
+        self._held = self._seen = 0
+
+    def _take(self, samples: np.ndarray) -> None:
+        minute = MINUTE_S * self._rate
+        while len(samples):
+            part = samples[: min(len(self._block) - self._held, minute - self._position % minute)]
+            self._block[self._held : self._held + len(part)] = part
+            self._held += len(part)
+            self._position += len(part)
+            samples = samples[len(part) :]
+            if self._position % minute == 0:
+                self._end_minute()
+            elif self._held == len(self._block):
+                self._transform()
+
+    def _transform(self) -> None:
+        """Add the power of the segments that are held, and keep what the next one needs of them."""
+        held = self._block[: self._held]
+        lost = bool(np.isnan(held.min(initial=0)))
+        self._readable += int(np.isfinite(held[self._seen :]).sum()) if lost else len(held) - self._seen
+        n_segments = max(0, (len(held) - self._rate) // self._hop + 1)
+        if n_segments:
+            segments = np.lib.stride_tricks.sliding_window_view(held, self._rate)[:: self._hop]
+            if lost:
+                segments = segments[np.isfinite(segments).all(axis=1)]
+            power = rfft(segments * self._hann, axis=1, overwrite_x=True).view(np.float32)
+            self._total += np.square(power, out=power).sum(axis=0)
+            self._counted += len(segments)
+        rest = held[n_segments * self._hop :].copy()
+        self._block[: len(rest)] = rest
+        self._held = self._seen = len(rest)
+
+    def _end_minute(self) -> None:
+        rate = self._rate
+        self._transform()
+        density = self._total[0::2] + self._total[1::2]
+        # One side of a spectrum has twice its power, but for 0 Hz and half the rate; a sine of amplitude 1 has power ½.
+        density[1 : -1 if rate % 2 == 0 else None] *= 2
+        density *= 2 / (max(1, self._counted) * rate * float(np.square(self._hann, dtype=np.float64).sum()))
+        if not self._counted:
+            density[:] = np.nan
+        self._seconds.append(self._readable / rate)
+        bands = [
+            float(to_db(add_bands(density, np.array([[low, min(high, rate / 2)]])))[0]) if low < rate / 2 else np.nan
+            for low, high in self._bands_hz.values()
+        ]
+        thirds = to_db(add_bands(density, np.column_stack([self._centres * 10**-0.05, self._centres * 10**0.05])))
+        pairs = np.column_stack([self._edges[:-1], self._edges[1:]])
+        millidecades = to_db(add_bands(density, pairs) / np.diff(self._edges))
+        self._rows.append((bands, thirds, millidecades))
+        self._begin_minute()
 
 
 def lay_millidecades(nyquist_hz: float) -> np.ndarray:
@@ -192,34 +299,10 @@ def calibrate(levels: np.ndarray, calibration_db: float | None) -> tuple[np.ndar
     return levels + (calibration_db - SINE_DB), "1 µPa"
 
 
-def _measure_density(recording: Recording, start: int, stop: int) -> tuple[np.ndarray | None, float]:
-    """Mean power a hertz [shape=(rate // 2 + 1,)] re a full-scale sine, and the seconds that it is from."""
-    rate = recording.sample_rate
-    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(rate) / rate)).astype(np.float32)
-    hop = max(1, rate // 2)
-    n_frames = (stop - start - rate) // hop + 1
-    total, counted, readable = np.zeros(rate // 2 + 1), 0, 0
-    step = max(2, BLOCK_SAMPLES // rate)
-    for first in range(0, n_frames, step):
-        last = min(n_frames, first + step)
-        samples = recording.read(start + first * hop, start + (last - 1) * hop + rate)
-        frames = np.lib.stride_tricks.sliding_window_view(samples, rate)[::hop]
-        whole = np.isfinite(frames).all(axis=1)
-        spectrum = rfft(frames[whole] * hann, axis=1)
-        total += np.einsum("ij,ij->j", spectrum.real, spectrum.real) + np.einsum(
-            "ij,ij->j", spectrum.imag, spectrum.imag
-        )
-        counted += int(whole.sum())
-        fresh = samples if last == n_frames else samples[: (last - first) * hop]
-        readable += int(np.isfinite(fresh).sum())
-    if last == n_frames:  # what is left behind the last whole segment
-        readable += stop - (start + (n_frames - 1) * hop + rate)
-    if counted == 0:
-        return None, readable / rate
-    # One side of a spectrum has twice its power, but for 0 Hz and half the rate; a sine of amplitude 1 has power ½.
-    total[1 : -1 if rate % 2 == 0 else None] *= 2
-    return total * 2 / (counted * rate * float(np.square(hann, dtype=np.float64).sum())), readable / rate
+def to_db(power: np.ndarray) -> np.ndarray:
+    """Return the level of a power, in dB; NaN stays NaN.
 
-
-def _to_db(power: np.ndarray) -> np.ndarray:
+    >>> to_db(np.array([1.0, 0.01])).tolist()
+    [0.0, -20.0]
+    """
     return 10 * np.log10(np.maximum(power, 1e-30))

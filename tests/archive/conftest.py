@@ -1,6 +1,7 @@
 """Tables of a season made on the spot, and small archives: recordings of some seconds at low rates, in several
 formats, with odd ones among them."""
 
+import inspect
 import io
 import os
 import shutil
@@ -10,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import soundfile
 
@@ -17,8 +19,8 @@ from anemone_lib import InferenceConfig, load_classifier
 from anemone_lib.archive import make_request, open_archive, run_archive
 from anemone_lib.archive.assembling import describe_model
 from anemone_lib.archive.hours import count_hours
-from anemone_lib.archive.tables import PARTITIONED, write_provenance, write_table
-from anemone_lib.simulation.season import simulate_season
+from anemone_lib.archive.tables import PARTITIONED, SCHEMAS, open_table, write_provenance, write_table
+from anemone_lib.simulation.season import simulate_minutes, simulate_season
 
 
 @pytest.fixture(scope="session")
@@ -173,11 +175,7 @@ def make_season(tmp_path):
 
 def analyse(sources, folder, **options):
     """Run in a thread of this process: what is not about workers is tested without any."""
-    wanted = {
-        name: options.pop(name)
-        for name in ("model", "config", "dataset", "settings", "timezone", "start_time_format", "channel", "site")
-        if name in options
-    }
+    wanted = {name: options.pop(name) for name in inspect.signature(make_request).parameters if name in options}
     request = make_request([str(source) for source in sources], **wanted)
     if options.keys() & {"workers", "scheduler", "executor"}:
         return run_archive(request, folder, **options)
@@ -232,6 +230,10 @@ def write_archive(folder, season, hours):
     for name, table in (("events", events), ("effort", effort), ("hours", hours), ("recordings", recordings)):
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         write_table(folder / f"{name}.parquet", name, rows)
+    for site, rows in simulate_minutes(season).groupby("site"):
+        table = pa.Table.from_pandas(rows, SCHEMAS["minutes"], preserve_index=False)
+        with open_table(folder / f"minutes.parquet/{site}/2023-02.parquet", "minutes") as add:
+            add(table)
     about = {"anemone": "0.1.0", "code_sha256": "c" * 64, "config": InferenceConfig().model_dump()}
     model = describe_model(classifier)
     write_provenance(folder, {**about, "model": model, "tables": {"events.parquet": "e" * 64}})

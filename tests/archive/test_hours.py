@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from anemone_lib.archive.hours import count_hours, count_undated
-from anemone_lib.archive.tables import HOURS
+from anemone_lib.archive.schemas import HOURS
 
 FISH = {"class": "fish"}
 HEARD, SKIPPED = {"analysed": True}, {"analysed": False}

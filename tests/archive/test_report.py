@@ -105,6 +105,23 @@ def test_what_is_true_of_the_season_is_on_the_page(text, season):
     assert "nan" not in re.findall(r"[\w.]+", text.lower())
 
 
+def test_the_soundscape_is_on_the_page_with_its_units(text, checked):
+    alts = " ".join(attrs.get("alt", "") for tag, attrs in checked.elements if tag == "img")
+    for words in ("Median level of each day at north, by band", "Levels of third octaves at south; loudest around"):
+        assert words in alts
+    assert "Long-term spectral average at north, 2023-02-01 to 2023-03-31, from 10 Hz to 4,000 Hz" in alts
+    assert "A column is 2 h, of which the powers are averaged" in text
+
+
+def test_without_minutes_the_page_says_so(tmp_path, archive):
+    for name in ("effort", "hours"):
+        rows = getattr(archive, name).head(30)
+        rows = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        write_table(tmp_path / f"{name}.parquet", name, rows)
+    write_provenance(tmp_path, {})
+    assert "the sound was not measured" in write_report(open_archive(tmp_path), gallery=0).read_text(encoding="utf-8")
+
+
 def test_without_a_review_nothing_is_said_of_precision(text):
     assert "No event was reviewed" in text
 

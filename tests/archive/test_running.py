@@ -17,9 +17,9 @@ import soundfile
 
 from anemone_lib.archive import make_request, open_archive, run_archive
 from anemone_lib.archive import running as running_module
-from anemone_lib.archive.running import Run, parse_memory
+from anemone_lib.archive.running import Run
 from anemone_lib.archive.units import DiskFullError, analyse_recording
-from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers
+from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers, parse_memory
 from anemone_lib.errors import ConfigError, ScoresError
 from tests.conftest import ROOT
 
@@ -124,6 +124,7 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_tables(whole, analy
     for _ in range(4):
         places = [
             (Run, "_keep"), (running_module.ScoreCache, "finish"), (running_module.State, "keep_outcome"),
+            (Run, "_keep_noise"), (running_module, "write_atomically"),
             (running_module.State, "list_item"), (running_module.State, "keep_probe"),
         ]  # fmt: skip
         with monkeypatch.context() as patch:

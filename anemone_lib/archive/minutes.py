@@ -1,0 +1,165 @@
+"""The table of minutes, and the levels in the band of the calls from which hours and masked time are.
+
+*Conventions.* Levels lie in ``noise/`` beside the scores, by the SHA-256 of the recording, its channel and its rate.
+Tables have dB re full scale, a mean square of 1, as the levels of calls have, or dB re 1 µPa where the recorder is
+calibrated.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from anemone_lib.archive.inventory import spell_times
+from anemone_lib.archive.noise import STEPS, Noise, unpack_minutes
+from anemone_lib.archive.request import Request
+from anemone_lib.archive.schemas import MINUTES
+from anemone_lib.detection.calls import choose_band
+from anemone_lib.soundscape.minutes import MINUTE_S, SINE_DB, THIRD_OCTAVES
+from anemone_lib.soundscape.noise import BANDS_HZ
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Changes with what is measured: earlier files are then measured anew.
+VERSION = 1
+
+
+def name_noise(folder: Path, sha256: str, request: Request) -> Path:
+    """Return the path of a recording's levels in the archive's folder."""
+    rate = request.config.target_sr or "own"
+    return folder / "noise" / f"{sha256[:32]}-{request.channel}-{rate}-{VERSION}.npz"
+
+
+def load_noise(folder: Path, sha256: str | None, request: Request) -> Noise | None:
+    """Return the levels of a recording; None where they were not measured, or the file is damaged."""
+    if not (request.noise and sha256):
+        return None
+    try:
+        return unpack_minutes(name_noise(folder, sha256, request).read_bytes())
+    except Exception:  # noqa: BLE001 a file that is not whole, whatever is wrong with it, is one that is not there
+        return None
+
+
+def choose_call_bands(request: Request) -> dict[str, tuple[float, float]]:
+    """Return the band of the calls of every class, in Hz: that in which the calls inside events are measured."""
+    bands = request.classifier.card.bands_hz if request.classifier.card else {}
+    return {name: choose_band(name, bands, fmax_hz=request.config.fmax_hz) for name in request.classes}
+
+
+class Dated(Protocol):
+    """A recording that has a row of the table `RECORDINGS`, and knows when its seconds were."""
+
+    @property
+    def row(self) -> Mapping[str, Any]: ...
+    @property
+    def began(self) -> datetime | None: ...
+    def at(self, seconds: float | None) -> float | None:
+        """Return the seconds after its start at which a time of the recording was."""
+
+
+def find_reference(calibration_db: float | None) -> tuple[float, str]:
+    """Return what is added to levels re a full-scale sine, in dB, and what 0 dB is then.
+
+    >>> find_reference(None)[1], round(find_reference(173.0)[0], 2)
+    ('full scale', 169.99)
+    """
+    return (calibration_db or 0.0) - SINE_DB, "full scale" if calibration_db is None else "1 µPa"
+
+
+def tabulate_minutes(one: Dated, noise: Noise, call_levels: np.ndarray) -> pa.Table:
+    """Return the rows of a recording in the table `MINUTES`.
+
+    Parameters
+    ----------
+    one : the recording
+    noise : Noise
+    call_levels : np.ndarray [shape=(n_minutes,)], in the band of the calls, in dB with the reference of the table
+    """
+    shift, reference = find_reference(one.row["calibration_db"])
+    n = len(noise.seconds)
+    times = [spell_times("start", one.began, one.at(MINUTE_S * k)) for k in range(n)]
+    centres = np.array([10 ** (k / 10) for k in THIRD_OCTAVES])
+    centres = centres[centres * 10**0.05 <= noise.sample_rate / 2]
+    thirds = noise.add_up(list(zip(centres * 10**-0.05, centres * 10**0.05, strict=True)))
+    bands = {f"{name}_db": level for name, level in BANDS_HZ.items() if name != "calls"}
+    beside = noise.add_up(list(bands.values())) + shift
+    columns: dict[str, Any] = {
+        "site": [one.row["site"]] * n,
+        "recording": [one.row["recording"]] * n,
+        "start_utc": [time["start_utc"] for time in times],
+        "start_local": [time["start_local"] for time in times],
+        "start_s": [float(MINUTE_S * k) for k in range(n)],
+        "seconds": noise.seconds,
+        "sample_rate_hz": np.full(n, noise.sample_rate, np.int32),
+        "reference": [reference] * n,
+        "calls_db": _round(call_levels, 100),
+        **{name: _round(beside[:, k], 100) for k, name in enumerate(bands)},
+        "third_octaves_db": _list_rows(_round(thirds + shift, 100)),
+        "millidecades_db": _list_rows(_round(noise.millidecades + shift, STEPS)),
+    }
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in MINUTES]
+    return pa.Table.from_arrays(arrays, schema=MINUTES)
+
+
+class SiteLevels:
+    """The levels in the bands of the calls of one site, of all its minutes.
+
+    Parameters
+    ----------
+    classes : sequence of str
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+        self._stamps: list[pa.Table] = []
+        self._levels: list[np.ndarray] = []
+
+    def add(self, minutes: pa.Table, levels: np.ndarray) -> None:
+        """Add the minutes of a recording, and their levels [shape=(n_minutes, n_classes)]."""
+        self._stamps.append(
+            minutes.select(["recording", "start_utc", "start_local", "start_s", "seconds", "reference"])
+        )
+        self._levels.append(levels.astype(np.float32))
+
+    def to_frame(self, site: str) -> "pd.DataFrame | None":
+        """Return a row a minute and class, as `anemone_lib.archive.hours.count_hours` reads it; None of none."""
+        import pandas as pd
+
+        if not self._stamps:
+            return None
+        stamps = pa.concat_tables(self._stamps).select(["start_utc", "start_local", "reference"]).to_pandas()
+        levels = np.concatenate(self._levels).astype(np.float64)
+        frames = [
+            stamps.assign(site=site, **{"class": name, "calls_db": levels[:, k]})
+            for k, name in enumerate(self._classes)
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    def mark(self, effort: list[dict[str, Any]], limit_db: float) -> None:
+        """Add to intervals of effort how much of them is in minutes with more noise than a limit."""
+        loud: dict[str, np.ndarray] = {}
+        for table, levels in zip(self._stamps, self._levels, strict=True):
+            if len(table):
+                starts = table["start_s"].to_numpy()
+                loud[table["recording"][0].as_py()] = starts[levels[:, 0] > limit_db]
+        for row in effort:
+            if row["analysed"] and row["recording"] in loud:
+                starts = loud[row["recording"]]
+                inside = np.minimum(starts + MINUTE_S, row["end_s"]) - np.maximum(starts, row["start_s"])
+                row["masked_s"] = round(float(np.maximum(inside, 0).sum()), 6)
+
+
+def _round(levels: np.ndarray, steps: int) -> np.ndarray:
+    return (np.rint(np.asarray(levels, np.float64) * steps) / steps).astype(np.float32)
+
+
+def _list_rows(levels: np.ndarray) -> pa.Array:
+    """One list a minute; null where nothing is known."""
+    kept = np.isfinite(levels).all(axis=1) if levels.shape[1] else np.zeros(len(levels), bool)
+    offsets = np.r_[0, np.cumsum(np.where(kept, levels.shape[1], 0))].astype(np.int32)
+    values = pa.array(levels[kept].ravel(), pa.float32())
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~kept))

@@ -1,0 +1,113 @@
+"""The sound on the page of a season: whether calls could have been heard, and what else there was to hear."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from anemone_lib.archive import about, page
+from anemone_lib.archive.season import arrange_days
+from anemone_lib.archive.soundscape import Soundscape, measure_soundscape
+from anemone_lib.plots.archive import plot_bands, plot_long_term_spectrum, plot_third_octaves
+from anemone_lib.plots.season import plot_hours
+
+if TYPE_CHECKING:
+    from anemone_lib.archive.report import Season
+
+#: How the bands of the table of minutes are named in a legend, the band of the calls apart.
+BAND_NAMES = {"below_db": "20 to 300 Hz", "above_db": "1 to 2 kHz", "shrimp_db": "2 to 20 kHz"}
+
+
+def show_noise(season: "Season") -> str:
+    """Show the noise of every hour in the band of the calls, and the hours in which none could have been heard."""
+    parts = [page.paragraph(about.describe_reference(season.model))]
+    for site in season.sites:
+        days = arrange_days(season.hours, site, season.classes[0])
+        masking = season.find_masked(days)
+        if not np.isfinite(days.noise_db).any():
+            parts.append(page.paragraph(f"{site}: the noise was not measured."))
+            continue
+        units = sorted(season.hours.loc[season.hours["site"] == site, "noise_reference"].dropna().unique())
+        label = f"Noise in the band of calls\n(dB re {' or '.join(units)})"
+        levels = days.noise_db[np.isfinite(days.noise_db)]
+        drawn = plot_hours(
+            days.noise_db,
+            days.dates,
+            label=label,
+            masked=masking.masked if masking else None,
+            colours="magma",
+            hatch_colour="black",
+            from_zero=False,
+        )
+        told = f"Noise in the band of calls at {site}: median {np.median(levels):.1f} dB, loudest {levels.max():.1f} dB"
+        caption = "The median level of the minutes of each hour. Hatched and grey as above."
+        if masking:
+            caption += about.describe_masking(masking) + _spell_masked(season, site)
+        parts += [page.heading(site), page.figure(drawn.figure, alt=told, caption=caption)]
+    return "".join(parts)
+
+
+def _spell_masked(season: "Season", site: str) -> str:
+    """Say how much of the effort is in minutes that are too loud, where the tables have the same reference call."""
+    effort = season.archive.effort
+    rows = effort[(effort["site"] == site) & effort["masked_s"].notna()]
+    seconds = (rows["end_s"] - rows["start_s"]).sum()
+    if not seconds or season.call_level_db is not None:
+        return ""
+    return (
+        f" Minute by minute, {about.spell_hours(rows['masked_s'].sum() / 3600)} of {about.spell_hours(seconds / 3600)} "
+        f"({rows['masked_s'].sum() / seconds:.0%}) are too loud."
+    )
+
+
+def show_soundscape(season: "Season") -> str:
+    """Show bands by day, third octaves and the long-term spectral average of every site."""
+    parts = [
+        page.paragraph(
+            "What else there was to hear: waves, boats and the cables of the recorder at low frequencies, snapping "
+            "shrimp above 2 kHz. The calls are in these levels, too."
+        )
+    ]
+    band = season.archive.provenance.get("noise", {}).get("calls_hz", {}).get(season.classes[0])
+    for site in season.sites:
+        found = measure_soundscape(season.archive, site)
+        if isinstance(found, str):
+            parts.append(page.paragraph(f"{site}: {found}"))
+        else:
+            parts += [page.heading(site), _show_site(site, found, tuple(band) if band else None)]
+    return "".join(parts)
+
+
+def _show_site(site: str, found: Soundscape, band_hz: tuple[float, float] | None) -> str:
+    unit = f"dB re {found.reference}"
+    calls = "band of the calls" + (f", {band_hz[0]:g} to {band_hz[1]:g} Hz" if band_hz else "")
+    bands = {{"calls_db": calls, **BAND_NAMES}[name]: level for name, level in found.bands.items()}
+    medians = {name: float(np.nanmedian(level)) for name, level in bands.items() if np.isfinite(level).any()}
+    told = "; ".join(f"{name} {level:.1f} dB" for name, level in medians.items())
+    known = np.isfinite(found.thirds[1])
+    loudest = int(np.nanargmax(found.thirds[1])) if known.any() else None
+    spoken = "" if loudest is None else f"; loudest around {found.thirds_hz[loudest]:.0f} Hz"
+    length = f"{found.step_min} min" if found.step_min < 60 else f"{found.step_min // 60} h"
+    figures = [
+        page.figure(
+            plot_bands(found.dates, bands, label=f"Level ({unit})").figure,
+            alt=f"Median level of each day at {site}, by band: {told}",
+            caption="The median of the minutes of each day. A band has the power of all its frequencies together.",
+        ),
+        page.figure(
+            plot_third_octaves(found.thirds_hz, *found.thirds, label=f"Level ({unit})", band_hz=band_hz).figure,
+            alt=f"Levels of third octaves at {site}{spoken}",
+            caption="Third octaves (decidecades) over all minutes: the median, and the levels between which four of "
+            "five minutes lie.",
+            wide=False,
+        ),
+        page.figure(
+            plot_long_term_spectrum(
+                found.spectra, found.times, found.edges_hz, label=f"Level of a hertz ({unit})"
+            ).figure,
+            alt=f"Long-term spectral average at {site}, {found.dates[0]} to {found.dates[-1]}, from 10 Hz to "
+            f"{found.edges_hz[-1]:,.0f} Hz",
+            caption=f"Long-term spectral average in hybrid millidecades. A column is {length}, of which the powers are "
+            "averaged. Grey: nothing was recorded.",
+        ),
+    ]
+    return "".join(figures)
