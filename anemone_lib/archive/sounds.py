@@ -6,15 +6,12 @@ import numpy as np
 
 from anemone_lib.archive import about, page
 from anemone_lib.archive.season import arrange_days
-from anemone_lib.archive.soundscape import Soundscape, measure_soundscape
+from anemone_lib.archive.soundscape import BANDS, Soundscape, measure_soundscape
 from anemone_lib.plots.archive import plot_bands, plot_long_term_spectrum, plot_third_octaves
 from anemone_lib.plots.season import plot_hours
 
 if TYPE_CHECKING:
     from anemone_lib.archive.report import Season
-
-#: How the bands of the table of minutes are named in a legend, the band of the calls apart.
-BAND_NAMES = {"below_db": "20 to 300 Hz", "above_db": "1 to 2 kHz", "shrimp_db": "2 to 20 kHz"}
 
 
 def show_noise(season: "Season") -> str:
@@ -79,8 +76,10 @@ def show_soundscape(season: "Season") -> str:
 
 def _show_site(site: str, found: Soundscape, band_hz: tuple[float, float] | None) -> str:
     unit = f"dB re {found.reference}"
-    calls = "band of the calls" + (f", {band_hz[0]:g} to {band_hz[1]:g} Hz" if band_hz else "")
-    bands = {{"calls_db": calls, **BAND_NAMES}[name]: level for name, level in found.bands.items()}
+    bands = dict(found.bands)
+    if band_hz:
+        calls = bands.pop(BANDS["calls_db"])
+        bands = {f"{BANDS['calls_db']}, {band_hz[0]:g} to {band_hz[1]:g} Hz": calls, **bands}
     medians = {name: float(np.nanmedian(level)) for name, level in bands.items() if np.isfinite(level).any()}
     told = "; ".join(f"{name} {level:.1f} dB" for name, level in medians.items())
     known = np.isfinite(found.thirds[1])

@@ -6,9 +6,10 @@ calibration are not put together.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute
 import pyarrow.dataset
 
@@ -16,10 +17,18 @@ from anemone_lib.archive.schemas import MINUTES
 from anemone_lib.archive.tables import Archive, list_files
 from anemone_lib.soundscape.minutes import THIRD_OCTAVES, lay_millidecades, to_db
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Columns of the picture, at most, and the lengths of time that a column may have, minutes.
 MAX_COLUMNS, STEPS_MIN = 1000, (1, 2, 5, 10, 20, 30, 60, 120, 180, 240, 360, 720, 1440)
-#: The bands of the table, in the order of a legend.
-BANDS = ("calls_db", "below_db", "above_db", "shrimp_db")
+#: The bands of the table and their names, in the order of a legend.
+BANDS = {
+    "calls_db": "band of the calls",
+    "below_db": "20 to 300 Hz",
+    "above_db": "1 to 2 kHz",
+    "shrimp_db": "2 to 20 kHz",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +40,7 @@ class Soundscape:
     reference : str, what 0 dB is
     dates : np.ndarray [shape=(n_days,)], datetime64[D], every day from the first to the last
     bands : dict of np.ndarray [shape=(n_days,)]
-        Median of the minutes of a day, in dB, by the names in `BANDS`; NaN where nothing is known.
+        Median of the minutes of a day, in dB, by the names that `BANDS` gives them; NaN where nothing is known.
     thirds_hz : np.ndarray [shape=(n_bands,)], centres of the third octaves
     thirds : np.ndarray [shape=(3, n_bands)], 10th percentile, median and 90th percentile over all minutes, in dB
     times : np.ndarray [shape=(n_times,)], datetime64[m], start of each column of the long-term spectral average
@@ -51,12 +60,12 @@ class Soundscape:
     spectra: np.ndarray
 
 
-def measure_soundscape(archive: Archive, site: str) -> Soundscape | str:
+def measure_soundscape(source: "Archive | pd.DataFrame", site: str) -> Soundscape | str:
     """Sum up the minutes of a site.
 
     Parameters
     ----------
-    archive : Archive
+    source : Archive, or its table of minutes with the lists
     site : str
 
     Returns
@@ -64,7 +73,11 @@ def measure_soundscape(archive: Archive, site: str) -> Soundscape | str:
     soundscape : Soundscape, or in words why there is none
     """
     columns = ["start_local", "sample_rate_hz", "reference", *BANDS]
-    minutes = archive.read("minutes", columns=columns, site=site).dropna(subset="start_local")
+    minutes = (
+        source.read("minutes", columns=columns, site=site)
+        if isinstance(source, Archive)
+        else source.loc[source["site"] == site, columns]
+    ).dropna(subset="start_local")
     if not len(minutes):
         return "the sound was not measured, or nothing tells when it was recorded."
     if minutes["reference"].nunique() > 1:
@@ -80,8 +93,8 @@ def measure_soundscape(archive: Archive, site: str) -> Soundscape | str:
     power, counted = np.zeros((n_columns, len(edges) - 1)), np.zeros((n_columns, len(edges) - 1))
     parts: list[np.ndarray] = []
     n_thirds = int((10 ** (np.array(THIRD_OCTAVES) / 10 + 0.05) <= edges[-1]).sum())
-    for batch in _read_spectra(archive, site):
-        column = batch["start_local"].astype("M8[m]").astype(np.int64) // step - first
+    for batch in _read_spectra(source, site):
+        column = batch["start_local"].to_numpy(zero_copy_only=False).astype("M8[m]").astype(np.int64) // step - first
         for rows, levels in _split_by_length(batch["millidecades_db"]):
             width = levels.shape[1]
             np.add.at(power[:, :width], column[rows], 10 ** (levels / 10))
@@ -93,7 +106,7 @@ def measure_soundscape(archive: Archive, site: str) -> Soundscape | str:
     return Soundscape(
         reference=str(minutes["reference"].iloc[0]),
         dates=dates,
-        bands={name: medians[name].to_numpy(float) for name in BANDS},
+        bands={name: medians[column].to_numpy(float) for column, name in BANDS.items()},
         thirds_hz=np.array([10 ** (n / 10) for n in THIRD_OCTAVES])[:n_thirds],
         thirds=_take_percentiles(parts, n_thirds),
         times=((np.arange(n_columns) + first) * step).astype("M8[m]"),
@@ -115,19 +128,15 @@ def choose_step(first: np.datetime64, last: np.datetime64) -> int:
     return next((step for step in STEPS_MIN if span / step <= MAX_COLUMNS), STEPS_MIN[-1])
 
 
-def _read_spectra(archive: Archive, site: str) -> Any:
+def _read_spectra(source: "Archive | pd.DataFrame", site: str) -> Any:
     """Yield the lists of a site's minutes, a group of rows at a time."""
-    data = pyarrow.dataset.dataset(list_files(archive.folder, "minutes"), schema=MINUTES, format="parquet")
-    field = pyarrow.dataset.field
-    for batch in data.to_batches(
-        columns=["start_local", "third_octaves_db", "millidecades_db"],
-        filter=(field("site") == site) & ~field("start_local").is_null(),
-        batch_size=1 << 10,
-    ):
-        yield {
-            "start_local": batch["start_local"].to_numpy(zero_copy_only=False),
-            **{name: batch[name] for name in ("third_octaves_db", "millidecades_db")},
-        }
+    field, columns = pyarrow.dataset.field, ["start_local", "third_octaves_db", "millidecades_db"]
+    wanted = (field("site") == site) & field("start_local").is_valid()
+    if isinstance(source, Archive):
+        data = pyarrow.dataset.dataset(list_files(source.folder, "minutes"), schema=MINUTES, format="parquet")
+    else:
+        data = pyarrow.dataset.dataset(pa.Table.from_pandas(source, MINUTES, preserve_index=False))
+    yield from data.to_batches(columns=columns, filter=wanted, batch_size=1 << 10)
 
 
 def _split_by_length(lists: Any) -> Any:

@@ -155,9 +155,9 @@ def large(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """A season of 40 recordings, its archive, and the bytes of the tables of a run that nothing stopped."""
+    """A season of 24 recordings, its archive, and the bytes of the tables of a run that nothing stopped."""
     root = tmp_path_factory.mktemp("whole")
-    write_season(root / "season", 40)
+    write_season(root / "season", 24)
     analyse([root / "season"], root / "archive")
     return root / "season", root / "archive", read_bytes(root / "archive")
 

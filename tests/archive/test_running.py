@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from anemone_lib.archive import assembling as assembling_module
 from anemone_lib.archive import make_request, open_archive, run_archive
 from anemone_lib.archive import running as running_module
 from anemone_lib.archive.running import Run
@@ -117,20 +118,31 @@ def test_every_class_of_a_description_has_events_and_hours(tmp_path, make_season
 # ---------------------------------------------------------------------- stopped and begun again
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_run_that_is_killed_again_and_again_gives_the_same_tables(whole, analyse, out, tables_of, monkeypatch, seed):
-    folder, _, expected = whole
-    dice = random.Random(seed)
-    for _ in range(4):
-        places = [
-            (Run, "_keep"), (running_module.ScoreCache, "finish"), (running_module.State, "keep_outcome"),
-            (Run, "_keep_noise"), (running_module, "write_atomically"),
-            (running_module.State, "list_item"), (running_module.State, "keep_probe"),
-        ]  # fmt: skip
+def test_a_season_that_is_killed_ten_times_gives_the_same_tables(large, analyse, out, tables_of, monkeypatch):
+    folder, _, archive = large
+    dice = random.Random(7)
+
+    def die(*places, after):
         with monkeypatch.context() as patch:
-            _kill_at(patch, *dice.choice(places), after=dice.randint(0, 12))
+            _kill_at(patch, *dice.choice(places), after=dice.randint(0, after))
             with pytest.raises(KilledError):
                 analyse([folder], out("again"))
+
+    listing = [(running_module.State, "list_item"), (running_module.State, "keep_probe")]
+    analysing = [
+        (Run, "_keep"), (Run, "_keep_noise"), (running_module.ScoreCache, "finish"),
+        (running_module.State, "keep_outcome"), (running_module, "write_atomically"),
+    ]  # fmt: skip
+    die(*listing, after=150)
+    for _ in range(5):
+        die(*analysing, after=15)
+    _kill_9(folder, out("again"), "the run")
+    die(*analysing, after=15)
+    said, code = _kill_9(folder, out("again"), "a worker")  # the run goes on
+    assert code == 1, said  # some recordings are odd
+    expected = tables_of(archive.folder)
+    assert tables_of(out("again")) == expected
+    die((assembling_module, "write_table"), (assembling_module, "open_table"), after=3)
     analyse([folder], out("again"))
     assert tables_of(out("again")) == expected
 
@@ -146,6 +158,32 @@ def _kill_at(patch, owner, name, *, after):
         return original(*arguments, **options)
 
     patch.setattr(owner, name, dying)
+
+
+def _kill_9(folder, place, who):
+    """Start a run as a command and kill -9 it, or its worker, after some recordings; return its last words and code."""
+    import psutil
+
+    command = [sys.executable, "-c", "from anemone_lib.cli import app; app()", "archive", "run", str(folder)]
+    command += ["--out", str(place), "--workers", "1", "--quiet"]
+    options = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "stderr": subprocess.PIPE}
+
+    def count():
+        return len(list((place / "scores").glob("*.npz")))
+
+    before, until = count(), time.monotonic() + 300
+    run = subprocess.Popen(command, **options)
+    while count() < before + 5 and time.monotonic() < until:
+        time.sleep(0.02)
+    children = psutil.Process(run.pid).children(recursive=True)
+    if who == "the run":
+        run.send_signal(signal.SIGKILL)
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive  # nothing is left behind
+    else:
+        max((one for one in children if one.children() == []), key=lambda one: one.memory_info().rss).kill()
+    said = run.communicate(timeout=600)[1].decode()
+    return said, run.returncode
 
 
 @pytest.fixture
@@ -169,40 +207,13 @@ def test_only_what_is_missing_is_computed(again, analyse, monkeypatch):
     assert len(analysed) == 1
 
 
-@pytest.mark.parametrize("who", ["the run", "a worker"])
-def test_kill_9_of_processes_leaves_the_same_tables(whole, out, tables_of, who):
-    import psutil
-
-    folder, _, expected = whole
-    command = [sys.executable, "-c", "from anemone_lib.cli import app; app()", "archive", "run", str(folder)]
-    command += ["--out", str(out("again")), "--workers", "1", "--quiet"]
-    options = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "stderr": subprocess.PIPE}
-    run = subprocess.Popen(command, **options)
-    until = time.monotonic() + 300
-    while len(list(out("again", "scores").glob("*.npz"))) < 5 and time.monotonic() < until:
-        time.sleep(0.02)
-    children = psutil.Process(run.pid).children(recursive=True)
-    if who == "the run":
-        run.send_signal(signal.SIGKILL)
-        run.communicate()
-        _, alive = psutil.wait_procs(children, timeout=20)
-        assert not alive  # nothing is left behind
-        run = subprocess.Popen(command, **options)
-    else:
-        worker = max((one for one in children if one.children() == []), key=lambda one: one.memory_info().rss)
-        worker.kill()
-    said = run.communicate(timeout=600)[1].decode()
-    assert run.returncode == 1, said  # some recordings are odd
-    assert tables_of(out("again")) == expected
-
-
 def test_changed_event_settings_reuse_the_scores_and_changed_score_settings_say_so(again, analyse, monkeypatch):
     folder, place = again
     notes = []
     before = {path.name for path in (place / "scores").iterdir()}
     monkeypatch.setattr(running_module, "analyse_recording", pytest.fail)
     archive = analyse([folder], place, settings={"confidence_threshold": 0.0}, note=notes.append)
-    assert len(archive.events) >= 30
+    assert len(archive.events) >= 20
     assert notes == []
     monkeypatch.undo()
     analyse([folder], place, settings={"stride_duration": 0.5}, note=notes.append)
@@ -238,10 +249,15 @@ def test_another_clock_needs_no_new_scores(make_season, analyse, out, monkeypatc
 # ---------------------------------------------------------------------- by whom
 
 
-def test_one_worker_two_workers_and_shards_give_the_same_tables(whole, analyse, out, tables_of):
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_any_number_of_processes_gives_the_same_tables(whole, analyse, out, tables_of, workers):
     folder, _, expected = whole
-    analyse([folder], out("two"), workers=2)
-    assert tables_of(out("two")) == expected
+    analyse([folder], out("processes"), workers=workers)
+    assert tables_of(out("processes")) == expected
+
+
+def test_shards_give_the_same_tables(whole, analyse, out, tables_of):
+    folder, _, expected = whole
     for part in (2, 0, 1):
         assert analyse([folder], out("shards"), shard=(part, 3)) is None
     n_scores = len(list(out("shards", "scores").iterdir()))
@@ -330,7 +346,7 @@ class BreakingExecutor(ThreadPoolExecutor):
 def test_an_executor_of_the_caller_that_breaks_ends_the_run_and_the_next_goes_on(whole, analyse, out, tables_of):
     folder, _, expected = whole
     with BreakingExecutor(1) as executor:
-        with pytest.raises(ScoresError, match=r"the workers are gone .*; 2 recordings of 40 are done: run again"):
+        with pytest.raises(ScoresError, match=r"the workers are gone .*; 2 recordings of 24 are done: run again"):
             analyse([folder], out("a"), executor=executor)
     analyse([folder], out("a"))
     assert tables_of(out("a")) == expected
@@ -377,7 +393,7 @@ def test_a_full_disk_ends_the_run_with_what_to_do_and_the_next_goes_on(whole, an
 
     with monkeypatch.context() as patch:
         patch.setattr(running_module.ScoreCache, "finish", fill)
-        with pytest.raises(DiskFullError, match=r"6 of 40 recordings are done and kept: make room"):
+        with pytest.raises(DiskFullError, match=r"6 of 24 recordings are done and kept: make room"):
             analyse([folder], out("full"))
     assert not out("full", "archive.json").exists()
     analyse([folder], out("full"))

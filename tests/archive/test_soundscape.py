@@ -50,7 +50,7 @@ def test_what_a_season_sounds_like(archive):
     assert (found.thirds[1] <= found.thirds[2]).all()
     minutes = archive.read("minutes", columns=["start_local", "below_db"], site="north")
     of_day = minutes[minutes["start_local"].dt.day_of_year == 32 + 2]["below_db"].median()
-    assert found.bands["below_db"][2] == pytest.approx(of_day)
+    assert found.bands["20 to 300 Hz"][2] == pytest.approx(of_day)
 
 
 def test_recorders_of_different_rates_share_a_picture(season, write):

@@ -279,7 +279,7 @@ def test_a_season_tells_what_is_true_of_it(recorded):
     assert numbers["diel"][6] == pytest.approx(6 * DIEL[6] / DIEL.mean(), rel=0.15)
     assert numbers["ratios"] == [pytest.approx(2.0, rel=0.15)]
     assert numbers["masked_hours"] > 0
-    assert figures(notebook) == 5
+    assert figures(notebook) == 8
 
 
 def test_no_cell_complains(recorded, name):
