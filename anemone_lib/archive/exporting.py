@@ -17,7 +17,7 @@ from anemone_lib.scoring.scores import recall_use
 
 
 def write_csv_tables(folder: str | os.PathLike[str]) -> list[Path]:
-    """Write every table of an archive as one CSV file, a part in memory at a time.
+    """Write every table of an archive as one CSV file, a part in memory at a time; spectra are in Parquet only.
 
     Parameters
     ----------
@@ -30,9 +30,10 @@ def write_csv_tables(folder: str | os.PathLike[str]) -> list[Path]:
     paths = []
     for name, schema in SCHEMAS.items():
         path = Path(folder) / f"{name}.csv"
-        with write_atomically(path) as file, pa.csv.CSVWriter(file, schema) as writer:
+        flat = pa.schema([field for field in schema if not pa.types.is_list(field.type)])
+        with write_atomically(path) as file, pa.csv.CSVWriter(file, flat) as writer:
             if files := list_files(folder, name):
-                for batch in pa.dataset.dataset(files, schema=schema, format="parquet").to_batches():
+                for batch in pa.dataset.dataset(files, schema=schema, format="parquet").to_batches(columns=flat.names):
                     writer.write_batch(batch)
         paths.append(path)
     return paths

@@ -120,7 +120,9 @@ class Archive:
     @cached_property
     def minutes(self) -> "pd.DataFrame":
         """One row a minute: `anemone_lib.archive.schemas.MINUTES` but the lists, which `read` has: 3 MB a day."""
-        return self.read("minutes", columns=[field.name for field in SCHEMAS["minutes"] if not field.type.num_fields])
+        return self.read(
+            "minutes", columns=[field.name for field in SCHEMAS["minutes"] if not pa.types.is_list(field.type)]
+        )
 
     @cached_property
     def recordings(self) -> "pd.DataFrame":
