@@ -188,6 +188,8 @@ def _summarise_noise(noise: "pd.DataFrame | None") -> "pd.DataFrame":
     import pandas as pd
 
     names = ["noise_low_db", "noise_db", "noise_high_db"]
+    if noise is not None:
+        noise = noise[noise["start_utc"].notna() & noise["calls_db"].notna()]
     if noise is None or not len(noise):
         nothing = {name: pd.Series(dtype=float) for name in names} | {"noise_reference": pd.Series(dtype=object)}
         stamps = {
@@ -195,7 +197,6 @@ def _summarise_noise(noise: "pd.DataFrame | None") -> "pd.DataFrame":
             "hour_local": pd.to_datetime([]).as_unit("ms"),
         }
         return pd.DataFrame({"site": pd.Series(dtype=object), **stamps, **nothing})
-    noise = noise[noise["start_utc"].notna() & noise["calls_db"].notna()]
     local = _as_ms(noise["start_local"])
     hour = local // HOUR_MS * HOUR_MS
     utc = hour - (local - _as_ms(noise["start_utc"]))

@@ -38,9 +38,15 @@ def load_noise(folder: Path, sha256: str | None, request: Request) -> Noise | No
     """Return the levels of a recording; None where they were not measured, or the file is damaged."""
     if not (request.noise and sha256):
         return None
+    path = name_noise(folder, sha256, request)
     try:
-        return unpack_minutes(name_noise(folder, sha256, request).read_bytes())
-    except Exception:  # noqa: BLE001 a file that is not whole, whatever is wrong with it, is one that is not there
+        content = path.read_bytes()
+    except OSError:
+        return None
+    try:
+        return unpack_minutes(content)
+    except Exception:  # noqa: BLE001 what is not whole, whatever is wrong with it, is measured again by the next run
+        path.unlink(missing_ok=True)
         return None
 
 

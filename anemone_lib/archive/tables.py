@@ -64,7 +64,9 @@ class Archive:
     provenance : dict, the content of ``archive.json``
         ``sources``, ``model`` (``version``, ``sha256``), ``config`` (all settings), ``config_fingerprint``, ``classes``
         (of the events), ``anemone`` and ``code_sha256`` (what ran), ``recordings`` (how many are analysed, duplicate,
-        failed), ``effort_s``, ``skipped_s``, ``events``, ``tables`` (SHA-256 of each file of a table).
+        failed), ``effort_s``, ``skipped_s``, ``events``, ``noise`` (whether it was measured, and the band of the calls
+        of each class), ``masking`` (by site, from which noise on the reference call is not heard), ``tables`` (SHA-256
+        of each file of a table).
 
     Examples
     --------

@@ -108,6 +108,17 @@ def test_noise_can_be_left_out_and_measured_later_without_scores(reef, analyse, 
     for path in out("a", "noise").iterdir():
         path.write_bytes(path.read_bytes()[:100])  # damaged, as after a loss of power
     assert report_archive(out("a")).hours["noise_db"].isna().all()
+    analyse([reef], out("a"))
+    assert tables_of(out("a")) == tables_of(out("b"))
+
+
+def test_recordings_without_a_clock_have_minutes_and_no_hour(reef, tmp_path, analyse, out):
+    (reef / "20230210_060000.wav").rename(tmp_path / "unknown.wav")
+    archive = analyse([tmp_path / "unknown.wav"], out("a"))
+    assert archive.minutes["start_utc"].isna().all()
+    assert archive.minutes["calls_db"].notna().all()
+    assert not len(archive.hours)
+    assert archive.provenance["masking"] == {}
 
 
 def test_lost_noise_is_measured_again_and_only_that(reef, analyse, out, tables_of, monkeypatch):
