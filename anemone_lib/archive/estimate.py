@@ -92,7 +92,7 @@ def estimate_run(state: State, request: Request) -> Estimate:
         n_files += count
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     scores = int(windows * 4 * request.classifier.n_classes + n_files * HEADER_BYTES)
-    scores += round(audio_s / 60) * MINUTE_BYTES * request.noise
+    scores += round(audio_s / 60 * MINUTE_BYTES) * request.noise
     return Estimate(audio_s, work_s, scores, min(peak, WORKER_BYTES), tried_s)
 
 

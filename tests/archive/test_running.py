@@ -178,7 +178,7 @@ def _kill_9(folder, place, who):
     children = psutil.Process(run.pid).children(recursive=True)
     if who == "the run":
         run.send_signal(signal.SIGKILL)
-        _, alive = psutil.wait_procs(children, timeout=20)
+        _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive  # nothing is left behind
     else:
         max((one for one in children if one.children() == []), key=lambda one: one.memory_info().rss).kill()
