@@ -146,7 +146,7 @@ def make_request(
     site : str, optional
         A regular expression that finds the site in a recording's path: its first group, or all of it.
     noise : bool
-        Whether the levels of every minute are measured, too: a fifth more work at 48 kHz.
+        Whether the levels of every minute are measured, too: a third more work at 48 kHz.
     call_level_db : float, optional
         Level of a call at the recorder, in the band of the calls: in dB re 1 µPa where recorders are calibrated, else
         in dB re full scale. Time in which noise would have hidden it is counted; see `anemone_lib.archive.masking`.

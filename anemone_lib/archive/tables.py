@@ -51,8 +51,8 @@ UNDATED = "undated"
 VERDICTS_NAME = "verdicts.csv"
 #: The format of ``archive.json``.
 FORMAT = "anemone-archive-1"
-#: Rows in a row group: what a reader holds at once. A minute is as large as 1,000 other rows.
-GROUP_ROWS, GROUP_MINUTES = 1 << 16, 1 << 9
+#: Rows in a row group: what a reader holds at once. A minute is as large as a hundred other rows.
+GROUP_ROWS, GROUP_MINUTES = 1 << 13, 1 << 9
 
 
 class Archive:

@@ -128,9 +128,10 @@ class MinuteMeter:
         self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(sample_rate) / sample_rate)).astype(np.float32)
         self._hop = max(1, sample_rate // 2)
         # Segments are transformed so many at once, counted from the start of the minute, whatever comes in: their sum
-        # has always one order.
-        n_segments = max(2, BLOCK_SAMPLES // sample_rate)
+        # has always one order. The transform takes four at a time.
+        n_segments = max(4, BLOCK_SAMPLES // sample_rate // 4 * 4)
         self._block = np.empty((n_segments - 1) * self._hop + sample_rate, np.float32)
+        self._windowed = np.empty((n_segments, sample_rate), np.float32)
         self._position = 0
         self._seconds: list[float] = []
         self._rows: list[tuple[list[float], np.ndarray, np.ndarray]] = []
@@ -193,7 +194,8 @@ class MinuteMeter:
             segments = np.lib.stride_tricks.sliding_window_view(held, self._rate)[:: self._hop]
             if lost:
                 segments = segments[np.isfinite(segments).all(axis=1)]
-            power = rfft(segments * self._hann, axis=1, overwrite_x=True).view(np.float32)
+            windowed = np.multiply(segments, self._hann, out=self._windowed[: len(segments)])
+            power = rfft(windowed, axis=1).view(np.float32)
             self._total += np.square(power, out=power).sum(axis=0)
             self._counted += len(segments)
         rest = held[n_segments * self._hop :].copy()
