@@ -15,6 +15,7 @@ locals {
     roles      = ["arn:${local.partition}:iam::${local.account_id}:role/${its.name}-*"]
     function   = ["arn:${local.partition}:lambda:${its.here}:function:${its.name}*"]
     jobs       = ["arn:${local.partition}:states:${its.here}:stateMachine:${its.name}-*"]
+    rules      = ["arn:${local.partition}:events:${its.here}:rule/${its.name}-*"]
     topics     = ["arn:${local.partition}:sns:${its.here}:${its.name}-*"]
     alarms = [
       "arn:${local.partition}:cloudwatch:${its.here}:alarm:${its.name}-*",
@@ -65,6 +66,7 @@ locals {
           "apigateway:GET", "cloudwatch:GetDashboard", "cloudwatch:ListTagsForResource", "codedeploy:Get*",
           "codedeploy:List*", "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:DescribeRepositories",
           "ecr:GetDownloadUrlForLayer", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:ListTagsForResource",
+          "events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule",
           "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
           "lambda:Get*", "lambda:List*", "logs:ListTagsForResource", "s3:GetBucket*", "s3:GetEncryptionConfiguration",
           "s3:GetLifecycleConfiguration", "s3:GetAccelerateConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
@@ -78,7 +80,7 @@ locals {
       {
         Sid      = "FindByList" # these know no names
         Effect   = "Allow"
-        Action   = ["cloudwatch:DescribeAlarms", "ecr:GetAuthorizationToken", "logs:DescribeLogGroups"]
+        Action   = ["cloudwatch:DescribeAlarms", "ecr:DescribeRepositories", "ecr:GetAuthorizationToken", "logs:DescribeLogGroups"]
         Resource = "*"
       },
     ]
@@ -119,10 +121,10 @@ locals {
       {
         Sid    = "ChangeWhatIsItsOwn"
         Effect = "Allow"
-        Action = ["cloudwatch:*", "codedeploy:*", "ecr:*", "lambda:*", "logs:*", "s3:*", "secretsmanager:*", "sns:*", "states:*"]
+        Action = ["cloudwatch:*", "codedeploy:*", "ecr:*", "events:*", "lambda:*", "logs:*", "s3:*", "secretsmanager:*", "sns:*", "states:*"]
         Resource = flatten([
           its.alarms, its.rollouts, its.repository, its.function, its.logs, its.buckets, [for arn in its.buckets : "${arn}/*"],
-          its.secrets, its.topics, its.jobs,
+          its.secrets, its.rules, its.topics, its.jobs,
         ])
       },
       {

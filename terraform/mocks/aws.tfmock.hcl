@@ -4,7 +4,13 @@ mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
 }
 mock_data "aws_partition" {
-  defaults = { partition = "aws" }
+  defaults = { dns_suffix = "amazonaws.com", partition = "aws" }
+}
+mock_data "aws_ecr_image" {
+  defaults = { image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111" }
+}
+mock_data "aws_ecr_repositories" {
+  defaults = { names = [] }
 }
 mock_resource "aws_api_gateway_rest_api" {
   defaults = { execution_arn = "arn:aws:execute-api:us-east-1:123456789012:abc123" }
@@ -20,6 +26,9 @@ mock_resource "aws_api_gateway_api_key" {
 }
 mock_resource "aws_cloudwatch_log_group" {
   defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:mock" }
+}
+mock_resource "aws_cloudwatch_event_rule" {
+  defaults = { arn = "arn:aws:events:us-east-1:123456789012:rule/mock" }
 }
 mock_resource "aws_ecr_repository" {
   defaults = { repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mock" }
@@ -47,4 +56,7 @@ mock_resource "aws_sfn_state_machine" {
 }
 mock_resource "aws_sns_topic" {
   defaults = { arn = "arn:aws:sns:us-east-1:123456789012:mock" }
+}
+mock_resource "aws_wafv2_web_acl" {
+  defaults = { arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mock/1" }
 }

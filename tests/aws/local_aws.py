@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,6 +27,8 @@ from tests.aws.runtime_api import RuntimeApi
 
 ACCOUNT = "123456789012"
 MAX_PAYLOAD_BYTES = 6_291_556  # of a Lambda call, in and out
+#: Calls of a function that may run at once, as in a new account; less where that was reserved for it.
+MAX_CONCURRENT = 10
 
 options = argparse.Namespace(port=0, handler="", logs="")
 
@@ -95,16 +97,32 @@ class Sandbox:
         self._folder.cleanup()
 
 
+class TooManyCalls(Exception):
+    """As many calls run as may run at once."""
+
+
 class Sandboxes:
     """Processes that are free, by function and what it was told; one is started when none is."""
 
     def __init__(self) -> None:
         self._free: dict[str, list[Sandbox]] = defaultdict(list)
         self._all: list[Sandbox] = []
+        self._running: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def invoke(self, function, payload: bytes) -> tuple[bool, bytes]:
-        """Return whether the function succeeded and what it answered."""
+    def invoke(self, function, payload: bytes, limit: int) -> tuple[bool, bytes]:
+        """Return whether the function succeeded and what it answered, if no more calls of it run than may."""
+        with self._lock:
+            if self._running[function.function_name] >= limit:
+                raise TooManyCalls
+            self._running[function.function_name] += 1
+        try:
+            return self._call(function, payload)
+        finally:
+            with self._lock:
+                self._running[function.function_name] -= 1
+
+    def _call(self, function, payload: bytes) -> tuple[bool, bytes]:
         key = json.dumps([function.function_arn, function.environment_vars], sort_keys=True)
         with self._lock:
             sandbox = self._free[key].pop() if self._free[key] else None
@@ -137,8 +155,9 @@ sandboxes = Sandboxes()
 
 
 def run_functions() -> None:
-    """Invoke functions for real; one without an image configuration has none."""
-    from moto.awslambda.models import LambdaFunction
+    """Invoke functions for real, so many at once; one without an image configuration has none."""
+    from moto.awslambda.exceptions import LambdaClientError
+    from moto.awslambda.models import LambdaFunction, lambda_backends
 
     describe = LambdaFunction.get_configuration
 
@@ -149,7 +168,14 @@ def run_functions() -> None:
         return told
 
     def invoke(self, event=None):
-        succeeded, answer = sandboxes.invoke(self, json.dumps(event if event is not None else {}).encode())
+        known = lambda_backends[ACCOUNT][self.region].get_function(self.function_name)  # a version knows no limit
+        limit = int(known.reserved_concurrency or MAX_CONCURRENT)
+        try:
+            succeeded, answer = sandboxes.invoke(self, json.dumps(event if event is not None else {}).encode(), limit)
+        except TooManyCalls:
+            refusal = LambdaClientError("TooManyRequestsException", "Rate Exceeded.")
+            refusal.code = 429
+            raise refusal from None
         return answer.decode(), not succeeded, ""
 
     LambdaFunction.get_configuration = get_configuration

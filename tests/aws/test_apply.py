@@ -3,16 +3,29 @@
 import pytest
 
 from anemone_lib.config import InferenceConfig
-from tests.aws.conftest import MODEL_BUCKET
+from tests.aws.conftest import DEV_REPOSITORY, MODEL_BUCKET, push
 from tests.terraform.cli import TERRAFORM
 
 ENVIRONMENTS = ["dev", "prod"]
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_the_repository_can_be_made_before_there_is_an_image(aws, name):
+def test_the_repository_can_be_made_before_there_is_an_image(aws):
     repository = {"module.ecr.aws_ecr_repository.this", "module.ecr.aws_ecr_lifecycle_policy.this"}
-    assert set(aws[name].before_the_image) == repository
+    read = {name for name in aws["prod"].before_the_image if name.startswith("data.")}
+    assert set(aws["prod"].before_the_image) - read == repository
+
+
+def test_a_repository_that_was_made_by_hand_is_taken_over_and_its_latest_image_runs(aws):
+    (repository,) = aws.admin.client("ecr").describe_repositories(repositoryNames=[DEV_REPOSITORY])["repositories"]
+    assert repository["imageScanningConfiguration"] == {
+        "scanOnPush": True
+    }  # as the module wants it, not as it was made
+    described = aws.admin.client("ecr").describe_images(
+        repositoryName=DEV_REPOSITORY, imageIds=[{"imageTag": "latest"}]
+    )
+    digest = described["imageDetails"][0]["imageDigest"]
+    function = aws.admin.client("lambda").get_function(FunctionName=aws["dev"].outputs["lambda_function_name"])
+    assert function["Code"]["ImageUri"] == f"{repository['repositoryUri']}@{digest}"
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -66,3 +79,21 @@ def test_the_api_key_is_in_secrets_manager_where_that_was_asked_for(aws):
     secret = aws.admin.client("secretsmanager").get_secret_value(SecretId="anemonefish-inference-prod-api-key")
     assert secret["SecretString"] == aws["prod"].outputs["api_key_value"]
     assert "api_key_value" not in aws["dev"].outputs
+
+
+def test_the_function_and_its_log_are_where_the_guide_looks_for_them(aws):
+    for name in ENVIRONMENTS:
+        function = f"anemonefish-inference-{name}-inference"
+        assert aws[name].outputs["lambda_function_name"] == function
+        groups = aws.admin.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{function}")["logGroups"]
+        assert [group["logGroupName"] for group in groups] == [f"/aws/lambda/{function}"]
+
+
+def test_an_image_that_is_pushed_as_latest_is_what_the_next_apply_brings(aws):
+    deployment = aws["dev"]
+    digest = push(aws.admin.client("ecr"), DEV_REPOSITORY, "the second")
+    said = deployment.terraform(
+        deployment.root, "plan", "-input=false", "-no-color", "-target=module.inference.aws_lambda_function.this"
+    )
+    assert digest in said
+    assert "0 to destroy" in said

@@ -14,6 +14,7 @@ def test_destroy_leaves_nothing(destroyed):
         "keys": client("apigateway").get_api_keys()["items"],
         "log groups": client("logs").describe_log_groups()["logGroups"],
         "plans": client("apigateway").get_usage_plans()["items"],
+        "rules": client("events").list_rules()["Rules"],
         "repositories": client("ecr").describe_repositories()["repositories"],
         "roles": client("iam").list_roles()["Roles"],
         "secrets": client("secretsmanager").list_secrets()["SecretList"],

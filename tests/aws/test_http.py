@@ -239,7 +239,8 @@ def test_the_dashboard_shows_metrics_that_the_function_writes(aws, dev, recordin
                 for dimensions in group["Dimensions"]:
                     values = tuple(part for key in dimensions for part in (key, record[key]))
                     written |= {(group["Namespace"], metric["Name"], *values) for metric in group["Metrics"]}
-    body = aws.admin.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
+    dashboard = aws["dev"].outputs["dashboard_url"].rpartition("/")[2]
+    body = aws.admin.client("cloudwatch").get_dashboard(DashboardName=dashboard)["DashboardBody"]
     shown = {
         tuple(part for part in metric if isinstance(part, str))
         for widget in json.loads(body)["widgets"]

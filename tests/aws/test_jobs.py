@@ -109,6 +109,21 @@ def test_a_chunk_that_fails_for_good_is_a_gap_with_its_reason_and_the_rest_is_de
     assert 0 < skipped < metadata["audio_duration"] / 2
 
 
+def test_more_chunks_than_calls_that_may_run_at_once_are_scored_without_a_gap(aws, dev, recording):
+    functions, name = aws.admin.client("lambda"), aws["dev"].outputs["lambda_function_name"]
+    job_id, parts = upload(dev, recording)
+    functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    try:
+        start(dev, job_id, parts)
+        job, execution = ended(aws, dev, job_id)
+    finally:
+        functions.delete_function_concurrency(FunctionName=name)
+    assert (job["state"], execution["status"]) == ("done", "SUCCEEDED"), (job, execution)
+    assert requests.get(job["result_url"], timeout=60).json()["metadata"]["coverage"]["skipped"] == []
+    history = aws.admin.client("stepfunctions").get_execution_history(executionArn=execution["executionArn"])
+    assert "Lambda.TooManyRequestsException" in json.dumps(history, default=str)  # some calls were put off
+
+
 def test_a_job_that_cannot_be_done_is_told_of_to_the_client_and_to_the_topic(aws, dev):
     queues = aws.admin.client("sqs")
     queue = queues.create_queue(QueueName="operators-inbox")["QueueUrl"]

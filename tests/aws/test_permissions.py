@@ -12,12 +12,12 @@ FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403"}
 
 @pytest.fixture
 def function(aws):
-    return aws.roles["anemonefish-inference-dev-function"]
+    return aws.roles["anemonefish-inference-dev-function-us-east-1"]
 
 
 @pytest.fixture
 def jobs(aws):
-    return aws.roles["anemonefish-inference-dev-jobs"]
+    return aws.roles["anemonefish-inference-dev-jobs-us-east-1"]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Terraform:
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
         shutil.copytree(
-            TERRAFORM, folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfplan", "*.tfvars")
+            TERRAFORM, folder, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "*.tfplan", "*.tfvars")
         )
         self.environment = {**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **(environment or {})}
         if "TF_CLI_CONFIG_FILE" not in os.environ:  # several roots, one download
@@ -65,7 +65,7 @@ class Terraform:
         file = self.folder / root / "console.tfvars.json"
         file.write_text(json.dumps(variables), encoding="utf-8")
         said = self(root, "console", "-no-color", f"-var-file={file.name}", stdin=f"jsonencode({expression})\n")
-        return json.loads(json.loads(said))
+        return json.loads(json.loads(said.splitlines()[-1]))  # a warning may come before it
 
 
 def terraform_in(folder: Path, environment: dict[str, str] | None = None) -> Terraform:

@@ -130,6 +130,21 @@ def test_a_readme_has_the_variables_the_outputs_and_the_costs_of_the_files(path)
         assert f"{3600 / InferenceConfig().stride_duration:,.0f} windows" in readme
 
 
+@pytest.mark.parametrize("root", ENVIRONMENTS)
+def test_settings_that_stand_in_two_files_are_refused(terraform, root):
+    given = terraform.folder / root / "terraform.tfvars"
+    given.write_text("inference_config = { n_fft = 512 }\n", encoding="utf-8")
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"
+    needed = {"model_s3_bucket": "models", "lambda_image_uri": image, "cors_allowed_origins": ["https://reef.example"]}
+    try:
+        assert terraform.console(root, "local.given_twice", needed) == ["inference_config"]
+    finally:
+        given.unlink()
+    assert terraform.console(root, "local.given_twice", needed) == []
+    text = (TERRAFORM / root / "outputs.tf").read_text(encoding="utf-8")
+    assert "condition     = length(local.given_twice) == 0" in text  # and a plan is refused where it is not empty
+
+
 def test_the_routes_of_the_api_are_those_of_the_service(terraform):
     routes = terraform.console("modules/inference", "keys(local.routes)", MODULE_VARIABLES)
     jobs = SimpleNamespace(recordings=None)  # on AWS: no routes that take parts or give files, S3 does that

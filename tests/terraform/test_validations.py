@@ -20,6 +20,7 @@ NEEDED = {
         "inference_config_fingerprint": "0" * 64,
     },
 }
+VPC = {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1", "subnet-2"]}
 #: Wrong values of each variable, or of each attribute of an object; one use of a module takes one of each.
 WRONG = {
     "modules/ecr": {
@@ -57,6 +58,7 @@ WRONG = {
             {"timeout": 901},
         ],
         "log_retention_days": [31],
+        "model_kms_key_arns": [["arn:aws:kms:us-east-1:123456789012:alias/models"]],
         "model_s3_bucket": ["s3://models/v1.0"],
         "model_s3_key": ["models/v1.0/best_model.h5"],
         "model_sha256": ["abc"],
@@ -70,6 +72,12 @@ WRONG = {
             {"burst_limit": 0},
             {"api_key_burst_limit": 0},
             {"api_key_daily_quota": 0},
+        ],
+        "vpc": [
+            VPC | {"vpc_id": "main"},
+            VPC | {"subnet_ids": ["subnet-1"]},
+            VPC | {"route_table_ids": ["main"]},
+            VPC | {"interface_endpoints": ["s3"]},
         ],
         "waf_web_acl_arn": ["arn:aws:wafv2:us-east-1:123456789012:global/webacl/reef/1"],
     },

@@ -3,7 +3,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 5.100"
+      version = "5.100.0" # the lock file beside this one holds its hashes
     }
   }
 }
@@ -13,6 +13,15 @@ provider "aws" {
   default_tags {
     tags = merge({ Project = var.project_name, Environment = var.environment, ManagedBy = "terraform" }, var.tags)
   }
+}
+
+# A repository that somebody made before (`aws ecr create-repository`) is taken over, not made twice.
+data "aws_ecr_repositories" "all" {}
+
+import {
+  for_each = setintersection(data.aws_ecr_repositories.all.names, ["${var.project_name}-${var.environment}"])
+  to       = module.ecr.aws_ecr_repository.this
+  id       = each.key
 }
 
 module "ecr" {
@@ -25,6 +34,13 @@ module "ecr" {
   force_delete         = var.force_destroy
 }
 
+# Without an image by name, dev runs what the tag latest names now: a push and an apply bring the new one.
+data "aws_ecr_image" "latest" {
+  count           = var.lambda_image_uri == null ? 1 : 0
+  repository_name = module.ecr.repository_name
+  image_tag       = "latest"
+}
+
 module "inference" {
   source = "../../modules/inference"
 
@@ -33,6 +49,7 @@ module "inference" {
   cors_allowed_origins             = var.cors_allowed_origins
   dataset_sha256                   = var.dataset_sha256
   enable_api_key                   = var.enable_api_key
+  enable_waf                       = var.enable_waf
   environment                      = var.environment
   force_destroy                    = var.force_destroy
   inference_config                 = var.inference_config
@@ -41,6 +58,7 @@ module "inference" {
   job_timeout                      = var.job_timeout
   log_retention_days               = var.log_retention_days
   manage_api_gateway_account       = var.manage_api_gateway_account
+  model_kms_key_arns               = var.model_kms_key_arns
   model_s3_bucket                  = var.model_s3_bucket
   model_s3_key                     = var.model_s3_key
   model_sha256                     = var.model_sha256
@@ -49,6 +67,7 @@ module "inference" {
   s3_input_expiration_days         = var.s3_input_expiration_days
   s3_output_expiration_days        = var.s3_output_expiration_days
   store_api_key_in_secrets_manager = var.store_api_key_in_secrets_manager
+  vpc                              = var.vpc
   waf_web_acl_arn                  = var.waf_web_acl_arn
 
   alarms = {
@@ -57,7 +76,7 @@ module "inference" {
   }
 
   lambda = {
-    image_uri                         = coalesce(var.lambda_image_uri, "${module.ecr.repository_url}:latest")
+    image_uri                         = var.lambda_image_uri != null ? var.lambda_image_uri : "${module.ecr.repository_url}@${data.aws_ecr_image.latest[0].image_digest}"
     ephemeral_storage_size            = var.lambda_ephemeral_storage_size
     log_level                         = var.log_level
     memory_size                       = var.lambda_memory_size
@@ -73,4 +92,32 @@ module "inference" {
     burst_limit         = var.throttle_burst_limit
     rate_limit          = var.throttle_rate_limit
   }
+}
+
+# The promoted settings and what is in force. Terraform reads *.auto.tfvars.json after terraform.tfvars, and says nothing
+# when it replaces a value.
+locals {
+  promoted = try(jsondecode(file("${path.root}/inference_config.auto.tfvars.json")), {})
+
+  # What the file promotes, and terraform.tfvars gives too.
+  given_twice = [
+    for name in keys(local.promoted) : name if anytrue([
+      can(regex("(?m)^\\s*${name}\\s*=", file("${path.root}/terraform.tfvars"))),
+      can(jsondecode(file("${path.root}/terraform.tfvars.json"))[name]),
+    ])
+  ]
+  # What the file promotes, and something else is in force: -var, or another file of variables.
+  replaced = concat(
+    [
+      for name, value in try(local.promoted.inference_config, {}) :
+      "inference_config.${name}" if try(var.inference_config[name] != value, true)
+    ],
+    [
+      for name, value in {
+        dataset_sha256               = var.dataset_sha256
+        inference_config_fingerprint = var.inference_config_fingerprint
+        model_sha256                 = var.model_sha256
+      } : name if try(local.promoted[name] != value, false)
+    ],
+  )
 }

@@ -1,6 +1,15 @@
 output "api_endpoint" {
   description = "HTTPS address of /predict."
   value       = module.inference.api_endpoint
+
+  precondition {
+    condition     = length(local.given_twice) == 0
+    error_message = "${join(", ", local.given_twice)}: given in terraform.tfvars and promoted in inference_config.auto.tfvars.json, which would win. Remove it from one of them."
+  }
+  precondition {
+    condition     = length(local.replaced) == 0
+    error_message = "${join(", ", local.replaced)}: not what inference_config.auto.tfvars.json promotes for this model. Promote anew, or remove the file and give settings, fingerprint and model together."
+  }
 }
 
 output "api_key_value" {

@@ -64,6 +64,13 @@ variable "enable_api_key" {
   nullable    = false
 }
 
+variable "enable_waf" {
+  description = "Whether to make a WAF web ACL before the API, with the rules that AWS manages, of which uploads are exempt where they look at the body."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "environment" {
   description = "Second part of every name, such as dev or prod."
   type        = string
@@ -206,6 +213,13 @@ variable "max_image_count" {
   nullable    = false
 }
 
+variable "model_kms_key_arns" {
+  description = "Keys of KMS with which the model's bucket is encrypted, which the function may then use to read it; [] where it is encrypted with AWS's own keys."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
 variable "model_s3_bucket" {
   description = "Existing bucket that holds the model; it is only read."
   type        = string
@@ -247,7 +261,7 @@ variable "s3_input_expiration_days" {
 }
 
 variable "s3_output_expiration_days" {
-  description = "Days until a result is deleted."
+  description = "Days until a result is deleted; what is left of it is gone a day later."
   type        = number
   default     = 30
   nullable    = false
@@ -281,8 +295,19 @@ variable "throttle_rate_limit" {
   nullable    = false
 }
 
+variable "vpc" {
+  description = "Existing VPC that the function must be in; null puts it in none, which it does not need."
+  type = object({
+    interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] where the VPC has them.
+    route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] where they have it.
+    subnet_ids          = list(string)                               # Subnets of the function and of the endpoints, in two zones at least.
+    vpc_id              = string                                     # Id of the VPC.
+  })
+  default = null
+}
+
 variable "waf_web_acl_arn" {
-  description = "Existing WAF web ACL to put before the API; null puts none."
+  description = "Existing WAF web ACL to put before the API; null puts none. Its rules must let audio of over 8 KB pass."
   type        = string
   default     = null
 }

@@ -205,7 +205,7 @@ resource "aws_api_gateway_method_settings" "all" {
 # The role with which API Gateway writes logs belongs to the account and region, not to one API.
 resource "aws_iam_role" "api_logs" {
   count = var.manage_api_gateway_account ? 1 : 0
-  name  = "${local.name}-api-logs"
+  name  = "${local.name}-api-logs-${var.aws_region}"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -226,12 +226,6 @@ resource "aws_api_gateway_account" "this" {
   count               = var.manage_api_gateway_account ? 1 : 0
   cloudwatch_role_arn = aws_iam_role.api_logs[0].arn
   depends_on          = [aws_iam_role_policy_attachment.api_logs]
-}
-
-resource "aws_wafv2_web_acl_association" "api" {
-  count        = var.waf_web_acl_arn == null ? 0 : 1
-  resource_arn = aws_api_gateway_stage.this.arn
-  web_acl_arn  = var.waf_web_acl_arn
 }
 
 # ---------------------------------------------------------------- API key

@@ -1,5 +1,5 @@
-# Two buckets: recordings come in and expire soon; results stay longer and keep their versions. The model's bucket
-# exists already.
+# Two buckets: recordings come in and expire soon; results stay longer, and one that was replaced or deleted can be had
+# back for a day. The model's bucket exists already.
 
 locals {
   buckets = {
@@ -60,10 +60,22 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     expiration {
       days = each.value.expiration_days
     }
+    # What expires, or is deleted, becomes an older version of its object. It must not stay as long again.
     dynamic "noncurrent_version_expiration" {
-      for_each = each.value.versioned ? [each.value.expiration_days] : []
+      for_each = each.value.versioned ? [1] : []
       content {
         noncurrent_days = noncurrent_version_expiration.value
+      }
+    }
+  }
+  dynamic "rule" {
+    for_each = each.value.versioned ? ["remove-delete-markers"] : []
+    content {
+      id     = rule.value
+      status = "Enabled"
+      filter {}
+      expiration {
+        expired_object_delete_marker = true
       }
     }
   }

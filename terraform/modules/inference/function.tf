@@ -16,8 +16,8 @@ locals {
       CORS_ALLOWED_ORIGINS         = join(",", var.cors_allowed_origins)
       STATE_MACHINE_ARN            = local.state_machine_arn
       LOG_LEVEL                    = var.lambda.log_level
-      POWERTOOLS_SERVICE_NAME      = local.name
-      POWERTOOLS_METRICS_NAMESPACE = local.name
+      POWERTOOLS_SERVICE_NAME      = local.function_name
+      POWERTOOLS_METRICS_NAMESPACE = local.function_name
     },
     var.model_sha256 == null ? {} : { MODEL_SHA256 = var.model_sha256 },
     var.dataset_sha256 == null ? {} : { DATASET_SHA256 = var.dataset_sha256 },
@@ -25,7 +25,7 @@ locals {
 }
 
 resource "aws_lambda_function" "this" {
-  function_name                  = local.name
+  function_name                  = local.function_name
   description                    = "Finds anemonefish calls in recordings"
   package_type                   = "Image"
   image_uri                      = var.lambda.image_uri
@@ -44,6 +44,13 @@ resource "aws_lambda_function" "this" {
   }
   tracing_config {
     mode = "Active"
+  }
+  dynamic "vpc_config" {
+    for_each = var.vpc == null ? [] : [var.vpc]
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = [aws_security_group.function[0].id]
+    }
   }
 
   depends_on = [aws_cloudwatch_log_group.function, aws_iam_role_policy.function]

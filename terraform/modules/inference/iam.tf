@@ -3,10 +3,39 @@
 
 locals {
   model_bucket_arn = "arn:${local.partition}:s3:::${var.model_s3_bucket}"
+  function_arn     = "arn:${local.partition}:lambda:${var.aws_region}:${local.account_id}:function:${local.function_name}"
+
+  # In a VPC, Lambda makes the function's network interfaces with the function's role; the code itself may not.
+  network_actions = [
+    "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+  ]
+  network_statements = [for statement in [
+    {
+      Sid      = "JoinNetwork" # the interfaces do not exist yet, and describing knows no resources
+      Effect   = "Allow"
+      Action   = local.network_actions
+      Resource = "*"
+    },
+    {
+      Sid       = "LeaveNetworkToLambda"
+      Effect    = "Deny"
+      Action    = local.network_actions
+      Resource  = "*"
+      Condition = { ArnEquals = { "lambda:SourceFunctionArn" = [local.function_arn] } }
+    },
+  ] : statement if var.vpc != null]
+  key_statements = [for keys in [var.model_kms_key_arns] : {
+    Sid       = "ReadEncryptedModel"
+    Effect    = "Allow"
+    Action    = "kms:Decrypt"
+    Resource  = keys
+    Condition = { StringEquals = { "kms:ViaService" = "s3.${var.aws_region}.${local.dns_suffix}" } }
+  } if length(keys) > 0]
 }
 
 resource "aws_iam_role" "function" {
-  name = "${local.name}-function"
+  name = "${local.name}-function-${var.aws_region}" # roles are one for all regions of an account
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -22,7 +51,7 @@ resource "aws_iam_role_policy" "function" {
   role = aws_iam_role.function.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(local.network_statements, local.key_statements, [
       {
         Sid      = "WriteLogs"
         Effect   = "Allow"
@@ -85,12 +114,12 @@ resource "aws_iam_role_policy" "function" {
         Action   = ["states:DescribeExecution", "states:StopExecution"]
         Resource = "${replace(local.state_machine_arn, ":stateMachine:", ":execution:")}:*"
       },
-    ]
+    ])
   })
 }
 
 resource "aws_iam_role" "jobs" {
-  name = "${local.name}-jobs"
+  name = "${local.name}-jobs-${var.aws_region}"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

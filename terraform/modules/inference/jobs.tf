@@ -153,3 +153,33 @@ resource "aws_sfn_state_machine" "jobs" {
 
   depends_on = [aws_iam_role_policy.jobs]
 }
+
+# ---------------------------------------------------------------- executions that ended from outside
+
+# An execution that was stopped, or ran out of time, cannot write its own error: the function does, when it is told.
+resource "aws_cloudwatch_event_rule" "dead_jobs" {
+  name        = "${local.name}-dead-jobs"
+  description = "An execution of ${local.name}-jobs ended without a result"
+  event_pattern = jsonencode({
+    source      = ["aws.states"]
+    detail-type = ["Step Functions Execution Status Change"]
+    detail = {
+      stateMachineArn = [aws_sfn_state_machine.jobs.arn]
+      status          = ["ABORTED", "FAILED", "TIMED_OUT"]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "dead_jobs" {
+  rule = aws_cloudwatch_event_rule.dead_jobs.name
+  arn  = aws_lambda_alias.live.arn
+}
+
+resource "aws_lambda_permission" "dead_jobs" {
+  statement_id  = "dead-jobs"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  qualifier     = aws_lambda_alias.live.name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.dead_jobs.arn
+}

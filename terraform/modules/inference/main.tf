@@ -17,6 +17,9 @@ locals {
   name       = "${var.project_name}-${var.environment}"
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
+  dns_suffix = data.aws_partition.current.dns_suffix
+
+  function_name = "${local.name}-inference"
 
   # The function starts the state machine and the state machine calls the function: one of the two addresses must be
   # made from its name.

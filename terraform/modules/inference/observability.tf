@@ -1,7 +1,7 @@
 # Logs, alarms, and the dashboard.
 
 resource "aws_cloudwatch_log_group" "function" {
-  name              = "/aws/lambda/${local.name}"
+  name              = "/aws/lambda/${local.function_name}"
   retention_in_days = var.log_retention_days
 }
 
@@ -117,21 +117,21 @@ locals {
     ] },
     { title = "Duration of the function", stat = "p50", unit = "ms", metrics = [
       for stat in ["p50", "p90", "p99", "Maximum"] :
-      ["AWS/Lambda", "Duration", "FunctionName", local.name, { stat = stat, label = stat }]
+      ["AWS/Lambda", "Duration", "FunctionName", local.function_name, { stat = stat, label = stat }]
     ] },
     { title = "Calls of the function", stat = "Sum", unit = "", metrics = [
-      ["AWS/Lambda", "Invocations", "FunctionName", local.name],
-      ["AWS/Lambda", "Errors", "FunctionName", local.name],
-      ["AWS/Lambda", "Throttles", "FunctionName", local.name],
-      ["AWS/Lambda", "ConcurrentExecutions", "FunctionName", local.name, { stat = "Maximum" }],
+      ["AWS/Lambda", "Invocations", "FunctionName", local.function_name],
+      ["AWS/Lambda", "Errors", "FunctionName", local.function_name],
+      ["AWS/Lambda", "Throttles", "FunctionName", local.function_name],
+      ["AWS/Lambda", "ConcurrentExecutions", "FunctionName", local.function_name, { stat = "Maximum" }],
     ] },
     { title = "Windows per second", stat = "p50", unit = "1/s", metrics = [
       for stat in ["p10", "p50", "p90"] :
-      [local.name, "WindowsPerSecond", "service", local.name, { stat = stat, label = stat }]
+      [local.function_name, "WindowsPerSecond", "service", local.function_name, { stat = stat, label = stat }]
     ] },
     { title = "Hours of audio analysed", stat = "Sum", unit = "h", metrics = [
       [{ expression = "seconds / 3600", label = "hours" }],
-      [local.name, "AudioSeconds", "service", local.name, { id = "seconds", visible = false }],
+      [local.function_name, "AudioSeconds", "service", local.function_name, { id = "seconds", visible = false }],
     ] },
     { title = "Jobs", stat = "Sum", unit = "", metrics = [
       for metric in ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut"] :

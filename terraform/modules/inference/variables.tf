@@ -68,6 +68,13 @@ variable "enable_api_key" {
   nullable    = false
 }
 
+variable "enable_waf" {
+  description = "Whether to make a WAF web ACL before the API, with the rules that AWS manages, of which uploads are exempt where they look at the body."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "environment" {
   description = "Second part of every name, such as dev or prod."
   type        = string
@@ -245,6 +252,17 @@ variable "manage_api_gateway_account" {
   nullable    = false
 }
 
+variable "model_kms_key_arns" {
+  description = "Keys of KMS with which the model's bucket is encrypted, which the function may then use to read it; [] where it is encrypted with AWS's own keys."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for arn in var.model_kms_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", arn))])
+    error_message = "Each of model_kms_key_arns must be the ARN of a key (not of an alias), like arn:aws:kms:us-east-1:123456789012:key/…."
+  }
+}
+
 variable "model_s3_bucket" {
   description = "Existing bucket that holds the model; it is only read."
   type        = string
@@ -310,7 +328,7 @@ variable "s3_input_expiration_days" {
 }
 
 variable "s3_output_expiration_days" {
-  description = "Days until a result is deleted."
+  description = "Days until a result is deleted; what is left of it is gone a day later."
   type        = number
   default     = 30
   nullable    = false
@@ -352,8 +370,35 @@ variable "throttle" {
   }
 }
 
+variable "vpc" {
+  description = "Existing VPC that the function must be in; null puts it in none, which it does not need."
+  type = object({
+    interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] where the VPC has them.
+    route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] where they have it.
+    subnet_ids          = list(string)                               # Subnets of the function and of the endpoints, in two zones at least.
+    vpc_id              = string                                     # Id of the VPC.
+  })
+  default = null
+  validation {
+    condition     = var.vpc == null || can(regex("^vpc-[0-9a-f]+$", var.vpc.vpc_id))
+    error_message = "vpc.vpc_id must be the id of a VPC, like vpc-0123456789abcdef0."
+  }
+  validation {
+    condition     = try(length(var.vpc.subnet_ids) >= 2 && alltrue([for id in var.vpc.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))]), var.vpc == null)
+    error_message = "vpc.subnet_ids must be the ids of two subnets at least, like subnet-0123456789abcdef0, in different zones."
+  }
+  validation {
+    condition     = try(alltrue([for id in var.vpc.route_table_ids : can(regex("^rtb-[0-9a-f]+$", id))]), var.vpc == null)
+    error_message = "vpc.route_table_ids must be ids of route tables, like rtb-0123456789abcdef0."
+  }
+  validation {
+    condition     = try(alltrue([for name in var.vpc.interface_endpoints : contains(["logs", "monitoring", "states", "xray"], name)]), var.vpc == null)
+    error_message = "vpc.interface_endpoints may name logs, monitoring, states and xray; S3 has a gateway (route_table_ids)."
+  }
+}
+
 variable "waf_web_acl_arn" {
-  description = "Existing WAF web ACL to put before the API; null puts none."
+  description = "Existing WAF web ACL to put before the API; null puts none. Its rules must let audio of over 8 KB pass."
   type        = string
   default     = null
   validation {

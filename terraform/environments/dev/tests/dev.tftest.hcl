@@ -14,8 +14,8 @@ run "outputs" {
     error_message = "api_endpoint is not the HTTPS address of /predict."
   }
   assert {
-    condition     = output.lambda_function_name == "anemonefish-inference-dev"
-    error_message = "The function is not named after project and environment."
+    condition     = output.lambda_function_name == "anemonefish-inference-dev-inference"
+    error_message = "aws logs tail /aws/lambda/PROJECT-ENV-inference finds nothing."
   }
   assert {
     condition     = output.api_key_value == null
@@ -24,5 +24,21 @@ run "outputs" {
   assert {
     condition     = output.ecr_repository_url == "123456789012.dkr.ecr.us-east-1.amazonaws.com/mock"
     error_message = "ecr_repository_url is not the repository's."
+  }
+}
+
+run "refuses_settings_and_a_model_that_are_not_those_promoted" {
+  command = plan
+  variables {
+    inference_config = { confidence_threshold = 0.9 }
+  }
+  expect_failures = [output.api_endpoint]
+}
+
+run "runs_what_the_tag_latest_names" {
+  command = plan
+  assert {
+    condition     = data.aws_ecr_image.latest[0].image_tag == "latest"
+    error_message = "Without an image by name, dev does not look at the tag latest."
   }
 }

@@ -35,11 +35,19 @@ run "outputs" {
     error_message = "api_endpoint is not the HTTPS address of /predict."
   }
   assert {
-    condition     = output.lambda_function_name == "anemonefish-inference-prod"
-    error_message = "The function is not named after project and environment."
+    condition     = output.lambda_function_name == "anemonefish-inference-prod-inference"
+    error_message = "aws logs tail /aws/lambda/PROJECT-ENV-inference finds nothing."
   }
   assert {
     condition     = output.api_key_value == "a-key-made-by-aws-0123456789"
     error_message = "prod asks for no API key by default."
   }
+}
+
+run "refuses_settings_and_a_model_that_are_not_those_promoted" {
+  command = plan
+  variables {
+    inference_config = { confidence_threshold = 0.9 }
+  }
+  expect_failures = [output.api_endpoint]
 }

@@ -75,6 +75,30 @@ run "every_option_on" {
     store_api_key_in_secrets_manager = true
     alarms                           = { email = "reef@example.org", invocations_per_hour = 1000 }
     waf_web_acl_arn                  = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/reef/1"
+    model_kms_key_arns               = ["arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"]
+    vpc                              = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"], route_table_ids = ["rtb-1"] }
+  }
+  assert {
+    condition     = length(aws_vpc_endpoint.s3) == 1 && aws_vpc_endpoint.s3[0].vpc_endpoint_type == "Gateway" && toset(keys(aws_vpc_endpoint.interface)) == toset(["logs", "states"])
+    error_message = "The VPC does not reach what the function calls: S3 and Step Functions."
+  }
+  assert {
+    condition     = one(aws_lambda_function.this.vpc_config).subnet_ids == toset(["subnet-1", "subnet-2"]) && aws_vpc_security_group_egress_rule.https[0].to_port == 443 && aws_vpc_security_group_ingress_rule.endpoints[0].referenced_security_group_id == aws_security_group.function[0].id
+    error_message = "The function is not in the VPC, or reaches more there than TLS."
+  }
+  assert {
+    condition = alltrue([
+      for effect in ["Allow", "Deny"] : anytrue([
+        for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : contains(flatten([statement.Action]), "ec2:CreateNetworkInterface") && statement.Effect == effect
+      ])
+    ])
+    error_message = "Lambda may not make the function's network interfaces, or the function's own code may."
+  }
+  assert {
+    condition = one([
+      for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement if try(statement.Action == "kms:Decrypt", false)
+    ]).Resource == [for arn in var.model_kms_key_arns : arn]
+    error_message = "The function may not read an encrypted model, or may use other keys."
   }
   assert {
     condition     = aws_lambda_provisioned_concurrency_config.live[0].provisioned_concurrent_executions == 2 && aws_lambda_function.this.reserved_concurrent_executions == 11
@@ -121,7 +145,7 @@ run "every_option_off" {
     error_message = "The account's logging role is set though another environment sets it."
   }
   assert {
-    condition     = length(aws_wafv2_web_acl_association.api) == 0 && length(aws_sns_topic_subscription.email) == 0 && !contains(keys(aws_cloudwatch_metric_alarm.this), "cost")
+    condition     = length(aws_wafv2_web_acl_association.api) == 0 && length(aws_security_group.function) == 0 && length(aws_vpc_endpoint.interface) == 0 && length(aws_lambda_function.this.vpc_config) == 0 && length(aws_sns_topic_subscription.email) == 0 && !contains(keys(aws_cloudwatch_metric_alarm.this), "cost")
     error_message = "Something optional is there though nobody asked."
   }
 }
@@ -150,6 +174,10 @@ run "buckets" {
   assert {
     condition     = aws_s3_bucket_lifecycle_configuration.this["input"].rule[0].expiration[0].days == 7 && aws_s3_bucket_lifecycle_configuration.this["output"].rule[0].expiration[0].days == 30
     error_message = "Recordings expire after 7 days, results after 30."
+  }
+  assert {
+    condition     = aws_s3_bucket_lifecycle_configuration.this["output"].rule[0].noncurrent_version_expiration[0].noncurrent_days == 1 && one([for rule in aws_s3_bucket_lifecycle_configuration.this["output"].rule : rule.expiration[0].expired_object_delete_marker if rule.id == "remove-delete-markers"])
+    error_message = "A result that expired is kept for longer than a day."
   }
   assert {
     condition = alltrue([for policy in aws_s3_bucket_policy.this : anytrue([
@@ -269,6 +297,35 @@ run "a_call_that_is_put_off_is_made_again_for_hours_and_is_never_a_gap" {
   }
 }
 
+run "the_function_is_told_of_executions_that_ended_from_outside" {
+  assert {
+    condition     = toset(jsondecode(aws_cloudwatch_event_rule.dead_jobs.event_pattern).detail.status) == toset(["ABORTED", "FAILED", "TIMED_OUT"]) && jsondecode(aws_cloudwatch_event_rule.dead_jobs.event_pattern).detail.stateMachineArn == [aws_sfn_state_machine.jobs.arn]
+    error_message = "The rule does not match every end without a result, of this state machine alone."
+  }
+  assert {
+    condition     = aws_cloudwatch_event_target.dead_jobs.arn == aws_lambda_alias.live.arn && aws_lambda_permission.dead_jobs.qualifier == "live" && aws_lambda_permission.dead_jobs.source_arn == aws_cloudwatch_event_rule.dead_jobs.arn && aws_lambda_permission.dead_jobs.principal == "events.amazonaws.com"
+    error_message = "The live function is not told, or others may tell it."
+  }
+}
+
+run "a_web_acl_of_its_own_lets_uploads_pass" {
+  variables {
+    enable_waf = true
+  }
+  assert {
+    condition     = contains([for rule in one([for rule in aws_wafv2_web_acl.api[0].rule : rule if rule.name == "core"]).statement[0].managed_rule_group_statement[0].rule_action_override : rule.name], "SizeRestrictions_BODY")
+    error_message = "Audio of over 8 KB is refused."
+  }
+  assert {
+    condition     = strcontains(jsonencode(one([for rule in aws_wafv2_web_acl.api[0].rule : rule if rule.name == "bodies-but-for-uploads"])), "/api/predict")
+    error_message = "The rules on bodies hold for uploads, or for no request at all."
+  }
+  assert {
+    condition     = aws_wafv2_web_acl_association.api[0].web_acl_arn == aws_wafv2_web_acl.api[0].arn
+    error_message = "The web ACL is not before the API."
+  }
+}
+
 run "alarms" {
   assert {
     condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["errors", "duration", "throttles", "api-5xx", "api-latency", "failed-jobs", "timed-out-jobs"])
@@ -298,6 +355,10 @@ run "alarms" {
 
 # Actions are named one by one, and resources too, but for the actions that know none.
 run "least_privilege" {
+  assert {
+    condition     = alltrue([for role in [aws_iam_role.function, aws_iam_role.jobs, aws_iam_role.api_logs[0]] : endswith(role.name, "-us-east-1")])
+    error_message = "A deployment in another region would have roles of the same name, and an account has each name once."
+  }
   assert {
     condition = alltrue(flatten([
       for policy in [aws_iam_role_policy.function.policy, aws_iam_role_policy.jobs.policy] : [
@@ -341,8 +402,8 @@ run "outputs" {
     error_message = "api_endpoint is not the HTTPS address of /predict."
   }
   assert {
-    condition     = output.lambda_function_name == "anemonefish-inference-test"
-    error_message = "lambda_function_name is wrong."
+    condition     = output.lambda_function_name == "anemonefish-inference-test-inference" && aws_cloudwatch_log_group.function.name == "/aws/lambda/anemonefish-inference-test-inference"
+    error_message = "aws logs tail /aws/lambda/PROJECT-ENV-inference finds nothing."
   }
   assert {
     condition     = output.s3_input_bucket == aws_s3_bucket.this["input"].id && output.s3_output_bucket == aws_s3_bucket.this["output"].id
