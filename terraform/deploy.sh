@@ -43,7 +43,26 @@ if [ -z "$dry" ]; then
   [ -f "$folder/terraform.tfvars" ] || stop "fill in $folder/terraform.tfvars first; terraform.tfvars.example shows how"
 fi
 
+# An image that runs gets a tag live-VERSION, which the lifecycle of the repository spares (modules/ecr).
+keep() {
+  say "The image that runs is kept"
+  local function version image repository digest tag manifest
+  function=$(output lambda_function_name)
+  version=$(value 1 aws lambda get-alias --function-name "$function" --name live --query FunctionVersion --output text)
+  image=$(value "$registry/$name@sha256:<digest>" aws lambda get-function --function-name "$function" --qualifier live \
+    --query Code.ResolvedImageUri --output text)
+  repository=${image%@*} digest=${image#*@} tag=live-$version
+  repository=${repository#*/}
+  if [ -z "$dry" ] && aws ecr describe-images --repository-name "$repository" --image-ids "imageTag=$tag" >/dev/null 2>&1; then
+    return
+  fi
+  manifest=$(value '<manifest>' aws ecr batch-get-image --repository-name "$repository" --image-ids "imageDigest=$digest" \
+    --query 'images[0].imageManifest' --output text)
+  run aws ecr put-image --repository-name "$repository" --image-tag "$tag" --image-manifest "$manifest"
+}
+
 check() {
+  keep
   say "Does it answer what the library answers here? (notebook 05)"
   local endpoint bucket key
   endpoint=$(output api_endpoint)
@@ -106,6 +125,7 @@ digest_of=(aws ecr describe-images --region "$region" --repository-name "$name" 
 if [ -z "$dry" ] && "${digest_of[@]}" >/dev/null 2>&1; then
   echo "it is there already"
 else
+  [ "$(variable lambda_architecture)" = arm64 ] && export PLATFORM=linux/arm64
   docker/build.sh "$image"
   run docker push "$image"
   if [ "$environment" = dev ]; then # what a plain `terraform apply` in dev takes
@@ -115,6 +135,11 @@ else
 fi
 digest=$(value 'sha256:<digest>' "${digest_of[@]}")
 export TF_VAR_lambda_image_uri=$registry/$name@$digest
+
+if [ -z "$dry" ] && [ "$(variable manage_api_gateway_account)" != true ] \
+  && [ "$(aws apigateway get-account --query cloudwatchRoleArn --output text)" = None ]; then
+  stop "API Gateway has no role to write logs with: apply terraform/bootstrap, or set manage_api_gateway_account = true"
+fi
 
 say "The plan"
 tf plan -input=false -out=deploy.tfplan

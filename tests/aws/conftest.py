@@ -32,7 +32,11 @@ MODEL_BUCKET = "our-models"
 DEV_REPOSITORY = "anemonefish-inference-dev"
 #: What a person would write into terraform.tfvars; the rest is as shipped. Two chunks at once are enough for two cores.
 VARIABLES = {
-    "environments/dev": {"model_s3_bucket": MODEL_BUCKET, "job_max_concurrency": 2},
+    "environments/dev": {
+        "model_s3_bucket": MODEL_BUCKET,
+        "job_max_concurrency": 2,
+        "manage_api_gateway_account": True,  # nothing was applied before; both environments are in one account here
+    },
     "environments/prod": {
         "model_s3_bucket": MODEL_BUCKET,
         "lambda_image_uri": f"123456789012.dkr.ecr.{REGION}.amazonaws.com/anemone@sha256:{'0' * 64}",
@@ -40,7 +44,6 @@ VARIABLES = {
         "store_api_key_in_secrets_manager": True,
         "alarm_email": "reef@example.org",
         "invocations_per_hour_alarm": 1000,
-        "manage_api_gateway_account": False,  # both are in one account here, and dev does it
         "api_key_rate_limit": 0.2,
         "api_key_burst_limit": 8,
         "log_level": "DEBUG",

@@ -26,7 +26,7 @@ CALL_OVERHEAD_S = 0.5  # of each call: reading its bytes, writing its result
 WRITES_PER_CHUNK, READS_PER_CHUNK = 3, 10  # objects and listings
 LOG_BYTES_PER_CALL = 3000
 MODELS = {"the demonstration model": 1000, "a four-block CNN": 26}  # windows a second in one function
-IMAGE_GB, IMAGES, ALARMS, METRICS = 1.5, 10, 7, 8
+IMAGE_GB, IMAGES, ALARMS, METRICS = 0.7, 10, 7, 8
 
 
 def hour(windows_per_s: float) -> dict[str, float]:

@@ -17,14 +17,18 @@ STAND_IN = f"""#!/usr/bin/env bash
 echo "${{TF_VAR_lambda_image_uri:-}} $(basename "$0") $*" >>"$CALLS"
 case "$*" in
   *get-caller-identity*) echo 123456789012 ;;
+  *apigateway*get-account*) [ -e "$CALLS.no-logs" ] && echo None || echo arn:aws:iam::123456789012:role/logs ;;
   *get-login-password*) echo password ;;
   login*) cat >/dev/null ;;
   *imagetools*) echo {DIGEST} ;;
+  *imageTag=live-7*) exit 1 ;;
   *describe-images*) [ -f "$CALLS.pushed" ] && echo {DIGEST} ;;
   push*) touch "$CALLS.pushed" ;;
   *console*) read -r name; case $name in
     var.aws_region) echo '"us-east-1"' ;; var.project_name) echo '"reef"' ;;
     var.model_s3_bucket) echo '"models"' ;; var.model_s3_key) echo '"models/v1.0/best_model.keras"' ;; esac ;;
+  *get-alias*) echo 7 ;;
+  *get-function*) echo 123456789012.dkr.ecr.us-east-1.amazonaws.com/reef@{DIGEST} ;;
   *"output -raw api_endpoint"*) printf https://api.example.org/api/predict ;;
   *__version__*) echo 0.1.0 ;;
 esac
@@ -124,10 +128,18 @@ def test_destroy_wants_the_name_of_what_is_destroyed(deploy):
     assert calls[-1].endswith("terraform -chdir=terraform/environments/prod destroy")
 
 
+def test_without_a_role_for_its_logs_nothing_is_planned(deploy, tmp_path):
+    (tmp_path / "calls.no-logs").touch()
+    code, said, calls = deploy("deploy", "dev", answer="yes")
+    assert (code, "apply terraform/bootstrap" in said) == (2, True)
+    assert not [call for call in calls if " plan " in call]
+
+
 def test_what_is_deployed_can_be_checked_alone(deploy):
     code, said, calls = deploy("check", "prod")
     assert code == 0, said
     assert any("papermill notebooks/05_check_deployment.ipynb" in call for call in calls)
+    assert any("put-image --repository-name reef --image-tag live-7 " in call for call in calls)
     assert not [call for call in calls if " apply " in call or "docker " in call]
 
 

@@ -28,6 +28,7 @@ WRONG = {
         "environment": ["pre-prod"],
         "image_tag_mutability": ["SOMETIMES"],
         "max_image_count": [0],
+        "pull_account_ids": [["123"]],
     },
     "modules/inference": {
         "alarms": [{"email": "ocean"}, {"invocations_per_hour": 0}],
@@ -50,6 +51,7 @@ WRONG = {
         "job_timeout": [604801],
         "lambda": [
             {"image_uri": "python:3.12"},
+            {"architecture": "sparc"},
             {"ephemeral_storage_size": 256},
             {"log_level": "LOUD"},
             {"memory_size": 512},

@@ -31,6 +31,7 @@ module "ecr" {
   environment          = var.environment
   image_tag_mutability = var.image_tag_mutability
   max_image_count      = var.max_image_count
+  pull_account_ids     = var.pull_account_ids
   force_delete         = var.force_destroy
 }
 
@@ -77,6 +78,7 @@ module "inference" {
 
   lambda = {
     image_uri                         = var.lambda_image_uri != null ? var.lambda_image_uri : "${module.ecr.repository_url}@${data.aws_ecr_image.latest[0].image_digest}"
+    architecture                      = var.lambda_architecture
     ephemeral_storage_size            = var.lambda_ephemeral_storage_size
     log_level                         = var.log_level
     memory_size                       = var.lambda_memory_size

@@ -141,6 +141,13 @@ variable "job_timeout" {
   nullable    = false
 }
 
+variable "lambda_architecture" {
+  description = "Processors of the function, x86_64 or arm64; arm64 costs about a fifth less, and needs an image that was built for it."
+  type        = string
+  default     = "x86_64"
+  nullable    = false
+}
+
 variable "lambda_ephemeral_storage_size" {
   description = "Size of /tmp in MB; recordings that cannot be read by byte range are spooled there."
   type        = number
@@ -200,14 +207,14 @@ variable "log_retention_days" {
 }
 
 variable "manage_api_gateway_account" {
-  description = "Whether to set the role with which API Gateway writes logs. It is one for an account and region: let one environment of an account set it."
+  description = "Whether to set the role with which API Gateway writes logs, which is one for an account and region; bootstrap does that, so only where there is none."
   type        = bool
-  default     = true
+  default     = false
   nullable    = false
 }
 
 variable "max_image_count" {
-  description = "Images kept; the oldest beyond it are deleted."
+  description = "Images kept beside those that ran (tagged live-…); the oldest beyond it are deleted."
   type        = number
   default     = 20
   nullable    = false
@@ -250,6 +257,13 @@ variable "project_name" {
   description = "First part of every name."
   type        = string
   default     = "anemonefish-inference"
+  nullable    = false
+}
+
+variable "pull_account_ids" {
+  description = "Accounts that may take images of this environment, such as that of prod from dev."
+  type        = list(string)
+  default     = []
   nullable    = false
 }
 

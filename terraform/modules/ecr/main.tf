@@ -10,6 +10,9 @@ terraform {
   }
 }
 
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
 resource "aws_ecr_repository" "this" {
   name                 = "${var.project_name}-${var.environment}"
   image_tag_mutability = var.image_tag_mutability
@@ -23,14 +26,44 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
+# Lambda takes images itself, and keeps functions going by it; other accounts take what was tested here.
+resource "aws_ecr_repository_policy" "this" {
+  repository = aws_ecr_repository.this.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([{
+      Sid       = "LambdaTakesImages"
+      Effect    = "Allow"
+      Principal = { Service = "lambda.amazonaws.com" }
+      Action    = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+      }], length(var.pull_account_ids) == 0 ? [] : [{
+      Sid       = "AccountsTakeImages"
+      Effect    = "Allow"
+      Principal = { AWS = [for account in var.pull_account_ids : "arn:${data.aws_partition.current.partition}:iam::${account}:root"] }
+      Action    = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    }])
+  })
+}
+
+# An image that one rule selects is out of reach of the rules after it: what ran once has a tag live-…, is selected by the
+# first rule, and that one never has enough of them to delete one.
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
   policy = jsonencode({
-    rules = [{
-      rulePriority = 1
-      description  = "Keep the newest ${var.max_image_count} images"
-      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.max_image_count }
-      action       = { type = "expire" }
-    }]
+    rules = [
+      {
+        rulePriority = 1
+        description  = "Keep what an alias may use"
+        selection    = { tagStatus = "tagged", tagPrefixList = ["live-"], countType = "imageCountMoreThan", countNumber = 1000 }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 2
+        description  = "Keep the newest ${var.max_image_count} of the others"
+        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.max_image_count }
+        action       = { type = "expire" }
+      },
+    ]
   })
 }

@@ -27,7 +27,7 @@ variable "image_tag_mutability" {
 }
 
 variable "max_image_count" {
-  description = "Images kept; the oldest beyond it are deleted."
+  description = "Images kept beside those that ran (tagged live-…); the oldest beyond it are deleted."
   type        = number
   default     = 10
   nullable    = false
@@ -44,5 +44,16 @@ variable "project_name" {
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,24}[a-z0-9]$", var.project_name))
     error_message = "project_name must be 3 to 26 lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen."
+  }
+}
+
+variable "pull_account_ids" {
+  description = "Accounts that may take images, such as that of prod from dev."
+  type        = list(string)
+  default     = []
+  nullable    = false
+  validation {
+    condition     = alltrue([for account in var.pull_account_ids : can(regex("^[0-9]{12}$", account))])
+    error_message = "pull_account_ids must be account numbers of 12 digits."
   }
 }

@@ -29,7 +29,7 @@ resource "aws_lambda_function" "this" {
   description                    = "Finds anemonefish calls in recordings"
   package_type                   = "Image"
   image_uri                      = var.lambda.image_uri
-  architectures                  = ["x86_64"]
+  architectures                  = [var.lambda.architecture]
   role                           = aws_iam_role.function.arn
   memory_size                    = var.lambda.memory_size
   timeout                        = var.lambda.timeout

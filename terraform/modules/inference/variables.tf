@@ -195,18 +195,23 @@ variable "job_timeout" {
 variable "lambda" {
   description = "The function: its image, and what it may use."
   type = object({
-    image_uri                         = string                   # Image of the function in ECR, by digest or by tag.
-    ephemeral_storage_size            = optional(number, 6144)   # Size of /tmp in MB; recordings that cannot be read by byte range are spooled there.
-    log_level                         = optional(string, "INFO") # Least severity that the function logs.
-    memory_size                       = optional(number, 3008)   # Memory of the function in MB; the processors grow with it.
-    provisioned_concurrent_executions = optional(number, 0)      # Instances kept warm; each costs money all day.
-    reserved_concurrent_executions    = optional(number)         # Most calls that may run at once, taken from the account's share; null sets no limit of its own.
-    timeout                           = optional(number, 900)    # Seconds after which a call of the function is ended.
+    image_uri                         = string                     # Image of the function in ECR, by digest or by tag.
+    architecture                      = optional(string, "x86_64") # Processors, x86_64 or arm64; arm64 costs about a fifth less, and needs an image that was built for it.
+    ephemeral_storage_size            = optional(number, 6144)     # Size of /tmp in MB; recordings that cannot be read by byte range are spooled there.
+    log_level                         = optional(string, "INFO")   # Least severity that the function logs.
+    memory_size                       = optional(number, 3008)     # Memory of the function in MB; the processors grow with it.
+    provisioned_concurrent_executions = optional(number, 0)        # Instances kept warm; each costs money all day.
+    reserved_concurrent_executions    = optional(number)           # Most calls that may run at once, taken from the account's share; null sets no limit of its own.
+    timeout                           = optional(number, 900)      # Seconds after which a call of the function is ended.
   })
   nullable = false
   validation {
     condition     = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.lambda.image_uri))
     error_message = "lambda.image_uri must be an image in ECR with a tag or a digest: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG or …/NAME@sha256:DIGEST."
+  }
+  validation {
+    condition     = contains(["x86_64", "arm64"], var.lambda.architecture)
+    error_message = "lambda.architecture must be x86_64 or arm64."
   }
   validation {
     condition     = var.lambda.ephemeral_storage_size >= 512 && var.lambda.ephemeral_storage_size <= 10240 && floor(var.lambda.ephemeral_storage_size) == var.lambda.ephemeral_storage_size
@@ -246,9 +251,9 @@ variable "log_retention_days" {
 }
 
 variable "manage_api_gateway_account" {
-  description = "Whether to set the role with which API Gateway writes logs. It is one for an account and region: let one environment of an account set it."
+  description = "Whether to set the role with which API Gateway writes logs, which is one for an account and region; bootstrap does that, so only where there is none."
   type        = bool
-  default     = true
+  default     = false
   nullable    = false
 }
 

@@ -130,7 +130,6 @@ run "every_option_off" {
   variables {
     enable_api_key                   = false
     store_api_key_in_secrets_manager = true
-    manage_api_gateway_account       = false
   }
   assert {
     condition     = output.api_key_value == null && length(aws_api_gateway_usage_plan.this) == 0 && length(aws_secretsmanager_secret.api_key) == 0
