@@ -10,8 +10,9 @@ ENVIRONMENTS = ["dev", "prod"]
 
 
 def test_the_repository_can_be_made_before_there_is_an_image(aws):
-    repository = {"module.ecr.aws_ecr_repository.this", "module.ecr.aws_ecr_lifecycle_policy.this"}
-    read = {name for name in aws["prod"].before_the_image if name.startswith("data.")}
+    parts = ("repository", "repository_policy", "lifecycle_policy")
+    repository = {f"module.ecr.aws_ecr_{part}.this" for part in parts}
+    read = {name for name in aws["prod"].before_the_image if "data" in name.split(".")}
     assert set(aws["prod"].before_the_image) - read == repository
 
 
