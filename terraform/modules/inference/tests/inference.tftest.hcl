@@ -355,7 +355,7 @@ run "alarms" {
 # Actions are named one by one, and resources too, but for the actions that know none.
 run "least_privilege" {
   assert {
-    condition     = alltrue([for role in [aws_iam_role.function, aws_iam_role.jobs, aws_iam_role.api_logs[0]] : endswith(role.name, "-us-east-1")])
+    condition     = alltrue([for role in concat([aws_iam_role.function, aws_iam_role.jobs], aws_iam_role.api_logs) : endswith(role.name, "-us-east-1")])
     error_message = "A deployment in another region would have roles of the same name, and an account has each name once."
   }
   assert {
