@@ -1,6 +1,7 @@
 """The comparison of ``benchmarks/truth``: the calls that it keeps, and that it tells calls from noise."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ def compare(root):
     spec = importlib.util.spec_from_file_location("compare", root / "benchmarks/truth/compare.py")
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(root / "benchmarks")
+        patch.setattr(sys, "path", [str(root / "benchmarks"), *sys.path])
         spec.loader.exec_module(module)
     return module
 
