@@ -118,6 +118,8 @@ def evaluate(
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
         settings, samples = _samples(folder, annotations, model, config, cache, reading)
+        if labels:
+            samples.check_labels(_names(labels) or [])
         counts = count_recordings(
             samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
@@ -221,6 +223,8 @@ def tune(
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
         settings, samples = _samples(folder, annotations, model, config, cache, reading)
+        if labels:
+            samples.check_labels(_names(labels) or [])
         if other := samples.other_labels(_names(labels) or [settings.target_class]):
             err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(

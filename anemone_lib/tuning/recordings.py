@@ -162,6 +162,19 @@ class ScoredFolder(Sequence[AnnotatedRecording]):
         """How many could be scored."""
         return len(self.recordings)
 
+    def check_labels(self, labels: Iterable[str]) -> None:
+        """Refuse labels, as in `other_labels`, of which the tables hold none, though they hold others.
+
+        Raises
+        ------
+        AnnotationError
+            Names the labels that there are.
+        """
+        names = sorted(labels)
+        there = {a.label.casefold() for recording in self.recordings for a in recording.annotations}
+        if there and not there & {label.casefold() for label in names}:
+            raise AnnotationError(f"{self.other_labels(names)}; name some that are there")
+
     def other_labels(self, labels: Iterable[str]) -> str:
         """Say which labels of the tables stand for no target, and how often each is there; empty where all do.
 

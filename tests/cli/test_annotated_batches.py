@@ -55,9 +55,13 @@ def test_the_same_name_in_two_folders_is_two_rows(anemone, season, tmp_path):
     assert sum(name.startswith("site b/") for name in names) == 1
 
 
-def test_labels_that_match_nothing_are_said(anemone, season):
-    result = anemone("evaluate", season, "--labels", "whale")
-    assert "none is whale" in result.stderr
+def test_labels_that_match_nothing_are_an_error_that_names_those_there_are(anemone, season):
+    for command in ("evaluate", "tune"):
+        result = anemone(command, season, "--labels", "whale")
+        assert result.exit_code == 2, result.output
+        said = " ".join(result.stderr.split())
+        assert "none is whale; name some that are there" in said
+        assert "anemonefish (" in said
 
 
 def test_tables_of_what_was_detected_are_never_the_truth(anemone, season, tmp_path):

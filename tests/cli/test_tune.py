@@ -54,7 +54,7 @@ def test_tables_may_use_other_labels(anemone, folder):
     ("arguments", "words"),
     [
         (["tune", "nowhere"], "nowhere is no folder"),
-        (["tune", "season", "--labels", "whale"], "holds an annotation of anemonefish"),
+        (["tune", "season", "--labels", "whale"], "none is whale; name some that are there"),
         (["tune", "season", "--out", "terraform/environments/prdo"], "prdo is no folder"),
         (["evaluate", "season", "--annotations", "empty"], "no recording in season has a table"),
     ],
