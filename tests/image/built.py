@@ -124,7 +124,7 @@ def built(checkout: Path, *, extras: str | None = None) -> Iterator[Image]:
     run(
         *("buildah", "bud", "--isolation", "chroot", "--network", "host", "--pull-never"),
         *(["--layers"] if os.environ.get("CI") != "true" else []),  # for the next time, which CI does not have
-        *("--volume", f"{kept}:/root/.cache/uv"),
+        *("--volume", f"{kept}:/uv-cache"),
         *(word for argument, value in arguments.items() for word in ("--build-arg", f"{argument}={value}")),
         *("--file", "docker/Dockerfile.inference", "--tag", name, "."),
         cwd=checkout,
