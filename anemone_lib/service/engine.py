@@ -162,6 +162,7 @@ class Engine:
         found: list[Detections] = []
         is_of_each, left = channel == "each", 1
         with ExitStack() as stack:
+            limits = replace(self.settings.decode_limits, deadline=deadline)
             while left:
                 recording = open_recording(
                     source,
@@ -169,11 +170,13 @@ class Engine:
                     timezone=timezone,
                     name=name,
                     channel=len(found) + 1 if is_of_each else channel,
-                    limits=replace(self.settings.decode_limits, deadline=deadline),
+                    limits=limits,
                 )
                 stack.callback(recording.close)
                 share = stack.enter_context(Share(self.threads))  # it ends before the recording is closed
                 left = recording.channels - len(found) if is_of_each else 1
+                # What is decoded of all channels together is within the limit, too.
+                limits = replace(limits, spool_bytes=self.settings.max_decoded_bytes // recording.channels)
                 until = None if deadline is None else monotonic() + (deadline - monotonic()) / left
                 watch = _watch_deadline(until, n_sharing)
                 detections = detect(recording, config=config, classifier=classifier, executor=share, progress=watch)

@@ -106,8 +106,8 @@ class Worker:
 
         def work(_: Claim) -> dict[str, Any]:
             classifier, config = self._read_settings(job_id)
-            channels = self._list_channels(job_id, config)
             recording = self._open_recording(job_id, config)
+            channels = self._list_channels(job_id, recording)
             grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
             n_windows = grid.n_windows * len(channels)
             size = CHUNK_WINDOWS * max(self._task_chunks, -(-n_windows // (CHUNK_WINDOWS * MAX_CHUNKS)))
@@ -116,8 +116,8 @@ class Worker:
                 prefix = f"channel{channel}-" if len(channels) > 1 else ""
                 for first in range(0, grid.n_windows, size):
                     stop = min(grid.n_windows, first + size)
-                    place = {"channel": channel, "first": first, "stop": stop}
-                    chunks.append({"name": f"{prefix}{first:08d}-{stop:08d}", **place})
+                    chunk = {"name": f"{prefix}{first:08d}-{stop:08d}", "first": first, "stop": stop}
+                    chunks.append({**chunk, "channel": channel})
             # One worker hashes beside the scoring, and asks for it in the end; of several, one does nothing else.
             chunks.insert(len(chunks) if self._hasher else 0, {"name": HASH_CHUNK})
             plan = {"chunks": chunks, "model_sha256": classifier.sha256, "settings": config.scores_fingerprint}
@@ -338,9 +338,8 @@ class Worker:
             )
         return classifier, config
 
-    def _list_channels(self, job_id: str, config: InferenceConfig) -> list[Channel]:
+    def _list_channels(self, job_id: str, recording: Recording) -> list[Channel]:
         """Return the channels that a job analyses: one choice, or all by number."""
-        recording = self._open_recording(job_id, config)
         return [*range(1, recording.channels + 1)] if self._is_of_each(job_id) else [recording.channel]
 
     def _is_of_each(self, job_id: str) -> bool:
@@ -349,7 +348,7 @@ class Worker:
     def _open_recording(self, job_id: str, config: InferenceConfig, channel: Channel | None = None) -> Recording:
         """Open the recording of a job, for one channel of those that it analyses or for any.
 
-        It stays open for the next tasks of the job, since opening may decode it.
+        It stays open for the next tasks of the job, since opening may decode it; channels share the limit of that.
         """
         while len(self._opened) >= MAX_OPEN and job_id not in self._opened:
             self._forget(next(iter(self._opened)))
@@ -365,13 +364,14 @@ class Worker:
             source = copy_nearby(format_s3_uri(S3Reference(**place)), etag=etag)
         else:
             source = copy_nearby(self._recordings.get_address(f"jobs/{job_id}/recording"))
+        limits, n_sharing = self._engine.settings.decode_limits, next((one.channels for one in opened.values()), 1)
         recording = open_recording(
             source,
             target_sr=config.target_sr,
             timezone=request["timezone"],
             name=request["filename"],
             channel=channel,
-            limits=self._engine.settings.decode_limits,
+            limits=replace(limits, spool_bytes=limits.spool_bytes // n_sharing),
         )
         self._opened.setdefault(job_id, {})[recording.channel] = recording
         if self._hasher and job_id not in self._hashes:

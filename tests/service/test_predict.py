@@ -9,8 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import requests
+import soundfile
 
 from anemone_lib import detect, load_classifier
+from anemone_lib.errors import LimitError
+from anemone_lib.service.engine import Engine
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, ORIGIN, OUTPUT, as_json, comparable, multipart, serving
 
@@ -145,6 +148,16 @@ def test_each_channel_is_answered_as_it_would_be_alone(front, write_wav, noise):
     answer = ask("each")
     assert set(answer) == {"channels"}
     assert [comparable(one) for one in answer["channels"]] == [comparable(ask(channel)) for channel in ("1", "2")]
+
+
+def test_each_channel_together_keeps_to_the_limit_of_what_is_decoded(settings, noise, tmp_path):
+    path = tmp_path / "pair.ogg"
+    soundfile.write(path, np.stack([noise(3, 16000), noise(3, 16000)], axis=1), 16000)
+    engine = Engine(replace(settings, max_decoded_bytes=600_000))  # of each channel's own reading, 384,000
+    with engine.open_detections(str(path), channel="2") as found:
+        assert len(found) == 1
+    with pytest.raises(LimitError, match="over"), engine.open_detections(str(path), channel="each"):
+        pass
 
 
 @pytest.mark.parametrize("channel", ["0", "every", "left", "9"])
