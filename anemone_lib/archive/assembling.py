@@ -308,8 +308,8 @@ def _interval(
         "analysed": analysed,
         "reason": reason,
         "gain": one.gain,
-        "dead_s": part["dead_s"] if part else None,
-        "clipped": part["clipped"] if part else None,
+        "dead_s": part.get("dead_s") if part else None,
+        "clipped": part.get("clipped") if part else None,
     }
 
 

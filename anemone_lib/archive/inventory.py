@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from anemone_lib.archive.kept import is_kept, probe_kept
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import write_table
@@ -84,7 +85,8 @@ def _probe_all(state: State, request: Request, tell: Note) -> None:
     def look(row: Mapping[str, Any]) -> tuple[str, Probe | None, Clock, str | None]:
         name, clock = row["recording"], request.clock_of(json.loads(row["about"]))
         try:
-            probe = probe_recording(row["source"], name=name, **clock)
+            kept = is_kept(row["source"])
+            probe = probe_kept(row["source"], clock) if kept else probe_recording(row["source"], name=name, **clock)
             return name, probe, probe.clock, None
         except (AnemoneError, OSError) as error:
             problem = str(error)

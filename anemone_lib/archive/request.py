@@ -82,7 +82,7 @@ class Request:
     @property
     def listing(self) -> Listing:
         """The recordings that the sources name."""
-        return check_sources(self.sources, self.site)
+        return check_sources(self.sources, self.site, self.channel)
 
     @property
     def probe_key(self) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from anemone_lib.archive.kept import find_obstacle
 from anemone_lib.archive.measuring import Measured, decide_all_events
 from anemone_lib.archive.minutes import name_noise
 from anemone_lib.archive.request import Request
@@ -185,8 +186,8 @@ class Run:
             events = decide_all_events(scores, request.configs)
             if not events:
                 self._keep_calls(row, Measured())
-            elif "://" in row["source"] and not remote:
-                self._keep_calls(row, Outcome("failed", "`anemone archive run` fetches it again for that"))
+            elif obstacle := find_obstacle(row["source"], remote=remote):
+                self._keep_calls(row, Outcome("failed", obstacle))
             else:
                 yield Job(row, self._task_of(row), events=events)
 
@@ -195,7 +196,8 @@ class Run:
         begun: set[Path] = set()
         for row in self._state.each(where, values):
             path = name_noise(self._folder, row["sha256"], self._request)
-            if not self._is_ours(row) or path in begun or path.exists() or ("://" in row["source"] and not remote):
+            done = path in begun or path.exists()
+            if done or not self._is_ours(row) or find_obstacle(row["source"], remote=remote):
                 continue
             begun.add(path)
             yield Job(row, self._task_of(row), noise=True)

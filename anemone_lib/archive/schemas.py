@@ -69,8 +69,12 @@ EFFORT = _schema(
         "calls. Null where noise was not measured, or the card does not tell.",
     ),
     ("gain", _TEXT, "Gain of the recorder, as the file states it; null where it does not."),
-    ("dead_s", _NUMBER, "Seconds in which every sample has one value: nothing was heard there; null where skipped."),
-    ("clipped", _NUMBER, "Share of the samples at full scale, 0 to 1; null where skipped."),
+    (
+        "dead_s",
+        _NUMBER,
+        "Seconds in which every sample has one value: nothing was heard there; null where not known.",
+    ),
+    ("clipped", _NUMBER, "Share of the samples at full scale, 0 to 1; null where not known."),
 )
 
 #: One row a site, hour and class, by site and time; hours without effort have no row.

@@ -11,12 +11,14 @@ import csv
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from anemone_lib.archive.kept import SUFFIX, find_channel, find_folder, is_kept, name_kept, read_kept
 from anemone_lib.audio.clock import read_clock
 from anemone_lib.audio.finding import find_recordings
 from anemone_lib.audio.recording import AUDIO_SUFFIXES
@@ -56,8 +58,10 @@ class Listing:
 
     sources: tuple[str, ...]
     site: str | None = None
+    channel: str = "mean"
     notes: list[str] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    _other_channels: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the recordings, each once."""
@@ -68,17 +72,33 @@ class Listing:
                 yield from self._manifest(Path(source))
             elif _is_remote(source):
                 yield from self._remote(source)
+        for channel, number in sorted(self._other_channels.items()):
+            self.notes.append(f"{spell_count(number, 'file')} of scores left out: of channel {channel} (--channel)")
 
     def _local(self, sources: list[str]) -> Iterator[Item]:
         if not sources:
             return
-        finding = find_recordings(sources)
+        finding = find_recordings(sources, suffixes=(*AUDIO_SUFFIXES, SUFFIX))
         self.notes += finding.notes
         self.failures += finding.failures
         while finding.recordings:  # lets go of them as they are taken
             found = finding.recordings.pop()
             source = found.source if "://" in found.source else os.path.abspath(found.source)
-            yield Item(found.name, source, self._find_site(found.name, source))
+            if is_kept(source):
+                yield from self._kept(found.name, source)
+            else:
+                yield Item(found.name, source, self._find_site(found.name, source))
+
+    def _kept(self, name: str, source: str, size: int | None = None, modified: str = "") -> Iterator[Item]:
+        """Yield the recording that scores are of which were made before, by the name that they know."""
+        if (channel := find_channel(source)) and channel != self.channel:
+            self._other_channels[channel] += 1
+            return
+        try:
+            named = name_kept(name, read_kept(source).recording_name)
+        except AnemoneError:
+            named = name  # it is read again, and then has its reason
+        yield Item(named, source, self._find_site(named, f"{find_folder(source)}/{named}"), size, modified)
 
     def _find_site(self, name: str, source: str) -> str:
         if self.site:
@@ -89,7 +109,7 @@ class Listing:
         if folders:
             return folders[0]
         parent = urlsplit(source).path if "://" in source else os.path.abspath(source)
-        return unquote(PurePosixPath(Path(parent).as_posix()).parent.name) or "recordings"
+        return unquote(PurePosixPath(Path(parent).as_posix()).parent.name) or urlsplit(source).netloc or "recordings"
 
     # ------------------------------------------------------------------ manifests
 
@@ -127,6 +147,10 @@ class Listing:
             return
         try:
             for name, source, size, modified in _list_remote(address):
+                if is_kept(name):
+                    n_before += 1
+                    yield from self._kept(name, source, size, modified)
+                    continue
                 if not _is_recording(name):
                     other += 1
                     continue
@@ -266,7 +290,7 @@ def _check_row(where: str, values: dict[str, str]) -> dict[str, Any]:
     return row
 
 
-def check_sources(sources: Iterable[str | os.PathLike[str]], site: str | None = None) -> Listing:
+def check_sources(sources: Iterable[str | os.PathLike[str]], site: str | None = None, channel: str = "mean") -> Listing:
     """Look at sources before hours of work: manifests are read, the expression for sites is tried.
 
     Raises
@@ -274,7 +298,7 @@ def check_sources(sources: Iterable[str | os.PathLike[str]], site: str | None = 
     ConfigError
         A manifest or the expression is wrong.
     """
-    listing = Listing(tuple(os.fspath(source) for source in sources), site)
+    listing = Listing(tuple(os.fspath(source) for source in sources), site, channel)
     if site is not None:
         try:
             re.compile(site)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from anemone_lib.archive.kept import NO_SOUND, check_kept, is_kept, read_kept
 from anemone_lib.archive.measuring import Measured, decide_all_events, measure_events
 from anemone_lib.archive.noise import pack_minutes
 from anemone_lib.audio.recording import Recording, open_recording
@@ -30,7 +31,7 @@ from anemone_lib.errors import AnemoneError, AudioError, ConfigError
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, name_recording_scores, plan, score_chunk
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.condition import CLIPPED, HIGHEST, LOST, LOWEST
-from anemone_lib.scoring.scores import Chunk, ChunkScores, Scores, forget_use
+from anemone_lib.scoring.scores import Chunk, ChunkScores, Scores, forget_use, name_scores
 from anemone_lib.soundscape.minutes import MinuteMeter, measure_minutes
 
 #: Windows of a chunk where memory is short.
@@ -81,7 +82,7 @@ class Outcome:
     scores : Scores, without name, clock and notes of the file
     name : str, of the scores
     notes : tuple of str, what is odd about the file and the sound in it
-    condition : list of dict, of each analysed stretch: ``start_s``, ``end_s``, ``dead_s``, ``clipped``
+    condition : list of dict, of each analysed stretch: ``start_s``, ``end_s``, and ``dead_s``, ``clipped`` where known
     calls : Measured, of the events that `Task.configs` decide
     noise : bytes or None, the levels of every minute, as `pack_minutes` packs them
     """
@@ -123,6 +124,8 @@ def analyse_recording(task: Task, classifier: Classifier, config: InferenceConfi
     >>> outcome.status, outcome.scores.n_windows, outcome.condition[0]["end_s"]
     ('analysed', 24, 10.0)
     """
+    if is_kept(task.source):
+        return _take_kept(task, classifier, config)
     return _answer(task, lambda recording: _analyse(task, recording, classifier, config))
 
 
@@ -192,6 +195,29 @@ def _analyse(task: Task, recording: Recording, classifier: Classifier, config: I
                 parts[chunk] = str(error)
     noise = pack_minutes(meter.finish(recording.n_samples), recording.sample_rate) if meter else None
     return _finish(task, recording, parts, classifier, config, noise)
+
+
+def _take_kept(task: Task, classifier: Classifier, config: InferenceConfig) -> Outcome:
+    """Take over the scores that were made of a recording before."""
+    try:
+        scores = read_kept(task.source)
+        check_kept(scores, classifier, config, str(task.options["channel"]))
+    except AnemoneError as error:
+        return Outcome("failed", str(error))
+    return Outcome(
+        "analysed",
+        sha256=scores.recording_sha256,
+        scores=forget_use(scores, ()),
+        notes=scores.warnings,
+        name=name_scores(
+            scores.recording_sha256,
+            classifier.sha256,
+            config.scores_fingerprint,
+            "mean" if scores.n_channels == 1 else scores.channel,
+        ),
+        condition=tuple({"start_s": start, "end_s": end} for start, end in list_stretches(scores)),
+        calls=Measured(None, f"calls were not measured: {NO_SOUND}"),
+    )
 
 
 def _measure_noise(recording: Recording) -> bytes:

@@ -107,6 +107,7 @@ class Finding:
     recordings : list of FoundRecording, in the order of the sources, within a folder by name
     failures : list of (source, reason): what was named and cannot be analysed at all
     omissions : dict of str to list of str: reason, and the files and folders that were left out for it
+    suffixes : tuple of str, of the files in folders that are taken
 
     Examples
     --------
@@ -118,6 +119,7 @@ class Finding:
     recordings: list[FoundRecording] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     omissions: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    suffixes: tuple[str, ...] = AUDIO_SUFFIXES
 
     @property
     def notes(self) -> list[str]:
@@ -128,12 +130,15 @@ class Finding:
         ]
 
 
-def find_recordings(sources: Iterable[str | os.PathLike[str]]) -> Finding:
+def find_recordings(
+    sources: Iterable[str | os.PathLike[str]], *, suffixes: tuple[str, ...] = AUDIO_SUFFIXES
+) -> Finding:
     """Find the recordings that files, folders, globs and addresses mean.
 
     Parameters
     ----------
     sources : paths of files, of folders (searched with all that is in them), globs, ``s3://`` and ``file://`` addresses
+    suffixes : tuple of str, of the files in folders that are taken, in lower case
 
     Returns
     -------
@@ -149,7 +154,7 @@ def find_recordings(sources: Iterable[str | os.PathLike[str]]) -> Finding:
     >>> [recording.name for recording in finding.recordings], len(finding.notes)
     (['site b/reef.wav'], 1)
     """
-    finding = Finding()
+    finding = Finding(suffixes=suffixes)
     places: list[tuple[str, str, str]] = []  # source, name, and the whole path by which it can be told from others
     seen: dict[str, str] = {}
     for source in [os.fspath(source) for source in sources]:
@@ -206,7 +211,7 @@ def _matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
         elif not os.path.isfile(path):
             why = "a link to what is not there" if os.path.islink(path) else "not a file (a pipe, a device or a socket)"
             finding.omissions[why].append(path)
-        elif names_suffix or not (why := _why_not(path, os.path.basename(path))):
+        elif names_suffix or not (why := _why_not(path, os.path.basename(path), finding.suffixes)):
             yield path, name
         elif why != "beside":
             finding.omissions[why].append(path)
@@ -223,7 +228,7 @@ def _inside(folder: str, finding: Finding) -> Iterator[tuple[str, str]]:
         folders[:] = sorted(_searched(parent, folders, visited, finding))
         for name in sorted(files):
             path = os.path.join(parent, name)
-            if why := _why_not(path, name):
+            if why := _why_not(path, name, finding.suffixes):
                 if why != "beside":
                     finding.omissions[why].append(path)
                 continue
@@ -247,10 +252,10 @@ def _is_trash(name: str) -> bool:
     return name.lower() in TRASH or name.startswith(".")
 
 
-def _why_not(path: str, name: str) -> str:
+def _why_not(path: str, name: str, suffixes: tuple[str, ...]) -> str:
     """Say why a file in a folder is not taken; empty where it is, ``beside`` where it needs no word."""
     suffix = os.path.splitext(name)[1].lower()
-    if suffix in AUDIO_SUFFIXES:
+    if name.lower().endswith(suffixes):
         if name.startswith("."):
             return "hidden files are not taken"
         if os.path.islink(path) and not os.path.exists(path):

@@ -32,7 +32,8 @@ SourcesArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="Folders, globs, files, manifests (CSV with the column path), s3://, gs:// and https:// addresses.",
+        help="Folders, globs, files, manifests (CSV with the column path), s3://, gs:// and https:// addresses; "
+        "results of jobs, in a deployment's output bucket or the store of `anemone serve`.",
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the archive; a run that was stopped goes on there.")]

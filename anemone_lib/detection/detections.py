@@ -87,7 +87,7 @@ class Detections:
         formats : any of `anemone_lib.detection.formats.FORMATS`
             The result as ``json``; the events as ``csv``, ``raven`` selection table and ``audacity`` labels; the
             overview as ``png``, for which the recording is read once more; the calls inside the events as ``calls``
-            (CSV) and ``raven_calls`` (selection table).
+            (CSV) and ``raven_calls`` (selection table); the ``scores``, of which `anemone archive` makes tables.
 
         Returns
         -------
@@ -120,7 +120,13 @@ def save_json(detections: Detections, path: Path) -> Path:
     return write_json(path, build_result(detections.scores, detections.events, detections.metadata, lazy=True))
 
 
+def save_scores(detections: Detections, path: Path) -> Path:
+    """Write the scores of a detection, from which `anemone archive` makes its tables without the recording."""
+    return detections.scores.save(path)
+
+
 register_format("json", save_json, suffix=".json")
+register_format("scores", save_scores, suffix=".scores.npz")
 
 
 @overload

@@ -36,7 +36,7 @@ def register_format(name: str, write: Writer, *, suffix: str) -> None:
     --------
     >>> from anemone_lib.detection.formats import FORMATS
     >>> sorted(FORMATS)
-    ['audacity', 'calls', 'csv', 'json', 'png', 'raven', 'raven_calls']
+    ['audacity', 'calls', 'csv', 'json', 'png', 'raven', 'raven_calls', 'scores']
     """
     if FORMATS.get(name, write) is not write:
         raise ValueError(f"format {name!r} is registered already; choose another name")

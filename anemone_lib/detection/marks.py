@@ -14,8 +14,11 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
+from anemone_lib.errors import ScoresError
 from anemone_lib.provenance import __version__
+from anemone_lib.scoring.scores import Scores
 
 #: The column of a table of detections that says so, and how the first label of Audacity labels begins.
 DETECTED_BY = "Detected By"
@@ -68,6 +71,8 @@ def may_replace(path: str | os.PathLike[str]) -> bool:
                 return b"anemone" in head
             if re.match(rb'\s*\{\s*"predictions"', head):
                 return True
+            if head.startswith(b"PK") and _is_of_scores(file):
+                return True
             content = head + file.read()
     except FileNotFoundError:
         return True
@@ -110,6 +115,16 @@ def find_free_path(path: str | os.PathLike[str], *, owner: str = "") -> Path:
     if owner:
         _OWNERS[str(free.resolve())] = owner
     return free
+
+
+def _is_of_scores(file: BinaryIO) -> bool:
+    try:
+        Scores.load(file)
+    except ScoresError:
+        return False
+    finally:
+        file.seek(HEAD_BYTES)
+    return True
 
 
 def _check_sum(text: str) -> str:

@@ -224,6 +224,7 @@ def merge(
             *describe_rates(recording.sample_rate, original_rate=recording.original_sample_rate, n_fft=config.n_fft),
         ),
         channel=recording.channel_read,
+        n_channels=recording.channels,
         pauses=recording.pauses,
     )
 

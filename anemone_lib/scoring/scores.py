@@ -7,9 +7,11 @@ chunks of a recording that is being scored, and its scores from then on.
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -86,6 +88,7 @@ class Scores:
     model_sha256, model_version, scores_fingerprint : str
     warnings : what was odd about the recording and the sound in it
     channel : what was listened to: ``mean``, or a channel's number from 1
+    n_channels : of how many; 0 where it is not known
     pauses : times that were not recorded: `utc_at` knows of them
 
     Examples
@@ -112,6 +115,7 @@ class Scores:
     scores_fingerprint: str = ""
     warnings: tuple[str, ...] = field(default=())
     channel: str = "mean"
+    n_channels: int = 0
     pauses: tuple[Pause, ...] = ()
 
     @property
@@ -168,6 +172,7 @@ class Scores:
             "scores_fingerprint": self.scores_fingerprint,
             "warnings": self.warnings,
             "channel": self.channel,
+            "n_channels": self.n_channels,
             "pauses": [asdict(pause) for pause in self.pauses],
         }
         path = Path(path)
@@ -176,16 +181,25 @@ class Scores:
         return path
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Scores":
+    def load(cls, source: str | os.PathLike[str] | BinaryIO, *, name: str = "") -> "Scores":
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        source : path, or an open binary file
+        name : str, optional
+            What an open file is called in messages.
 
         Raises
         ------
         ScoresError
             No such file, damaged, or written by another version.
         """
+        path = name or source
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+            with ExitStack() as stack:
+                file = stack.enter_context(open(source, "rb")) if isinstance(source, str | os.PathLike) else source
+                content = stack.enter_context(np.load(file, allow_pickle=False))
                 about = json.loads(str(content["about"]))
                 probabilities = content["probabilities"]
             if about.pop("format") != FORMAT:

@@ -15,6 +15,7 @@ RESULT_FILES = {
     "raven": (".selections.txt", "text/plain"),
     "audacity": (".audacity.txt", "text/plain"),
     "png": (".png", "image/png"),
+    "scores": (".scores.npz", "application/zip"),
 }
 
 

@@ -83,6 +83,15 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "Detected By": "Program that found the call. A table with this column is never taken for a person's.",
         },
     ),
+    "Scores": (
+        "`NAME.scores.npz`: the probabilities of all windows and what they are of; read it with "
+        "`anemone_lib.Scores.load`, or give it to `anemone archive`.",
+        {
+            "probabilities": "Array [shape=(windows, classes)], float32. The row of a skipped window is NaN.",
+            "about": "JSON text: classes, grid of the windows, gaps with their reasons, name and SHA-256 of the "
+            "recording, its start, model, settings, channel, notes and pauses.",
+        },
+    ),
     "Raven_calls": (
         "`NAME.calls.selections.txt`: a selection table for Raven with one box for each call, separated by tabs.",
         {

@@ -3,7 +3,7 @@ import pytest
 import soundfile
 
 from anemone_lib.archive import make_request, plan_archive
-from anemone_lib.archive.estimate import estimate_run
+from anemone_lib.archive.estimate import MINUTE_BYTES, estimate_run
 from anemone_lib.archive.inventory import save_timeline
 from anemone_lib.archive.tables import read_table
 
@@ -101,7 +101,7 @@ def test_the_estimate_adds_up_the_audio_and_the_scores(card, out):
         estimate = estimate_run(state, request)
         timeline = save_timeline(state, out("a"))
     assert estimate.audio_s == 150
-    assert estimate.scores_bytes == pytest.approx(150 / 0.4 * 12 + 2 * 2000 + 2.5 * 6000, abs=12)
+    assert estimate.scores_bytes == pytest.approx(150 / 0.4 * 12 + 2 * 2000 + 2.5 * MINUTE_BYTES, abs=12)
     assert 0 < estimate.work_s < 600
     assert "2.5 min of audio: about" in estimate.spell(2)
     assert timeline.read_bytes().startswith(b"\x89PNG")

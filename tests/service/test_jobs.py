@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ import requests
 import soundfile
 
 from anemone_lib import detect, load_classifier
+from anemone_lib.archive import make_request, run_archive
 from anemone_lib.audio.sources import S3Source
 from anemone_lib.errors import AudioError
 from anemone_lib.service import claims, jobs, work
@@ -101,7 +103,7 @@ def test_a_job_of_each_channel_gives_what_detect_finds_in_each(request, where, w
     path = write_wav(sound, 16000, name="20230210_000001.wav")
     job = run_job(client, content=path.read_bytes(), name=path.name, wanted={"channel": "each"})
     assert job["state"] == "done", job
-    kinds = [f"{kind}.channel{channel}" for channel in (1, 2) for kind in ("audacity", "csv", "png", "raven")]
+    kinds = [f"{kind}.channel{channel}" for channel in (1, 2) for kind in ("audacity", "csv", "png", "raven", "scores")]
     assert sorted(job["files"]) == sorted(["json", *kinds])
     body = requests.get(job["result_url"]).json()["channels"]
     every = detect(path, channel="each")
@@ -120,7 +122,7 @@ def test_a_job_gives_what_detect_finds_in_every_spelling(request, where, reef, e
     job = run_job(client, content=reef.read_bytes(), name=reef.name)
     assert job["state"] == "done", job
     assert comparable(requests.get(job["result_url"]).json()) == expected
-    assert set(job["files"]) == {"json", "csv", "raven", "audacity", "png"}
+    assert set(job["files"]) == {"json", "csv", "raven", "audacity", "png", "scores"}
     assert requests.get(job["files"]["png"]).content.startswith(b"\x89PNG\r\n")
     for kind, name in {"csv": "a.csv", "raven": "a.selections.txt", "audacity": "a.txt"}.items():
         (tmp_path / name).write_bytes(requests.get(job["files"][kind]).content)
@@ -586,3 +588,27 @@ def test_a_job_in_s3_that_is_deleted_leaves_nothing_and_no_upload(inside_cloud, 
     uploads = s3.list_multipart_uploads(Bucket=INPUT).get("Uploads", ())
     assert not [upload for upload in uploads if job_id in upload["Key"]]
     assert inside_cloud("GET", f"/jobs/{job_id}").status == 404
+
+
+# ---------------------------------------------------------------- an archive of the results
+
+
+@pytest.mark.parametrize("where", ["local", "cloud"])
+def test_the_results_of_jobs_make_an_archive_without_the_recordings(
+    request, settings, where, write_wav, noise, tmp_path
+):
+    paths = [write_wav(noise(6, 8000), 8000, name=f"reef/20230210_0{hour}0001.wav") for hour in (0, 1)]
+    with ExitStack() as stack:
+        if where == "cloud":
+            client = request.getfixturevalue("cloud")
+        else:
+            client = stack.enter_context(serving(replace(settings, store=tmp_path / "store")))
+        ids = [run_job(client, content=path.read_bytes(), name=path.name)["job_id"] for path in paths]
+    sources = [f"s3://{OUTPUT}/jobs/{one}/" for one in ids] if where == "cloud" else [str(tmp_path / "store")]
+    with ThreadPoolExecutor(1) as executor:
+        archive = run_archive(make_request(sources), tmp_path / "archive", executor=executor)
+        whole = run_archive(make_request([str(paths[0].parent)]), tmp_path / "whole", executor=executor)
+    assert archive.recordings["status"].tolist() == ["analysed"] * 2, archive.recordings["problem"].tolist()
+    assert set(archive.recordings["site"]) == {OUTPUT if where == "cloud" else "store"}
+    columns = ["recording", "start_utc", "start_s", "end_s", "confidence"]
+    assert archive.events[columns].equals(whole.events[columns])
