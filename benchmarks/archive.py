@@ -1,7 +1,9 @@
 """Measure `anemone archive`: small files against a large one, planning, memory, what a second run costs.
 
-``python benchmarks/archive.py [--files N] [--plan N] [--kill N] [--workers N]`` prints a table. Processor time is the
-sum over all processes of a run, so that it says something on a machine with other work, too. With ``--kill 2000``,
+``python benchmarks/archive.py [--files N] [--plan N] [--kill N] [--workers N] [--memory AMOUNT]`` prints a table.
+Processor time is the sum over all processes of a run, so that it says something on a machine with other work, too;
+memory is the resident memory of all of them together. A tenth of the recordings is planned as well, to see whether
+memory grows with their number. With ``--kill 2000``,
 2,000 recordings of mixed formats, rates and sites, some of them odd, are analysed by a run that is killed ten times,
 five times itself and five times a worker first, and the tables are compared with those of a run that nothing stopped.
 """
@@ -50,16 +52,17 @@ def run(*arguments: object) -> tuple[float, float, float]:
     return time.perf_counter() - began, sum(spent.values()), peak
 
 
-def write_minutes(folder: Path, number: int) -> None:
+def write_minutes(folder: Path, number: int, suffix: str = ".wav") -> Path:
     """Write recordings of one minute, no two with the same bytes."""
     import soundfile
 
     base, _ = soundfile.read(recording(RATE, 600), dtype="int16")
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(number):
-        path = folder / f"{BEGAN + timedelta(minutes=k):%Y%m%d_%H%M%S}.wav"
+        path = folder / f"{BEGAN + timedelta(minutes=k):%Y%m%d_%H%M%S}{suffix}"
         if not path.exists():
             soundfile.write(path, np.roll(base, 997 * k)[: 60 * RATE], RATE)
+    return folder
 
 
 def write_headers(folder: Path, number: int) -> None:
@@ -122,55 +125,65 @@ def main() -> None:
     parser.add_argument("--plan", type=int, default=100_000, help="recordings that are planned")
     parser.add_argument("--kill", type=int, default=0, help="recordings of a run that is killed ten times")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--memory", default="2GB", help="of all processes together, in one of the runs")
     asked = parser.parse_args()
     root = OUT / "archive"
     shutil.rmtree(root, ignore_errors=True)
     options = ("--workers", asked.workers, "--quiet")
     if asked.kill:
         kill_ten_times(asked.kill, root, options)
-        shutil.rmtree(root)
-        return
-    minutes = root / f"minutes-{asked.files}"
-    write_minutes(minutes, asked.files)
-    long = recording(RATE, 60 * asked.files)
+    else:
+        print(
+            f"load of the machine before: {os.getloadavg()[0]:.1f}; {asked.workers} workers where no number is named\n"
+        )
+        measure_runs(asked.files, root, options, asked.memory)
+        if asked.plan:
+            measure_plans(asked.plan, root)
+    shutil.rmtree(root)
+
+
+def add(name: str, n_minutes: int, *arguments: object) -> tuple[float, float]:
+    """Run the command, show its row, and return wall and processor seconds."""
+    wall, spent, peak = run(*arguments)
+    each = f"{1000 * spent / n_minutes:.1f}" if n_minutes else ""
+    show(name, f"{wall:.1f}", f"{spent:.1f}", each, f"{peak:.0f}")
+    return wall, spent
+
+
+def measure_runs(number: int, root: Path, options: tuple[object, ...], memory: str) -> None:
+    """Measure small files against a large one, other formats, limits, and what a second run costs."""
+    minutes = write_minutes(root / f"minutes-{number}", number)
+    flac = write_minutes(root / f"flac-{number}", number, ".flac")
+    long = recording(RATE, 60 * number)
+    alone, many_name = ("--workers", 1, "--quiet"), f"{number} recordings of 1 min"
     show("", "wall, s", "processor, s", "ms a minute of audio", "peak memory, MB")
     show("---", "---:", "---:", "---:", "---:")
+    first = next(minutes.iterdir())
+    run("run", first, "--out", root / "warm up", *options)
+    _, empty = add("one recording of a minute (start and end of a run)", 1, "run", first, "--out", root / "1", *options)
+    _, one = add(f"one recording of {number} min", number, "run", long, "--out", root / "long", *options)
+    name = f"one recording of {number} min, without noise"
+    add(name, number, "run", long, "--out", root / "quiet", "--no-noise", *options)
+    two_s, many = add(many_name, number, "run", minutes, "--out", root / "many", *options)
+    one_s, _ = add(f"{many_name}, 1 worker", number, "run", minutes, "--out", root / "alone", *alone)
+    limit = ("--memory", memory, *options)
+    add(f"{many_name}, --memory {memory}", number, "run", minutes, "--out", root / "limit", *limit)
+    add(f"{many_name} in FLAC", number, "run", flac, "--out", root / "flac", *options)
+    add("the same again, all done", 0, "run", flac, "--out", root / "flac", *options)
+    rate, faster = (one - empty) / (many - empty), one_s / two_s
+    print(f"\nsmall files at {rate:.0%} of the rate of one long recording, a core")
+    print(f"{options[1]} workers are {faster:.2f} times as fast as one, start and end of the run included\n")
 
-    def add(name: str, n_minutes: int, *arguments: object) -> float:
-        wall, spent, peak = run(*arguments)
-        each = f"{1000 * spent / n_minutes:.1f}" if n_minutes else ""
-        show(name, f"{wall:.1f}", f"{spent:.1f}", each, f"{peak:.0f}")
-        return spent
 
-    empty = add(
-        "one recording of a minute (start and end of a run)",
-        1,
-        "run",
-        next(minutes.iterdir()),
-        "--out",
-        root / "1",
-        *options,
-    )
-    one = add(f"one recording of {asked.files} min", asked.files, "run", long, "--out", root / "long", *options)
-    quiet = root / "quiet"
-    add(
-        f"one recording of {asked.files} min, without noise",
-        asked.files,
-        "run",
-        long,
-        "--out",
-        quiet,
-        "--no-noise",
-        *options,
-    )
-    many = add(f"{asked.files} recordings of 1 min", asked.files, "run", minutes, "--out", root / "many", *options)
-    add("the same again, all done", 0, "run", minutes, "--out", root / "many", *options)
-    if asked.plan:
-        write_headers(root / "headers", asked.plan)
-        add(f"plan of {asked.plan:,} recordings", 0, "plan", root / "headers", "--out", root / "plan", "--quiet")
-        add("the same again", 0, "plan", root / "headers", "--out", root / "plan", "--quiet")
-    print(f"\nsmall files at {(one - empty) / (many - empty):.0%} of the rate of one long recording, a core")
-    shutil.rmtree(root)
+def measure_plans(number: int, root: Path) -> None:
+    """Measure the planning of a tenth of the recordings, and of all."""
+    show("", "wall, s", "processor, s", "", "peak memory, MB")
+    show("---", "---:", "---:", "---:", "---:")
+    for part in (number // 10, number):
+        folder = root / f"headers-{part}"
+        write_headers(folder, part)
+        add(f"plan of {part:,} recordings", 0, "plan", folder, "--out", root / f"plan-{part}", "--quiet")
+    add("the same again", 0, "plan", folder, "--out", root / f"plan-{number}", "--quiet")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=9)
     options.add_argument("--extras", nargs="*", default=["serve", "serve keras"])
-    given = options.parse_args()
+    asked = options.parse_args()
     audio = recording(44100, 10).read_bytes()
     event = proxy_event("POST", "/predict", body=audio, headers={"Content-Type": "audio/wav"})
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n")
@@ -36,10 +36,10 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         checkout = copy_checkout(Path(folder) / "checkout")
-        for extras in given.extras:
+        for extras in asked.extras:
             with built(checkout, extras=None if extras == "serve" else extras) as image:
                 taken, warm = [], []
-                for _ in range(given.rounds + 1):
+                for _ in range(asked.rounds + 1):
                     began = time.perf_counter()
                     with image.running(Path(folder)) as invoke:
                         answer, _ = invoke(event)

@@ -31,16 +31,16 @@ def recording(sample_rate: int, duration: float) -> Path:
         samples, _ = simulate_recording(duration=BASE_S, seed=SEED, sample_rate=sample_rate)
         np.save(base_path, np.round(samples * 32768).astype(np.int16))
     base = np.load(base_path, mmap_mode="r")
-    wanted = round(duration * sample_rate)
+    n_samples = round(duration * sample_rate)
     free = shutil.disk_usage(path.parent).free
-    if free < 2 * wanted + (1 << 30):
-        raise SystemExit(f"{path} needs {2 * wanted / 1e9:.1f} GB and 1 GB to spare; {free / 1e9:.1f} GB are free")
+    if free < 2 * n_samples + (1 << 30):
+        raise SystemExit(f"{path} needs {2 * n_samples / 1e9:.1f} GB and 1 GB to spare; {free / 1e9:.1f} GB are free")
     unfinished = path.with_suffix(".part")
     with soundfile.SoundFile(
-        unfinished, "w", sample_rate, 1, subtype="PCM_16", format="RF64" if 2 * wanted > 1 << 32 else "WAV"
+        unfinished, "w", sample_rate, 1, subtype="PCM_16", format="RF64" if 2 * n_samples > 1 << 32 else "WAV"
     ) as file:
-        for start in range(0, wanted, len(base)):
-            file.write(base[: wanted - start])
+        for start in range(0, n_samples, len(base)):
+            file.write(base[: n_samples - start])
     return unfinished.replace(path)
 
 

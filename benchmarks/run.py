@@ -343,8 +343,8 @@ def measure_cold_starts(table: Table, rounds: int) -> None:
     }
     table.heading("A new process", "", "seconds", "target")
     for name, value in found.items():
-        told = verdict(value, targets[name], at_most=True, unit=" s") if name in targets else ""
-        table.row(name, f"{value:.2f}", told)
+        judged = verdict(value, targets[name], at_most=True, unit=" s") if name in targets else ""
+        table.row(name, f"{value:.2f}", judged)
 
 
 def serve_start(environ: dict[str, str], folder: str) -> float:

@@ -85,14 +85,14 @@ def cold_start(audio: bytes) -> dict[str, float]:
 
 def imports() -> dict[str, float]:
     """Seconds that the parts of the entry take to import, as the interpreter itself tells."""
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import anemone_lib.service.aws"],
         capture_output=True,
         text=True,
         cwd=ROOT,
     ).stderr
     found = {}
-    for line in told.splitlines():
+    for line in output.splitlines():
         if line.startswith("import time:") and line.count("|") == 2:
             _, cumulative, name = line.split("|")
             if cumulative.strip().isdigit():
@@ -136,17 +136,17 @@ def quiet_jobs(path: Path, store: Path, n_jobs: int = 3) -> list[dict[str, float
 def run_job(url: str, content: bytes, name: str) -> dict[str, float]:
     """Take a recording through a job of one part; seconds until it is sent, until its result and its picture."""
     began = time.perf_counter()
-    told = requests.post(f"{url}/jobs", json={"filename": name, "size_bytes": len(content)}).json()
-    answer = requests.put(told["upload"]["parts"][0]["url"], data=content)
+    described = requests.post(f"{url}/jobs", json={"filename": name, "size_bytes": len(content)}).json()
+    answer = requests.put(described["upload"]["parts"][0]["url"], data=content)
     parts = {"parts": [{"number": 1, "etag": answer.headers["ETag"]}]}
     sent = time.perf_counter() - began
-    told = requests.post(f"{url}/jobs/{told['job_id']}/start", json=parts).json()
-    while told["state"] not in ("done", "failed"):
+    described = requests.post(f"{url}/jobs/{described['job_id']}/start", json=parts).json()
+    while described["state"] not in ("done", "failed"):
         time.sleep(0.02)
-        told = requests.get(f"{url}/jobs/{told['job_id']}").json()
-    requests.get(told["result_url"]).raise_for_status()
+        described = requests.get(f"{url}/jobs/{described['job_id']}").json()
+    requests.get(described["result_url"]).raise_for_status()
     done = time.perf_counter() - began
-    requests.get(told["files"]["png"]).raise_for_status()
+    requests.get(described["files"]["png"]).raise_for_status()
     return {"sent": sent, "result": done, "picture": time.perf_counter() - began}
 
 
@@ -200,27 +200,30 @@ def job(path: Path, store: Path, *, kill: bool = False) -> dict:
     """Take a recording through a job, from the first byte sent to the result; kill a worker in the middle if asked."""
     with serving(store) as (url, server), path.open("rb") as file:
         began = time.perf_counter()
-        told = requests.post(f"{url}/jobs", json={"filename": path.name, "size_bytes": path.stat().st_size}).json()
+        described = requests.post(f"{url}/jobs", json={"filename": path.name, "size_bytes": path.stat().st_size}).json()
         parts = []
-        for part in told["upload"]["parts"]:
-            answer = requests.put(part["url"], data=file.read(told["upload"]["part_bytes"]))
+        for part in described["upload"]["parts"]:
+            answer = requests.put(part["url"], data=file.read(described["upload"]["part_bytes"]))
             parts.append({"number": part["number"], "etag": answer.headers["ETag"]})
         sent = time.perf_counter() - began
-        requests.post(f"{url}/jobs/{told['job_id']}/start", json={"parts": parts}).raise_for_status()
+        requests.post(f"{url}/jobs/{described['job_id']}/start", json={"parts": parts}).raise_for_status()
         peak = 0.0
-        while told["state"] not in ("done", "failed"):
+        while described["state"] not in ("done", "failed"):
             time.sleep(0.1)
-            told = requests.get(f"{url}/jobs/{told['job_id']}").json()
+            described = requests.get(f"{url}/jobs/{described['job_id']}").json()
             for process in [server, *server.children(recursive=True)]:
                 with suppress(psutil.Error):
                     peak = max(peak, process.memory_info().rss)
-            done, total = (told.get("chunks") or {}).get("done", 0), (told.get("chunks") or {}).get("total") or 0
+            done, total = (
+                (described.get("chunks") or {}).get("done", 0),
+                (described.get("chunks") or {}).get("total") or 0,
+            )
             if kill and total and done > total / 2:
                 busy = max(server.children(), key=lambda child: child.cpu_times().user)
                 busy.send_signal(signal.SIGKILL)
                 kill = False
         seconds = time.perf_counter() - began
-        result = requests.get(told["result_url"]).json()
+        result = requests.get(described["result_url"]).json()
     return {"seconds": seconds, "sent": sent, "peak": peak, "result": result, "killed": not kill}
 
 
@@ -229,17 +232,17 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--full", action="store_true", help="the 5 GB recording, too, a worker killed in the middle")
     options.add_argument("--rounds", type=int, default=5)
-    given = options.parse_args()
+    asked = options.parse_args()
     store = ROOT / "out" / "bench" / "jobs"
 
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n")
     audio = recording(44100, 10).read_bytes()
-    rounds = [cold_start(audio) for _ in range(given.rounds)]
+    rounds = [cold_start(audio) for _ in range(asked.rounds)]
     print("| cold start, 10 s of audio at 44.1 kHz | median, s | least, s |\n|---|---|---|")
     for name in rounds[0]:
         values = [values[name] for values in rounds]
         print(f"| {name} | {median(values):.2f} | {min(values):.2f} |")
-    taken = [imports() for _ in range(given.rounds)]
+    taken = [imports() for _ in range(asked.rounds)]
     for name in taken[0]:
         values = [values[name] for values in taken]
         print(f"| import of {name} | {median(values):.2f} | {min(values):.2f} |")
@@ -247,7 +250,7 @@ def main() -> None:
     compare_with_library(store)
     print("\n| job | windows | upload to result, s | of it sending, s | largest process, MB | covered, s |")
     print("|---|---|---|---|---|---|")
-    for seconds, sample_rate in [(PREDECESSOR_S, 44100), *([(FULL_S, 48000)] if given.full else [])]:
+    for seconds, sample_rate in [(PREDECESSOR_S, 44100), *([(FULL_S, 48000)] if asked.full else [])]:
         path = recording(sample_rate, seconds)
         done = job(path, store, kill=seconds == FULL_S)
         metadata = done["result"]["metadata"]
@@ -263,7 +266,7 @@ def main() -> None:
         assert json.loads(json.dumps(same["predictions"])) == done["result"]["predictions"]
         assert json.loads(json.dumps(same["events"])) == done["result"]["events"]
     print("\nEvery job's predictions and events equal those of `detect`.")
-    if given.full:
+    if asked.full:
         print("A worker of the 5 GB job was killed in the middle.")
     print(f"\nload of the machine after: {os.getloadavg()[0]:.1f}")
 

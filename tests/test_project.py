@@ -91,6 +91,22 @@ def test_no_test_module_imports_from_another(root):
     assert wrong == []
 
 
+#: Names that say nothing of what they hold.
+EMPTY_NAMES = {"told", "given", "wanted", "held"}
+
+
+def test_no_variable_has_a_name_that_says_nothing(root):
+    found = []
+    for folder in ("anemone_lib", "benchmarks", "docs", "tests"):
+        for path in sorted((root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                is_set = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+                name = node.id if is_set else node.arg if isinstance(node, ast.arg) else ""
+                if name in EMPTY_NAMES:
+                    found.append(f"{path.relative_to(root)}, line {node.lineno}: {name}")
+    assert not found
+
+
 def test_no_module_is_longer_than_400_lines(root):
     paths = (root / "anemone_lib").rglob("*.py")
     lengths = {str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}

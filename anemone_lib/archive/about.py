@@ -176,7 +176,7 @@ def describe_precision(archive: Archive, class_name: str) -> str:
         said += page.paragraph(f"No threshold for a precision of {WANTED_PRECISION:.0%}: {error}.")
     grid = np.linspace(curve.lowest, curve.highest, 100)
     precision, below, above = curve.predict(grid)
-    drawn = plot_precision_curve(grid, precision, below, above, threshold=threshold, wanted=WANTED_PRECISION)
+    drawn = plot_precision_curve(grid, precision, below, above, threshold=threshold, target_precision=WANTED_PRECISION)
     alt = (
         f"Part of the events that are calls by confidence: {precision[0]:.0%} at {grid[0]:.2f}, {precision[-1]:.0%} at "
     )
@@ -229,13 +229,13 @@ def describe_effort(archive: Archive) -> str:
                 else "no clock",
             ]
         )
-    told = "; ".join(f"{row[0]}: {row[2]} hours from {row[5]} to {row[6]}" for row in rows)
+    summary = "; ".join(f"{row[0]}: {row[2]} hours from {row[5]} to {row[6]}" for row in rows)
     columns = ["site", "recordings", "hours analysed", "hours skipped", "events", "from", "to"]
     timeline = ""
     if dated.any():
         timeline = page.figure(
             plot_timeline(spans[0], skipped=spans[1]).figure,
-            alt=f"When each site was recorded. {told}",
+            alt=f"When each site was recorded. {summary}",
             caption="By the recorders' own clocks. Recordings without a clock are not drawn.",
         )
     return timeline + page.table("Effort by site", columns, rows, right=[1, 2, 3, 4])

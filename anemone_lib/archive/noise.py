@@ -46,11 +46,11 @@ class Noise:
         """
         edges, half = lay_millidecades(self.sample_rate / 2), self.sample_rate / 2
         power = 10 ** (self.millidecades.astype(np.float64) / 10) * np.diff(edges)
-        wanted = np.array(bands_hz, float).reshape(-1, 2)
-        found = np.full((len(self.seconds), len(wanted)), np.nan)
-        heard = wanted[:, 0] < half
+        bands = np.array(bands_hz, float).reshape(-1, 2)
+        found = np.full((len(self.seconds), len(bands)), np.nan)
+        heard = bands[:, 0] < half
         # Edges in numbers of bands: a part of a band has that part of its power.
-        at = np.interp(np.minimum(wanted[heard], half), edges, np.arange(len(edges))) - 0.5
+        at = np.interp(np.minimum(bands[heard], half), edges, np.arange(len(edges))) - 0.5
         for row, minute in zip(found, power, strict=True):
             row[heard] = to_db(add_bands(minute, at))
         return found

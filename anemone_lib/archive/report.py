@@ -114,8 +114,8 @@ class Season:
         if lowest is None or of_site["noise_reference"].nunique() > 1:  # levels that cannot be compared
             return None
         known = self.archive.provenance.get("masking", {}).get(days.site, {})
-        given = None if known.get("assumed", True) else known["call_level_db"]
-        level = given if self.call_level_db is None else self.call_level_db
+        stated = None if known.get("assumed", True) else known["call_level_db"]
+        level = stated if self.call_level_db is None else self.call_level_db
         return mark_masked(days.noise_db, lowest_snr_db=lowest, call_level_db=level)
 
 
@@ -299,11 +299,11 @@ def _compare(days: list[SiteDays]) -> str:
             interval = "unknown" if math.isnan(one.low) else f"{one.low:.2f} to {one.high:.2f}"
             pair = f"{one.first} / {one.second}"
             rows.append([pair, format_rate(one.ratio, ".2f"), interval, f"{one.shared_h:,.1f}", f"{one.n_days:,}"])
-    told = "; ".join(f"{name} {_spell_rate(one)}" for name, one in zip(names, totals, strict=True))
+    summary = "; ".join(f"{name} {_spell_rate(one)}" for name, one in zip(names, totals, strict=True))
     return (
         page.figure(
             plot_sites(names, rate, low, high).figure,
-            alt=f"Events an hour of effort by site: {told}",
+            alt=f"Events an hour of effort by site: {summary}",
             caption="All hours of each site. Where recorders had different timetables, this compares the timetables, "
             "too; the table does not.",
             wide=False,

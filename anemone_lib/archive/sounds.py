@@ -35,11 +35,13 @@ def show_noise(season: "Season") -> str:
             hatch_colour="black",
             from_zero=False,
         )
-        told = f"Noise in the band of calls at {site}: median {np.median(levels):.1f} dB, loudest {levels.max():.1f} dB"
+        summary = (
+            f"Noise in the band of calls at {site}: median {np.median(levels):.1f} dB, loudest {levels.max():.1f} dB"
+        )
         caption = "The median level of the minutes of each hour. Hatched and grey as above."
         if masking:
             caption += about.describe_masking(masking) + _spell_masked(season, site)
-        parts += [page.heading(site), page.figure(drawn.figure, alt=told, caption=caption)]
+        parts += [page.heading(site), page.figure(drawn.figure, alt=summary, caption=caption)]
     return "".join(parts)
 
 
@@ -81,7 +83,7 @@ def _show_site(site: str, found: Soundscape, band_hz: tuple[float, float] | None
         calls = bands.pop(BANDS["calls_db"])
         bands = {f"{BANDS['calls_db']}, {band_hz[0]:g} to {band_hz[1]:g} Hz": calls, **bands}
     medians = {name: float(np.nanmedian(level)) for name, level in bands.items() if np.isfinite(level).any()}
-    told = "; ".join(f"{name} {level:.1f} dB" for name, level in medians.items())
+    summary = "; ".join(f"{name} {level:.1f} dB" for name, level in medians.items())
     known = np.isfinite(found.thirds[1])
     loudest = int(np.nanargmax(found.thirds[1])) if known.any() else None
     spoken = "" if loudest is None else f"; loudest around {found.thirds_hz[loudest]:.0f} Hz"
@@ -89,7 +91,7 @@ def _show_site(site: str, found: Soundscape, band_hz: tuple[float, float] | None
     figures = [
         page.figure(
             plot_bands(found.dates, bands, label=f"Level ({unit})").figure,
-            alt=f"Median level of each day at {site}, by band: {told}",
+            alt=f"Median level of each day at {site}, by band: {summary}",
             caption="The median of the minutes of each day. A band has the power of all its frequencies together.",
         ),
         page.figure(

@@ -131,12 +131,12 @@ def choose_step(first: np.datetime64, last: np.datetime64) -> int:
 def _read_spectra(source: "Archive | pd.DataFrame", site: str) -> Any:
     """Yield the lists of a site's minutes, a group of rows at a time."""
     field, columns = pyarrow.dataset.field, ["start_local", "third_octaves_db", "millidecades_db"]
-    wanted = (field("site") == site) & field("start_local").is_valid()
+    of_site = (field("site") == site) & field("start_local").is_valid()
     if isinstance(source, Archive):
         data = pyarrow.dataset.dataset(list_files(source.folder, "minutes"), schema=MINUTES, format="parquet")
     else:
         data = pyarrow.dataset.dataset(pa.Table.from_pandas(source, MINUTES, preserve_index=False))
-    yield from data.to_batches(columns=columns, filter=wanted, batch_size=1 << 10)
+    yield from data.to_batches(columns=columns, filter=of_site, batch_size=1 << 10)
 
 
 def _split_by_length(lists: Any) -> Any:

@@ -326,8 +326,8 @@ def _opened(task: Task) -> Iterator[Recording]:
             raise AudioError(_grown(task.size, source.size))
         digest = ""
         if isinstance(source, RemoteSource) and source.size <= LARGE_BYTES:
-            held, digest = _fetch(source)
-            opened = stack.enter_context(held)
+            copy, digest = _fetch(source)
+            opened = stack.enter_context(copy)
         recording = stack.enter_context(open_recording(opened, **task.options))
         if digest:
             recording.__dict__["sha256"] = digest  # known already: a cached property
@@ -340,17 +340,17 @@ LARGE_BYTES = 1 << 30
 
 def _fetch(source: RemoteSource) -> tuple[BinaryIO, str]:
     """Read a remote recording once, from its first byte to its last; return it as a file, and its SHA-256."""
-    held = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115 closed by the caller
+    copy = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115 closed by the caller
     digest, position, step = hashlib.sha256(), 0, 8 * HASH_BLOCK_BYTES
     try:
         while block := source.read_at(position, step):  # type: ignore[attr-defined]
-            held.write(block)
+            copy.write(block)
             digest.update(block)
             position += len(block)
     except BaseException:
-        held.close()
+        copy.close()
         raise
-    return held, digest.hexdigest()  # type: ignore[return-value]
+    return copy, digest.hexdigest()  # type: ignore[return-value]
 
 
 def _check_size(task: Task) -> None:

@@ -99,15 +99,15 @@ def open_workers(
 def count_workers(number: int | None, memory: int | None) -> int:
     """Return how many processes there are: as many as asked for or as there are cores, if the memory holds them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = number or cores
+    most = number or cores
     if memory is None:
-        return wanted
+        return most
     fitting = memory // WORKER_BYTES - 1  # the run itself takes as much as a worker
     if fitting < 1:
         raise ConfigError(
             f"--memory is {memory / 1e9:.2g} GB; the run and one worker need {2 * WORKER_BYTES / 1e9:.2g} GB"
         )
-    return min(wanted, fitting)
+    return min(most, fitting)
 
 
 def parse_memory(text: str) -> int:

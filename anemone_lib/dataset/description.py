@@ -192,9 +192,9 @@ class Dataset(BaseModel):
         ConfigError
             A label that the description does not know.
         """
-        wanted = label.strip().casefold()
+        folded = label.strip().casefold()
         for known, name in (*self.labels.items(), *((name, name) for name in self.classes)):
-            if known.strip().casefold() == wanted:
+            if known.strip().casefold() == folded:
                 return name
         raise ConfigError(
             f"label {label!r} is of no class; the description knows {', '.join(map(repr, self.labels))}: "

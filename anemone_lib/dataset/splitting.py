@@ -75,10 +75,10 @@ def _give_groups(
     rng = np.random.default_rng(seed)
     best, best_cost = None, np.inf
     for _ in range(TRIES):
-        given = rng.choice(3, len(groups), p=FRACTIONS)
-        got = np.stack([shares[given == part].sum(axis=0) for part in range(3)])
+        parts = rng.choice(3, len(groups), p=FRACTIONS)
+        got = np.stack([shares[parts == part].sum(axis=0) for part in range(3)])
         cost = np.abs(got - np.array(FRACTIONS)[:, None]).sum() + 10 * (got[:, amounts.sum(axis=0) > 0] == 0).sum()
         if cost < best_cost:
-            best, best_cost = given, cost
+            best, best_cost = parts, cost
     assert best is not None
     return {group: PARTS[part] for group, part in zip(groups, best, strict=True)}

@@ -216,7 +216,7 @@ def plot_precision_curve(
     high: np.ndarray,
     *,
     threshold: float | None = None,
-    wanted: float | None = None,
+    target_precision: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how often events of a confidence are calls, by the verdicts of a review.
@@ -224,7 +224,7 @@ def plot_precision_curve(
     Parameters
     ----------
     confidences, precision, low, high : np.ndarray [shape=(n,)], 0 to 1
-    threshold, wanted : float, the confidence from which on the wanted precision is reached, optional
+    threshold, target_precision : float, the confidence from which on this precision is reached, optional
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -237,8 +237,14 @@ def plot_precision_curve(
     ax = ax or new_axes((5.6, 3.4))
     ax.fill_between(confidences, low, high, color=SMOOTHED_COLOUR, alpha=0.25, linewidth=0, label="95 % interval")
     ax.plot(confidences, precision, color=SMOOTHED_COLOUR, linewidth=2, label="estimated")
-    if threshold is not None and wanted is not None:
-        ax.plot(threshold, wanted, "o", color=THRESHOLD_COLOUR, label=f"{wanted:.0%} from {threshold:.2f} on")
+    if threshold is not None and target_precision is not None:
+        ax.plot(
+            threshold,
+            target_precision,
+            "o",
+            color=THRESHOLD_COLOUR,
+            label=f"{target_precision:.0%} from {threshold:.2f} on",
+        )
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="Confidence of the event", ylabel="Part of the events that are calls")
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small", loc="best")

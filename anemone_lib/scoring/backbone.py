@@ -274,8 +274,8 @@ class _SavedModelRunner:
         if "serving_default" not in signatures and len(signatures) != 1:
             raise ModelError(f"{path} has {len(signatures)} signatures and none is serving_default; export it with one")
         self._call = signatures.get("serving_default") or next(iter(signatures.values()))
-        given = self._call.structured_input_signature[1]
-        shapes = {name: (spec.shape.as_list(), spec.dtype == tf.float32) for name, spec in given.items()}
+        inputs = self._call.structured_input_signature[1]
+        shapes = {name: (spec.shape.as_list(), spec.dtype == tf.float32) for name, spec in inputs.items()}
         self._name, self._shape, self._place = _read_length(path, shapes)
         self.n_samples = self._shape[self._place] or None
         self.outputs = sorted(self._call.structured_outputs)

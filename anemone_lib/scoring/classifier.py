@@ -116,8 +116,8 @@ class LiteRTClassifier:
         self.version = card.version if card else path.stem
         self._path, self._num_threads = path, num_threads
         self._local = threading.local()
-        _, given, answer = self._interpreter()
-        self.input_shape = _read_shape(given["shape"], path)
+        _, expected, answer = self._interpreter()
+        self.input_shape = _read_shape(expected["shape"], path)
         self.n_classes = int(answer["shape"][-1])
         _check_card(self, path)
 
@@ -131,8 +131,8 @@ class LiteRTClassifier:
             interpreter = Interpreter(model_path=str(self._path), num_threads=self._num_threads)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self._path} is not a model that LiteRT can run: {error}") from None
-        given = interpreter.get_input_details()[0]
-        interpreter.resize_tensor_input(given["index"], [1, *given["shape"][1:]])
+        expected = interpreter.get_input_details()[0]
+        interpreter.resize_tensor_input(expected["index"], [1, *expected["shape"][1:]])
         interpreter.allocate_tensors()
         self._local.ready = interpreter, interpreter.get_input_details()[0], interpreter.get_output_details()[0]
         return self._local.ready
@@ -146,10 +146,10 @@ class LiteRTClassifier:
         _check_images(images, self.input_shape)
         if len(images) == 0:
             return np.zeros((0, self.n_classes), np.float32)
-        interpreter, given, answer = self._interpreter()
+        interpreter, expected, answer = self._interpreter()
         answers = np.empty((len(images), self.n_classes), answer["dtype"])
-        for image, row in zip(_quantised(images, given), answers, strict=True):
-            interpreter.set_tensor(given["index"], image[np.newaxis])
+        for image, row in zip(_quantised(images, expected), answers, strict=True):
+            interpreter.set_tensor(expected["index"], image[np.newaxis])
             interpreter.invoke()
             row[:] = interpreter.get_tensor(answer["index"])[0]
         return _calibrated(_dequantised(answers, answer, self.card), self.card)

@@ -186,19 +186,19 @@ class MinuteMeter:
 
     def _transform(self) -> None:
         """Add the power of the segments that are held, and keep what the next one needs of them."""
-        held = self._block[: self._held]
-        lost = bool(np.isnan(held.min(initial=0)))
-        self._readable += int(np.isfinite(held[self._seen :]).sum()) if lost else len(held) - self._seen
-        n_segments = max(0, (len(held) - self._rate) // self._hop + 1)
+        samples = self._block[: self._held]
+        lost = bool(np.isnan(samples.min(initial=0)))
+        self._readable += int(np.isfinite(samples[self._seen :]).sum()) if lost else len(samples) - self._seen
+        n_segments = max(0, (len(samples) - self._rate) // self._hop + 1)
         if n_segments:
-            segments = np.lib.stride_tricks.sliding_window_view(held, self._rate)[:: self._hop]
+            segments = np.lib.stride_tricks.sliding_window_view(samples, self._rate)[:: self._hop]
             if lost:
                 segments = segments[np.isfinite(segments).all(axis=1)]
             windowed = np.multiply(segments, self._hann, out=self._windowed[: len(segments)])
             power = rfft(windowed, axis=1).view(np.float32)
             self._total += np.square(power, out=power).sum(axis=0)
             self._counted += len(segments)
-        rest = held[n_segments * self._hop :].copy()
+        rest = samples[n_segments * self._hop :].copy()
         self._block[: len(rest)] = rest
         self._held = self._seen = len(rest)
 

@@ -270,11 +270,11 @@ def export_model(
         for file in (path, path.with_suffix(".json")):
             if file.is_file():
                 (Path(alone) / f"{STEM}{file.suffix}").write_bytes(file.read_bytes())
-        given = load_classifier(Path(alone) / f"{STEM}.keras")
+        loaded = load_classifier(Path(alone) / f"{STEM}.keras")
         model = keras.models.load_model(Path(alone) / f"{STEM}.keras", compile=False, safe_mode=True)
-    card = given.card
+    card = loaded.card
     if config is None:
-        height, width, _ = given.input_shape
+        height, width, _ = loaded.input_shape
         settings = card.settings if card else {"height_pixels": height, "width_pixels": width}
         target = card.target_class if card else None
         config = InferenceConfig(**settings, **({"target_class": target} if target else {}))
@@ -282,7 +282,7 @@ def export_model(
     kept |= {"decisions", "segment_thresholds", "bands_hz", "training", "metrics"}
     described = card.model_dump(include=kept) if card else {}
     described.setdefault("name", path.stem)
-    images = _draw_some(recordings, config, given.input_shape[2])
+    images = _draw_some(recordings, config, loaded.input_shape[2])
     return export_bundle(model, folder, images=images, config=config, int8_on=recordings if int8 else (), **described)
 
 

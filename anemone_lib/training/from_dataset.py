@@ -168,8 +168,8 @@ def choose_start(
     ({'start_from': 'shipped'}, {'start_from': None})
     """
     if not backbone:
-        given = {"--backbone-rate": rate, "--backbone-window": window, "--backbone-output": output}
-        if named := [name for name, value in given.items() if value is not None]:
+        options = {"--backbone-rate": rate, "--backbone-window": window, "--backbone-output": output}
+        if named := [name for name, value in options.items() if value is not None]:
             raise ConfigError(f"{named[0]} is given without --backbone; give the file of the backbone, too")
         return {"start_from": None if start_from == "none" else start_from or DEFAULT_START}
     if start_from not in (None, "none"):

@@ -96,8 +96,8 @@ class LabelledWindows:
         if len(names) < 2:
             raise ConfigError(f"{len(names)} recording cannot be split; windows of one recording are not independent")
         n_held = min(len(names) - 1, max(1, round(fraction * len(names))))
-        held = np.isin(self.recordings, np.random.default_rng(seed).permutation(names)[:n_held])
-        return self.take(~held), self.take(held)
+        apart = np.isin(self.recordings, np.random.default_rng(seed).permutation(names)[:n_held])
+        return self.take(~apart), self.take(apart)
 
 
 def concatenate(parts: Sequence[LabelledWindows]) -> LabelledWindows:

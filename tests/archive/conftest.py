@@ -175,8 +175,8 @@ def make_season(tmp_path):
 
 def analyse(sources, folder, **options):
     """Run in a thread of this process: what is not about workers is tested without any."""
-    wanted = {name: options.pop(name) for name in inspect.signature(make_request).parameters if name in options}
-    request = make_request([str(source) for source in sources], **wanted)
+    asked = {name: options.pop(name) for name in inspect.signature(make_request).parameters if name in options}
+    request = make_request([str(source) for source in sources], **asked)
     if options.keys() & {"workers", "scheduler", "executor"}:
         return run_archive(request, folder, **options)
     with ThreadPoolExecutor(1) as executor:

@@ -213,8 +213,8 @@ def identities(anyone: Identity) -> tuple[Identity, dict[str, Identity]]:
     key = iam.create_access_key(UserName="operator")["AccessKey"]
     roles = {}
     for role in iam.list_roles()["Roles"]:
-        given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
-        keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+        credentials = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
+        keys = credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
         roles[role["RoleName"]] = Identity(anyone.url, *keys)
     return Identity(anyone.url, key["AccessKeyId"], key["SecretAccessKey"]), roles
 

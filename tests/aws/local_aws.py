@@ -162,10 +162,10 @@ def run_functions() -> None:
     describe = LambdaFunction.get_configuration
 
     def get_configuration(self, *arguments, **named):
-        told = describe(self, *arguments, **named)
-        if not any(told.get("ImageConfigResponse", {}).get("ImageConfig", {}).values()):
-            told.pop("ImageConfigResponse", None)
-        return told
+        configuration = describe(self, *arguments, **named)
+        if not any(configuration.get("ImageConfigResponse", {}).get("ImageConfig", {}).values()):
+            configuration.pop("ImageConfigResponse", None)
+        return configuration
 
     def invoke(self, event=None):
         known = lambda_backends[ACCOUNT][self.region].get_function(self.function_name)  # a version knows no limit
@@ -196,13 +196,13 @@ def complete_step_functions() -> None:
     from moto.stepfunctions.responses import StepFunctionResponse
 
     def validate_state_machine_definition(self):
-        told = {"result": "OK", "diagnostics": [], "truncated": False}
+        outcome = {"result": "OK", "diagnostics": [], "truncated": False}
         try:
             StepFunctionsParserBackend._validate_definition(self._get_param("definition"))
         except Exception as error:  # noqa: BLE001 whatever is wrong with it is the answer
             problem = {"severity": "ERROR", "code": "SCHEMA_VALIDATION_FAILED", "message": str(error)}
-            told |= {"result": "FAIL", "diagnostics": [problem]}
-        return ActionResult(told)
+            outcome |= {"result": "FAIL", "diagnostics": [problem]}
+        return ActionResult(outcome)
 
     StepFunctionResponse.validate_state_machine_definition = validate_state_machine_definition
     StepFunctionResponse.list_state_machine_versions = lambda self: ActionResult({"stateMachineVersions": []})

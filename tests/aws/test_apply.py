@@ -56,11 +56,11 @@ def test_the_functions_environment_is_the_promoted_settings_and_what_the_service
     function = aws.admin.client("lambda").get_function_configuration(
         FunctionName=outputs["lambda_function_name"], Qualifier="live"
     )
-    given = function["Environment"]["Variables"]
+    environ = function["Environment"]["Variables"]
     config = InferenceConfig.load(TERRAFORM / "environments" / name / "inference_config.auto.tfvars.json")
     settings = {setting.upper() for setting in InferenceConfig.model_fields}
-    assert {key: value for key, value in given.items() if key in settings} == config.to_env()
-    assert {key: value for key, value in given.items() if key not in settings} == {
+    assert {key: value for key, value in environ.items() if key in settings} == config.to_env()
+    assert {key: value for key, value in environ.items() if key not in settings} == {
         "CORS_ALLOWED_ORIGINS": "*" if name == "dev" else "https://reef.example.org,https://fish.example.org",
         "INFERENCE_CONFIG_FINGERPRINT": config.fingerprint,
         "LOG_LEVEL": "INFO" if name == "dev" else "DEBUG",

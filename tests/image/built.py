@@ -67,8 +67,8 @@ class Image:
         answer, and what files the process has loaded.
         """
         api = RuntimeApi("arn:aws:lambda:us-east-1:123456789012:function:anemone")
-        given = dict(pair.split("=", 1) for pair in self.config["Env"])
-        given |= {"AWS_LAMBDA_RUNTIME_API": api.address, "AWS_LAMBDA_FUNCTION_NAME": "anemone", **environ}
+        variables = dict(pair.split("=", 1) for pair in self.config["Env"])
+        variables |= {"AWS_LAMBDA_RUNTIME_API": api.address, "AWS_LAMBDA_FUNCTION_NAME": "anemone", **environ}
         inside = (
             "set -e; root=$1 folder=$2; shift 2; mount --make-rprivate /; mount --bind $root $root; "
             "mount --bind $folder $root/mnt; mount -o remount,ro,bind $root; mount -t tmpfs tmpfs $root/tmp; "
@@ -77,7 +77,7 @@ class Image:
         command = ["unshare", "--mount", "sh", "-c", inside, "sh", str(self.root), str(folder)]
         command += [str(shutil.which("chroot")), f"--userspec={self.config['User']}", str(self.root)]
         command += ["env", "-i", f"--chdir={self.config['WorkingDir']}"]
-        command += [f"{name}={value}" for name, value in given.items()]
+        command += [f"{name}={value}" for name, value in variables.items()]
         process = subprocess.Popen([*command, *self.config["Entrypoint"], *self.config["Cmd"]])
 
         def invoke(event: dict) -> tuple[dict, str]:

@@ -77,10 +77,10 @@ def test_predict_in_the_image_answers_what_detect_finds_in_the_checkout_without_
 def test_without_tensorflow_a_lone_keras_model_is_refused_with_what_to_do(image, lone_keras, wav):
     with image.running(lone_keras, MODEL_LOCAL_PATH="/mnt/best_model.keras") as invoke:
         answer, _ = invoke(as_json(wav))
-    told = json.loads(answer["body"])
-    assert (answer["statusCode"], told["error"]) == (503, "model_unavailable")
-    assert "anemone export-model" in told["message"]
-    assert 'EXTRAS="serve keras"' in told["message"]
+    body = json.loads(answer["body"])
+    assert (answer["statusCode"], body["error"]) == (503, "model_unavailable")
+    assert "anemone export-model" in body["message"]
+    assert 'EXTRAS="serve keras"' in body["message"]
 
 
 @pytest.mark.slow

@@ -41,8 +41,8 @@ def test_a_parameter_that_says_the_same_or_the_default_is_taken(path):
 
 def test_event_settings_of_a_notebook_go_before_those_of_the_model_and_others_are_refused(path):
     classifier = load_classifier()
-    given = {"confidence_threshold": 0.7, "target_class": "biological", "smoothing_window": 5}
-    config = choose_notebook_config(path, classifier, given)
+    settings = {"confidence_threshold": 0.7, "target_class": "biological", "smoothing_window": 5}
+    config = choose_notebook_config(path, classifier, settings)
     assert (config.confidence_threshold, config.target_class) == (0.7, "biological")
     with pytest.raises(ConfigError, match="n_fft is 512, but 1024 is used: with a dataset these settings are those of"):
         choose_notebook_config(path, classifier, {"n_fft": 512})

@@ -41,5 +41,5 @@ def test_hours_without_sound_are_grey_in_the_long_term_spectrum():
 
 def test_the_wanted_precision_is_marked():
     x = np.linspace(0, 1, 11)
-    ax = plot_precision_curve(x, x, x / 2, np.minimum(1, 1.5 * x), threshold=0.9, wanted=0.9)
+    ax = plot_precision_curve(x, x, x / 2, np.minimum(1, 1.5 * x), threshold=0.9, target_precision=0.9)
     assert "90% from 0.90 on" in legend(ax)

@@ -192,9 +192,9 @@ def test_the_plan_that_is_applied_is_the_one_that_was_shown(step):
     code, said, calls = step("prod-plan", "terraform plan")
     assert code == 0, said
     assert "aws s3 cp --sse AES256 tfplan s3://states/plans/7-2.tfplan" in calls
-    told = re.search(r"sha256=(.*)\n", (step.folder / "github_output").read_text())[1]
-    assert told == hashlib.sha256(b"a plan").hexdigest() + "-2"
-    code, said, calls = step("prod", "terraform apply", PLAN_SHA256=told, GITHUB_RUN_ATTEMPT="3")
+    digest = re.search(r"sha256=(.*)\n", (step.folder / "github_output").read_text())[1]
+    assert digest == hashlib.sha256(b"a plan").hexdigest() + "-2"
+    code, said, calls = step("prod", "terraform apply", PLAN_SHA256=digest, GITHUB_RUN_ATTEMPT="3")
     assert code == 0, said
     assert "aws s3 cp s3://states/plans/7-2.tfplan tfplan" in calls
     assert "terraform apply -input=false -no-color tfplan" in calls

@@ -81,11 +81,11 @@ class Runtime:
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stdout), daemon=True)
         self._reader.start()
 
-    def logged(self, wanted):
-        """The first line of the log, as JSON, for which `wanted` is true; the pipe may be a moment behind."""
+    def logged(self, matches):
+        """The first line of the log, as JSON, for which `matches` is true; the pipe may be a moment behind."""
         for _ in range(100):
             lines = [json.loads(line) for line in list(self.log) if line.startswith("{")]
-            if found := [line for line in lines if wanted(line)]:
+            if found := [line for line in lines if matches(line)]:
                 return found[0]
             time.sleep(0.1)
         raise AssertionError("".join(self.log)[-3000:])
@@ -353,9 +353,9 @@ def as_json(content):
     return {"body": json.dumps(content).encode(), "headers": {"Content-Type": "application/json"}}
 
 
-def run_job(client, *, content=None, wanted=None, name="reef.wav"):
+def run_job(client, *, content=None, fields=None, name="reef.wav"):
     """Take a recording through a job, as a client would; return the job's last description."""
-    values = {**({"filename": name, "size_bytes": len(content)} if content is not None else {}), **(wanted or {})}
+    values = {**({"filename": name, "size_bytes": len(content)} if content is not None else {}), **(fields or {})}
     job = client("POST", "/jobs", **as_json(values)).json()
     parts = []
     for part in job.get("upload", {"parts": ()})["parts"]:

@@ -46,7 +46,7 @@ def test_the_function_writes_down_why_an_execution_ended_without_a_result(dead):
     entry = object.__new__(function.LambdaFunction)  # without a model
     entry._logger, entry._service, entry._namespace, entry._is_cold = Logger(service="test"), "test", "test", False
     entry._executions = SimpleNamespace(find_dead_job=lambda event: dead if event["detail"]["name"] else None)
-    entry._worker = SimpleNamespace(fail=lambda *given: written.append(given) or {"failed": True})
+    entry._worker = SimpleNamespace(fail=lambda *arguments: written.append(arguments) or {"failed": True})
     event = tell_of_end(f"arn:aws:states:us-east-1:{ACCOUNT}:execution:jobs:{'a' * 32}", "ABORTED")
     context = SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 1000)
     assert entry(event, context) == ({"failed": True} if dead else {})

@@ -61,7 +61,7 @@ def test_the_own_page_and_pages_that_are_named_may_call(inside, origin):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "given", "status"),
+    ("method", "path", "sent", "status"),
     [
         ("GET", "/health", {}, 200),
         ("GET", "/nothing", {}, 404),
@@ -75,9 +75,9 @@ def test_the_own_page_and_pages_that_are_named_may_call(inside, origin):
         ("HEAD", "/jobs", {}, 405),
     ],
 )
-def test_every_answer_has_an_id_and_can_be_read_by_an_allowed_page(inside, method, path, given, status):
-    headers = {"Origin": ORIGIN, **given.get("headers", {})}
-    answer = inside(method, path, body=given.get("body", b""), headers=headers)
+def test_every_answer_has_an_id_and_can_be_read_by_an_allowed_page(inside, method, path, sent, status):
+    headers = {"Origin": ORIGIN, **sent.get("headers", {})}
+    answer = inside(method, path, body=sent.get("body", b""), headers=headers)
     assert answer.status == status
     assert answer.headers["x-request-id"]
     assert answer.headers["access-control-allow-origin"] == ORIGIN

@@ -70,7 +70,7 @@ def test_a_job_is_refused_when_it_is_created_not_after_its_upload(inside, field,
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"),
+    ("fields", "words"),
     [
         ({"filename": "a.wav"}, "size_bytes"),
         ({"size_bytes": 0}, "greater than 0"),
@@ -97,8 +97,8 @@ def test_a_job_is_refused_when_it_is_created_not_after_its_upload(inside, field,
         (7, "object"),
     ],
 )
-def test_a_recording_of_a_job_is_named_in_one_way(inside, wanted, words):
-    check(inside("POST", "/jobs", **as_json(wanted)), {400, 403}, words)
+def test_a_recording_of_a_job_is_named_in_one_way(inside, fields, words):
+    check(inside("POST", "/jobs", **as_json(fields)), {400, 403}, words)
 
 
 #: Bodies that are no JSON, or not one that every reader reads alike.

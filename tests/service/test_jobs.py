@@ -68,9 +68,9 @@ class Desk:
         self.engine, self.stores, self.launched = Engine(settings), stores, []
         self.jobs = Jobs(self.engine, *stores, self.launched.append)
 
-    def started(self, path, **wanted):
+    def started(self, path, **fields):
         content = path.read_bytes()
-        job = self.jobs.create(JobRequest(filename=path.name, size_bytes=len(content), **wanted))
+        job = self.jobs.create(JobRequest(filename=path.name, size_bytes=len(content), **fields))
         key, recordings = f"jobs/{job['job_id']}", self.stores[0]
         recordings.write(f"{key}/recording", content)
         self.jobs.start(job["job_id"], {})
@@ -101,7 +101,7 @@ def test_a_job_of_each_channel_gives_what_detect_finds_in_each(request, where, w
     client = request.getfixturevalue(where)
     sound = np.stack([0.3 * noise(3, 16000), noise(3, 16000)], axis=1)
     path = write_wav(sound, 16000, name="20230210_000001.wav")
-    job = run_job(client, content=path.read_bytes(), name=path.name, wanted={"channel": "each"})
+    job = run_job(client, content=path.read_bytes(), name=path.name, fields={"channel": "each"})
     assert job["state"] == "done", job
     kinds = [f"{kind}.channel{channel}" for channel in (1, 2) for kind in ("audacity", "csv", "png", "raven", "scores")]
     assert sorted(job["files"]) == sorted(["json", *kinds])
@@ -314,11 +314,11 @@ def test_a_claim_holds_against_others_until_its_time_is_up(desk, reef, monkeypat
     entered, leave = threading.Event(), threading.Event()
     score = work.score_chunk
 
-    def slow(*given):
+    def slow(*arguments):
         if not entered.is_set():  # the first worker alone is slow
             entered.set()
             assert leave.wait(60)
-        return score(*given)
+        return score(*arguments)
 
     monkeypatch.setattr(work, "score_chunk", slow)
     with ThreadPoolExecutor(1) as pool:
@@ -342,10 +342,10 @@ def test_a_chunk_that_fails_for_good_is_a_gap_and_the_rest_is_delivered(desk, re
     bad = chunks[2]
     score = work.score_chunk
 
-    def fail(recording, chunk, *given):
+    def fail(recording, chunk, *arguments):
         if chunk.first == bad["first"]:
             raise AudioError("the disk of the recorder was damaged here")
-        return score(recording, chunk, *given)
+        return score(recording, chunk, *arguments)
 
     monkeypatch.setattr(work, "score_chunk", fail)
     for chunk in chunks:

@@ -85,8 +85,8 @@ def passed(root: str) -> dict[str, str]:
             group = f"{match[1]}."
         elif line == "  }":
             group = ""
-        elif (match := re.match(r" {2,4}(\w+)\s+= (.*)", line)) and (given := re.search(r"\bvar\.(\w+)", match[2])):
-            found[group + match[1]] = given[1]
+        elif (match := re.match(r" {2,4}(\w+)\s+= (.*)", line)) and (variable := re.search(r"\bvar\.(\w+)", match[2])):
+            found[group + match[1]] = variable[1]
     return found
 
 

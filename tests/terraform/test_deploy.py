@@ -74,9 +74,9 @@ def deploy(tmp_path):
     return run
 
 
-def order(calls, *wanted):
+def order(calls, *texts):
     """Where the first call that holds each text is."""
-    return [next(i for i, call in enumerate(calls) if text in call) for text in wanted]
+    return [next(i for i, call in enumerate(calls) if text in call) for text in texts]
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

@@ -85,13 +85,13 @@ def test_the_functions_environment_is_what_python_writes_and_reads_back(terrafor
 
 def test_the_environments_give_everything_the_modules_take_from_variables_of_the_same_type():
     for root in ENVIRONMENTS:
-        own, given, taken = variables(root), passed(root), {}
+        own, passed_on, taken = variables(root), passed(root), {}
         for name, variable in {**variables("modules/ecr"), **variables("modules/inference")}.items():
-            whole = name in given  # or attribute by attribute
+            whole = name in passed_on  # or attribute by attribute
             taken |= {name: variable.type} if whole else {f"{name}.{a.name}": a.type for a in attributes(variable)}
-        assert given.keys() == taken.keys()
-        assert own.keys() == {*given.values(), "tags"}
-        assert {name: own[variable].type for name, variable in given.items()} == taken
+        assert passed_on.keys() == taken.keys()
+        assert own.keys() == {*passed_on.values(), "tags"}
+        assert {name: own[variable].type for name, variable in passed_on.items()} == taken
 
 
 @pytest.mark.parametrize("root", [*MODULES, *ENVIRONMENTS])
@@ -132,14 +132,14 @@ def test_a_readme_has_the_variables_the_outputs_and_the_costs_of_the_files(path)
 
 @pytest.mark.parametrize("root", ENVIRONMENTS)
 def test_settings_that_stand_in_two_files_are_refused(terraform, root):
-    given = terraform.folder / root / "terraform.tfvars"
-    given.write_text("inference_config = { n_fft = 512 }\n", encoding="utf-8")
+    tfvars = terraform.folder / root / "terraform.tfvars"
+    tfvars.write_text("inference_config = { n_fft = 512 }\n", encoding="utf-8")
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"
     needed = {"model_s3_bucket": "models", "lambda_image_uri": image, "cors_allowed_origins": ["https://reef.example"]}
     try:
         assert terraform.console(root, "local.given_twice", needed) == ["inference_config"]
     finally:
-        given.unlink()
+        tfvars.unlink()
     assert terraform.console(root, "local.given_twice", needed) == []
     text = (TERRAFORM / root / "outputs.tf").read_text(encoding="utf-8")
     assert "condition     = length(local.given_twice) == 0" in text  # and a plan is refused where it is not empty

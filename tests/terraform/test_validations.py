@@ -91,12 +91,12 @@ def lay_out():
     uses = {}
     for module, wrong in WRONG.items():
         for number in range(max(map(len, wrong.values()))):
-            told = dict(NEEDED[module])
+            arguments = dict(NEEDED[module])
             for name, values in wrong.items():
                 if number < len(values):
-                    value, needed = values[number], told.get(name)
-                    told[name] = needed | value if isinstance(needed, dict) else value
-            uses[f"{module.rpartition('/')[2]}_{number}"] = (module, told)
+                    value, needed = values[number], arguments.get(name)
+                    arguments[name] = needed | value if isinstance(needed, dict) else value
+            uses[f"{module.rpartition('/')[2]}_{number}"] = (module, arguments)
     return uses
 
 
@@ -106,8 +106,8 @@ def refusals(terraform):
     folder = terraform.folder / "wrong"
     folder.mkdir()
     uses = {
-        name: {"source": f"../{module}", **told}
-        for name, (module, told) in {**lay_out(), **{m[8:] + "_right": (m, NEEDED[m]) for m in MODULES}}.items()
+        name: {"source": f"../{module}", **arguments}
+        for name, (module, arguments) in {**lay_out(), **{m[8:] + "_right": (m, NEEDED[m]) for m in MODULES}}.items()
     }
     (folder / "main.tf.json").write_text(json.dumps({"module": uses}), encoding="utf-8")
     terraform.init("wrong")

@@ -124,9 +124,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=60.0)
     options.add_argument("--seed", type=int, default=1)
-    given = options.parse_args()
+    asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as target:
-        counts = attack(target.url, seconds=given.seconds, seed=given.seed)
+        counts = attack(target.url, seconds=asked.seconds, seed=asked.seed)
         print(f"{sum(counts.values()):,} hostile requests: {dict(sorted(counts.items()))}; the server lives")
         print(target.look())
 
