@@ -1,10 +1,11 @@
 """A dataset in a notebook: the settings of its model, its recordings, and those that the model has not learnt from."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from anemone_lib.audio.channels import Channel
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.detection.events import Annotation
@@ -26,6 +27,8 @@ OF_FOLDERS: dict[str, tuple[Any, str]] = {
     "holdout": (0.25, "set split in dataset.yaml"),
     "balance": (0.5, "classes are drawn half-way between their numbers and equality"),
 }
+#: Those of them that notebook 2 has, too.
+SOURCES = ("folder", "annotations", "label_column", "channel")
 
 
 def choose_notebook_config(
@@ -47,7 +50,8 @@ def choose_notebook_config(
     Raises
     ------
     ConfigError
-        The model does not know the classes of the dataset, or a setting was changed that the model decides.
+        The model does not know the classes of the dataset, or a parameter was changed that the model or the dataset
+        decides.
 
     Examples
     --------
@@ -58,6 +62,8 @@ def choose_notebook_config(
     if not str(dataset):
         return InferenceConfig.from_parameters(parameters)
     description = Dataset.load(dataset)
+    if "folder" in parameters:
+        _refuse_passed_over(parameters, SOURCES, description)
     config = choose_config(None, classifier)
     changed = list_changed(parameters)
     target = changed.pop("target_class", description.target_class)
@@ -71,6 +77,17 @@ def choose_notebook_config(
     fixed = {name: value for name, value in changed.items() if name not in (*EVENT_FIELDS, "batch_size")}
     _refuse(fixed, config, "with a dataset these settings are those of the model")
     return choose_decisions(config, classifier.card, target).replace(**changed)
+
+
+def choose_channel(dataset: str | os.PathLike[str], channel: Channel) -> Channel:
+    """Return which hydrophone a notebook listens to: the dataset's, where there is one and no other is given.
+
+    Examples
+    --------
+    >>> choose_channel("", "mean"), choose_channel("", 2)
+    ('mean', 2)
+    """
+    return Dataset.load(dataset).channel if str(dataset) and channel == "mean" else channel
 
 
 def choose_training_config(dataset: str | os.PathLike[str], parameters: Mapping[str, Any]) -> InferenceConfig:
@@ -97,10 +114,9 @@ def choose_training_config(dataset: str | os.PathLike[str], parameters: Mapping[
     """
     if not str(dataset):
         return InferenceConfig.from_parameters(parameters)
-    for name, (default, instead) in OF_FOLDERS.items():
-        if parameters.get(name, default) not in (default, None, ""):
-            raise ConfigError(f"{name} is {parameters[name]!r}, and does not count with a dataset: {instead}")
-    config = Dataset.load(dataset).to_config()
+    description = Dataset.load(dataset)
+    _refuse_passed_over(parameters, OF_FOLDERS, description)
+    config = description.to_config()
     _refuse(list_changed(parameters), config, "with a dataset, change settings and target_class in dataset.yaml")
     return config
 
@@ -121,6 +137,14 @@ def list_changed(parameters: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None and str(value).strip().casefold() not in ("", "none", "null", str(own).casefold()):
             changed[name] = value
     return {name: value for name, value in changed.items() if value != default[name]}
+
+
+def _refuse_passed_over(parameters: Mapping[str, Any], names: Iterable[str], dataset: Dataset) -> None:
+    """Refuse parameters that do not count with a dataset, unless they are what it says."""
+    for name in names:
+        default, instead = OF_FOLDERS[name]
+        if parameters.get(name, default) not in (default, None, "", getattr(dataset, name, default)):
+            raise ConfigError(f"{name} is {parameters[name]!r}, and does not count with a dataset: {instead}")
 
 
 def _refuse(changed: Mapping[str, Any], config: InferenceConfig, instead: str) -> None:

@@ -1,5 +1,6 @@
 """Cross-validation by group: what a model is worth on groups that it was not trained on, when they are few."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,49 @@ from anemone_lib.training.from_dataset import configure, learn_from
 
 #: Part of each recording of a fold's other groups that training stops by.
 VALIDATION_PART = 0.15
+
+
+def draw_folds(
+    recordings: Sequence[LabelledRecording], n_folds: int, *, seed: int = 0
+) -> list[list[LabelledRecording]]:
+    """Draw folds by group, so that the calls of every class are spread over them.
+
+    The group with the largest part of the calls of some class comes first; each goes to the fold that has the fewest
+    calls of its classes, then to the one with the fewest groups.
+
+    Parameters
+    ----------
+    recordings : sequence of LabelledRecording, whose own split does not count
+    n_folds : int >= 2
+    seed : int, of the order of groups that are alike
+
+    Returns
+    -------
+    folds : list of lists of LabelledRecording
+        All recordings, in each fold with other groups as its test part. Of the others the last seconds are the
+        validation part, and what comes before is the train part.
+
+    Raises
+    ------
+    ConfigError
+        Fewer groups than folds.
+    """
+    groups = sorted({one.group for one in recordings})
+    if not 2 <= n_folds <= len(groups):
+        raise ConfigError(f"--folds is {n_folds}; it must be from 2 to the number of groups, {len(groups)}")
+    calls = {group: sum((one.count_calls() for one in recordings if one.group == group), Counter()) for group in groups}
+    names = sorted({name for own in calls.values() for name in own})
+    counts = np.array([[calls[group][name] for name in names] for group in groups], float)
+    parts = counts / np.maximum(counts.sum(axis=0), 1)  # of the calls of each class, what a group has
+    drawn = np.random.default_rng(seed).permutation(len(groups))
+    order = drawn[np.argsort(-parts.max(axis=1, initial=0)[drawn], kind="stable")]
+    sums, sizes, aside = np.zeros((n_folds, len(names))), np.zeros(n_folds), [set[str]() for _ in range(n_folds)]
+    for k in order:
+        fold = min(range(n_folds), key=lambda f: (sizes[f] > 0, round(float(sums[f] @ parts[k]), 9), sizes[f]))
+        sums[fold] += parts[k]
+        sizes[fold] += 1
+        aside[fold].add(groups[k])
+    return [[_span(one, one.group in own) for one in recordings] for own in aside]
 
 
 def cross_validate(
@@ -54,14 +98,8 @@ def cross_validate(
     """
     config = configure(dataset, recordings, backbone)
     see = backbone.embed if backbone else None
-    groups = sorted({one.group for one in recordings})
-    if not 2 <= n_folds <= len(groups):
-        raise ConfigError(f"--folds is {n_folds}; it must be from 2 to the number of groups, {len(groups)}")
-    order = np.random.default_rng(seed).permutation(len(groups))
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in config.classes[1:]}
-    for fold in range(n_folds):
-        aside = {groups[k] for k in order[fold::n_folds]}
-        spans = [_span(one, one.group in aside) for one in recordings]
+    for fold, spans in enumerate(draw_folds(recordings, n_folds, seed=seed)):
         test = cut_examples(read_stretches(spans, "test", config), config, most=20_000, see=see)
         learning = learn_from(
             ExamplePool(read_stretches(spans, "train", config), config),

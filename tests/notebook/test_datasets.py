@@ -3,7 +3,12 @@ import pytest
 from anemone_lib import load_classifier
 from anemone_lib.dataset import Dataset, draft_dataset
 from anemone_lib.errors import ConfigError
-from anemone_lib.notebook.datasets import choose_notebook_config, choose_training_config, find_annotations
+from anemone_lib.notebook.datasets import (
+    choose_channel,
+    choose_notebook_config,
+    choose_training_config,
+    find_annotations,
+)
 from anemone_lib.notebook.training import choose_notebook_start
 from anemone_lib.tables.verdicts import Verdict, write_verdicts
 from tests.dataset.season import write_season
@@ -48,6 +53,29 @@ def test_event_settings_of_a_notebook_go_before_those_of_the_model_and_others_ar
         choose_notebook_config(path, classifier, {"n_fft": 512})
     with pytest.raises(ConfigError, match="target_class is 'tuna'; with this dataset it is one of anemonefish, biolog"):
         choose_notebook_config(path, classifier, {"target_class": "tuna"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (
+            "folder",
+            "elsewhere",
+            "folder is 'elsewhere', and does not count with a dataset: dataset.yaml names the recordi",
+        ),
+        ("annotations", "tables", "annotations is 'tables', .*: dataset.yaml says where the tables are"),
+        ("label_column", "species", "label_column is 'species', .*: set label_column in dataset.yaml"),
+        ("channel", 2, "channel is 2, .*: set channel in dataset.yaml"),
+    ],
+)
+def test_what_notebook_2_reads_from_a_folder_is_refused_beside_a_dataset(path, name, value, words):
+    parameters = {"folder": "", "annotations": "", "label_column": None, "channel": "mean"}
+    with pytest.raises(ConfigError, match=words):
+        choose_notebook_config(path, load_classifier(), {**parameters, name: value})
+    own = Dataset.load(path).model_copy(update={"label_column": "category", "channel": 2})
+    own.save(path, overwrite=True)
+    assert choose_notebook_config(path, load_classifier(), {**parameters, "channel": 2, "label_column": "category"})
+    assert (choose_channel(path, "mean"), choose_channel(path, 1), choose_channel("", "mean")) == (2, 1, "mean")
 
 
 def test_what_people_annotated_and_accepted_in_a_review_is_found_for_a_recording(path):

@@ -74,6 +74,10 @@ def test_the_round_from_own_labels_to_the_endpoint(home):
     assert Promotion.load(promoted).model_sha256 == load_classifier(model).sha256
     assert Promotion.load(promoted).config.target_class == "hummer"
 
+    with pytest.raises(
+        papermill.PapermillExecutionError, match=r"hummer \(\d+\).*none is tuna; name some that are there"
+    ):
+        execute("02_tune_inference_config", home, dataset=dataset, model=model, labels="tuna")
     numbers = execute("04_review_events", home, dataset=dataset, model=model, n_events=6, n_windows=2, blind=True)
     assert numbers["events"] == 8
     assert read_verdicts(home / "out" / "review" / "verdicts.csv") == []  # nobody judged, nothing is invented

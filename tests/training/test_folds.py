@@ -1,13 +1,16 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from anemone_lib.dataset import draft_dataset, read_recordings
+from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.detection import Annotation
 from anemone_lib.errors import ConfigError
 from anemone_lib.training import folds
 from anemone_lib.training.examples import read_stretches
-from anemone_lib.training.folds import cross_validate
+from anemone_lib.training.folds import cross_validate, draw_folds
 from tests.dataset.season import write_season
 
 MEANING = {"h": "hummer", "k": "knocker"}
@@ -45,6 +48,33 @@ def test_every_group_is_tested_once_by_a_model_that_has_not_seen_it(dataset, mon
     # Who knows nothing is right as often as the class is there: hums are in more windows than knocks, in every fold.
     for hum, knock in zip(measures["hummer"]["folds"], measures["knocker"]["folds"], strict=True):
         assert 0 < knock < hum < 1
+
+
+def test_calls_of_every_class_are_spread_over_the_folds():
+    calls = {"a": "kkkk", "b": "hhhhhhhh", "c": "kkkh", "d": "hhh", "e": "hk", "f": ""}
+    names = {"h": "hummer", "k": "knocker"}
+    recordings = [
+        LabelledRecording(
+            Path(f"{group}.wav"),
+            Path(f"{group}.csv"),
+            group,
+            100.0,
+            4000,
+            tuple(Annotation(k, k + 0.5, names[label]) for k, label in enumerate(labels)),
+        )
+        for group, labels in calls.items()
+    ]
+    for seed in range(4):
+        folds = draw_folds(recordings, 2, seed=seed)
+        aside = [{one.group for one in fold if "test" in one.spans} for fold in folds]
+        assert aside[0] | aside[1] == set(calls)
+        assert not aside[0] & aside[1]
+        for own in aside:
+            heard = "".join(calls[group] for group in own)
+            assert heard.count("k") >= 3
+            assert heard.count("h") >= 4
+    tested = folds[0][0]
+    assert tested.spans in ({"test": (0.0, 100.0)}, {"train": (0.0, 85.0), "validation": (85.0, 100.0)})
 
 
 @pytest.mark.parametrize("n_folds", [1, 6])

@@ -1,14 +1,16 @@
 """The comparison of ``benchmarks/truth``: the calls that it keeps, and that it tells calls from noise."""
 
+import csv
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from anemone_lib import InferenceConfig
-from anemone_lib.dataset import draft_dataset
+from anemone_lib.dataset import Dataset, draft_dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.detection import Annotation
 from tests.dataset.season import write_season
@@ -52,17 +54,23 @@ def test_windows_that_cannot_be_read_are_not_described(compare, rng):
         model_classes="noise,hum",
         target_class="hum",
     )
-    scores, features = compare.describe_windows(samples, 4000, config)
+    scores, features = sys.modules["methods"].describe_windows(samples, 4000, config)
     assert np.isfinite(features).all(axis=1).tolist() == [True, False, True, True]
     assert scores.start_times.tolist() == [0, 1, 2, 3]
 
 
-def test_one_run_prints_every_method_with_its_measures(compare, tmp_path, capsys):
-    write_season(tmp_path / "season", n_recordings=3, seconds=40)
-    dataset = draft_dataset(tmp_path / "season", labels={"h": "hummer", "k": "knocker"}).dataset
-    dataset.save(tmp_path / "season" / "dataset.yaml")
+@pytest.fixture(scope="module")
+def season(tmp_path_factory):
+    """Three recordings of hums and knocks, described."""
+    folder = tmp_path_factory.mktemp("season")
+    write_season(folder, n_recordings=3, seconds=40)
+    draft_dataset(folder, labels={"h": "hummer", "k": "knocker"}).dataset.save(folder / "dataset.yaml")
+    return folder
+
+
+def test_one_run_prints_every_method_with_its_measures(compare, season, tmp_path, capsys):
     out = tmp_path / "RESULTS.md"
-    compare.main([str(tmp_path / "season"), "--methods", "shipped,boosting", "--out", str(out)])
+    compare.main([str(season), "--methods", "shipped,boosting", "--out", str(out)])
     text = out.read_text()
     assert text == capsys.readouterr().out
     assert "nan" not in text
@@ -75,10 +83,86 @@ def test_one_run_prints_every_method_with_its_measures(compare, tmp_path, capsys
 def test_a_method_that_is_not_known_is_refused(compare, tmp_path, capsys):
     with pytest.raises(SystemExit):
         compare.main([str(tmp_path), "--methods", "magic"])
-    assert "the methods are shipped, boosting, from scratch, from shipped, backbone" in capsys.readouterr().err
+    assert "the methods are shipped, boosting, from scratch, from shipped, backbone, resnet" in capsys.readouterr().err
 
 
 def test_a_backbone_is_needed_for_its_method(compare, tmp_path, capsys):
     with pytest.raises(SystemExit):
         compare.main([str(tmp_path), "--methods", "backbone"])
-    assert "the method backbone needs --backbone" in capsys.readouterr().err
+    assert "the method backbone cannot be run: it needs --backbone" in capsys.readouterr().err
+
+
+def test_without_opensoundscape_its_method_is_left_out_and_how_to_make_it_is_said(compare, season, tmp_path, capsys):
+    nowhere = ["--opensoundscape", str(tmp_path / "none")]
+    with pytest.raises(SystemExit):
+        compare.main([str(season), "--methods", "resnet", *nowhere])
+    assert "cannot be run: OpenSoundscape has no environment at" in capsys.readouterr().err
+    methods = {name: method for name, method in compare.METHODS.items() if name in ("shipped", "backbone", "resnet")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "METHODS", methods)
+        compare.main([str(season), *nowhere])
+    text = capsys.readouterr().out
+    assert "| shipped |" in text
+    assert "| resnet |" not in text
+    assert "Left out: resnet. OpenSoundscape has no environment" in text
+    assert "pip install opensoundscape" in text
+
+
+def test_scores_of_opensoundscape_count_for_the_windows_that_it_was_asked_about(compare, season, monkeypatch):
+    """A worker that finds what it was told, in place of a network: the measures are those of a perfect detector."""
+
+    class Oracle:
+        def __init__(self, name, *, python):
+            assert name == "opensoundscape_training"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, *, train, validation, ask, out, classes, **settings):
+            assert settings["steps"] == 7
+            learnt, asked = (list(csv.DictReader(Path(path).read_text().splitlines())) for path in (train, ask))
+            known = {(row["file"], row["start_time"]) for row in learnt}
+            assert known
+            assert not known & {(row["file"], row["start_time"]) for row in asked}
+            recordings = {
+                str(one.path.resolve()): one for one in read_recordings(Dataset.load(season / "dataset.yaml"))
+            }
+            there = [
+                [
+                    any(
+                        call.label == name
+                        and call.start_time < float(row["end_time"])
+                        and call.end_time > float(row["start_time"])
+                        for call in recordings[row["file"]].annotations
+                    )
+                    for name in classes
+                ]
+                for row in asked
+            ]
+            np.save(out, np.array(there, np.float32))
+
+    monkeypatch.setattr(sys.modules["methods"], "Worker", Oracle)
+    dataset = Dataset.load(season / "dataset.yaml")
+    recordings = read_recordings(dataset)
+    options = SimpleNamespace(opensoundscape=Path("python"), resnet_steps=7, seed=0)
+    _, test, measures = compare.judge(dataset, compare.METHODS["resnet"](dataset, recordings, recordings, options))
+    assert measures["hummer"]["average_precision"]["value"] > 0.99
+    outside = [part.annotated.scores.start_times < part.span[0] - 1e-6 for part in test]
+    for part, before in zip(test, outside, strict=True):
+        assert np.isnan(part.annotated.scores.probabilities[before]).all()
+
+
+def test_folds_are_compared_in_the_same_run(compare, season, capsys):
+    compare.main([str(season), "--methods", "shipped", "--folds", "3"])
+    text = capsys.readouterr().out
+    assert text.count("- fold ") == 3
+    assert "nan" not in text
+    rows = [row.split(" | ") for row in text.splitlines() if row.startswith("| shipped")]
+    split, folds, pooled = rows
+    assert len(split) == len(folds)
+    mean, each = folds[1].split(" (")
+    assert float(mean) == pytest.approx(np.mean([float(v) for v in each.rstrip(")").split(", ")]), abs=0.006)
+    assert "–" in pooled[1]
