@@ -241,6 +241,15 @@ def assign_spans(recordings: Iterable[LabelledRecording], dataset: Dataset) -> l
     return spanned
 
 
+def cut_annotations(annotations: Sequence[Annotation], span: tuple[float, float]) -> tuple[Annotation, ...]:
+    """Return the annotations of a stretch, cut at its edges."""
+    return tuple(
+        replace(one, start_time=max(one.start_time, span[0]), end_time=min(one.end_time, span[1]))
+        for one in annotations
+        if one.start_time < span[1] and one.end_time > span[0]
+    )
+
+
 def _names_of(one: LabelledRecording, dataset: Dataset) -> tuple[str, ...]:
     relative = one.path.relative_to(dataset.folder) if one.path.is_relative_to(dataset.folder) else one.path
     return relative.as_posix(), one.path.name, one.path.stem

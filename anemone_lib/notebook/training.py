@@ -18,6 +18,7 @@ from anemone_lib.scoring.chunks import choose_config
 from anemone_lib.scoring.classifier import Classifier, ModelCard, load_classifier
 from anemone_lib.scoring.sight import classify_windows
 from anemone_lib.training.bundle import write_card
+from anemone_lib.training.curve import CurvePoint, trace_learning_curve
 from anemone_lib.training.examples import Stretch, cut_examples, read_stretches
 from anemone_lib.training.from_dataset import choose_start, train_on_dataset
 from anemone_lib.training.labelled import LabelledWindows
@@ -99,6 +100,46 @@ def train_own_classes(
     curve = card.training["learning_curves"][0]
     history = {"loss": [row["loss"] for row in curve]}
     return OwnTraining(card, history, test, answers["new"], card.temperature, answers)
+
+
+def trace_own_curve(
+    dataset: str | os.PathLike[str], numbers: Sequence[Any], **options: Any
+) -> tuple[dict[tuple[str, str], dict[int, float]], str]:
+    """Trace the learning curve of a dataset, as `anemone_lib.plots.plot_learning_curve` draws it.
+
+    Parameters
+    ----------
+    dataset : path of ``dataset.yaml``
+    numbers : calls a class; none: there is no curve
+    **options
+        epochs, seed: as in `trace_learning_curve`.
+
+    Returns
+    -------
+    curves : dict of (class, start) to dict of calls a class to average precision
+    part : str, of the split, that was measured on
+
+    Raises
+    ------
+    ConfigError
+        There is no dataset, something is no number, or what `trace_learning_curve` raises.
+    """
+    if not numbers:
+        return {}, ""
+    if not str(dataset):
+        raise ConfigError("a learning curve needs a dataset; describe your folder with `anemone dataset init FOLDER`")
+    if wrong := [number for number in numbers if not str(number).isdecimal()]:
+        raise ConfigError(f"curve_calls has {wrong[0]!r}; it is a list of whole numbers, like 5, 10, 20")
+    description = Dataset.load(dataset)
+    points: list[CurvePoint] = trace_learning_curve(
+        description, read_recordings(description), [int(number) for number in numbers], **options
+    )
+    curves: dict[tuple[str, str], dict[int, float]] = {}
+    for point in points:
+        for name, value in point.average_precision.items():
+            if value is not None:
+                curves.setdefault((name, point.start_from), {})[point.n_calls] = value
+    return curves, points[0].part
 
 
 def choose_notebook_start(parameters: Mapping[str, Any]) -> dict[str, Any]:

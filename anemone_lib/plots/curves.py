@@ -312,3 +312,37 @@ def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = No
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small")
     return ax
+
+
+def plot_learning_curve(
+    curves: Mapping[tuple[str, str], Mapping[int, float]], *, part: str = "test", ax: Axes | None = None
+) -> Axes:
+    """Draw average precision over the number of calls that were learnt from: a colour a class, a line a start.
+
+    Parameters
+    ----------
+    curves : mapping of (class, start) to mapping of calls a class to average precision
+    part : str, of the split, that was measured on
+    ax : matplotlib.axes.Axes, optional
+
+    Examples
+    --------
+    >>> axes = plot_learning_curve({("grunt", "shipped"): {5: 0.6, 20: 0.8}, ("grunt", "none"): {5: 0.4, 20: 0.8}})
+    >>> [label.get_text() for label in axes.get_legend().get_texts()]
+    ['grunt, start: shipped', 'grunt, start: none']
+    """
+    ax = ax or new_axes((6, 4))
+    names = list(dict.fromkeys(name for name, _ in curves))
+    starts = list(dict.fromkeys(start for _, start in curves))
+    for (name, start), own in curves.items():
+        style = STYLES[starts.index(start) % len(STYLES)]
+        colour = SERIES[names.index(name) % len(SERIES)]
+        ax.plot(list(own), list(own.values()), style, color=colour, marker=".", label=f"{name}, start: {start}")
+    numbers = sorted({number for own in curves.values() for number in own})
+    ax.set_xscale("log")
+    ax.set_xticks(numbers, [str(number) for number in numbers])
+    ax.set_xticks([], minor=True)
+    ax.set(xlabel="Calls a class learnt from, at most", ylabel=f"Average precision, {part} part", ylim=(0, 1.02))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small")
+    return ax

@@ -1,8 +1,8 @@
 """From annotated recordings to a model bundle.
 
 `from_dataset` (what ``anemone train --dataset`` runs) and `train_classifier` are where to start. `labelled`,
-`simulated` and `examples` cut windows with their classes, `network` is the model, `fitting`, `learning` and `folds`
-train and judge it, `bundle` exports it, `recipes` makes the demonstration model. Imports dataset, simulation,
+`simulated` and `examples` cut windows with their classes, `network` is the model, `fitting`, `learning`, `folds` and
+`curve` train and judge it, `bundle` exports it, `recipes` makes the demonstration model. Imports dataset, simulation,
 evaluation and what lies below them.
 """
 

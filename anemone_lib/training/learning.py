@@ -259,6 +259,11 @@ def _predict(learner: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
     return np.concatenate([np.asarray(learner(x[k : k + 512], training=False)) for k in range(0, len(x), 512)])
 
 
+def measure_examples(model: Any, examples: Examples, classes: Sequence[str]) -> dict[str, float | None]:
+    """Return the average precision of every class but the background; None where the examples hold none of it."""
+    return _average_precisions(_predict(model, examples.images, len(classes)), examples, classes)
+
+
 def _average_precisions(
     probabilities: np.ndarray, validation: Examples, classes: Sequence[str]
 ) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ import numpy as np
 from anemone_lib.audio.gaps import Gap
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
-from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.dataset.recordings import LabelledRecording, cut_annotations
 from anemone_lib.detection.events import Annotation, decide_events
 from anemone_lib.errors import ConfigError
 from anemone_lib.evaluation.intervals import as_intervals
@@ -118,15 +118,6 @@ def score_part(
         if progress:
             progress(done, len(chosen))
     return parts
-
-
-def cut_annotations(annotations: Sequence[Annotation], span: tuple[float, float]) -> tuple[Annotation, ...]:
-    """Return the annotations of a stretch, cut at its edges."""
-    return tuple(
-        replace(one, start_time=max(one.start_time, span[0]), end_time=min(one.end_time, span[1]))
-        for one in annotations
-        if one.start_time < span[1] and one.end_time > span[0]
-    )
 
 
 def skip_outside(scores: Scores, span: tuple[float, float]) -> Scores:

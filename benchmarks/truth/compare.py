@@ -8,7 +8,6 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.provenance import code_sha256
+from anemone_lib.training.curve import keep_calls
 from anemone_lib.training.folds import draw_folds
-from anemone_lib.tuning.by_class import ScoredPart, cut_annotations, measure_classes
-from anemone_lib.tuning.decisions import Decisions, tune_classes
+from anemone_lib.tuning.by_class import ScoredPart, measure_classes
+from anemone_lib.tuning.decisions import Decisions, tune_classes, tune_groups
 
 sys.path.extend([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
 
@@ -33,6 +33,8 @@ from methods import MAKE_OPENSOUNDSCAPE, METHODS, OPENSOUNDSCAPE
 MEASURES = {"average_precision": "window AP", "segment_f1": "F1, 3-s segments", "event_f1": "F1, events"}
 #: Calls a class in the train part; then all of them.
 CURVE = (5, 10, 20, 50, 100)
+#: Seconds of each new recording that somebody annotates for its threshold.
+FIRST_S = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbone-window", type=float, help="of it, as of `anemone train`")
     parser.add_argument("--backbone-output", help="of it, as of `anemone train`")
     parser.add_argument("--opensoundscape", type=Path, default=OPENSOUNDSCAPE, help="the Python that has it")
-    parser.add_argument("--resnet-steps", type=int, default=200, help="steps of 64 windows that ResNet18 is trained")
+    parser.add_argument("--resnet-steps", type=int, default=120, help="steps of 64 windows that ResNet18 is trained")
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     options = parser.parse_args(arguments)
     missing = {} if options.backbone else {"backbone": "it needs --backbone, the file of one"}
@@ -133,25 +135,43 @@ def _compare_on_folds(
     yield f"|---|{'---:|' * (len(heading) + 1)}"
     pooled = []
     for method in methods:
-        began, tests, own, found = _spend(), [], {}, []
+        began, found, tests, rests = _spend(), [], [], []
+        own: dict[str, dict[str, InferenceConfig]] = {}
+        annotated: dict[str, dict[str, InferenceConfig]] = {}
         for fold in folds:
             decisions, parts, measures = judge(dataset, METHODS[method](dataset, fold, fold, options))
+            found.append(measures)
             tests += parts
             own |= {part.group: _choose_calls(dataset, decisions) for part in parts}
-            found.append(measures)
+            tuned, rest = tune_groups(parts, decisions, seconds=FIRST_S)
+            rests += rest
+            annotated |= {part.group: own[part.group] | tuned.groups.get(part.group, {}) for part in parts}
         cells = [spell_folds([one[name][key] for one in found]) for name in dataset.calls for key in MEASURES]
         yield f"| {method} | {' | '.join(cells)} | {_spend() - began:.1f} |"
-        together = measure_classes(tests, next(iter(own.values())), group_configs=own)
-        pooled.append((method, together))
-    keys = ("average_precision", "event_f1")
+        base = next(iter(own.values()))
+        pooled.append(
+            (
+                method,
+                measure_classes(tests, base, group_configs=own),
+                *(measure_classes(rests, base, group_configs=configs) for configs in (own, annotated)),
+            )
+        )
     yield ""
-    yield "The tests of all folds together, with 95 % intervals by group:"
+    yield (
+        f"The tests of all folds together, with 95 % intervals by group; and after the first {FIRST_S:g} s of each "
+        "recording, with the thresholds of the groups trained on → with thresholds that were found in those seconds:"
+    )
     yield ""
-    heading = [f"{name}, {MEASURES[key]}" for name in dataset.calls for key in keys]
+    titles = (MEASURES["average_precision"], MEASURES["event_f1"], "the same, later → with its own threshold")
+    heading = [f"{name}, {title}" for name in dataset.calls for title in titles]
     yield f"| method | {' | '.join(heading)} |"
     yield f"|---|{'---:|' * len(heading)}"
-    for method, measures in pooled:
-        yield f"| {method} | {' | '.join(spell(measures[name][key]) for name in dataset.calls for key in keys)} |"
+    for method, whole, before, after in pooled:
+        cells = []
+        for name in dataset.calls:
+            cells += [spell(whole[name][key]) for key in ("average_precision", "event_f1")]
+            cells.append(" → ".join(spell({**one[name]["event_f1"], "interval": None}) for one in (before, after)))
+        yield f"| {method} | {' | '.join(cells)} |"
 
 
 def _trace_curve(
@@ -216,41 +236,6 @@ def spell_folds(entries: Sequence[Mapping[str, Any]]) -> str:
         return "no call"
     each = ", ".join("–" if entry["value"] is None else f"{entry['value']:.2f}" for entry in entries)
     return f"{np.mean(known):.3f} ({each})"
-
-
-def keep_calls(recordings: Sequence[LabelledRecording], number: int, *, seed: int) -> list[LabelledRecording]:
-    """Keep so many calls of each class in the train part; the others there are neither calls nor background.
-
-    Parameters
-    ----------
-    recordings : sequence of LabelledRecording
-    number : int > 0; a class with fewer keeps all
-    seed : int, of which ones are kept
-
-    Returns
-    -------
-    recordings : list of LabelledRecording, the same outside of the train part
-    """
-    rng = np.random.default_rng(seed)
-    places: dict[str, list[tuple[int, int]]] = {}
-    for k, one in enumerate(recordings):
-        start, end = one.spans.get("train", (0.0, 0.0))
-        for j, call in enumerate(one.annotations):
-            if call.start_time < end and call.end_time > start:
-                places.setdefault(call.label, []).append((k, j))
-    dropped = {
-        own[int(i)] for own in (places[name] for name in sorted(places)) for i in rng.permutation(len(own))[number:]
-    }
-    fewer = []
-    for k, one in enumerate(recordings):
-        start, end = one.spans.get("train", (0.0, 0.0))
-        gone = [call for j, call in enumerate(one.annotations) if (k, j) in dropped]
-        kept = [call for j, call in enumerate(one.annotations) if (k, j) not in dropped]
-        for span in ((0.0, start), (end, one.duration)):  # what reaches out of the train part stays there
-            kept += cut_annotations(gone, span)
-        unclear = (*one.unclear, *cut_annotations(gone, (start, end)))
-        fewer.append(replace(one, annotations=tuple(kept), unclear=unclear))
-    return fewer
 
 
 if __name__ == "__main__":

@@ -197,10 +197,7 @@ def train_resnet(
                 seed=options.seed,
                 out=str(Path(folder) / "scores.npy"),
                 **{name: str(path) for name, path in tables.items()},
-                **{
-                    name: getattr(config, name)
-                    for name in ("window_duration", "n_fft", "hop_length", "fmax_hz", "height_pixels", "width_pixels")
-                },
+                **{name: getattr(config, name) for name in ("window_duration", "n_fft", "hop_length", "fmax_hz")},
             )
         answers = np.load(Path(folder) / "scores.npy")
     edges = np.cumsum([0, *(len(chosen[one.name]) for one in recordings)])

@@ -15,7 +15,7 @@ import torch  # noqa: E402
 from opensoundscape import CNN  # noqa: E402
 
 #: Windows in a step, and steps between two validations.
-BATCH, VALIDATION_STEPS = 64, 25
+BATCH, VALIDATION_STEPS = 64, 40
 
 
 def measure(
@@ -26,8 +26,6 @@ def measure(
     n_fft: int,
     hop_length: int,
     fmax_hz: float,
-    height_pixels: int,
-    width_pixels: int,
     train: str,
     validation: str,
     ask: str,
@@ -48,8 +46,6 @@ def measure(
         sample_duration=window_duration,
         sample_rate=sample_rate,
         arch_weights=None,  # random: weights of other pictures would have to be fetched
-        height=height_pixels,
-        width=width_pixels,
         channels=1,
         bandpass_range=(0, min(fmax_hz, sample_rate / 2)),
     )

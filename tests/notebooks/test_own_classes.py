@@ -58,11 +58,14 @@ def execute(name, home, **parameters):
 
 def test_the_round_from_own_labels_to_the_endpoint(home):
     dataset, model = str(home / "reef" / "dataset.yaml"), str(home / "out" / "model")
-    numbers = execute("03_train_classifier", home, dataset=dataset, epochs=5)
+    numbers = execute("03_train_classifier", home, dataset=dataset, epochs=5, curve_calls="3")
     card = load_classifier(model).card
     assert (card.classes, card.target_class) == (("noise", "hummer", "knocker"), "hummer")
     assert [row["name"] for row in card.training["recordings"]["test"]] == [f"{name}.wav" for name in HELD_OUT]
     assert numbers["average_precision"][0] > 0.7
+    curves = {(name, start): own for name, start, own in numbers["learning_curve"]}
+    assert set(curves) >= {("hummer", "shipped"), ("hummer", "none")}
+    assert all(next(iter(own)) == "3" and len(own) == 2 for own in curves.values())
 
     numbers = execute("01_explore_recording", home, dataset=dataset, model=model)
     assert numbers["total_events"] >= 1

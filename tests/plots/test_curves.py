@@ -82,6 +82,16 @@ def test_the_confusion_matrix_has_parts_and_numbers(drawn):
     assert [text.get_text() for text in ax.texts][:2] == ["50%\n(1)", "50%\n(1)"]
 
 
+def test_the_learning_curve_has_a_line_for_every_class_and_start(drawn):
+    curves = {("hum", "shipped"): {5: 0.5, 20: 0.8}, ("hum", "none"): {5: 0.3, 20: 0.8}, ("knock", "none"): {20: 0.6}}
+    ax = drawn(charts.plot_learning_curve(curves, part="validation"))
+    assert texts(ax) == ["hum, start: shipped", "hum, start: none", "knock, start: none"]
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--", "--"]
+    assert ax.lines[0].get_color() == ax.lines[1].get_color() != ax.lines[2].get_color()
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["5", "20"]
+    assert ax.get_ylabel() == "Average precision, validation part"
+
+
 def test_history_noise_and_waveform_are_drawn(drawn):
     drawn(charts.plot_history({"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}))
     levels = {name: np.linspace(-60, -40, 5) for name in ("below", "calls", "above", "shrimp")}

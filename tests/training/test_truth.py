@@ -1,4 +1,4 @@
-"""The comparison of ``benchmarks/truth``: the calls that it keeps, and that it tells calls from noise."""
+"""The comparison of ``benchmarks/truth``: what it prints, what it leaves out, and that it tells calls from noise."""
 
 import csv
 import importlib.util
@@ -11,8 +11,6 @@ import pytest
 
 from anemone_lib import InferenceConfig
 from anemone_lib.dataset import Dataset, draft_dataset, read_recordings
-from anemone_lib.dataset.recordings import LabelledRecording
-from anemone_lib.detection import Annotation
 from tests.dataset.season import write_season
 
 
@@ -25,21 +23,6 @@ def compare(root):
         patch.setattr(sys, "path", [str(root / "benchmarks"), *sys.path])
         spec.loader.exec_module(module)
     return module
-
-
-def test_calls_that_are_not_kept_are_neither_calls_nor_background(compare):
-    calls = tuple(Annotation(start, start + 1.0, "hum") for start in (1.0, 3.0, 5.0, 12.0))
-    chorus = Annotation(8.0, 18.0, "knock")  # reaches out of the train part
-    spans = {"train": (0.0, 10.0), "test": (10.0, 20.0)}
-    one = LabelledRecording(Path("a.wav"), Path("a.txt"), "a", 20.0, 4000, (*calls, chorus), spans=spans)
-    kept = compare.keep_calls([one], 1, seed=0)[0]
-    assert sorted(call.label for call in kept.annotations) == ["hum", "hum", "knock"]  # a hum is of the test part
-    assert len(kept.unclear) == 2
-    assert {call.start_time for call in (*kept.annotations, *kept.unclear)} == {1.0, 3.0, 5.0, 8.0, 12.0}
-    none = compare.keep_calls([one], 0, seed=0)[0]
-    assert [(call.start_time, call.end_time) for call in none.annotations] == [(12.0, 13.0), (10.0, 18.0)]
-    assert (8.0, 10.0) in [(call.start_time, call.end_time) for call in none.unclear]
-    assert compare.keep_calls([one], 3, seed=0)[0].unclear == ()
 
 
 def test_windows_that_cannot_be_read_are_not_described(compare, rng):
