@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with dataset.yaml, or such a file")
     parser.add_argument("--methods", help="which, separated by commas (default: all that can be run)")
-    parser.add_argument("--folds", type=int, help="also on so many folds by group, whatever the split says")
+    parser.add_argument("--folds", type=int, help="so many folds by group, in place of the split")
     parser.add_argument("--curve", action="store_true", help="also train on 5, 10, 20, 50, 100 calls a class")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"the method {impossible[0]} cannot be run: {missing[impossible[0]]}")
     dataset = Dataset.load(options.folder / "dataset.yaml" if options.folder.is_dir() else options.folder)
     recordings = read_recordings(dataset)
-    for part in ("train", "validation", "test"):
+    for part in () if options.folds and not options.curve else ("train", "validation", "test"):
         if not any(part in one.spans for one in recordings):
             parser.error(f"no recording is of the {part} part; all three parts are needed")
     others, lines = Others(), []
@@ -95,10 +95,8 @@ def _report(
     if options.backbone and "backbone" in methods:
         yield f"- backbone {options.backbone.name}"
     yield ""
-    yield from _compare_on_split(dataset, recordings, methods, options)
-    if options.folds:
-        yield ""
-        yield from _compare_on_folds(dataset, recordings, methods, options)
+    compared = _compare_on_folds if options.folds else _compare_on_split
+    yield from compared(dataset, recordings, methods, options)
     if options.curve:
         yield ""
         yield from _trace_curve(dataset, recordings, [name for name in methods if name != "shipped"], options)
