@@ -14,7 +14,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from anemone_lib.errors import ConfigError
@@ -215,6 +214,8 @@ class InferenceConfig(BaseModel):
             No such file, not YAML or JSON, a wrong setting, or a tfvars file whose fingerprint does not belong
             to its settings (somebody edited one and not the other).
         """
+        import yaml
+
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
@@ -263,6 +264,8 @@ class InferenceConfig(BaseModel):
         elif path.suffix == ".json":
             text = json.dumps(self.model_dump(), indent=2) + "\n"
         elif path.suffix in (".yaml", ".yml"):
+            import yaml
+
             text = yaml.safe_dump(self.model_dump(), sort_keys=False)
         else:
             raise ConfigError(f"cannot tell the format of {path.name}; name it .yaml, .json or .auto.tfvars.json")

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.fft import fft
 
 from anemone_lib.audio.recording import Recording
 from anemone_lib.detection.pulses import FLOOR_BLOCK_S, MIN_DIP_DB, SILENCE, find_pulses
@@ -287,6 +286,8 @@ def _measure(samples: np.ndarray, rate: int, band_hz: tuple[float, float], max_p
 
 def _measure_spectrum(signal: np.ndarray, rate: float) -> np.ndarray:
     """Mean power spectrum of complex samples, in pieces of `SPECTRUM_S`, Hann, half overlapping, finely sampled."""
+    from scipy.fft import fft
+
     size = round(SPECTRUM_S * rate)
     n_fft = 1 << (8 * size - 1).bit_length()
     if len(signal) < size:

@@ -13,9 +13,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.fft import ifft, next_fast_len, rfft
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter
-from scipy.signal import find_peaks
 
 SMOOTH_S = 0.002
 FLOOR_BLOCK_S, FLOOR_S, FLOOR_PERCENT = 0.05, 2.0, 30
@@ -82,13 +79,14 @@ def find_pulses(samples: np.ndarray, rate: int, band_hz: tuple[float, float]) ->
     >>> (pulses.starts / pulses.rate).round(2).tolist()
     [1.0, 1.05]
     """
+    from scipy.fft import next_fast_len, rfft
+    from scipy.ndimage import maximum_filter1d
+
     n = next_fast_len(len(samples) + rate // 20, real=True)  # padded, so that the end does not ring into the start
     spectrum = rfft(samples, n)
     signal, signal_rate = _shift_band(spectrum, n, len(samples), rate, band_hz)
     power, floor, level = _measure_level(signal, signal_rate)
-    peaks, _ = find_peaks(
-        level, height=MIN_LEVEL_DB, prominence=MIN_DIP_DB, distance=max(1, int(MIN_PERIOD_S * signal_rate))
-    )
+    peaks = _find_peaks(level, distance=max(1, int(MIN_PERIOD_S * signal_rate)))
     above = np.full(len(level), -np.inf)
     top = min(ABOVE * band_hz[1], 0.45 * rate)
     if top > band_hz[1] + 100:
@@ -109,6 +107,8 @@ def _shift_band(
     `spectrum` is the real FFT of `n_samples` samples that were padded to `n`. The mean square of the complex samples
     is that of the sound in the band.
     """
+    from scipy.fft import ifft, next_fast_len
+
     first, last = math.ceil(band_hz[0] * n / rate), math.floor(band_hz[1] * n / rate)
     band = spectrum[first : last + 1].copy()
     edge = np.clip((np.arange(len(band)) + 1) / max(1.0, 40 * n / rate), 0, 1)  # 40 Hz, against ringing
@@ -123,6 +123,8 @@ def _shift_band(
 
 def _measure_level(signal: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Power, noise floor, and smoothed level over the floor in dB."""
+    from scipy.ndimage import gaussian_filter1d
+
     power = np.square(signal.real) + np.square(signal.imag)
     floor = _measure_floor(power, rate)
     smoothed = gaussian_filter1d(power, SMOOTH_S * rate) + SILENCE
@@ -131,12 +133,51 @@ def _measure_level(signal: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndar
 
 def _measure_floor(power: np.ndarray, rate: float) -> np.ndarray:
     """The noise around each sample: the power of the quiet blocks near it."""
+    from scipy.ndimage import percentile_filter
+
     block = max(1, round(FLOOR_BLOCK_S * rate))
     n_blocks = len(power) // block
     means = power[: n_blocks * block].reshape(n_blocks, block).mean(axis=1)
     size = min(round(FLOOR_S / FLOOR_BLOCK_S) | 1, 2 * n_blocks - 1)
     floors = percentile_filter(means, FLOOR_PERCENT, size=size, mode="nearest")
     return np.interp(np.arange(len(power)), (np.arange(n_blocks) + 0.5) * block, floors) + SILENCE
+
+
+def _find_peaks(level: np.ndarray, *, distance: int) -> np.ndarray:
+    """Where the level has a peak of `MIN_LEVEL_DB`, with a dip of `MIN_DIP_DB` on both sides; of near ones the highest.
+
+    The same as `scipy.signal.find_peaks`, whose import takes longer than that of all else here.
+    """
+    if len(level) < 3:
+        return np.zeros(0, int)
+    turns = np.flatnonzero(np.diff(level))
+    firsts, lasts = np.append(0, turns + 1), np.append(turns, len(level) - 1)  # of runs of one value
+    values = level[firsts]
+    runs = (
+        np.flatnonzero((values[1:-1] > values[:-2]) & (values[1:-1] > values[2:]) & (values[1:-1] >= MIN_LEVEL_DB)) + 1
+    )
+    peaks = (firsts[runs] + lasts[runs]) // 2
+    kept = np.ones(len(peaks), bool)
+    begins, ends = np.searchsorted(peaks, peaks - distance, side="right"), np.searchsorted(peaks, peaks + distance)
+    for k in np.argsort(level[peaks])[::-1]:
+        if kept[k]:
+            kept[begins[k] : ends[k]] = False
+            kept[k] = True
+    heights = level.tolist()
+    return np.array([peak for peak in peaks[kept].tolist() if _has_dips(heights, peak)], int)
+
+
+def _has_dips(heights: list[float], peak: int) -> bool:
+    """Whether the level falls by `MIN_DIP_DB` before and after a peak, before it is higher than there."""
+    for way in (range(peak - 1, -1, -1), range(peak + 1, len(heights))):
+        for k in way:
+            if heights[k] > heights[peak]:
+                return False
+            if heights[peak] - heights[k] >= MIN_DIP_DB:
+                break
+        else:
+            return False
+    return True
 
 
 def _drop_faint(peaks: np.ndarray, level: np.ndarray, rate: float) -> np.ndarray:

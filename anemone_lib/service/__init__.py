@@ -32,6 +32,7 @@ The modules from top to bottom; a module imports only from lines below its own, 
 `stores`        the operations that jobs need from a store
 `render`        the result in any format, as bytes, and the names of its files
 `admission`     how many recordings are analysed at once, and how many may wait
+`fields`        the fields of a request → its options; what is wrong with them, in words
 `models`        what clients send and get, as typed models
 `problems`      errors as clients see them: a status, a short name, what to do
 `settings`      the settings of a running service

@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from anemone_lib.service.problems import Problem
+from anemone_lib.service.problems import report_busy
 
 T = TypeVar("T")
 
@@ -80,14 +80,3 @@ class Admission:
             if await request.is_disconnected():
                 raise ClientDisconnect
             return await run_in_threadpool(function)
-
-
-def report_busy(why: str) -> Problem:
-    """Return the problem of a service that has too much to do; its answer says when to try again.
-
-    Examples
-    --------
-    >>> report_busy("256 recordings wait").status
-    503
-    """
-    return Problem(503, "busy", f"the service is busy ({why}); try again after the seconds in Retry-After")

@@ -15,8 +15,8 @@ from anemone_lib.provenance import __version__
 from anemone_lib.service.admission import Admission
 from anemone_lib.service.documents import add_documents
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.fields import explain_validation
 from anemone_lib.service.folder_store import FolderStore
-from anemone_lib.service.incoming import explain_validation
 from anemone_lib.service.jobs import Jobs
 from anemone_lib.service.middleware import ErrorAnswerer, Observer, RequestRecorder, log_request, respond
 from anemone_lib.service.openapi import COMMON_ERRORS, DESCRIPTION, describe_app

@@ -1,14 +1,14 @@
 """The entry of the Lambda image: ``anemone_lib.service.aws.handler``. `anemone_lib.service.function` does the work.
 
-The import does nothing but to find the code. The runtime looks the handler up at start, and only then is it made: it
-loads the model while AWS still counts the start.
+The import does nothing but to find the code. The runtime looks the handler up at start, and only then is it made: the
+model is loaded in a thread while the framework is imported, and everything has run once when the start ends.
 """
 
 from typing import Any
 
 
 def make_handler() -> Any:
-    """Make the handler with the settings of the environment, and load the model.
+    """Make the handler with the settings of the environment, with its model loaded and warm.
 
     Returns
     -------
@@ -21,10 +21,14 @@ def make_handler() -> Any:
     os.environ.setdefault("KERAS_HOME", "/tmp/keras")
 
     from anemone_lib.service.engine import Engine
-    from anemone_lib.service.function import LambdaFunction
     from anemone_lib.service.settings import Settings
 
-    return LambdaFunction(Engine(Settings.from_env()))
+    engine = Engine(Settings.from_env())
+    engine.threads.submit(engine.load)  # what cannot be loaded is tried again, and told, by the function
+
+    from anemone_lib.service.function import LambdaFunction
+
+    return LambdaFunction(engine)
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,7 @@ from anemone_lib.detection.detections import Detections, detect
 from anemone_lib.errors import AnemoneError, ConfigError, ModelError
 from anemone_lib.scoring.chunks import Progress, check_fit, choose_config
 from anemone_lib.scoring.classifier import Classifier, load_classifier
-from anemone_lib.service.admission import report_busy
-from anemone_lib.service.problems import Problem
+from anemone_lib.service.problems import Problem, report_busy
 from anemone_lib.service.settings import Settings
 
 #: Seconds of work after which its speed is used to predict its end.

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from starlette.concurrency import run_in_threadpool
-
 from anemone_lib.service.problems import FULL, Problem, report_full_disk
 from anemone_lib.service.stores import MissingObject, exists
 
@@ -173,6 +171,8 @@ class FolderStore:
         Problem
             404: the upload was given up; 409: it is complete already. Its bytes do not change any more.
         """
+        from starlette.concurrency import run_in_threadpool  # a process that works on jobs needs no web server
+
         self._refuse_complete_upload(key)
         folder = self._get_parts_folder(key)
         digest = hashlib.md5(usedforsecurity=False)

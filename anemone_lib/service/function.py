@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.executions import Executions
-from anemone_lib.service.incoming import clean_name, parse_model
+from anemone_lib.service.fields import clean_name, parse_model
 from anemone_lib.service.jobs import Jobs, make_stores
 from anemone_lib.service.models import PredictObject, S3Reference
 from anemone_lib.service.predict import compute_deadline, measure_work, predict
@@ -42,8 +42,8 @@ from anemone_lib.service.work import Worker
 class LambdaFunction:
     """The handler of the Lambda function.
 
-    The model is loaded when the function is made. If it cannot be loaded, every request is answered with the reason,
-    and the next request tries again.
+    The model is loaded and used once when the function is made. If it cannot be loaded, every request is answered with
+    the reason, and the next request tries again.
 
     Parameters
     ----------
@@ -70,6 +70,7 @@ class LambdaFunction:
         self._http = Mangum(_keep_stage(create_app(engine, self._jobs, observe=self._record_call)), lifespan="off")
         try:
             engine.load()
+            engine.warm_up()
         except Problem as problem:
             self._logger.error("not ready", extra={"error": problem.error, "problem": problem.message})
 

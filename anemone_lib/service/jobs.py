@@ -16,8 +16,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.fields import clean_name
 from anemone_lib.service.folder_store import FolderStore
-from anemone_lib.service.incoming import clean_name
 from anemone_lib.service.models import JobRequest, S3Reference
 from anemone_lib.service.problems import Problem, report_failed_job
 from anemone_lib.service.render import RESULT_FILES, name_result_file, parse_result_file

@@ -10,7 +10,7 @@ from anemone_lib.audio.nearby import copy_nearby
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.results import to_json
 from anemone_lib.service.engine import Engine
-from anemone_lib.service.incoming import format_s3_uri
+from anemone_lib.service.fields import format_s3_uri
 from anemone_lib.service.jobs import Jobs, check_object
 from anemone_lib.service.models import Options, S3Reference
 from anemone_lib.service.problems import Problem

@@ -89,6 +89,17 @@ def report_full_disk(folder: str) -> Problem:
     return Problem(507, "disk_full", f"the disk of {folder} is full; make room there, then send the request again")
 
 
+def report_busy(why: str) -> Problem:
+    """Return the problem of a service that has too much to do; its answer says when to try again.
+
+    Examples
+    --------
+    >>> report_busy("256 recordings wait").status
+    503
+    """
+    return Problem(503, "busy", f"the service is busy ({why}); try again after the seconds in Retry-After")
+
+
 def to_failure(error: BaseException) -> Problem:
     """Return the problem because of which a task of a job failed.
 

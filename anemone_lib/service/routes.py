@@ -17,8 +17,9 @@ from fastapi.routing import APIRoute
 from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.service.admission import Admission
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.fields import parse_json
 from anemone_lib.service.folder_store import FolderStore
-from anemone_lib.service.incoming import parse_json, read_body, read_bounded, receive_recording
+from anemone_lib.service.incoming import read_body, read_bounded, receive_recording
 from anemone_lib.service.jobs import Jobs, is_id
 from anemone_lib.service.models import Health, Job, JobRequest, PredictQuery, Result, StartRequest
 from anemone_lib.service.openapi import BINARY, describe_errors, describe_predict_body

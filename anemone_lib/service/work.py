@@ -34,8 +34,8 @@ from anemone_lib.scoring.scores import Chunk, ChunkScores
 from anemone_lib.scoring.windows import lay_grid
 from anemone_lib.service.claims import MAX_ATTEMPTS, Claim, claim_chunk, count_attempts
 from anemone_lib.service.engine import Engine, Share
+from anemone_lib.service.fields import format_s3_uri
 from anemone_lib.service.folder_store import FolderStore
-from anemone_lib.service.incoming import format_s3_uri
 from anemone_lib.service.models import S3Reference
 from anemone_lib.service.problems import Problem, report_failed_job, to_failure
 from anemone_lib.service.render import RESULT_FILES, join_channels, list_channels, name_result_file, render

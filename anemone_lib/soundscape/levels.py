@@ -7,7 +7,6 @@ calibrated: without the hydrophone's sensitivity nobody knows the sound pressure
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.fft import rfft
 
 #: Columns of a spectrogram, at most.
 MAX_COLUMNS = 1500
@@ -52,6 +51,8 @@ def measure_power(
     -------
     power : np.ndarray [shape=(n_columns, n_bins)], re a full-scale sine; NaN in columns without a readable frame
     """
+    from scipy.fft import rfft
+
     n_frames = max(1, -(-(stop - start) // hop_length))
     n_columns = min(MAX_COLUMNS, n_frames)
     edges = np.arange(n_columns + 1) * n_frames // n_columns

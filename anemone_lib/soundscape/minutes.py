@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.fft import rfft
 
 from anemone_lib.audio.recording import Recording
 from anemone_lib.soundscape.noise import BANDS_HZ
@@ -186,6 +185,8 @@ class MinuteMeter:
 
     def _transform(self) -> None:
         """Add the power of the segments that are held, and keep what the next one needs of them."""
+        from scipy.fft import rfft
+
         samples = self._block[: self._held]
         lost = bool(np.isnan(samples.min(initial=0)))
         self._readable += int(np.isfinite(samples[self._seen :]).sum()) if lost else len(samples) - self._seen

@@ -1,5 +1,6 @@
 """The function's entry without its runtime: what importing it does, and the addresses that it gives."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,13 +9,50 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from anemone_lib.service import function
-from tests.service.conftest import ACCOUNT, tell_of_end
+from anemone_lib.simulation import write_recording
+from tests.service.conftest import ACCOUNT, Inside, proxy_event, tell_of_end
 
 
 def test_importing_the_entry_does_nothing():
     code = "import sys, anemone_lib.service.aws; print(sorted({'boto3', 'numpy', 'fastapi'} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() in ("[]", "['numpy']")
+
+
+#: What no answer to a WAV needs; SciPy's parts draw in each other, so that one of them is most of it.
+UNUSED = {"av", "boto3", "keras", "matplotlib", "pandas", "rich", "scipy.interpolate", "scipy.optimize", "scipy.signal"}
+UNUSED |= {"scipy.sparse", "scipy.stats", "soundfile", "tensorflow", "typer", "uvicorn", "yaml"}
+
+ANSWER = """
+import json, sys
+import anemone_lib.service.aws as aws
+from types import SimpleNamespace
+
+ready = aws.handler and set(sys.modules)
+event = json.load(sys.stdin)
+answer = aws.handler(event, SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 29_000))
+events = json.loads(answer["body"])["events"]
+names = ("anemone_lib", "scipy", "ai_edge_litert")
+later = sorted(name for name in set(sys.modules) - ready if name.startswith(names))
+calls = [len(event["calls"]) for event in events]
+print(json.dumps({"modules": sorted(sys.modules), "imported by the answer": later, "calls": calls}))
+"""
+
+
+def test_a_cold_start_imports_what_an_answer_needs_and_nothing_else(tmp_path):
+    path = tmp_path / "reef.wav"
+    write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    event = proxy_event("POST", "/predict", body=path.read_bytes(), headers={"Content-Type": "audio/wav"})
+    command = [sys.executable, "-c", ANSWER]
+    said = subprocess.run(command, input=json.dumps(event), capture_output=True, text=True, check=True)
+    found = json.loads(said.stdout.splitlines()[-1])
+    assert sum(found["calls"]) > 0  # they were measured
+    assert UNUSED.intersection(found["modules"]) == set()
+    assert found["imported by the answer"] == []
+
+
+def test_the_description_of_the_interface_is_made_when_it_is_asked_for(inside):
+    assert Inside(inside.engine.settings).app.openapi_schema is None
 
 
 @pytest.mark.parametrize(

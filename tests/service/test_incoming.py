@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from anemone_lib.service.incoming import clean_name
+from anemone_lib.service.fields import clean_name
 from tests.service.conftest import INPUT, Inside, as_json, multipart
 
 JSON = {"Content-Type": "application/json"}
