@@ -22,6 +22,7 @@ The modules from top to bottom; a module imports only from lines below its own, 
 `work`          the tasks of a job: plan, score_chunk, merge, draw, fail
 `jobs`          create, upload, start, describe and delete jobs; the state of a job follows from its objects
 `claims`        of several workers, one works on a chunk; the attempts at it
+`opening`       the recordings of jobs that a worker keeps open from task to task
 `connections`   uvicorn's protocol, with an end to its patience
 `engine`        loads the model and the settings once; one recording → its detections
 `incoming`      the body of a request → an open file, not read past its limit

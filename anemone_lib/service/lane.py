@@ -5,6 +5,7 @@ starts with the server and has the model ready when the first job comes. Jobs ta
 not wait for the end of a long one. If the process is killed, only its task is lost, and a new process does it again.
 """
 
+import importlib
 import json
 import logging
 import multiprocessing
@@ -35,6 +36,8 @@ BUSY_WAIT_S = LEASE_S / 20
 PATIENCE_S = 1.0
 #: Deaths of the process, one after the other, after which a job is given up.
 MAX_DEATHS = 10
+#: Seconds without a task after which the process imports what draws pictures, which takes as long as a short job.
+IDLE_S = 0.5
 #: Chunks of the library in one task of a job.
 TASK_CHUNKS = 8
 
@@ -212,6 +215,8 @@ def _work(connection: Connection, settings: Settings, owner: str) -> None:
     engine.warm_up()
     with ThreadPoolExecutor(os.cpu_count() or 1, "anemone-score") as threads:
         worker = Worker(engine, *stores, owner=owner, executor=threads, task_chunks=TASK_CHUNKS, does_all=True)
+        if not connection.poll(IDLE_S):
+            importlib.import_module("anemone_lib.plots.recording")
         while True:
             try:
                 task = connection.recv()

@@ -217,7 +217,10 @@ def make_files_router(jobs: Jobs, recordings: FolderStore) -> APIRouter:
             200: {
                 "description": "Received.",
                 "headers": {
-                    "ETag": {"description": "MD5 of the part, to start the job with.", "schema": {"type": "string"}}
+                    "ETag": {
+                        "description": "Names the content of the part, to start the job with.",
+                        "schema": {"type": "string"},
+                    }
                 },
             },
             **describe_errors(400, 404, 408, 409, 413, 507),

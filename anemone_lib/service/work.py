@@ -11,9 +11,8 @@ import io
 import json
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
 from time import monotonic
@@ -22,8 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from anemone_lib.audio.channels import Channel
-from anemone_lib.audio.nearby import copy_nearby
-from anemone_lib.audio.recording import Recording, open_recording
+from anemone_lib.audio.recording import Recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections, decide_detections
 from anemone_lib.detection.results import to_json
@@ -34,9 +32,8 @@ from anemone_lib.scoring.scores import Chunk, ChunkScores
 from anemone_lib.scoring.windows import lay_grid
 from anemone_lib.service.claims import MAX_ATTEMPTS, Claim, claim_chunk, count_attempts
 from anemone_lib.service.engine import Engine, Share
-from anemone_lib.service.fields import format_s3_uri
 from anemone_lib.service.folder_store import FolderStore
-from anemone_lib.service.models import S3Reference
+from anemone_lib.service.opening import OpenRecordings
 from anemone_lib.service.problems import Problem, report_failed_job, to_failure
 from anemone_lib.service.render import RESULT_FILES, join_channels, list_channels, name_result_file, render
 from anemone_lib.service.stores import MissingObject, Store, exists
@@ -45,9 +42,6 @@ from anemone_lib.service.stores import MissingObject, Store, exists
 MAX_CHUNKS = 400
 #: The chunk whose result is the SHA-256 of the recording. It reads as much as all the others, so it runs beside them.
 HASH_CHUNK = "sha256"
-
-#: Recordings that a worker keeps open between tasks.
-MAX_OPEN = 4
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -88,9 +82,8 @@ class Worker:
     ) -> None:
         self._engine, self._recordings, self._results, self._owner = engine, recordings, results, owner
         self._executor, self._task_chunks = executor, task_chunks
-        self._opened: OrderedDict[str, dict[Channel, Recording]] = OrderedDict()
-        self._hasher = ThreadPoolExecutor(1, "anemone-sha256") if does_all else None
-        self._hashes: dict[str, Future[str]] = {}
+        self._does_all = does_all
+        self._opened = OpenRecordings(recordings, self._read_request, engine.settings.decode_limits, hashes=does_all)
         self._undrawn: dict[str, list[Detections]] = {}
 
     # ------------------------------------------------------------------ the tasks
@@ -119,7 +112,7 @@ class Worker:
                     chunk = {"name": f"{prefix}{first:08d}-{stop:08d}", "first": first, "stop": stop}
                     chunks.append({**chunk, "channel": channel})
             # One worker hashes beside the scoring, and asks for it in the end; of several, one does nothing else.
-            chunks.insert(len(chunks) if self._hasher else 0, {"name": HASH_CHUNK})
+            chunks.insert(len(chunks) if self._does_all else 0, {"name": HASH_CHUNK})
             plan = {"chunks": chunks, "model_sha256": classifier.sha256, "settings": config.scores_fingerprint}
             self._recordings.create(f"{key}/plan.json", json.dumps(plan).encode())
             return plan
@@ -201,10 +194,8 @@ class Worker:
 
     def close(self) -> None:
         """Close the recordings of the last tasks."""
-        for job_id in list(self._opened):
-            self._forget(job_id)
-        if self._hasher:
-            self._hasher.shutdown()
+        self._undrawn.clear()
+        self._opened.close_all()
 
     # ------------------------------------------------------------------ how a task is done
 
@@ -213,7 +204,7 @@ class Worker:
         recording = self._open_recording(job_id, config, chunk.get("channel"))
         renew()
         if chunk["name"] == HASH_CHUNK:
-            return (self._hashes[job_id].result() if job_id in self._hashes else recording.sha256).encode()
+            return self._opened.find_hash(job_id, recording).encode()
         first, stop = int(chunk["first"]), int(chunk["stop"])
         size = min(CHUNK_WINDOWS, max(MIN_CHUNK_WINDOWS, -(-(stop - first) // SHARED_BY)))
         library_chunks = [
@@ -266,7 +257,7 @@ class Worker:
         return [detections.metadata for detections in found]
 
     def _write_results(self, job_id: str, found: list[Detections]) -> None:
-        if self._hasher and isinstance(self._results, FolderStore):  # S3 cannot make a request for it wait
+        if self._does_all and isinstance(self._results, FolderStore):  # S3 cannot make a request for it wait
             self._undrawn[job_id] = found
         else:
             for detections in found:
@@ -346,46 +337,12 @@ class Worker:
         return self._read_request(job_id).get("channel") == "each"
 
     def _open_recording(self, job_id: str, config: InferenceConfig, channel: Channel | None = None) -> Recording:
-        """Open the recording of a job, for one channel of those that it analyses or for any.
-
-        It stays open for the next tasks of the job, since opening may decode it; channels share the limit of that.
-        """
-        while len(self._opened) >= MAX_OPEN and job_id not in self._opened:
-            self._forget(next(iter(self._opened)))
-        opened = self._opened.get(job_id, {})
-        if opened and (channel is None or channel in opened):
-            self._opened.move_to_end(job_id)
-            return next(iter(opened.values())) if channel is None else opened[channel]
-        request = self._read_request(job_id)
-        channel = channel or (1 if self._is_of_each(job_id) else request.get("channel", "mean"))
-        if "s3" in request:
-            place = dict(request["s3"])
-            etag = place.pop("etag", None)
-            source = copy_nearby(format_s3_uri(S3Reference(**place)), etag=etag)
-        else:
-            source = copy_nearby(self._recordings.get_address(f"jobs/{job_id}/recording"))
-        limits, n_sharing = self._engine.settings.decode_limits, next((one.channels for one in opened.values()), 1)
-        recording = open_recording(
-            source,
-            target_sr=config.target_sr,
-            timezone=request["timezone"],
-            name=request["filename"],
-            channel=channel,
-            limits=replace(limits, spool_bytes=limits.spool_bytes // n_sharing),
-        )
-        self._opened.setdefault(job_id, {})[recording.channel] = recording
-        if self._hasher and job_id not in self._hashes:
-            self._hashes[job_id] = self._hasher.submit(lambda: recording.sha256)
-        return recording
+        return self._opened.open(job_id, target_sr=config.target_sr, channel=channel)
 
     def _forget(self, job_id: str) -> None:
         """Close the recording of a job."""
-        hashing = self._hashes.pop(job_id, None)
-        if hashing is not None and not hashing.cancel():
-            hashing.exception()  # it reads the recording
         self._undrawn.pop(job_id, None)
-        for recording in self._opened.pop(job_id, {}).values():
-            recording.close()
+        self._opened.close(job_id)
 
     def _read_request(self, job_id: str) -> dict[str, Any]:
         try:

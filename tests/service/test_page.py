@@ -105,6 +105,57 @@ def test_one_of_several_hydrophones_can_be_chosen(page, local, write_wav, noise,
     assert json.loads(download(page, "JSON", tmp_path).read_text())["metadata"]["provenance"]["channel"] == "2"
 
 
+@pytest.fixture
+def two_hydrophones(tmp_path, rng):
+    """A reef on the first, faint noise on the second."""
+    path = tmp_path / "two.wav"
+    write_recording(path, duration=10, seed=4, sample_rate=16_000, bouts_per_minute=6)
+    samples, rate = soundfile.read(path, dtype="float32")
+    noise = 1e-3 * rng.standard_normal(len(samples)).astype(np.float32)
+    tone = 0.1 * np.sin(2 * np.pi * 1500 * np.arange(rate) / rate)  # from 7 to 8 s
+    noise[7 * rate : 8 * rate] += tone
+    soundfile.write(path, np.stack([samples, noise], axis=1), rate, subtype="FLOAT")
+    return path
+
+
+@pytest.mark.parametrize("as_job", [False, True])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_each_hydrophone_has_a_result_to_choose(page, local, two_hydrophones, tmp_path, as_job, width):
+    expected = detect(two_hydrophones, channel="each")
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(local.url)
+    page.wait_for_selector("#worth:not([hidden])")
+    if as_job:
+        page.evaluate("limits.audio_bytes = 1000")
+    page.get_by_label("Channel, if").select_option("each by itself")
+    page.set_input_files("#file", two_hydrophones)
+    assert len(found(page)) == len(expected[0].events)
+    counts = [f"{len(one.events)} event{'' if len(one.events) == 1 else 's'}" for one in expected]
+    labels = page.locator("#channels label").all_inner_texts()
+    assert [label.strip() for label in labels] == [f"1: {counts[0]}", f"2: {counts[1]}"]
+    assert page.locator("#summary").inner_text() == f"two.wav, channel 1: {counts[0]} in 10.0 s"
+    page.wait_for_function("!zoomer.hidden")
+    page.get_by_role("radio", name="1:").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator("#summary").inner_text() == f"two.wav, channel 2: {counts[1]} in 10.0 s"
+    assert page.evaluate("document.activeElement.checked")
+    page.wait_for_function(f"!zoomer.hidden && ({BRIGHTEST})()[0] > 6.9 && ({BRIGHTEST})()[0] < 8.1")
+    assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    path = download(page, "Raven", tmp_path)
+    assert path.name == "two.channel2.selections.txt"
+    assert len(read_annotations(path, detections=True)) == len(expected[1].events)
+    result = json.loads(download(page, "JSON", tmp_path).read_text())
+    assert [len(own["events"]) for own in result["channels"]] == [len(one.events) for one in expected]
+    page.get_by_role("slider", name="Confidence threshold").fill("0")
+    labels = page.locator("#channels label").all_inner_texts()
+    assert [label.strip() for label in labels] == ["1: 1 event", "2: 1 event"]
+    page.get_by_role("radio", name="1:").check()
+    assert page.locator("#decided").inner_text() == "0.00"
+    assert len(found(page)) == 1
+    page.wait_for_function("!zoomer.hidden")
+
+
 def test_a_large_recording_goes_through_a_job(page, local, write_wav, noise, tmp_path):
     large = write_wav(noise(60), name="20230210_000001.wav")
     assert large.stat().st_size > 4_500_000
@@ -400,6 +451,7 @@ def test_several_recordings_are_a_queue(page, local, write_wav, noise, tmp_path)
     assert page.locator("#summary").inner_text().startswith("a.wav")
     page.get_by_role("button", name="Show d.wav").click()
     assert page.locator("#summary").inner_text().startswith("d.wav")
+    page.wait_for_function(f"({BRIGHTEST})().length")  # it is drawn, too
     page.get_by_role("button", name="Why b.wav").click()
     assert "b.wav cannot be read" in page.locator("#words").inner_text()
 

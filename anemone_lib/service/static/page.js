@@ -149,11 +149,37 @@ function explainNothing() {
     "Move the threshold down to see weaker candidates.";
 }
 
-async function show(item) {
-  const { file, name, options, found: { result, files } } = item;
-  const { events, metadata } = result;
+function show(item) {
+  const shows = showPart(item, 0);
+  $("summary").focus();
+  return shows;
+}
+
+// The channels of a recording, if each was analysed by itself, with the events that the slider's threshold gives.
+function listChannels() {
+  const { item, part } = shown, threshold = Number($("slider").value);
+  $("channels").hidden = item.found.length < 2;
+  if ($("channels").hidden) return;
+  const labels = item.found.map(({ result }, k) => {
+    const label = element("label", ""), input = element("input", "");
+    Object.assign(input, { type: "radio", name: "channel", checked: k === part });
+    input.onchange = () => {
+      showPart(item, k, threshold);
+      $("channels").querySelectorAll("input")[k].focus();
+    };
+    label.append(input, ` ${k + 1}: ${countEvents(decide(result, shown.config, threshold))}`);
+    return label;
+  });
+  $("channels").replaceChildren(element("legend", "Channel"), ...labels);
+}
+
+// Show the result of a recording, or of one of its channels.
+async function showPart(item, part, threshold = null) {
+  const { file, name, options } = item, { result, files } = item.found[part];
+  const { metadata } = result;
+  const suffix = item.found.length > 1 ? `.channel${part + 1}` : "";
   const config = settings && { ...settings, ...options.config };
-  const mine = shown = { ...item, result, config };
+  const mine = shown = { ...item, item, part, suffix, result, config };
   const notes = metadata.coverage.skipped.map(
     (gap) => `Skipped ${gap.start_time.toFixed(2)} to ${gap.end_time.toFixed(2)} s: ${gap.reason}`);
   $("notes").replaceChildren(...[...metadata.warnings.map(tellWarning), ...notes].map((text) => element("li", text)));
@@ -171,19 +197,14 @@ async function show(item) {
   $("downloads").replaceChildren(...Object.keys(NAMES).filter((kind) => files[kind]).map((kind) => {
     const link = element("a", NAMES[kind]);
     link.href = new URL(files[kind], base);
-    link.download = stem + SUFFIXES[kind];
+    link.download = stem + (kind === "json" ? "" : suffix) + SUFFIXES[kind];
     return link;
   }));
   const decidable = config && result.predictions.length && config.target_class in result.predictions[0].probabilities;
   $("decision").hidden = !decidable;
-  if (decidable) {
-    $("slider").value = config.confidence_threshold;
-    $("decided").textContent = config.confidence_threshold.toFixed(2);
-  }
-  $("redecided").hidden = true;
-  list(events);
+  if (decidable) $("slider").value = threshold ?? config.confidence_threshold;
+  decideAgain();
   $("result").hidden = false;
-  $("summary").focus();
 
   const picture = $("picture"), overview = $("overview");
   $("zoom").value = 0;
@@ -198,11 +219,11 @@ async function show(item) {
 
 // Show events: the summary, the strip and the table.
 function list(events) {
-  const { name, result } = shown;
+  const { name, result, part, suffix } = shown;
   shown.events = events;
   playing = null;
-  const what = `${events.length} event${events.length === 1 ? "" : "s"}`;
-  $("summary").textContent = `${name}: ${what} in ${result.metadata.audio_duration.toFixed(1)} s`;
+  const what = countEvents(events), where = suffix && `, channel ${part + 1}`;
+  $("summary").textContent = `${name}${where}: ${what} in ${result.metadata.audio_duration.toFixed(1)} s`;
   $("clips").disabled = !events.length;
   $("nothing").hidden = events.length > 0;
   if (!events.length) $("nothing").textContent = explainNothing();
@@ -237,15 +258,24 @@ function tellWarning(text) {
     : text;
 }
 
+function countEvents(events) {
+  return `${events.length} event${events.length === 1 ? "" : "s"}`;
+}
+
+// The events of a result with a threshold: those of the service, if it is the same, or if nothing can be decided here.
+function decide(result, config, threshold) {
+  if ($("decision").hidden || threshold === config.confidence_threshold) return result.events;
+  return decideEvents(result.predictions, { ...config, confidence_threshold: threshold }, result.metadata);
+}
+
 function decideAgain() {
-  const { result, config } = shown;
-  const threshold = Number($("slider").value);
+  const { result, config } = shown, threshold = Number($("slider").value);
   $("decided").textContent = threshold.toFixed(2);
-  const same = threshold === config.confidence_threshold;
-  $("redecided").hidden = same;
+  const events = decide(result, config, threshold);
+  $("redecided").hidden = events === result.events;
   $("again").hidden = !shown.file;
-  list(same ? result.events
-    : decideEvents(result.predictions, { ...config, confidence_threshold: threshold }, result.metadata));
+  list(events);
+  listChannels();
 }
 
 function element(name, text) {
@@ -303,13 +333,13 @@ $("file").addEventListener("change", () => {
 });
 $("cancel").addEventListener("click", () => { if (current) cancel(current); });
 $("clips").addEventListener("click", async () => {
-  const { file, name, events, result } = shown;
+  const { file, name, events, result, suffix } = shown;
   $("unclipped").hidden = true;
   try {
     if (file.size > MOST_BYTES) throw new Error("too large");
     const link = element("a", "");
     link.href = URL.createObjectURL(await cutClips(file, events, result.metadata.sample_rate));
-    link.download = name.replace(/\.[^.]*$/, "") + ".clips.zip";
+    link.download = `${name.replace(/\.[^.]*$/, "")}${suffix}.clips.zip`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   } catch { $("unclipped").hidden = false; }

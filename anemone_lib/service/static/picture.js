@@ -3,6 +3,16 @@
 const MOST_BYTES = 800e6; // of decoded audio, which the browser holds in memory
 const CLOSEST = 2000; // pixels a second: a pulse of 15 ms is 30 pixels wide
 
+// The channel that was analysed, of decoded audio; the mean of all, if it is none by itself.
+function keepChannel(audio, channel) {
+  const n = audio.numberOfChannels;
+  if (n === 1) return audio;
+  const kept = new AudioBuffer({ length: audio.length, sampleRate: audio.sampleRate, numberOfChannels: 1 });
+  const chosen = Number(channel) ? [channel - 1] : Array.from({ length: n }, (_, k) => k), samples = kept.getChannelData(0);
+  for (const k of chosen) audio.getChannelData(k).forEach((value, at) => { samples[at] += value / chosen.length; });
+  return kept;
+}
+
 class Picture {
   constructor(audio, play) {
     this.audio = audio;
@@ -11,13 +21,14 @@ class Picture {
   }
 
   // Draw; resolves to whether the browser could.
-  async draw(file, { audio_duration: duration, sample_rate: rate }, highest) {
+  async draw(file, { audio_duration: duration, sample_rate: rate, provenance }, highest) {
     this.remove();
     if (Math.max(file.size, 4 * duration * rate) > MOST_BYTES) return false;
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const surfer = this.surfer = WaveSurfer.create({
       container: "#wave",
       media: this.audio,
+      url: this.audio.src, // else it loads what the element played before
       height: 40,
       normalize: true,
       minPxPerSec: $("wave").clientWidth / duration, // the spectrogram needs the number
@@ -37,11 +48,14 @@ class Picture {
       event.stopPropagation();
       this.play(region.event);
     });
-    surfer.on("error", () => {}); // load() throws it
+    surfer.on("decode", () => { surfer.decodedData = keepChannel(surfer.decodedData, provenance.channel); });
     try {
-      // Of a file that the browser cannot play, wavesurfer.js would wait for the duration for ever.
-      const fails = new Promise((_, reject) => this.audio.addEventListener("error", reject, { once: true }));
-      await Promise.race([surfer.loadBlob(file), fails]);
+      await new Promise((resolve, reject) => {
+        surfer.on("ready", resolve);
+        surfer.on("error", reject);
+        // Of a file that the browser cannot play, wavesurfer.js would wait for the duration for ever.
+        this.audio.addEventListener("error", reject, { once: true });
+      });
     } catch {
       if (surfer === this.surfer) this.remove();
       return false;

@@ -69,19 +69,30 @@ async function predict(item) {
   const text = (await send("POST", "predict", { item, body: form, progress: follow(item) })).responseText;
   const answer = JSON.parse(text);
   if (answer.result_url) return fetchResult(await ask("GET", `jobs/${answer.job_id}`, undefined, item), item);
-  const { files, ...result } = answer;
-  const blobs = { json: new Blob([JSON.stringify(result)], { type: "application/json" }) };
-  for (const [kind, content] of Object.entries(files)) {
-    if (kind === "png") blobs.png = new Blob([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], { type: "image/png" });
-    else blobs[kind] = new Blob([content], { type: "text/plain" });
-  }
-  const urls = Object.entries(blobs).map(([kind, blob]) => [kind, URL.createObjectURL(blob)]);
-  return { result, files: Object.fromEntries(urls) };
+  const parts = (answer.channels || [answer]).map(({ files, ...result }) => ({ result, files }));
+  const whole = answer.channels ? { channels: parts.map(({ result }) => result) } : parts[0].result;
+  const json = URL.createObjectURL(new Blob([JSON.stringify(whole)], { type: "application/json" }));
+  return parts.map(({ result, files }) => {
+    const urls = Object.entries(files).map(([kind, content]) => [kind, URL.createObjectURL(makeBlob(kind, content))]);
+    return { result, files: { json, ...Object.fromEntries(urls) } };
+  });
 }
 
-async function fetchResult(job, item) {
+function makeBlob(kind, content) {
+  if (kind !== "png") return new Blob([content], { type: "text/plain" });
+  return new Blob([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], { type: "image/png" });
+}
+
+// The result of a job, and the addresses of its files: one of the recording, or one of each of its channels.
+async function fetchResult({ files }, item) {
   tell("Fetching the result");
-  return { result: await ask("GET", job.files.json, undefined, item), files: job.files };
+  const result = await ask("GET", files.json, undefined, item);
+  if (!result.channels) return [{ result, files }];
+  return result.channels.map((own, k) => {
+    const part = `.channel${k + 1}`;
+    const mine = Object.keys(files).filter((name) => name.endsWith(part));
+    return { result: own, files: { json: files.json, ...Object.fromEntries(mine.map((name) => [name.slice(0, -part.length), files[name]])) } };
+  });
 }
 
 // A large one: a job, uploaded in parts. A job that is known by its id is taken up where it is.
@@ -96,7 +107,7 @@ async function runJob(item) {
     const parts = await upload(item, job.upload);
     job = await ask("POST", `jobs/${item.job}/start`, { parts }, item);
   }
-  for (let pause = 0.3; job.state === "running"; pause = Math.min(5, 1.3 * pause)) {
+  for (let pause = 0.1; job.state === "running"; pause = Math.min(5, 1.2 * pause)) {
     const { done, total } = job.chunks;
     if (!total) tell(`Opening ${item.name}`);
     else tell(`Looking through ${item.name}: ${done} of ${total} parts`, done / total);
