@@ -256,15 +256,16 @@ def _measure(samples: np.ndarray, rate: int, band_hz: tuple[float, float], max_p
     signal, signal_rate, peaks, starts, ends = pulses.signal, pulses.rate, pulses.peaks, pulses.starts, pulses.ends
     if not len(peaks):
         return []
-    noise = _measure_spectrum(signal[pulses.level < MIN_DIP_DB], signal_rate)
     groups = np.split(np.arange(len(peaks)), np.flatnonzero(np.diff(peaks) > max_pulse_gap * signal_rate) + 1)
+    groups = [group for group in groups if len(group) > 1 or pulses.excess_db[group[0]] >= MIN_EXCESS_DB]
+    if not groups:
+        return []
+    edges = [(int(starts[group[0]]), int(ends[group[-1]])) for group in groups]
+    heard = [signal[start:end] for start, end in edges]
+    noise, *spectra = _measure_spectra([signal[pulses.level < MIN_DIP_DB], *heard], signal_rate)
     calls = []
-    for group in groups:
-        if len(group) == 1 and pulses.excess_db[group[0]] < MIN_EXCESS_DB:
-            continue
-        start, end = int(starts[group[0]]), int(ends[group[-1]])
-        spectrum = np.maximum(_measure_spectrum(signal[start:end], signal_rate) - noise, 0)
-        low, peak, high = _describe_spectrum(spectrum, signal_rate, band_hz)
+    for group, (start, end), spectrum in zip(groups, edges, spectra, strict=True):
+        low, peak, high = _describe_spectrum(np.maximum(spectrum - noise, 0), signal_rate, band_hz)
         mean, around = float(pulses.power[start:end].mean()), float(pulses.floor[start:end].mean())
         periods, durations = np.diff(starts[group]), ends[group] - starts[group]
         calls.append(
@@ -284,18 +285,22 @@ def _measure(samples: np.ndarray, rate: int, band_hz: tuple[float, float], max_p
     return calls
 
 
-def _measure_spectrum(signal: np.ndarray, rate: float) -> np.ndarray:
-    """Mean power spectrum of complex samples, in pieces of `SPECTRUM_S`, Hann, half overlapping, finely sampled."""
+def _measure_spectra(signals: Sequence[np.ndarray], rate: float) -> np.ndarray:
+    """Mean power spectra of complex samples, in pieces of `SPECTRUM_S`, Hann, half overlapping, finely sampled."""
     from scipy.fft import fft
 
     size = round(SPECTRUM_S * rate)
-    n_fft = 1 << (8 * size - 1).bit_length()
-    if len(signal) < size:
-        signal = np.pad(signal, (0, size - len(signal)))
-    pieces = np.lib.stride_tricks.sliding_window_view(signal, size)[:: max(1, size // 2)]
-    pieces = pieces[:: -(-len(pieces) // MAX_PIECES)]
-    spectra = fft(pieces * np.hanning(size + 2)[1:-1].astype(np.float32), n_fft, axis=1)
-    return np.mean(np.square(spectra.real) + np.square(spectra.imag), axis=0)
+    pieces = []
+    for signal in signals:
+        starts = np.arange(0, max(1, len(signal) - size + 1), max(1, size // 2))
+        starts = starts[:: -(-len(starts) // MAX_PIECES)]
+        whole = signal if len(signal) >= size else np.pad(signal, (0, size - len(signal)))
+        pieces.append(whole[starts[:, np.newaxis] + np.arange(size)])
+    window = np.hanning(size + 2)[1:-1].astype(np.float32)
+    spectra = fft(np.concatenate(pieces) * window, 1 << (8 * size - 1).bit_length(), axis=1)
+    power = np.square(spectra.real) + np.square(spectra.imag)
+    numbers = np.array([len(some) for some in pieces])
+    return np.add.reduceat(power, np.cumsum(numbers) - numbers, axis=0) / numbers[:, np.newaxis]
 
 
 def _describe_spectrum(spectrum: np.ndarray, rate: float, band_hz: tuple[float, float]) -> tuple[float, float, float]:
