@@ -76,27 +76,20 @@ def step(deploy, tmp_path):
 
 
 def test_every_action_is_pinned_by_the_hash_of_a_commit(root, workflows):
-    """All but those that `zizmor.yml` names, whose hashes could not be looked up."""
-    by_tag = {
-        name
-        for name, policy in yaml.safe_load((root / ".github/zizmor.yml").read_text())["rules"]["unpinned-uses"][
-            "config"
-        ]["policies"].items()
-        if policy == "ref-pin"
-    }
     hashes: dict[str, set[str]] = {}
     for name in workflows:
         for used, version, comment in re.findall(
             r"uses: ([^@\s]+)@(\S+)(.*)", (root / ".github" / name).read_text(encoding="utf-8")
         ):
             hashes.setdefault(used, set()).add(version)
-            if used in by_tag:
-                assert "by its tag" in comment
-            else:
-                assert re.fullmatch("[0-9a-f]{40}", version), used
-                assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), used
-    assert by_tag <= set(hashes)
+            assert re.fullmatch("[0-9a-f]{40}", version), used
+            assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), used
     assert {used: len(versions) for used, versions in hashes.items()} == dict.fromkeys(hashes, 1)
+    assert set(
+        yaml.safe_load((root / ".github/zizmor.yml").read_text())["rules"]["unpinned-uses"]["config"][
+            "policies"
+        ].values()
+    ) == {"hash-pin"}
 
 
 def test_a_failed_command_in_a_pipe_fails_the_step(workflows):
