@@ -304,7 +304,7 @@ def write_terraform() -> str:
         "settings of `inference_config` are on [their own page](settings.md).",
         "",
     ]
-    for folder in ("environments/dev", "environments/prod", "modules/inference", "modules/ecr"):
+    for folder in ("environments/dev", "environments/prod", "modules/inference", "modules/archive", "modules/ecr"):
         lines += [f"## {folder}", ""]
         rows = [
             (f"`{name}`", f"`{kind}`", default if default.startswith(("*", "see")) else f"`{default}`", meaning)

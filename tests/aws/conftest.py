@@ -29,12 +29,17 @@ HANDLER = re.search(r'^CMD \["(.+)"\]', (ROOT / "docker/Dockerfile.inference").r
 #: An origin whose pages may call the deployed service.
 REEF = "https://reef.example.org"
 MODEL_BUCKET = "our-models"
+#: Holds the recordings of an archive.
+SOURCE_BUCKET = "our-recordings"
 DEV_REPOSITORY = "anemonefish-inference-dev"
 #: What a person would write into terraform.tfvars; the rest is as shipped. Two chunks at once are enough for two cores.
 VARIABLES = {
     "environments/dev": {
         "model_s3_bucket": MODEL_BUCKET,
         "job_max_concurrency": 2,
+        "enable_archive": True,
+        "archive_source_buckets": [SOURCE_BUCKET],
+        "archive_max_concurrency": 2,
         "manage_api_gateway_account": True,  # nothing was applied before; both environments are in one account here
     },
     "environments/prod": {
@@ -175,6 +180,7 @@ class Cloud:
 def put_model(s3) -> None:
     """Put the demonstration model into a bucket, as somebody did who deploys."""
     s3.create_bucket(Bucket=MODEL_BUCKET)
+    s3.create_bucket(Bucket=SOURCE_BUCKET)
     for file in DEMONSTRATION_MODEL.glob("best_model.*"):
         s3.upload_file(str(file), MODEL_BUCKET, f"models/v1.0/{file.name}")
     s3.put_object(Bucket=MODEL_BUCKET, Key="models/secret.txt", Body=b"another's")

@@ -23,6 +23,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.aws.distributed_map import complete_distributed_map
 from tests.aws.runtime_api import RuntimeApi
 
 ACCOUNT = "123456789012"
@@ -60,6 +61,7 @@ class Sandbox:
 
     def __init__(self, function) -> None:
         self.runtime = RuntimeApi(function.function_arn)
+        handler = (function.image_config.cmd or [options.handler])[0]  # the image's, unless the function has its own
         self._folder = tempfile.TemporaryDirectory()
         environment = {
             "PATH": os.environ["PATH"],
@@ -77,11 +79,11 @@ class Sandbox:
             "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
             "AWS_LAMBDA_RUNTIME_API": self.runtime.address,
             "LAMBDA_TASK_ROOT": self._folder.name,
-            "_HANDLER": options.handler,
+            "_HANDLER": handler,
         }
         with (Path(options.logs) / f"{function.function_name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "awslambdaric", options.handler],
+                [sys.executable, "-m", "awslambdaric", handler],
                 env=environment,
                 cwd=self._folder.name,
                 stdout=log,
@@ -340,6 +342,7 @@ def main() -> None:
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["iam"] = {"load_aws_managed_policies": True}
     complete_step_functions()
+    complete_distributed_map()
     complete_api_gateway()
     complete_permissions()
     run_functions()

@@ -1,6 +1,6 @@
 """What `destroy` leaves: nothing. A file of its own, so that it comes after all that needs the environments."""
 
-from tests.aws.conftest import MODEL_BUCKET
+from tests.aws.conftest import MODEL_BUCKET, SOURCE_BUCKET
 
 
 def test_destroy_leaves_nothing(destroyed):
@@ -8,7 +8,9 @@ def test_destroy_leaves_nothing(destroyed):
     left = {
         "alarms": client("cloudwatch").describe_alarms()["MetricAlarms"],
         "apis": client("apigateway").get_rest_apis()["items"],
-        "buckets": [b for b in client("s3").list_buckets()["Buckets"] if b["Name"] != MODEL_BUCKET],
+        "buckets": [
+            b for b in client("s3").list_buckets()["Buckets"] if b["Name"] not in (MODEL_BUCKET, SOURCE_BUCKET)
+        ],
         "dashboards": client("cloudwatch").list_dashboards()["DashboardEntries"],
         "functions": client("lambda").list_functions()["Functions"],
         "keys": client("apigateway").get_api_keys()["items"],

@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 TERRAFORM = Path(__file__).parents[2] / "terraform"
-ROOTS = ("bootstrap", "modules/ecr", "modules/inference", "environments/dev", "environments/prod")
+ROOTS = ("bootstrap", "modules/archive", "modules/ecr", "modules/inference", "environments/dev", "environments/prod")
 
 
 class Terraform:

@@ -27,6 +27,10 @@ WRITES_PER_CHUNK, READS_PER_CHUNK = 3, 10  # objects and listings
 LOG_BYTES_PER_CALL = 3000
 MODELS = {"the demonstration model": 1000, "a four-block CNN": 26}  # windows a second in one function
 IMAGE_GB, IMAGES, ALARMS, METRICS = 0.7, 10, 7, 8
+BATCH_HOURS = 6  # of an archive on AWS, where its recordings are small
+BATCH_STEPS = 5  # transitions of a batch's execution for each call: start, call, count, ask, end
+WRITES_PER_BATCH, READS_PER_FILE = 6, 4  # objects and listings; ranges of a recording of a minute
+FILE_OVERHEAD_S = 0.1  # of each recording: opening it, reading its bytes
 
 
 def hour(windows_per_s: float) -> dict[str, float]:
@@ -45,22 +49,39 @@ def hour(windows_per_s: float) -> dict[str, float]:
     }
 
 
+def archive_hour(windows_per_s: float) -> dict[str, float]:
+    """Dollars for one hour of an archive of recordings of a minute, which are in S3 already, by what they are for."""
+    seconds = 3600 / InferenceConfig().stride_duration / windows_per_s + 60 * FILE_OVERHEAD_S
+    calls = math.ceil(seconds * BATCH_HOURS / 840) / BATCH_HOURS  # of 900 s, of which a minute is kept for the result
+    return {
+        "Lambda": seconds * (MEMORY_GB * GB_SECOND + TMP_GB * TMP_GB_SECOND) + calls * INVOCATION,
+        "Step Functions": calls * BATCH_STEPS * TRANSITION,
+        "S3 requests": WRITES_PER_BATCH / BATCH_HOURS * S3_WRITE + 60 * READS_PER_FILE * S3_READ,
+        "logs": calls * LOG_BYTES_PER_CALL / 1e9 * LOG_GB,
+    }
+
+
 def month() -> float:
     """Dollars a month that are due even when nobody calls."""
     return ALARMS * ALARM + IMAGES * IMAGE_GB * ECR_GB_MONTH + METRICS * METRIC_MONTH
 
 
 def tables() -> str:
-    """Both tables: an hour of audio by what it pays for, a month at three volumes."""
-    models = {name: hour(speed) for name, speed in MODELS.items()}
-    heads = " | ".join(models) + " |\n|---|" + "---:|" * len(models)
-    lines = [f"| an hour of audio pays for | {heads}"]
-    for item in next(iter(models.values())):
-        cells = (f"${cost[item]:.4f}" for cost in models.values())
-        lines += [f"| {item} | {' | '.join(cells)} |"]
-    cells = (f"**${sum(cost.values()):.4f}**" for cost in models.values())
-    lines += [f"| **together** | {' | '.join(cells)} |", "", f"| hours of audio a month | {heads}"]
+    """An hour of audio by what it pays for, as a job and of an archive; a month of jobs at three volumes."""
+    lines = []
+    for title, by_model in (
+        ("an hour of audio pays for", {name: hour(speed) for name, speed in MODELS.items()}),
+        ("an hour of an archive pays for", {name: archive_hour(speed) for name, speed in MODELS.items()}),
+    ):
+        lines += [f"| {title} | {' | '.join(by_model)} |", "|---|" + "---:|" * len(by_model)]
+        for item in next(iter(by_model.values())):
+            lines.append(f"| {item} | {' | '.join(f'${cost[item]:.4f}' for cost in by_model.values())} |")
+        lines += [
+            f"| **together** | {' | '.join(f'**${sum(cost.values()):.4f}**' for cost in by_model.values())} |",
+            "",
+        ]
+    lines += [f"| hours of audio a month | {' | '.join(MODELS)} |", "|---|" + "---:|" * len(MODELS)]
     for hours in (10, 1000, 10_000):
-        cells = (f"${month() + hours * sum(cost.values()):,.2f}" for cost in models.values())
-        lines += [f"| {hours:,} | {' | '.join(cells)} |"]
+        cells = (f"${month() + hours * sum(hour(speed).values()):,.2f}" for speed in MODELS.values())
+        lines.append(f"| {hours:,} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -75,18 +75,26 @@ def resources(root: str) -> list[tuple[str, str, str]]:
     return re.findall(r'^(resource|data) "(\w+)" "(\w+)"', text, flags=re.MULTILINE)
 
 
-def passed(root: str) -> dict[str, str]:
-    """What an environment gives to its modules, by name or by object and attribute: the name of its own variable."""
+def passed(root: str) -> dict[str, dict[str, str | None]]:
+    """What an environment gives to each module, by name or by object and attribute.
+
+    The value is the name of the environment's own variable; none where it is something of another module.
+    """
     text = (TERRAFORM / root / "main.tf").read_text(encoding="utf-8")
-    found, group = {}, ""
-    modules = re.findall(r'^module "\w+" \{\n(.*?)^\}', text, flags=re.DOTALL | re.MULTILINE)
-    for line in "".join(modules).splitlines():
-        if match := re.fullmatch(r"  (\w+) = \{", line):
-            group = f"{match[1]}."
-        elif line == "  }":
-            group = ""
-        elif (match := re.match(r" {2,4}(\w+)\s+= (.*)", line)) and (variable := re.search(r"\bvar\.(\w+)", match[2])):
-            found[group + match[1]] = variable[1]
+    found = {}
+    for module, body in re.findall(
+        r'^module "\w+" \{\n  source = "../../([^"]+)"\n(.*?)^\}', text, flags=re.DOTALL | re.MULTILINE
+    ):
+        arguments, group = {}, ""
+        for line in body.splitlines():
+            if match := re.fullmatch(r"  (\w+) = \{", line):
+                group = f"{match[1]}."
+            elif line == "  }":
+                group = ""
+            elif (match := re.match(r" {2,4}(\w+)\s+= (.*)", line)) and match[1] != "count":
+                own = re.search(r"\bvar\.(\w+)", match[2])
+                arguments[group + match[1]] = own and own[1]
+        found[module] = arguments
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.terraform import costs, interface
 
-MODULES = ("modules/ecr", "modules/inference")
+MODULES = ("modules/archive", "modules/ecr", "modules/inference")
 README = interface.TERRAFORM / "README.md"
 #: The parts of each README: the name of its marks, and what stands between them.
 PARTS: dict[Path, dict[str, Callable[[], str]]] = {

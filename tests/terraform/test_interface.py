@@ -16,6 +16,8 @@ from tests.terraform.interface import TERRAFORM, attributes, outputs, passed, se
 from tests.terraform.readme import MODULES, PARTS, README, completed
 
 ENVIRONMENTS = ("environments/dev", "environments/prod")
+#: Variables of the environments that say whether there is a module at all, or which image it gets.
+SWITCHES = {"enable_archive", "lambda_image_uri"}
 DECLARED_IN = ("modules/inference", *ENVIRONMENTS)
 SHIPPED = [TERRAFORM / root / "inference_config.auto.tfvars.json" for root in ENVIRONMENTS]
 MODULE_VARIABLES = {
@@ -85,13 +87,18 @@ def test_the_functions_environment_is_what_python_writes_and_reads_back(terrafor
 
 def test_the_environments_give_everything_the_modules_take_from_variables_of_the_same_type():
     for root in ENVIRONMENTS:
-        own, passed_on, taken = variables(root), passed(root), {}
-        for name, variable in {**variables("modules/ecr"), **variables("modules/inference")}.items():
-            whole = name in passed_on  # or attribute by attribute
-            taken |= {name: variable.type} if whole else {f"{name}.{a.name}": a.type for a in attributes(variable)}
-        assert passed_on.keys() == taken.keys()
-        assert own.keys() == {*passed_on.values(), "tags"}
-        assert {name: own[variable].type for name, variable in passed_on.items()} == taken
+        own, used = variables(root), {"tags", *SWITCHES}
+        assert passed(root).keys() == set(MODULES)
+        for module, arguments in passed(root).items():
+            taken = {}
+            for name, variable in variables(module).items():
+                whole = name in arguments  # or attribute by attribute
+                taken |= {name: variable.type} if whole else {f"{name}.{a.name}": a.type for a in attributes(variable)}
+            assert arguments.keys() == taken.keys()
+            mine = {name: variable for name, variable in arguments.items() if variable}
+            assert {name: own[variable].type for name, variable in mine.items()} == {name: taken[name] for name in mine}
+            used |= set(mine.values())
+        assert own.keys() == used
 
 
 @pytest.mark.parametrize("root", [*MODULES, *ENVIRONMENTS])

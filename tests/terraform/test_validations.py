@@ -10,6 +10,16 @@ from tests.terraform.readme import MODULES
 
 #: What a module must be told.
 NEEDED = {
+    "modules/archive": {
+        "environment": "test",
+        "bucket": "results",
+        "detector_environment": {
+            "INFERENCE_CONFIG_FINGERPRINT": "0" * 64,
+            "S3_MODEL_BUCKET": "models",
+            "S3_MODEL_KEY": "models/v1.0/best_model.keras",
+        },
+        "lambda": {"image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"},
+    },
     "modules/ecr": {"project_name": "anemone", "environment": "test"},
     "modules/inference": {
         "environment": "test",
@@ -23,6 +33,28 @@ NEEDED = {
 VPC = {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1", "subnet-2"]}
 #: Wrong values of each variable, or of each attribute of an object; one use of a module takes one of each.
 WRONG = {
+    "modules/archive": {
+        "alarm_topic_arn": ["alarms"],
+        "aws_region": ["Virginia"],
+        "bucket": ["s3://results/archives"],
+        "detector_environment": [{"S3_MODEL_BUCKET": None}],
+        "environment": ["pre-prod"],
+        "kms_key_arns": [["arn:aws:kms:us-east-1:123456789012:alias/models"]],
+        "lambda": [
+            {"image_uri": "python:3.12"},
+            {"architecture": "sparc"},
+            {"ephemeral_storage_size": 256},
+            {"log_level": "LOUD"},
+            {"memory_size": 512},
+            {"reserved_concurrent_executions": 0},
+        ],
+        "log_retention_days": [31],
+        "max_concurrency": [0],
+        "project_name": ["Anemone_1"],
+        "source_buckets": [["s3://recordings"]],
+        "timeout": [60],
+        "tolerated_failure_percentage": [101],
+    },
     "modules/ecr": {
         "project_name": ["Anemone_1"],
         "environment": ["pre-prod"],

@@ -42,6 +42,10 @@ data "aws_ecr_image" "latest" {
   image_tag       = "latest"
 }
 
+locals {
+  image_uri = var.lambda_image_uri != null ? var.lambda_image_uri : "${module.ecr.repository_url}@${data.aws_ecr_image.latest[0].image_digest}"
+}
+
 module "inference" {
   source = "../../modules/inference"
 
@@ -77,7 +81,7 @@ module "inference" {
   }
 
   lambda = {
-    image_uri                         = var.lambda_image_uri != null ? var.lambda_image_uri : "${module.ecr.repository_url}@${data.aws_ecr_image.latest[0].image_digest}"
+    image_uri                         = local.image_uri
     architecture                      = var.lambda_architecture
     ephemeral_storage_size            = var.lambda_ephemeral_storage_size
     log_level                         = var.log_level
@@ -93,6 +97,34 @@ module "inference" {
     api_key_rate_limit  = var.api_key_rate_limit
     burst_limit         = var.throttle_burst_limit
     rate_limit          = var.throttle_rate_limit
+  }
+}
+
+# Off but for those who analyse seasons: nothing of it costs anything while no archive runs.
+module "archive" {
+  source = "../../modules/archive"
+  count  = var.enable_archive ? 1 : 0
+
+  alarm_topic_arn              = module.inference.alarm_topic_arn
+  aws_region                   = var.aws_region
+  bucket                       = module.inference.s3_output_bucket
+  detector_environment         = module.inference.detector_environment
+  environment                  = var.environment
+  kms_key_arns                 = var.model_kms_key_arns
+  log_retention_days           = var.log_retention_days
+  max_concurrency              = var.archive_max_concurrency
+  project_name                 = var.project_name
+  source_buckets               = var.archive_source_buckets
+  timeout                      = var.archive_timeout
+  tolerated_failure_percentage = var.archive_tolerated_failure_percentage
+
+  lambda = {
+    image_uri                      = local.image_uri
+    architecture                   = var.lambda_architecture
+    ephemeral_storage_size         = var.archive_ephemeral_storage_size
+    log_level                      = var.log_level
+    memory_size                    = var.archive_memory_size
+    reserved_concurrent_executions = var.archive_reserved_concurrent_executions
   }
 }
 

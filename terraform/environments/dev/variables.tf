@@ -34,6 +34,54 @@ variable "api_key_rate_limit" {
   nullable    = false
 }
 
+variable "archive_ephemeral_storage_size" {
+  description = "Size of /tmp in MB of the function that analyses archives."
+  type        = number
+  default     = 6144
+  nullable    = false
+}
+
+variable "archive_max_concurrency" {
+  description = "Batches of an archive that are analysed at once; a new account may make 10 calls at once, the API's among them."
+  type        = number
+  default     = 5
+  nullable    = false
+}
+
+variable "archive_memory_size" {
+  description = "Memory in MB of the function that analyses archives."
+  type        = number
+  default     = 3008
+  nullable    = false
+}
+
+variable "archive_reserved_concurrent_executions" {
+  description = "Calls kept for archives, and the most at once, taken from the account's share; null shares with all functions."
+  type        = number
+  default     = null
+}
+
+variable "archive_source_buckets" {
+  description = "Buckets whose recordings `anemone archive run --on aws` may read, those of others that are public too."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "archive_timeout" {
+  description = "Seconds after which a run of an archive is given up; what is done by then is kept."
+  type        = number
+  default     = 604800
+  nullable    = false
+}
+
+variable "archive_tolerated_failure_percentage" {
+  description = "Batches of a hundred that may fail before the others are stopped; a recording that cannot be analysed is no failure of its batch."
+  type        = number
+  default     = 50
+  nullable    = false
+}
+
 variable "aws_region" {
   description = "AWS region of everything."
   type        = string
@@ -56,6 +104,13 @@ variable "dataset_sha256" {
 
 variable "enable_api_key" {
   description = "Whether requests must carry the header x-api-key; the page, /health and preflights never need it."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "enable_archive" {
+  description = "Whether to make what `anemone archive run --on aws` hands its batches to."
   type        = bool
   default     = false
   nullable    = false

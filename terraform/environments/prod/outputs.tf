@@ -52,3 +52,18 @@ output "alarm_topic_arn" {
   description = "SNS topic of alarms and failed jobs."
   value       = module.inference.alarm_topic_arn
 }
+
+output "archive_run_command" {
+  description = "Command that runs an archive on AWS; null where enable_archive is off."
+  value       = one(module.archive[*].run_command)
+}
+
+output "archive_state_machine_arn" {
+  description = "State machine that batches of an archive are handed to (ANEMONE_ARCHIVE_STATE_MACHINE); its bucket (ANEMONE_ARCHIVE_BUCKET) is s3_output_bucket. Null where enable_archive is off."
+  value       = one(module.archive[*].state_machine_arn)
+}
+
+output "archive_user_policy" {
+  description = "Policy of those who run archives on AWS, as JSON; null where enable_archive is off."
+  value       = one(module.archive[*].user_policy)
+}

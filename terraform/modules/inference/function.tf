@@ -4,13 +4,21 @@ locals {
   # Every setting in upper case, written as InferenceConfig.to_env writes it; one that is null is left out.
   settings = { for name, value in var.inference_config : upper(name) => tostring(value) if value != null }
 
-  environment = merge(
+  # What makes the results: settings and model.
+  detector_environment = merge(
     local.settings,
     {
       INFERENCE_CONFIG_FINGERPRINT = var.inference_config_fingerprint
       S3_MODEL_BUCKET              = var.model_s3_bucket
       S3_MODEL_KEY                 = var.model_s3_key
       MODEL_VERSION                = var.model_version
+    },
+    var.model_sha256 == null ? {} : { MODEL_SHA256 = var.model_sha256 },
+    var.dataset_sha256 == null ? {} : { DATASET_SHA256 = var.dataset_sha256 },
+  )
+  environment = merge(
+    local.detector_environment,
+    {
       S3_INPUT_BUCKET              = aws_s3_bucket.this["input"].id
       S3_OUTPUT_BUCKET             = aws_s3_bucket.this["output"].id
       CORS_ALLOWED_ORIGINS         = join(",", var.cors_allowed_origins)
@@ -19,8 +27,6 @@ locals {
       POWERTOOLS_SERVICE_NAME      = local.function_name
       POWERTOOLS_METRICS_NAMESPACE = local.function_name
     },
-    var.model_sha256 == null ? {} : { MODEL_SHA256 = var.model_sha256 },
-    var.dataset_sha256 == null ? {} : { DATASET_SHA256 = var.dataset_sha256 },
   )
 }
 

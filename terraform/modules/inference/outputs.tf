@@ -38,3 +38,8 @@ output "alarm_topic_arn" {
   description = "SNS topic of alarms and failed jobs."
   value       = aws_sns_topic.alarms.arn
 }
+
+output "detector_environment" {
+  description = "Environment variables that name the model and every setting, for another function that runs the same detector (modules/archive)."
+  value       = local.detector_environment
+}

@@ -42,3 +42,21 @@ run "runs_what_the_tag_latest_names" {
     error_message = "Without an image by name, dev does not look at the tag latest."
   }
 }
+
+run "archives_are_an_option" {
+  assert {
+    condition     = length(module.archive) == 0 && output.archive_state_machine_arn == null && output.archive_run_command == null
+    error_message = "There is something for archives though nobody asked."
+  }
+}
+
+run "archives_run_the_image_model_and_settings_of_the_detector" {
+  variables {
+    enable_archive         = true
+    archive_source_buckets = ["recordings"]
+  }
+  assert {
+    condition     = output.archive_state_machine_arn != null && endswith(output.archive_run_command, "--bucket ${output.s3_output_bucket}")
+    error_message = "The command does not name the state machine and the bucket."
+  }
+}

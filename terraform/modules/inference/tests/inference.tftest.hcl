@@ -416,6 +416,12 @@ run "outputs" {
     condition     = output.state_machine_arn == aws_sfn_state_machine.jobs.arn && strcontains(output.dashboard_url, aws_cloudwatch_dashboard.this.dashboard_name)
     error_message = "The state machine's or the dashboard's output is wrong."
   }
+  assert {
+    condition = alltrue([
+      for name, value in output.detector_environment : aws_lambda_function.this.environment[0].variables[name] == value
+    ]) && length(setsubtract(["INFERENCE_CONFIG_FINGERPRINT", "MODEL_VERSION", "N_FFT", "S3_MODEL_BUCKET", "S3_MODEL_KEY"], keys(output.detector_environment))) == 0
+    error_message = "Another function of the same model and settings would not have those of this one."
+  }
 }
 
 run "refuses_as_many_reserved_calls_as_one_job_makes_at_once" {
