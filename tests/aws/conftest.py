@@ -32,6 +32,7 @@ MODEL_BUCKET = "our-models"
 #: Holds the recordings of an archive.
 SOURCE_BUCKET = "our-recordings"
 DEV_REPOSITORY = "anemonefish-inference-dev"
+FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403"}
 #: What a person would write into terraform.tfvars; the rest is as shipped. Two chunks at once are enough for two cores.
 VARIABLES = {
     "environments/dev": {
@@ -292,6 +293,17 @@ def empty(s3, outputs) -> None:
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
                 s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+
+
+def allowed(call, /, **arguments) -> bool:
+    """Whether a call is let through; another problem than permission counts as let through."""
+    from botocore.exceptions import ClientError
+
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Code"] not in FORBIDDEN
+    return True
 
 
 def without_time(result):

@@ -271,6 +271,16 @@ def complete_api_gateway() -> None:
     RestAPI.apply_patch_operations = apply_patch_operations
 
 
+# ---------------------------------------------------------------- S3
+
+
+def complete_s3() -> None:
+    """A delete marker can be deleted, as `destroy` does in a bucket with versions."""
+    from moto.s3.models import FakeDeleteMarker
+
+    FakeDeleteMarker.dispose = lambda self: None
+
+
 # ---------------------------------------------------------------- permissions
 
 
@@ -344,6 +354,7 @@ def main() -> None:
     complete_step_functions()
     complete_distributed_map()
     complete_api_gateway()
+    complete_s3()
     complete_permissions()
     run_functions()
 

@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from tests.aws.conftest import SOURCE_BUCKET
+from tests.aws.conftest import SOURCE_BUCKET, allowed
 from tests.aws.definitions import find_problems
-from tests.aws.test_permissions import allowed
 
 WAIT_S = 120
 RUN = "20240229-abc"

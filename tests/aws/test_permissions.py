@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from botocore.exceptions import ClientError
 
-from tests.aws.conftest import MODEL_BUCKET
-
-FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403"}
+from tests.aws.conftest import MODEL_BUCKET, allowed
 
 
 @pytest.fixture
@@ -23,15 +20,6 @@ def jobs(aws):
 @pytest.fixture
 def dev(aws):
     return aws["dev"].outputs
-
-
-def allowed(call, /, **arguments) -> bool:
-    """Whether a call is let through; another problem than permission counts as let through."""
-    try:
-        call(**arguments)
-    except ClientError as error:
-        return error.response["Error"]["Code"] not in FORBIDDEN
-    return True
 
 
 def test_the_function_reads_the_model_and_nothing_else_in_its_bucket(aws, function):
