@@ -51,8 +51,8 @@ def run(aws, dev, machine, batches):
     place = {name: f"archives/{RUN}/{name}/" for name in ("batches", "results")}
     for number, batch in enumerate(batches):
         s3.put_object(Bucket=bucket, Key=f"{place['batches']}{number:05d}.json", Body=json.dumps(batch))
-    given = {"bucket": bucket, "prefix": place["batches"], "results": place["results"], "run": RUN}
-    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"]
+    places = {"bucket": bucket, "prefix": place["batches"], "results": place["results"], "run": RUN}
+    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(places))["executionArn"]
     deadline = time.monotonic() + WAIT_S
     while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
         assert time.monotonic() < deadline, execution
