@@ -49,6 +49,16 @@ def test_the_image_holds_nothing_else_of_the_project(image):
     assert image.config["Cmd"] == ["anemone_lib.service.aws.handler"]
 
 
+def test_every_module_in_the_image_is_compiled_for_good(image):
+    task = image.root / "var" / "task"
+    for name in ("anemone_lib", "fastapi", "numpy", "pydantic", "scipy/fft", "starlette"):
+        sources = [path for path in (task / name).rglob("*.py") if "tests" not in path.parts]
+        assert sources
+        for source in sources:
+            [compiled] = (source.parent / "__pycache__").glob(f"{source.stem}.cpython-*.pyc")
+            assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", compiled  # by hash, and not checked
+
+
 def test_the_image_says_where_it_comes_from_and_runs_as_nobody(image):
     labels = image.config["Labels"]
     assert labels["org.opencontainers.image.source"].startswith("https://")

@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from aws_lambda_powertools import Logger
+from mangum import Mangum
 
 from anemone_lib.service import function
 from anemone_lib.simulation import write_recording
@@ -19,6 +21,7 @@ def test_importing_the_entry_does_nothing():
     assert said.stdout.strip() in ("[]", "['numpy']")
 
 
+JSON = {"Content-Type": "application/json"}
 #: What no answer to a WAV needs; SciPy's parts draw in each other, so that one of them is most of it.
 UNUSED = {"av", "boto3", "keras", "matplotlib", "pandas", "rich", "scipy.interpolate", "scipy.optimize", "scipy.signal"}
 UNUSED |= {"scipy.sparse", "scipy.stats", "soundfile", "tensorflow", "typer", "uvicorn", "yaml"}
@@ -76,6 +79,20 @@ def test_the_stage_of_the_gateway_is_part_of_the_address(event, root):
         function._keep_stage(app)(scope, None, None).send(None)
     assert seen.get("root_path", "") == root
     assert seen["path"] == f"{root}/jobs/1"
+
+
+def test_redirects_and_addresses_of_new_jobs_keep_the_stage(inside):
+    gateway = Mangum(function._keep_stage(inside.app), lifespan="off")
+    context = SimpleNamespace(aws_request_id="1")
+    host = {"Host": "localhost"}
+    moved = gateway(proxy_event("GET", "/health/", headers=host), context)
+    assert moved["statusCode"] == 307
+    assert urlsplit(moved["headers"]["location"]).path == "/api/health"
+    made = gateway(proxy_event("POST", "/jobs", headers=host | JSON, body=b'{"size_bytes": 4}'), context)
+    assert made["statusCode"] == 201
+    job = json.loads(made["body"])
+    assert urlsplit(made["headers"]["location"]).path == f"/api/jobs/{job['job_id']}"
+    assert urlsplit(job["upload"]["parts"][0]["url"]).path == f"/api/jobs/{job['job_id']}/parts/1"
 
 
 @pytest.mark.parametrize("dead", [("a" * 32, "the work on the job was stopped"), None])

@@ -439,6 +439,33 @@ def test_an_upload_tells_its_size_and_cancel_removes_the_job(page, local, write_
     page.wait_for_function("$('work').hidden")
 
 
+def test_an_upload_goes_on_when_the_connection_is_back(page, local, write_wav, noise):
+    large = write_wav(noise(130), name="20230210_000001.wav")
+    lost = []
+
+    def lose(route):
+        lost.append(route)
+        route.abort() if len(lost) == 1 else route.continue_()
+
+    page.route("**/parts/*", lose)
+    page.goto(local.url)
+    all_events(page)
+    page.set_input_files("#file", large)
+    page.wait_for_function("$('status').textContent.startsWith('The connection is lost')")
+    assert len(found(page)) == 1
+    assert len(lost) == 2
+
+
+def test_a_reload_during_an_upload_says_that_it_was_interrupted(page, local, write_wav, noise):
+    page.route("**/parts/*", lambda _: None)  # it never arrives
+    page.goto(local.url)
+    page.set_input_files("#file", write_wav(noise(130), name="20230210_000001.wav"))
+    page.wait_for_function("location.hash.startsWith('#job=')")
+    page.reload()
+    page.wait_for_selector("#error:not([hidden])")
+    assert "The upload of 20230210_000001.wav was interrupted. Choose" in page.locator("#words").inner_text()
+
+
 def test_several_recordings_are_a_queue(page, local, write_wav, noise, tmp_path):
     broken = tmp_path / "b.wav"
     broken.write_bytes(b"these are no sounds")
@@ -593,3 +620,5 @@ def test_everyone_can_use_the_page(page, local, write_wav, noise, scheme, width)
     page.wait_for_function("!zoomer.hidden")
     assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    stacked = page.evaluate("getComputedStyle(document.querySelector('#events td')).display === 'flex'")
+    assert stacked == (width == 390)  # a cell is a line with its name
