@@ -139,6 +139,7 @@ def test_each_hydrophone_has_a_result_to_choose(page, local, two_hydrophones, tm
     page.keyboard.press("ArrowDown")
     assert page.locator("#summary").inner_text() == f"two.wav, channel 2: {counts[1]} in 10.0 s"
     assert page.evaluate("document.activeElement.checked")
+    assert page.locator("#heard").is_visible()
     page.wait_for_function(f"!zoomer.hidden && ({BRIGHTEST})()[0] > 6.9 && ({BRIGHTEST})()[0] < 8.1")
     assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width

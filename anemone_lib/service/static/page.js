@@ -192,6 +192,7 @@ async function showPart(item, part, threshold = null) {
   if (file) $("audio").src = soundAddress; else $("audio").removeAttribute("src");
   $("player").hidden = !file;
   $("forgotten").hidden = Boolean(file);
+  $("heard").hidden = !suffix;
   $("unplayable").hidden = true;
   const stem = name.replace(/\.[^.]*$/, "");
   $("downloads").replaceChildren(...Object.keys(NAMES).filter((kind) => files[kind]).map((kind) => {
