@@ -5,15 +5,41 @@ which columns they have and where they lie. `steps` makes them: `make_request` s
 it, `run_archive` analyses it. `sources` finds recordings, `inventory` reads their headers, `state` keeps what is known,
 `units` are the pieces of work, `workers` who does them, `running` hands them out, `assembling` makes the tables.
 `noise` is what a run keeps of the sound of each minute, `minutes` the table of it, `masking` the hours in which a call
-could not have been heard. `report` writes the page; `sounds` and `soundscape` are its part about the sound.
+could not have been heard. `cloud` hands recordings to AWS (`execution`), where `batch` analyses them.
+`report` writes the page; `sounds` and `soundscape` are its part about the sound.
 Imports tuning, plots, dataset and what lies below them.
 """
 
-from anemone_lib.archive.request import Request, make_request
-from anemone_lib.archive.steps import plan_archive, report_archive, run_archive
-from anemone_lib.archive.tables import Archive, open_archive
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-#: ``anemone_lib.archive.open(folder)`` reads as the command does.
-open = open_archive
+if TYPE_CHECKING:
+    from anemone_lib.archive.request import Request, make_request
+    from anemone_lib.archive.steps import plan_archive, report_archive, run_archive
+    from anemone_lib.archive.tables import Archive, open_archive
+
+    open = open_archive
+
+#: The face of this package, by the module that has it, imported when it is first used: a function on AWS analyses
+#: recordings without the libraries of tables. ``anemone_lib.archive.open(folder)`` reads as the command does.
+_MODULES = {
+    "Archive": "tables",
+    "Request": "request",
+    "make_request": "request",
+    "open": "tables",
+    "open_archive": "tables",
+    "plan_archive": "steps",
+    "report_archive": "steps",
+    "run_archive": "steps",
+}
 
 __all__ = ["Archive", "Request", "make_request", "open_archive", "plan_archive", "report_archive", "run_archive"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), "open_archive" if name == "open" else name)
+    globals()[name] = found
+    return found

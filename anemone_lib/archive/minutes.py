@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from anemone_lib.archive.inventory import spell_times
-from anemone_lib.archive.noise import STEPS, Noise, unpack_minutes
+from anemone_lib.archive.noise import STEPS, Noise, name_noise, unpack_minutes
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.schemas import MINUTES
 from anemone_lib.detection.calls import choose_band
@@ -23,15 +23,6 @@ from anemone_lib.soundscape.noise import BANDS_HZ
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Changes with what is measured: earlier files are then measured anew.
-VERSION = 1
-
-
-def name_noise(folder: Path, sha256: str, request: Request) -> Path:
-    """Return the path of a recording's levels in the archive's folder."""
-    rate = request.config.target_sr or "own"
-    return folder / "noise" / f"{sha256[:32]}-{request.channel}-{rate}-{VERSION}.npz"
 
 
 def load_noise(folder: Path, sha256: str | None, request: Request) -> Noise | None:

@@ -8,13 +8,23 @@ hybrid millidecades in steps of 1/128 dB, in dB re a full-scale sine; bands of a
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from anemone_lib.archive.request import Request
 from anemone_lib.soundscape.minutes import Minutes, add_bands, lay_millidecades, to_db
 
 #: Steps in a decibel, and what stands for a level that is not known.
 STEPS, UNKNOWN = 128, -32768
+#: Changes with what is measured: earlier files are then measured anew.
+VERSION = 1
+
+
+def name_noise(folder: Path, sha256: str, request: Request) -> Path:
+    """Return the path of a recording's levels in the archive's folder."""
+    rate = request.config.target_sr or "own"
+    return folder / "noise" / f"{sha256[:32]}-{request.channel}-{rate}-{VERSION}.npz"
 
 
 @dataclass(frozen=True, eq=False)

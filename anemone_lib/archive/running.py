@@ -18,7 +18,7 @@ from typing import Any
 
 from anemone_lib.archive.kept import find_obstacle
 from anemone_lib.archive.measuring import Measured, decide_all_events
-from anemone_lib.archive.minutes import name_noise
+from anemone_lib.archive.noise import name_noise
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import (
@@ -74,6 +74,13 @@ class Job:
     noise: bool = False
 
 
+def forget_lost_scores(state: State, folder: Path, key: str) -> None:
+    """Let be analysed again what has a row but no scores any more."""
+    for row in state.each("status = 'analysed' AND score_key = ?", (key,)):
+        if not (folder / "scores" / f"{row['scores']}.npz").exists():
+            state.keep_outcome(row["recording"], {"status": None})
+
+
 class Run:
     """The analysis of the recordings that are not done.
 
@@ -116,7 +123,7 @@ class Run:
         ScoresError
             The workers are gone.
         """
-        self._forget_lost_scores()
+        forget_lost_scores(self._state, self._folder, self._request.score_key)
         undone = ("problem IS NULL AND NOT (status IS 'analysed' AND score_key IS ?)", (self._request.score_key,))
         self._total = self._state.add_up("duration", *undone) / self._shard[1]
         self._do_all(self._jobs(*undone))
@@ -151,12 +158,6 @@ class Run:
         finally:
             for future in self._out:
                 future.cancel()
-
-    def _forget_lost_scores(self) -> None:
-        """Analyse again what has a row but no scores any more."""
-        for row in self._state.each("status = 'analysed' AND score_key = ?", (self._request.score_key,)):
-            if not (self._scores / f"{row['scores']}.npz").exists():
-                self._state.keep_outcome(row["recording"], {"status": None})
 
     # ------------------------------------------------------------------ what there is to do
 

@@ -46,7 +46,14 @@ _COLUMNS = (
     *("score_key TEXT", "sha256 TEXT", "status TEXT", "reason TEXT", "scores TEXT", "outcome TEXT"),
 )
 _NAMES = tuple(column.split()[0] for column in _COLUMNS)
+#: The columns that an analysis writes.
+OUTCOME = _NAMES[_NAMES.index("score_key") :]
 ORDER = "site, month IS NULL, month, start_ms, recording"
+#: What failed does not replace what was measured.
+_KEEP_CALLS = (
+    "ON CONFLICT DO UPDATE SET calls = excluded.calls, reason = excluded.reason "
+    "WHERE excluded.calls IS NOT NULL OR calls.calls IS NULL"
+)
 #: Rows that are changed together.
 BATCH_ROWS = 500
 
@@ -107,6 +114,11 @@ class State:
         """Return a fact about the run."""
         row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row[0])
+
+    def forget(self, beginning: str) -> None:
+        """Forget the facts whose names begin so."""
+        self._change("DELETE FROM facts WHERE substr(name, 1, ?) = ?", (len(beginning), beginning))
+        self.flush()
 
     # ------------------------------------------------------------------ the three parts of a row
 
@@ -181,8 +193,7 @@ class State:
         """Keep what is known of the calls of a recording; what failed does not replace what was measured."""
         events = None if measured.events is None else json.dumps(measured.events, sort_keys=True)
         self._change(
-            "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = excluded.calls, "
-            "reason = excluded.reason WHERE excluded.calls IS NOT NULL OR calls.calls IS NULL",
+            f"INSERT INTO calls VALUES (?, ?, ?, ?) {_KEEP_CALLS}",
             (sha256, key, events, measured.reason or None),
         )
 
@@ -284,23 +295,31 @@ class State:
     def take_over(self, path: Path, key: str) -> None:
         """Take over what a shard found out, for the same files and the same model and settings."""
         self.flush()
-        columns = _NAMES[_NAMES.index("score_key") :]
         self._db.execute("ATTACH ? AS shard", (str(path),))
         try:
             with self.together() as db:
                 db.execute(
-                    f"UPDATE recordings SET ({', '.join(columns)}) = "
-                    f"(SELECT {', '.join(columns)} FROM shard.recordings AS s "
+                    f"UPDATE recordings SET ({', '.join(OUTCOME)}) = "
+                    f"(SELECT {', '.join(OUTCOME)} FROM shard.recordings AS s "
                     "WHERE s.recording = recordings.recording) "
-                    "WHERE (score_key IS NOT :key OR status IS NOT 'analysed') AND EXISTS ("
+                    "WHERE recording IN (SELECT recording FROM shard.recordings) "
+                    "AND (score_key IS NOT :key OR status IS NOT 'analysed') AND EXISTS ("
                     "SELECT 1 FROM shard.recordings AS s WHERE s.recording = recordings.recording "
                     "AND s.score_key = :key AND s.source = recordings.source AND s.size IS recordings.size "
                     "AND s.modified IS recordings.modified)",
                     {"key": key},
                 )
-                db.execute("INSERT OR REPLACE INTO calls SELECT * FROM shard.calls WHERE calls IS NOT NULL")
+                db.execute(f"INSERT INTO calls SELECT * FROM shard.calls WHERE 1 {_KEEP_CALLS}")
         finally:
             self._db.execute("DETACH shard")
+
+    def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add whole rows, as `each` yields them, of recordings that another machine planned; they count as listed."""
+        names, marks = ", ".join(_NAMES), ", ".join("?" * len(_NAMES))
+        for row in rows:
+            values = {**row, "walk": self.walk}
+            self._change(f"INSERT INTO recordings ({names}) VALUES ({marks})", (values.get(name) for name in _NAMES))
+        self.flush()
 
     def copy_from(self, other: "State") -> None:
         """Take over everything that another state knows: a shard begins with what was planned."""

@@ -17,6 +17,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from anemone_lib.archive.assembling import assemble_tables
+from anemone_lib.archive.cloud import analyse_on_aws, check_reachable, collect_from_aws
+from anemone_lib.archive.execution import Place
 from anemone_lib.archive.inventory import hash_alike, list_recordings, write_inventory
 from anemone_lib.archive.request import Request, make_request, restore_request
 from anemone_lib.archive.running import Progress, Run
@@ -87,6 +89,7 @@ def run_archive(
     scheduler: str | None = None,
     executor: Executor | None = None,
     shard: tuple[int, int] | None = None,
+    aws: Place | None = None,
     note: Note = _quiet,
     progress: Progress | None = None,
 ) -> Archive | None:
@@ -106,6 +109,8 @@ def run_archive(
         Any other, instead of both.
     shard : (i, n), optional
         Analyse only every n-th recording from the i-th, and write no tables.
+    aws : Place, optional
+        Analyse recordings in S3 there, instead of here; see `anemone_lib.archive.cloud`.
     note : callable (text), told what was left out, and what starts anew
     progress : callable (done, total), in seconds of audio, optional
 
@@ -116,7 +121,7 @@ def run_archive(
     Raises
     ------
     ConfigError
-        There are no recordings, another run works in the folder, or it cannot be written to.
+        There are no recordings, another run works in the folder, or it cannot be written to; AWS refuses.
     DiskFullError, ScoresError
         There is no room, or the workers are gone; what was done is kept, and the next run goes on.
 
@@ -137,6 +142,8 @@ def run_archive(
     """
     folder = Path(folder)
     check_folder(folder, "--out")
+    if aws:
+        check_reachable(request.sources)
     with _locked(folder, shard), ExitStack() as stack:
         state = stack.enter_context(State(_state_path(folder, shard)))
         planned = folder / "state" / "state.sqlite"
@@ -150,10 +157,14 @@ def run_archive(
         if not shard:
             for path in sorted((folder / "state").glob("shard-*.sqlite")):
                 state.take_over(path, request.score_key)
-        opened = stack.enter_context(open_workers(workers, memory=memory, scheduler=scheduler, executor=executor))
-        run = Run(state, folder, request, opened, shard=shard or (0, 1), progress=progress)
-        run.analyse()
-        run.measure()
+        if aws:
+            analyse_on_aws(state, request, folder, aws, note=note, progress=progress)
+        else:
+            collect_from_aws(state, request, folder, note)
+            opened = stack.enter_context(open_workers(workers, memory=memory, scheduler=scheduler, executor=executor))
+            run = Run(state, folder, request, opened, shard=shard or (0, 1), progress=progress)
+            run.analyse()
+            run.measure()
         if shard:
             return None
         assemble_tables(state, request, folder)
@@ -166,10 +177,12 @@ def report_archive(
     config: InferenceConfig | None = None,
     settings: dict[str, Any] | None = None,
     call_level_db: float | None = None,
+    note: Note = _quiet,
 ) -> Archive:
     """Write the tables again from what is there, with other event settings if wanted; nothing is scored.
 
-    Calls of events that are new are measured in recordings that are on this machine.
+    Calls of events that are new are measured in recordings that are on this machine. What an execution on AWS has found
+    by now is collected.
 
     Parameters
     ----------
@@ -179,6 +192,7 @@ def report_archive(
         Event settings that differ.
     call_level_db : float, optional
         Level of the reference call, as in `make_request`; by default that of before.
+    note : callable (text), told what is still on AWS
 
     Returns
     -------
@@ -215,6 +229,7 @@ def report_archive(
                 "these settings decide the scores; `anemone archive run` scores with them: "
                 + _compare(request.config, changed.config)
             )
+        collect_from_aws(state, request, folder, note)
         with ThreadPoolExecutor() as executor, open_workers(executor=executor) as workers:
             Run(state, folder, changed, workers).measure(remote=False)
         assemble_tables(state, changed, folder)

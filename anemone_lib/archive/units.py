@@ -11,6 +11,7 @@ import hashlib
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,7 @@ from anemone_lib.archive.measuring import Measured, decide_all_events, measure_e
 from anemone_lib.archive.noise import pack_minutes
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.audio.sources import HASH_BLOCK_BYTES, RemoteSource, open_source
+from anemone_lib.audio.spool import DecodeLimits
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Event
 from anemone_lib.errors import AnemoneError, AudioError, ConfigError
@@ -55,6 +57,7 @@ class Task:
     known : tuple of str, SHA-256 of recordings that it may be the same as, which need not be analysed again
     configs : tuple of InferenceConfig, one a class: how the events are decided whose calls are measured
     noise : bool, whether the levels of every minute are measured
+    deadline : float or None, of `time.monotonic` in this process, when it must be over
     """
 
     source: str
@@ -64,10 +67,21 @@ class Task:
     known: tuple[str, ...] = ()
     configs: tuple[InferenceConfig, ...] = ()
     noise: bool = False
+    deadline: float | None = None
 
     def smaller(self) -> "Task":
         """The same with less memory."""
         return replace(self, chunk_windows=SMALL_CHUNK_WINDOWS)
+
+    def check_time(self) -> None:
+        """Refuse to go on after the deadline.
+
+        Raises
+        ------
+        LateError
+        """
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise LateError(f"{self.source} was not done in time")
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +151,10 @@ def score_stretch(
     def score(recording: Recording) -> ChunkScores:
         starts = range(first, stop, task.chunk_windows)
         chunks = [Chunk(k, start, min(stop, start + task.chunk_windows)) for k, start in enumerate(starts)]
-        parts = [score_chunk(recording, chunk, classifier, config).to_array() for chunk in chunks]
+        parts = []
+        for chunk in chunks:
+            task.check_time()
+            parts.append(score_chunk(recording, chunk, classifier, config).to_array())
         return ChunkScores.from_array(np.concatenate(parts))
 
     return _answer(task, score)
@@ -189,6 +206,7 @@ def _analyse(task: Task, recording: Recording, classifier: Classifier, config: I
         meter = MinuteMeter(recording.sample_rate) if task.noise else None
         parts: dict[Chunk, ChunkScores | str] = {}
         for chunk in chunks:
+            task.check_time()
             try:
                 parts[chunk] = score_chunk(recording, chunk, classifier, config, listen=meter.add if meter else None)
             except AudioError as error:
@@ -303,9 +321,10 @@ def _answer(task: Task, work: Callable[[Recording], Any]) -> Any:
         with _opened(task) as recording:
             done = work(recording)
         _check_size(task)
-    except (ConfigError, MemoryError):
+    except (ConfigError, MemoryError, LateError):
         raise
     except AnemoneError as error:
+        task.check_time()  # then it is the reason, and not the recording
         _stop_if_full(error)
         return Outcome("failed", str(error))
     except OSError as error:
@@ -326,9 +345,10 @@ def _opened(task: Task) -> Iterator[Recording]:
             raise AudioError(_grown(task.size, source.size))
         digest = ""
         if isinstance(source, RemoteSource) and source.size <= LARGE_BYTES:
-            copy, digest = _fetch(source)
+            copy, digest = _fetch(source, task)
             opened = stack.enter_context(copy)
-        recording = stack.enter_context(open_recording(opened, **task.options))
+        limits = DecodeLimits(deadline=task.deadline)
+        recording = stack.enter_context(open_recording(opened, **task.options, limits=limits))
         if digest:
             recording.__dict__["sha256"] = digest  # known already: a cached property
         yield recording
@@ -338,7 +358,7 @@ def _opened(task: Task) -> Iterator[Recording]:
 LARGE_BYTES = 1 << 30
 
 
-def _fetch(source: RemoteSource) -> tuple[BinaryIO, str]:
+def _fetch(source: RemoteSource, task: Task) -> tuple[BinaryIO, str]:
     """Read a remote recording once, from its first byte to its last; return it as a file, and its SHA-256."""
     copy = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115 closed by the caller
     digest, position, step = hashlib.sha256(), 0, 8 * HASH_BLOCK_BYTES
@@ -347,6 +367,7 @@ def _fetch(source: RemoteSource) -> tuple[BinaryIO, str]:
             copy.write(block)
             digest.update(block)
             position += len(block)
+            task.check_time()
     except BaseException:
         copy.close()
         raise
@@ -371,6 +392,10 @@ def _grown(before: int, now: int) -> str:
 
 class DiskFullError(AnemoneError):
     """There is no room for temporary files, or for what was found."""
+
+
+class LateError(AnemoneError):
+    """The time for a piece of work is over; it can be done again when there is more."""
 
 
 def _stop_if_full(error: BaseException) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from anemone_lib.archive.execution import BUCKET_VARIABLE, MACHINE_VARIABLE
 from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import (
     ChannelOption,
@@ -180,6 +181,17 @@ def run(
         typer.Option(metavar="I/N", help="Analyse only the I-th of N parts of the recordings, and write no tables."),
     ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory that all processes may take together, like 4GB.")] = None,
+    place: Annotated[
+        str | None,
+        typer.Option("--on", metavar="aws", help="Analyse recordings in S3 on AWS, instead of on this machine."),
+    ] = None,
+    state_machine: Annotated[
+        str | None,
+        typer.Option(envvar=MACHINE_VARIABLE, help="With --on aws: ARN of the state machine of the module archive."),
+    ] = None,
+    bucket: Annotated[
+        str | None, typer.Option(envvar=BUCKET_VARIABLE, help="With --on aws: its bucket of batches and results.")
+    ] = None,
     json_files: Annotated[bool, typer.Option("--json", help="Write the JSON of every recording, too.")] = False,
     csv_files: Annotated[bool, typer.Option("--csv", help="Write the tables as CSV, too.")] = False,
     quiet: QuietOption = False,
@@ -193,6 +205,7 @@ def run(
 
         if sum(option is not None for option in (scheduler, workers)) > 1:
             raise ConfigError("give --workers or --scheduler, not both")
+        aws = _choose_aws(place, state_machine, bucket, scheduler, workers, shard, memory)
         where = (timezone, start_time_format, site, channel)
         measures: dict[str, Any] = {"noise": noise, "call_level_db": call_level}
         request = _make_request(sources, model, config, dataset, threshold, *where, **measures)
@@ -211,6 +224,7 @@ def run(
                 memory=amount,
                 scheduler=scheduler,
                 shard=part,
+                aws=aws,
                 note=say,
                 progress=progress,
             )
@@ -246,7 +260,7 @@ def report(
 
         settings = {} if threshold is None else {"confidence_threshold": threshold}
         chosen = InferenceConfig.load(config) if config else None
-        archive = report_archive(folder, config=chosen, settings=settings, call_level_db=call_level)
+        archive = report_archive(folder, config=chosen, settings=settings, call_level_db=call_level, note=say)
         if csv_files:
             write_csv_tables(folder)
         conclude(archive, quiet=quiet, gallery=gallery)  # what failed is named, and no failure of the report
@@ -322,6 +336,19 @@ def _make_request(
         site=site,
         **measures,
     )
+
+
+def _choose_aws(place: str | None, state_machine: str | None, bucket: str | None, *others: Any) -> Any:
+    """Return where recordings are analysed on AWS, or None: on this machine."""
+    from anemone_lib.archive.execution import find_place
+
+    if place is None:
+        return None
+    if place != "aws":
+        raise ConfigError(f"--on is {place!r}; it must be aws")
+    if any(other is not None for other in others):
+        raise ConfigError("--on aws takes no --workers, --scheduler, --shard and --memory: these are about machines")
+    return find_place(state_machine, bucket)
 
 
 def _show_page(archive: Any, *, quiet: bool, **options: Any) -> None:

@@ -9,6 +9,8 @@ The function answers these events:
 - ``{"task": "score_chunk", "job_id", "chunk"}`` → ``{"chunk", "failed"}``, for each of the chunks, in any order;
 - ``{"task": "merge", "job_id", "failed"?}`` → ``{"job_id", "total_events", "skipped_s"}``; ``failed`` lists
   ``{"chunk", "error"}`` for the chunks whose task returned nothing;
+- ``{"task": "analyse_batch", "bucket", "key", "results"}`` → ``{"batch", "done", "left", "failed"}``, the recordings of
+  a batch of an archive; it is called again while some are left;
 - ``{"task": "fail", "job_id", "error": {"Error", "Cause"}}``, which stores that the job cannot be finished;
 - an event of EventBridge, ``{"source": "aws.states", "detail": {"name", "status", …}}``: an execution ended without a
   result, and what it could not store itself is stored now.
@@ -27,6 +29,8 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from mangum import Mangum
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from anemone_lib.archive.batch import analyse_batch
+from anemone_lib.errors import ModelError
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.executions import Executions
@@ -129,7 +133,9 @@ class LambdaFunction:
         return result
 
     def _run_task(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """Do one task of a job for the state machine."""
+        """Do one task of a job, or a batch of an archive, for the state machine."""
+        if event["task"] == "analyse_batch":
+            return self._analyse_batch(event, context)
         if self._worker is None:
             raise Problem(503, "jobs_unavailable", "set S3_INPUT_BUCKET and S3_OUTPUT_BUCKET, which jobs need")
         task = dict(event)
@@ -140,6 +146,16 @@ class LambdaFunction:
             self._logger.error("job failed", extra={"job_id": str(task["job_id"]), "failure": failure})
             task["reason"] = f"a worker of the job was stopped ({failure.get('Error', 'no reason given')})"
         return run_task(self._worker, task, deadline=_find_deadline(context))
+
+    def _analyse_batch(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        """Analyse a batch of an archive; without a model none can be, and nobody needs to try again."""
+        deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+        try:
+            classifier, _ = self._engine.load()
+        except Problem as problem:
+            raise ModelError(f"the function has no model: {problem.message}") from None
+        bucket, key, results = (str(event[name]) for name in ("bucket", "key", "results"))
+        return analyse_batch(bucket, key, results, classifier, deadline=deadline)
 
     def _translate_end(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the task that an execution which ended without a result leaves to do."""

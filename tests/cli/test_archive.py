@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:reef-archive"
+
 
 @pytest.fixture
 def card(tmp_path, noise):
@@ -53,6 +55,11 @@ def test_a_season_from_the_plan_to_the_review(anemone, card, tmp_path):
         (("--memory", "lots"), "--memory is 'lots'"),
         (("--memory", "1MB"), "the run and one worker need"),
         (("--workers", "2", "--scheduler", "tcp://127.0.0.1:1"), "not both"),
+        (("--on", "the moon"), "--on is 'the moon'; it must be aws"),
+        (("--on", "aws", "--workers", "2"), "--on aws takes no --workers"),
+        (("--on", "aws"), "give --state-machine and --bucket, or set ANEMONE_ARCHIVE_STATE_MACHINE"),
+        (("--on", "aws", "--bucket", "b", "--state-machine", "reef"), "give an ARN like"),
+        (("--on", "aws", "--bucket", "b", "--state-machine", MACHINE), "copy it (`aws s3 sync`) and give its s3://"),
         (("--site", "("), "no regular expression"),
         (("--channel", "left"), "channel is 'left'"),
         (("--timezone", "Mars"), "timezone is 'Mars'"),
@@ -78,3 +85,16 @@ def test_other_score_settings_need_a_run(anemone, card, tmp_path):
     result = anemone("archive", "report", tmp_path / "archive", "--config", tmp_path / "config.yaml")
     assert result.exit_code == 2
     assert "stride_duration 0.4 → 0.5" in result.stderr
+
+
+def test_the_place_on_aws_comes_from_the_environment(anemone, card, tmp_path, monkeypatch):
+    from anemone_lib.archive import steps
+
+    asked = []
+    monkeypatch.setattr(steps, "run_archive", lambda *_, aws, **__: asked.append(aws))
+    monkeypatch.setenv("ANEMONE_ARCHIVE_STATE_MACHINE", MACHINE)
+    monkeypatch.setenv("ANEMONE_ARCHIVE_BUCKET", "reef-output")
+    anemone("archive", "run", "s3://reefs/2023/", "--out", tmp_path / "archive", "--on", "aws")
+    assert [(place.state_machine, place.bucket, place.region) for place in asked] == [
+        (MACHINE, "reef-output", "us-east-1")
+    ]

@@ -10,9 +10,13 @@ import pytest
 from aws_lambda_powertools import Logger
 from mangum import Mangum
 
+from anemone_lib.archive.batch import compose_batch
+from anemone_lib.archive.inventory import list_recordings
+from anemone_lib.archive.request import make_request
+from anemone_lib.archive.state import State
 from anemone_lib.service import function
 from anemone_lib.simulation import write_recording
-from tests.service.conftest import ACCOUNT, Inside, proxy_event, tell_of_end
+from tests.service.conftest import ACCOUNT, INPUT, OUTPUT, Inside, Runtime, proxy_event, tell_of_end
 
 
 def test_importing_the_entry_does_nothing():
@@ -106,3 +110,43 @@ def test_the_function_writes_down_why_an_execution_ended_without_a_result(dead):
     context = SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 1000)
     assert entry(event, context) == ({"failed": True} if dead else {})
     assert written == ([dead] if dead else [])
+
+
+@pytest.fixture
+def batch(s3, wav, model, tmp_path):
+    """A function that stores a batch of one recording, and returns the event that asks for it."""
+    s3.upload_file(str(wav), INPUT, f"season/{wav.name}")
+
+    def store(sha256=None):
+        request = make_request([f"s3://{INPUT}/season/"], model=str(model))
+        with State(tmp_path / "state.sqlite") as state:
+            list_recordings(state, request, note=lambda text: None)
+            content = compose_batch(request, [dict(row) for row in state.each()], {}).decode()
+        content = content.replace(request.classifier.sha256, sha256 or request.classifier.sha256)
+        s3.put_object(Bucket=OUTPUT, Key="archives/a/batches/000000.json", Body=content.encode())
+        place = {"bucket": OUTPUT, "key": "archives/a/batches/000000.json", "results": "archives/a/results/"}
+        return {"task": "analyse_batch", **place}
+
+    return store
+
+
+def test_the_function_analyses_a_batch_of_an_archive(function, batch, s3):
+    event = batch()
+    succeeded, answer = function.invoke(event)
+    assert succeeded, answer
+    assert answer == {"batch": event["key"], "done": 1, "left": 0, "failed": 0}
+    assert s3.head_object(Bucket=OUTPUT, Key="archives/a/results/000000.zip")["ContentLength"] > 1000
+    assert function.invoke(event) == (True, answer)  # nothing is done twice
+
+
+def test_the_function_refuses_a_batch_for_another_model_by_name(function, batch):
+    succeeded, answer = function.invoke(batch("f" * 64))
+    assert (succeeded, answer["errorType"]) == (False, "ModelError")
+    assert "deploy that model, or give --model that of the function" in answer["errorMessage"]
+
+
+def test_a_function_without_a_model_refuses_every_batch(batch, lambda_environ):
+    with Runtime(**{**lambda_environ, "S3_MODEL_KEY": "models/none.keras"}) as lost:
+        succeeded, answer = lost.invoke(batch())
+    assert (succeeded, answer["errorType"]) == (False, "ModelError")
+    assert answer["errorMessage"].startswith("the function has no model: no model at s3://")
