@@ -26,6 +26,7 @@ from anemone_lib.archive.execution import (
     Status,
     UnreachableError,
 )
+from anemone_lib.archive.kept import find_obstacle
 from anemone_lib.archive.measuring import Measured, decide_all_events
 from anemone_lib.archive.noise import name_noise
 from anemone_lib.archive.request import Request
@@ -189,8 +190,10 @@ class _Hand:
             where, values = self._state.find_unmeasured(self._key, self._request.calls_key)
             unmeasured = {row["recording"] for row in self._state.each(where, values) if self._has_events(row)}
             for row in self._state.each("status = 'analysed' AND score_key = ?", (self._key,)):
+                if not row["source"].startswith("s3://") or find_obstacle(row["source"], remote=True):
+                    continue
                 quiet = self._request.noise and not name_noise(self._folder, row["sha256"], self._request).exists()
-                if row["source"].startswith("s3://") and (row["recording"] in unmeasured or quiet):
+                if row["recording"] in unmeasured or quiet:
                     yield dict(row)
 
     def _has_events(self, row: Mapping[str, Any]) -> bool:

@@ -22,7 +22,8 @@ from anemone_lib.archive.kept import SUFFIX, find_channel, find_folder, is_kept,
 from anemone_lib.audio.clock import read_clock
 from anemone_lib.audio.finding import find_recordings
 from anemone_lib.audio.recording import AUDIO_SUFFIXES
-from anemone_lib.audio.sources import open_file_system, open_s3_client
+from anemone_lib.audio.s3_client import open_s3_client
+from anemone_lib.audio.sources import open_file_system
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
 
 #: Columns of a manifest that may be there beside ``path``.

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from anemone_lib.archive.condition import describe_stretches, list_stretches
 from anemone_lib.archive.kept import NO_SOUND, check_kept, is_kept, read_kept
 from anemone_lib.archive.measuring import Measured, decide_all_events, measure_events
 from anemone_lib.archive.noise import pack_minutes
@@ -32,7 +32,6 @@ from anemone_lib.detection.events import Event
 from anemone_lib.errors import AnemoneError, AudioError, ConfigError
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, name_recording_scores, plan, score_chunk
 from anemone_lib.scoring.classifier import Classifier
-from anemone_lib.scoring.condition import CLIPPED, HIGHEST, LOST, LOWEST
 from anemone_lib.scoring.scores import Chunk, ChunkScores, Scores, forget_use, name_scores
 from anemone_lib.soundscape.minutes import MinuteMeter, measure_minutes
 
@@ -257,7 +256,7 @@ def _finish(
         scores=forget_use(scores, recording.warnings),
         notes=tuple(note for note in scores.warnings if note not in recording.clock.notes),
         name=name_recording_scores(recording, classifier, config),
-        condition=tuple(_describe_stretches(scores, parts)),
+        condition=tuple(describe_stretches(scores, parts)),
         calls=_measure(recording, decide_all_events(scores, task.configs), classifier, config),
         noise=noise,
     )
@@ -276,40 +275,6 @@ def _measure(
         known = isinstance(error, AnemoneError | OSError)
         reason = str(error) if known else f"unexpected {type(error).__name__}: {error}"
         return Measured(None, f"calls were not measured: {reason}")
-
-
-def _describe_stretches(scores: Scores, parts: Mapping[Chunk, ChunkScores | str]) -> Iterator[dict[str, float]]:
-    """Yield how the sound is in every stretch that was analysed without a gap or a pause."""
-    measures = np.full((scores.n_windows, LOST + 1), np.nan, np.float32)
-    for chunk, part in parts.items():
-        if not isinstance(part, str):
-            measures[chunk.first : chunk.stop] = part.measures
-    starts = scores.start_times
-    ends = np.append(starts[1:], scores.duration)
-    dead = measures[:, LOWEST] == measures[:, HIGHEST]
-    clipped = np.nan_to_num(measures[:, CLIPPED].astype(np.float64))
-    for begin, end in list_stretches(scores):
-        inside = np.minimum(ends, end) - np.maximum(starts, begin)
-        inside = np.maximum(inside, 0)
-        total = inside.sum()
-        yield {
-            "start_s": begin,
-            "end_s": end,
-            "dead_s": round(float(inside[dead].sum()), 6),
-            "clipped": round(float((inside * clipped).sum() / total), 9) if total else 0.0,
-        }
-
-
-def list_stretches(scores: Scores) -> Iterator[tuple[float, float]]:
-    """Yield the start and end, in seconds, of what was analysed without a gap or a pause in it."""
-    position = 0.0
-    for gap in (*scores.skipped, None):
-        end = gap.start_time if gap else scores.duration
-        inside = [pause.time for pause in scores.pauses if position < pause.time < end]
-        for start, stop in pairwise([position, *inside, end]):
-            if stop > start:
-                yield start, stop
-        position = gap.end_time if gap else end
 
 
 # ---------------------------------------------------------------------- opening, and what goes wrong

@@ -9,19 +9,16 @@ import io
 import os
 import stat
 import threading
-import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
+from anemone_lib.audio.s3_client import open_s3_client
 from anemone_lib.errors import AudioError
 from anemone_lib.files import spell_name
 
 HASH_BLOCK_BYTES = 1 << 20
 REMOTE_BLOCK_BYTES = 1 << 20
-#: Seconds after which a login is looked for again.
-CLIENT_S = 600.0
 #: What cannot be read is looked for in pieces of this size, a disk's sector.
 SECTOR_BYTES = 4096
 
@@ -199,27 +196,6 @@ class JoinedSource:
 
     def close(self) -> None:
         """Leave the other source to its owner."""
-
-
-def open_s3_client(boto3: Any) -> Any:
-    """Return a client of S3, that of the public where there are no credentials.
-
-    To make one takes as long as to analyse a minute of sound, and longer where credentials are looked for in vain; so
-    one is kept for a while, for this process and these environment variables.
-    """
-    environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
-    return _make_s3_client(boto3, os.getpid(), environment, time.monotonic() // CLIENT_S)
-
-
-@lru_cache(maxsize=4)
-def _make_s3_client(boto3: Any, *_: Any) -> Any:
-    session = boto3.session.Session()
-    if session.get_credentials() is not None:
-        return session.client("s3")
-    from botocore import UNSIGNED
-    from botocore.config import Config
-
-    return session.client("s3", config=Config(signature_version=UNSIGNED))
 
 
 class WebSource(RemoteSource):
