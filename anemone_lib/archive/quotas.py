@@ -90,7 +90,7 @@ def simulate_execution(
     }
     narrowest = min(rooms, key=lambda name: rooms[name])
     ends: Counter[int] = Counter()
-    held: Counter[str] = Counter()
+    waits: Counter[str] = Counter()
     left, running, idle, made, second, most = n_batches, 0, 0, 0, 0, 0
     tokens = quotas.transitions
     while left or running:
@@ -103,7 +103,7 @@ def simulate_execution(
         }
         begun = min(left, *may.values())
         if begun < left:
-            held[min(may, key=lambda name: may[name])] += 1
+            waits[min(may, key=lambda name: may[name])] += 1
         warm = min(begun, idle)
         ends[second + max(1, round(calls * call_s))] += warm
         ends[second + max(1, round(calls * call_s + cold_start_s))] += begun - warm
@@ -111,5 +111,5 @@ def simulate_execution(
         left, running, most = left - begun, running + begun, max(most, running + begun)
         tokens = min(quotas.transitions, tokens - begun * transitions + quotas.transitions)
         second += 1
-    limit = held.most_common(1)[0][0] if held else ""
+    limit = waits.most_common(1)[0][0] if waits else ""
     return Course(max(0, second - 1), most, n_batches * transitions, limit)

@@ -173,14 +173,14 @@ def list_keys(client, bucket="results"):
 
 
 def test_a_run_on_aws_gives_the_same_tables_and_leaves_nothing_there(bucket, machine, run, out, near):
-    told = []
-    archive = run(progress=lambda done, total: told.append((done, total)))
+    steps = []
+    archive = run(progress=lambda done, total: steps.append((done, total)))
     assert read_bytes(out("aws")) == near
     assert len(machine.calls) == 4
     assert archive.provenance["recordings"]["listed"] == 25
     assert archive.provenance["recordings"]["duplicate"] == 1
-    assert told[-1][1] > told[0][0] >= 0
-    assert told == sorted(told)
+    assert steps[-1][1] > steps[0][0] >= 0
+    assert steps == sorted(steps)
     assert list_keys(bucket) == []
     assert any("you may stop this program" in note for note in run.notes)
     run()
