@@ -29,7 +29,6 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from mangum import Mangum
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from anemone_lib.archive.batch import analyse_batch
 from anemone_lib.errors import ModelError
 from anemone_lib.service.app import create_app
 from anemone_lib.service.engine import Engine
@@ -149,6 +148,8 @@ class LambdaFunction:
 
     def _analyse_batch(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """Analyse a batch of an archive; without a model none can be, and nobody needs to try again."""
+        from anemone_lib.archive.batch import analyse_batch  # what an answer to a request does not need
+
         deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
         try:
             classifier, _ = self._engine.load()
