@@ -88,6 +88,12 @@ def wait_for(condition):
     raise AssertionError("it did not come about")
 
 
+def test_the_process_that_works_on_jobs_needs_no_web_server():
+    code = "import sys, anemone_lib.service.lane; print({'fastapi', 'starlette', 'uvicorn'} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
 def test_jobs_take_turns_task_by_task(scripted):
     lane, connection = scripted(lambda task: plan(task, "0", "1"))
     with lane._changed:  # both are there before the first task is taken
