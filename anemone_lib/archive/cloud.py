@@ -335,7 +335,7 @@ class _Hand:
         self._forget(execution)
         if refusals:
             raise ConfigError(f"the function refuses the batches: {refusals[0]}")
-        if not throttled and (status.word == "SUCCEEDED" or status.error == TOO_MANY_FAILED):
+        if not throttled and (status.word == "SUCCEEDED" or (failures and status.error == TOO_MANY_FAILED)):
             return
         done = self._state.count("status = 'analysed' AND score_key = ?", (self._key,))
         raise ScoresError(

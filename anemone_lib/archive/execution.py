@@ -218,7 +218,10 @@ class Execution:
         with _asking(f"remove s3://{self.place.bucket}/{self.prefix}"):
             for first in range(0, len(keys), 1000):
                 objects = [{"Key": key} for key in keys[first : first + 1000]]
-                self._s3.delete_objects(Bucket=self.place.bucket, Delete={"Objects": objects, "Quiet": True})
+                answer = self._s3.delete_objects(Bucket=self.place.bucket, Delete={"Objects": objects, "Quiet": True})
+                if errors := answer.get("Errors"):
+                    key, why = errors[0]["Key"], errors[0]["Message"]
+                    raise ConfigError(f"cannot remove s3://{self.place.bucket}/{key}: {why}")
 
     def _list(self, below: str) -> Iterator[tuple[str, str]]:
         prefix = f"{self.prefix}{below}"

@@ -301,6 +301,26 @@ def test_more_failures_than_are_tolerated_do_not_end_the_run(machine, run, out, 
     assert read_bytes(out("aws")) == near
 
 
+def test_what_may_not_be_deleted_is_said_and_the_tables_are_there(bucket, machine, run, out, near, monkeypatch):
+    rule = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::results/*"}
+    bucket.put_bucket_policy(Bucket="results", Policy=json.dumps({"Version": "2012-10-17", "Statement": [rule]}))
+    try:
+        run()
+    finally:
+        bucket.delete_bucket_policy(Bucket="results")
+    assert "what was collected is still on AWS" in run.notes[-1]
+    assert "Access Denied" in run.notes[-1]
+    assert read_bytes(out("aws")) == near
+
+
+def test_failures_without_a_reason_end_the_run(machine, run, monkeypatch):
+    machine.tolerated, machine.invoke = 1.0, lambda event: 1 / 0
+    monkeypatch.setattr(execution_module.Execution, "list_failures", lambda self: {})
+    with pytest.raises(ScoresError, match=r"failed \(States.ExceedToleratedFailureThreshold: too many\); 0 of 25"):
+        run()
+    assert len(machine.executions) == 1
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

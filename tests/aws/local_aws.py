@@ -15,6 +15,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import threading
 from collections import Counter, defaultdict
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
+from xml.sax.saxutils import unescape
 
 from tests.aws.distributed_map import complete_distributed_map
 from tests.aws.runtime_api import RuntimeApi
@@ -275,10 +277,27 @@ def complete_api_gateway() -> None:
 
 
 def complete_s3() -> None:
-    """A delete marker can be deleted, as `destroy` does in a bucket with versions."""
+    """A delete marker can be deleted, as `destroy` does in a bucket with versions.
+
+    Who deletes many objects at once needs the right to delete each; moto asks for the right to delete the bucket.
+    """
+    from moto.s3.exceptions import S3AccessDeniedError
     from moto.s3.models import FakeDeleteMarker
+    from moto.s3.responses import S3Response
 
     FakeDeleteMarker.dispose = lambda self: None
+    delete = S3Response._bucket_response_delete_keys
+
+    def delete_keys(self, bucket_name, authenticated=True):
+        keys = [unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", self.body.decode())]
+        try:
+            for key in () if authenticated else keys:
+                self._authenticate_and_authorize_s3_action(bucket_name=bucket_name, key_name=key)
+        except S3AccessDeniedError:  # of a bucket, too
+            return delete(self, bucket_name, authenticated=False)
+        return delete(self, bucket_name)
+
+    S3Response._bucket_response_delete_keys = delete_keys
 
 
 # ---------------------------------------------------------------- permissions
