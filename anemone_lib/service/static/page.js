@@ -10,6 +10,7 @@ let current = null; // the one that is worked on
 let shown = null; // the one whose result is on the page
 let soundAddress = null; // of the recording that is shown
 let playing = null; // the event that is heard
+let route = null; // of the sound, where one channel is heard alone
 
 function tell(text, done = null) {
   // A screen reader hears what is new, not every number of an upload.
@@ -192,7 +193,7 @@ async function showPart(item, part, threshold = null) {
   if (file) $("audio").src = soundAddress; else $("audio").removeAttribute("src");
   $("player").hidden = !file;
   $("forgotten").hidden = Boolean(file);
-  $("heard").hidden = !suffix;
+  hear(suffix ? part : null);
   $("unplayable").hidden = true;
   const stem = name.replace(/\.[^.]*$/, "");
   $("downloads").replaceChildren(...Object.keys(NAMES).filter((kind) => files[kind]).map((kind) => {
@@ -285,6 +286,20 @@ function element(name, text) {
   return made;
 }
 
+// Hear one channel on both ears, or all as they are. What is between the element and the ears stays, once it is made.
+function hear(channel) {
+  if (!route && channel === null) return;
+  if (!route) {
+    const context = new AudioContext();
+    route = { context, source: context.createMediaElementSource($("audio")), splitter: context.createChannelSplitter(32) };
+  }
+  const { context, source, splitter } = route;
+  source.disconnect();
+  splitter.disconnect();
+  source.connect(channel === null ? context.destination : splitter);
+  if (channel !== null) splitter.connect(context.destination, channel);
+}
+
 async function play(event) {
   const audio = $("audio");
   stop();
@@ -319,6 +334,7 @@ function watch() {
 const view = new Picture($("audio"), play);
 $("speed").addEventListener("change", () => { $("audio").playbackRate = Number($("speed").value); });
 $("audio").addEventListener("loadeddata", () => { $("audio").playbackRate = Number($("speed").value); });
+$("audio").addEventListener("play", () => { if (route) route.context.resume(); }); // not before somebody asked for sound
 $("zoom").addEventListener("input", () => view.zoom(Number($("zoom").value)));
 $("slider").addEventListener("input", decideAgain);
 $("again").addEventListener("click", () => {
