@@ -173,7 +173,7 @@ LOUDEST = """async ([start, end]) => {
 }"""
 
 
-def test_the_channel_that_is_shown_is_heard_alone(page, local, two_hydrophones):
+def test_the_channel_that_is_shown_is_heard_and_cut_alone(page, local, two_hydrophones, tmp_path):
     page.goto(local.url)
     page.get_by_label("Channel, if").select_option("each by itself")
     page.set_input_files("#file", two_hydrophones)
@@ -185,6 +185,15 @@ def test_the_channel_that_is_shown_is_heard_alone(page, local, two_hydrophones):
     level, frequency = page.evaluate(LOUDEST, [7.2, 7.8])
     assert frequency == pytest.approx(1500, abs=30)
     assert level > level_of_first + 10
+    page.evaluate("shown.events = [{start_time: 7, end_time: 7.5}]; $('clips').disabled = false")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Clips").click()
+    assert waiting.value.suggested_filename == "two.channel2.clips.zip"
+    waiting.value.save_as(tmp_path / "clips.zip")
+    with zipfile.ZipFile(tmp_path / "clips.zip") as clips:
+        samples, _ = soundfile.read(io.BytesIO(clips.read(clips.namelist()[0])), dtype="float32")
+    expected, _ = soundfile.read(two_hydrophones, dtype="float32")
+    np.testing.assert_allclose(samples, expected[7 * 16_000 : 7 * 16_000 + 8_000, 1], atol=1e-4)
 
 
 def test_a_large_recording_goes_through_a_job(page, local, write_wav, noise, tmp_path):

@@ -55,9 +55,10 @@ function writeWav(audio, start, end) {
   return bytes;
 }
 
-// The clips of events as a ZIP; fails where the browser cannot decode the recording.
-async function cutClips(file, events, rate) {
-  const audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
+// The clips of events as a ZIP, of one channel or of all; fails where the browser cannot decode the recording.
+async function cutClips(file, events, rate, channel) {
+  const whole = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
+  const audio = channel ? keepChannel(whole, channel) : whole;
   const stem = file.name.replace(/\.[^.]*$/, "");
   return zip(events.map(({ start_time: start, end_time: end }) =>
     [`${stem}_${start.toFixed(2)}-${end.toFixed(2)}s.wav`, writeWav(audio, start, end)]));

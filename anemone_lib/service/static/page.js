@@ -350,12 +350,12 @@ $("file").addEventListener("change", () => {
 });
 $("cancel").addEventListener("click", () => { if (current) cancel(current); });
 $("clips").addEventListener("click", async () => {
-  const { file, name, events, result, suffix } = shown;
+  const { file, name, events, result, part, suffix } = shown;
   $("unclipped").hidden = true;
   try {
     if (file.size > MOST_BYTES) throw new Error("too large");
     const link = element("a", "");
-    link.href = URL.createObjectURL(await cutClips(file, events, result.metadata.sample_rate));
+    link.href = URL.createObjectURL(await cutClips(file, events, result.metadata.sample_rate, suffix && part + 1));
     link.download = `${name.replace(/\.[^.]*$/, "")}${suffix}.clips.zip`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
