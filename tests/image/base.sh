@@ -7,7 +7,11 @@ tag=$1
 if buildah inspect --type image "$tag" >/dev/null 2>&1; then exit; fi # kept from before
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/*.sources 2>/dev/null || true)
+# On a Debian its own mirror; elsewhere, on Ubuntu too, the one that mmdebstrap knows, or DEBIAN_MIRROR.
+etc=${ETC:-/etc} mirror=${DEBIAN_MIRROR:-}
+if [ -z "$mirror" ] && grep -qx 'ID=debian' "$etc/os-release" 2>/dev/null; then
+  mirror=$(awk '/^URIs:/ {print $2; exit}' "$etc"/apt/sources.list.d/*.sources 2>/dev/null || true)
+fi
 # shellcheck disable=SC2016  # mmdebstrap expands $1
 mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates,python3,python3-pip \
   --customize-hook='ln -sf python3 "$1/usr/bin/python"' \

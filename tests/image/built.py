@@ -105,13 +105,14 @@ class Image:
 
 
 @contextmanager
-def built(checkout: Path, *, extras: str | None = None) -> Iterator[Image]:
+def built(checkout: Path, *, extras: str | None = None, target: str | None = None) -> Iterator[Image]:
     """Build the image from a checkout and mount it; `extras` other than the default's are an argument of the build.
 
-    The layers of dependencies stay for the next time; this machine's packages are taken from where uv keeps them.
+    Another `target` is another of the images that the file describes. Layers of dependencies stay for the next time;
+    this machine's packages are taken from where uv keeps them.
     """
     run("bash", str(HERE / "base.sh"), BASE)
-    name = f"localhost/anemone-image-test:{(extras or 'default').replace(' ', '-')}"
+    name = f"localhost/anemone-image-test:{(target or extras or 'default').replace(' ', '-')}"
     arguments = {
         "BASE_IMAGE": BASE,
         "CODE_SHA256": hash_code(checkout / "anemone_lib"),
@@ -126,6 +127,7 @@ def built(checkout: Path, *, extras: str | None = None) -> Iterator[Image]:
         *(["--layers"] if os.environ.get("CI") != "true" else []),  # for the next time, which CI does not have
         *("--volume", f"{kept}:/uv-cache"),
         *(word for argument, value in arguments.items() for word in ("--build-arg", f"{argument}={value}")),
+        *(["--target", target] if target else []),
         *("--file", "docker/Dockerfile.inference", "--tag", name, "."),
         cwd=checkout,
     )

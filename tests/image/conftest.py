@@ -1,5 +1,6 @@
 """The images, built once, and a recording for them."""
 
+import json
 import os
 import shutil
 
@@ -31,6 +32,13 @@ def image_with_tensorflow(image, checkout):
     """The image for models that are a lone ``.keras``; it takes what the default one has brought."""
     with built(checkout, extras="serve keras") as image:
         yield image
+
+
+@pytest.fixture(scope="session")
+def listing(image, checkout):
+    """What is in the image, as CycloneDX; it takes the layers that the image has brought."""
+    with built(checkout, target="sbom") as listed:
+        return json.loads((listed.root / "sbom.cdx.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """The image holds exactly this checkout's code, and answers as the checkout does."""
 
 import base64
+import importlib.metadata
 import json
+import re
 import shutil
 import sys
 
@@ -68,6 +70,18 @@ def test_the_image_says_where_it_comes_from_and_runs_as_nobody(image):
     assert image.config["User"] == "65534:65534"
     unreadable = [path for path in (image.root / "var" / "task").rglob("*") if not path.stat().st_mode & 0o004]
     assert unreadable == []
+
+
+def test_the_listing_names_every_package_of_the_image_and_no_other(image, listing):
+    packages = {
+        (re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower(), found.version)
+        for found in importlib.metadata.distributions(path=[str(image.root / "var" / "task")])
+    }
+    assert ("anemone-lib", importlib.metadata.version("anemone-lib")) in packages
+    assert listing["bomFormat"] == "CycloneDX"
+    assert {
+        (re.sub(r"[-_.]+", "-", part["name"]).lower(), part["version"]) for part in listing["components"]
+    } == packages
 
 
 def test_predict_in_the_image_answers_what_detect_finds_in_the_checkout_without_tensorflow(image, checkout, wav):
