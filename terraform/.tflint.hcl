@@ -1,15 +1,9 @@
-# What tflint looks for:  tflint --init --config=$PWD/.tflint.hcl && tflint --recursive --config=$PWD/.tflint.hcl
-# in this folder. The plugin for AWS is downloaded by --init; CI runs both.
+# What tflint looks for:  tflint --recursive --config=$PWD/.tflint.hcl  in this folder. The rules are those that come with
+# the program: nothing is downloaded.
 
 plugin "terraform" {
   enabled = true
   preset  = "all"
-}
-
-plugin "aws" {
-  enabled = true
-  version = "0.40.0"
-  source  = "github.com/terraform-linters/tflint-ruleset-aws"
 }
 
 rule "terraform_naming_convention" {
