@@ -1,7 +1,7 @@
 """What moto's Distributed Map lacks: all pages of a listing, tolerated failures, and files of what became of the items.
 
-What differs from AWS still: items run as part of their parent's execution and have no executions of their own; too many
-failures are found when all items have run, where AWS stops the others, and no files are written then.
+What differs from AWS still: items run as part of their parent's execution and have no executions of their own, and too
+many failures are found when all items have run, where AWS stops the others.
 """
 
 import copy
@@ -17,7 +17,6 @@ def complete_distributed_map() -> None:
     _parse_whole_percentages()
     _read_every_page()
     _remember_how_items_ended()
-    _tolerate_what_may_fail()
     _write_what_became_of_items()
 
 
@@ -102,37 +101,29 @@ def _remember_how_items_ended() -> None:
     worker._eval_job, worker._eval_input = evaluate_job, select_input
 
 
-def _tolerate_what_may_fail() -> None:
+def _fail_beyond_tolerance(env, record) -> None:
     """More failures than may be fail the state, with the error of AWS."""
     from moto.stepfunctions.parser.api import ExecutionFailedEventDetails, HistoryEventType
     from moto.stepfunctions.parser.asl.component.common.error_name import failure_event, states_error_name
     from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
-    from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import distributed_iteration_component
     from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
-    component = distributed_iteration_component.DistributedIterationComponent
-    run = component._map_run
-
-    def run_map(self, env, eval_input):
-        run(self, env, eval_input)
-        ended = getattr(eval_input.map_run_record, "ended", [])
-        failed = sum(item["Status"] == "FAILED" for item in ended)
-        if failed * 100 <= eval_input.tolerated_failure_percentage * len(ended):
-            return
-        kind = StatesErrorNameType.StatesExceedToleratedFailureThreshold
-        details = ExecutionFailedEventDetails(
-            error=kind.to_name(), cause="The specified tolerated failure threshold was exceeded"
+    ended = getattr(record, "ended", [])
+    failed = sum(item["Status"] == "FAILED" for item in ended)
+    if failed * 100 <= record.tolerated_failure_percentage * len(ended):
+        return
+    kind = StatesErrorNameType.StatesExceedToleratedFailureThreshold
+    details = ExecutionFailedEventDetails(
+        error=kind.to_name(), cause="The specified tolerated failure threshold was exceeded"
+    )
+    raise failure_event.FailureEventException(
+        failure_event.FailureEvent(
+            env=env,
+            error_name=states_error_name.StatesErrorName(typ=kind),
+            event_type=HistoryEventType.ExecutionFailed,
+            event_details=EventDetails(executionFailedEventDetails=details),
         )
-        raise failure_event.FailureEventException(
-            failure_event.FailureEvent(
-                env=env,
-                error_name=states_error_name.StatesErrorName(typ=kind),
-                event_type=HistoryEventType.ExecutionFailed,
-                event_details=EventDetails(executionFailedEventDetails=details),
-            )
-        )
-
-    component._map_run = run_map
+    )
 
 
 def _write_what_became_of_items() -> None:
@@ -150,12 +141,13 @@ def _write_what_became_of_items() -> None:
         env.stack.append(copy.deepcopy(env.states.get_input()))
         self.parargs.eval(env=env)
         self.resource_eval.eval_resource(env=env)
+        _fail_beyond_tolerance(env, env.map_run_record_pool_manager.get_all()[-1])
 
     def put_results(env, resource_runtime_part, state_credentials):
         place = env.stack.pop()
         del env.stack[-2:]  # the input, and the results as moto has them
         client = writer._get_s3_client(resource_runtime_part, state_credentials)
-        record = env.map_run_record_pool_manager.get_all().pop()
+        record = env.map_run_record_pool_manager.get_all()[-1]
         prefix = f"{place['Prefix'].rstrip('/')}/{record.map_run_arn.split(':')[-1]}"
         files = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
         for status, listed in files.items():

@@ -17,6 +17,15 @@ def dev(aws):
     return aws["dev"].outputs
 
 
+@pytest.fixture(autouse=True)
+def leave_nothing(aws, dev):
+    """Remove what a test has left of the run."""
+    yield
+    s3, bucket = aws.admin.client("s3"), dev["s3_output_bucket"]
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=f"archives/{RUN}/").get("Contents", ()):
+        s3.delete_object(Bucket=bucket, Key=item["Key"])
+
+
 @pytest.fixture
 def stand_in(aws, dev):
     """The state machine as applied, but that it calls a function which only counts."""
@@ -58,10 +67,8 @@ def run(aws, dev, machine, batches):
         assert time.monotonic() < deadline, execution
         time.sleep(0.1)
     answers = {}
-    for item in s3.list_objects_v2(Bucket=bucket, Prefix=f"archives/{RUN}/").get("Contents", ()):
-        if item["Key"].startswith(place["results"]):
-            answers[item["Key"]] = json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-        s3.delete_object(Bucket=bucket, Key=item["Key"]) if "/map/" not in item["Key"] else None
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=place["results"]).get("Contents", ()):
+        answers[item["Key"]] = json.loads(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
     return execution, answers
 
 
@@ -119,6 +126,8 @@ def test_a_run_of_which_most_batches_fail_fails_and_what_is_done_is_kept(aws, de
     execution, answers = run(aws, dev, stand_in, [{"fails": number > 0, "items": 2} for number in range(3)])
     assert (execution["status"], execution["error"]) == ("FAILED", "States.ExceedToleratedFailureThreshold")
     assert len(answers) == 1
+    kept = aws.admin.client("s3").list_objects_v2(Bucket=dev["s3_output_bucket"], Prefix=f"archives/{RUN}/map/")
+    assert any(item["Key"].endswith("/FAILED_0.json") for item in kept["Contents"])
 
 
 def test_a_run_without_batches_is_done(aws, dev, stand_in):

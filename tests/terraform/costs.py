@@ -6,6 +6,7 @@ measured on AWS is an assumption, and says so.
 
 import math
 
+from anemone_lib.archive.cloud import BATCH_S
 from anemone_lib.config import InferenceConfig
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS
 from anemone_lib.service.jobs import PART_BYTES
@@ -27,7 +28,7 @@ WRITES_PER_CHUNK, READS_PER_CHUNK = 3, 10  # objects and listings
 LOG_BYTES_PER_CALL = 3000
 MODELS = {"the demonstration model": 1000, "a four-block CNN": 26}  # windows a second in one function
 IMAGE_GB, IMAGES, ALARMS, METRICS = 0.7, 10, 7, 8
-BATCH_HOURS = 6  # of an archive on AWS, where its recordings are small
+BATCH_HOURS = BATCH_S / 3600  # of an archive on AWS, where its recordings are small
 BATCH_STEPS = 5  # transitions of a batch's execution for each call: start, call, count, ask, end
 WRITES_PER_BATCH, READS_PER_FILE = 6, 4  # objects and listings; ranges of a recording of a minute
 FILE_OVERHEAD_S = 0.1  # of each recording: opening it, reading its bytes

@@ -19,7 +19,6 @@ locals {
 
   # Child executions of the map are named after its label: <name>/<label>:<id>.
   execution_arns = [for name in [local.name, "${local.name}/*"] : "${local.states_arn}:execution:${name}:*"]
-  map_run_arns   = ["${local.states_arn}:mapRun:${local.name}/*:*"]
 
   # What `anemone archive run --on aws` calls, beside reading the recordings.
   user_policy = {
@@ -28,20 +27,14 @@ locals {
       {
         Sid      = "StartRuns"
         Effect   = "Allow"
-        Action   = ["states:ListExecutions", "states:StartExecution"]
+        Action   = "states:StartExecution"
         Resource = local.state_machine_arn
       },
       {
         Sid      = "FollowAndStopRuns"
         Effect   = "Allow"
-        Action   = ["states:DescribeExecution", "states:GetExecutionHistory", "states:ListMapRuns", "states:StopExecution"]
+        Action   = ["states:DescribeExecution", "states:StopExecution"]
         Resource = local.execution_arns
-      },
-      {
-        Sid      = "FollowBatches"
-        Effect   = "Allow"
-        Action   = ["states:DescribeMapRun", "states:ListExecutions"]
-        Resource = local.map_run_arns
       },
       {
         Sid      = "LeaveBatchesAndCollectResults"
