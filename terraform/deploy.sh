@@ -43,7 +43,7 @@ if [ -z "$dry" ]; then
   [ -f "$folder/terraform.tfvars" ] || stop "fill in $folder/terraform.tfvars first; terraform.tfvars.example shows how"
 fi
 
-# An image that runs gets a tag live-VERSION, which the lifecycle of the repository spares (modules/ecr).
+# An image that runs gets a tag live-ENVIRONMENT-VERSION, which the lifecycle of the repository spares (modules/ecr).
 keep() {
   say "The image that runs is kept"
   local function version image repository digest tag manifest
@@ -51,7 +51,7 @@ keep() {
   version=$(value 1 aws lambda get-alias --function-name "$function" --name live --query FunctionVersion --output text)
   image=$(value "$registry/$name@sha256:<digest>" aws lambda get-function --function-name "$function" --qualifier live \
     --query Code.ResolvedImageUri --output text)
-  repository=${image%@*} digest=${image#*@} tag=live-$version
+  repository=${image%@*} digest=${image#*@} tag=live-$environment-$version
   repository=${repository#*/}
   if [ -z "$dry" ] && aws ecr describe-images --repository-name "$repository" --image-ids "imageTag=$tag" >/dev/null 2>&1; then
     return
@@ -109,18 +109,19 @@ say "The settings are those of their fingerprint"
 run "$python" -c "from anemone_lib import InferenceConfig; print(InferenceConfig.load('$folder/inference_config.auto.tfvars.json').fingerprint)"
 
 say "The repository of the image, before there is an image"
-tf apply -input=false -auto-approve -target=module.ecr
+tf apply -input=false -auto-approve -target=module.ecr -target=data.aws_ecr_repository.shared
+repository=$(value "$registry/$name" terraform -chdir="$folder" output -raw ecr_repository_url)
 tag=$(value 0.1.0 "$python" -c "import anemone_lib; print(anemone_lib.__version__)")-$(git rev-parse --short=12 HEAD)
 if [ -n "$(git status --porcelain)" ]; then
   [ "$environment" = dev ] || [ -n "$dry" ] || stop "there are uncommitted changes; prod runs only what is committed"
   tag=$tag-$(date -u +%Y%m%d%H%M%S)
 fi
-image=$registry/$name:$tag
+image=$repository:$tag
 
 say "The image $image"
 printf '+ aws ecr get-login-password --region %s | docker login --username AWS --password-stdin %s\n' "$region" "$registry"
 [ -n "$dry" ] || aws ecr get-login-password --region "$region" | docker login --username AWS --password-stdin "$registry"
-digest_of=(aws ecr describe-images --region "$region" --repository-name "$name" --image-ids "imageTag=$tag"
+digest_of=(aws ecr describe-images --region "$region" --repository-name "${repository#*/}" --image-ids "imageTag=$tag"
   --query 'imageDetails[0].imageDigest' --output text)
 if [ -z "$dry" ] && "${digest_of[@]}" >/dev/null 2>&1; then
   echo "it is there already"
@@ -129,12 +130,12 @@ else
   docker/build.sh "$image"
   run docker push "$image"
   if [ "$environment" = dev ]; then # what a plain `terraform apply` in dev takes
-    run docker tag "$image" "$registry/$name:latest"
-    run docker push "$registry/$name:latest"
+    run docker tag "$image" "$repository:latest"
+    run docker push "$repository:latest"
   fi
 fi
 digest=$(value 'sha256:<digest>' "${digest_of[@]}")
-export TF_VAR_lambda_image_uri=$registry/$name@$digest
+export TF_VAR_lambda_image_uri=$repository@$digest
 
 if [ -z "$dry" ] && [ "$(variable manage_api_gateway_account)" != true ] \
   && [ "$(aws apigateway get-account --query cloudwatchRoleArn --output text)" = None ]; then
@@ -146,5 +147,8 @@ tf plan -input=false -out=deploy.tfplan
 ask "Apply this plan to $name? Type yes:" yes
 tf apply -input=false deploy.tfplan
 run rm -f "$folder/deploy.tfplan"
+
+say "The new version gets its requests"
+run terraform/rollout.sh "$environment"
 
 check

@@ -16,7 +16,7 @@ locals {
       dev-plan   = { environment = "dev", may = ["read"] }
       dev        = { environment = "dev", may = ["read", "push", "change", "lock"] }
       prod-image = { environment = "prod", may = ["read", "push", "take", "leave-plan"] }
-      prod       = { environment = "prod", may = ["read", "change", "lock", "take-plan"] }
+      prod       = { environment = "prod", may = concat(["read", "change", "lock", "take-plan"], var.shared_repository ? ["tag"] : []) }
     } : name => role if contains(var.environments, role.environment)
   }
 }

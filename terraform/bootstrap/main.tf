@@ -1,5 +1,5 @@
-# What an account needs once, before there is an environment: the bucket of the state, GitHub's roles, and the role with
-# which API Gateway writes logs.
+# What an account needs once, before there is an environment: the bucket of the state, GitHub's roles, the role with which
+# API Gateway writes logs, and the repository of images where the environments share one.
 
 terraform {
   required_version = ">= 1.10" # the state's lock is a file beside it
@@ -24,4 +24,15 @@ data "aws_partition" "current" {}
 locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
+}
+
+# Tags move here: what an environment runs, it names by digest.
+module "shared_repository" {
+  source = "../modules/ecr"
+  count  = var.shared_repository ? 1 : 0
+
+  project_name         = var.project_name
+  environment          = "shared"
+  image_tag_mutability = "MUTABLE"
+  max_image_count      = 50
 }

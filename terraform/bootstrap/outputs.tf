@@ -12,3 +12,13 @@ output "api_gateway_log_role" {
   description = "ARN of the role with which API Gateway writes logs."
   value       = aws_iam_role.api_logs.arn
 }
+
+output "shared_repository_name" {
+  description = "Repository that both environments take images from: their ecr_repository_name. Null where there is none."
+  value       = one(module.shared_repository[*].repository_name)
+}
+
+output "shared_repository_url" {
+  description = "Its address: DEV_REPOSITORY of the GitHub environment prod-image. Null where there is none."
+  value       = one(module.shared_repository[*].repository_url)
+}

@@ -11,6 +11,7 @@ locals {
 
   resources = { for environment, its in local.things : environment => {
     repository = ["arn:${local.partition}:ecr:${its.here}:repository/${its.name}"]
+    shared     = [for name in var.shared_repository ? ["${var.project_name}-shared"] : [] : "arn:${local.partition}:ecr:${its.here}:repository/${name}"]
     buckets    = ["arn:${local.partition}:s3:::${its.name}-*"]
     roles      = ["arn:${local.partition}:iam::${local.account_id}:role/${its.name}-*"]
     function   = ["arn:${local.partition}:lambda:${its.here}:function:${its.name}*"]
@@ -21,11 +22,7 @@ locals {
       "arn:${local.partition}:cloudwatch:${its.here}:alarm:${its.name}-*",
       "arn:${local.partition}:cloudwatch::${local.account_id}:dashboard/${its.name}*",
     ]
-    rollouts = [
-      "arn:${local.partition}:codedeploy:${its.here}:application:${its.name}*",
-      "arn:${local.partition}:codedeploy:${its.here}:deploymentgroup:${its.name}*",
-      "arn:${local.partition}:codedeploy:${its.here}:deploymentconfig:*",
-    ]
+    firewalls = ["arn:${local.partition}:wafv2:${its.here}:regional/webacl/${its.name}/*"]
     logs = [
       "arn:${local.partition}:logs:${its.here}:log-group:/aws/lambda/${its.name}*",
       "arn:${local.partition}:logs:${its.here}:log-group:/aws/apigateway/${its.name}*",
@@ -43,6 +40,10 @@ locals {
       "arn:${local.partition}:apigateway:${var.aws_region}::/tags/*",
     ]
   } }
+
+  # What the environments' provider tags everything with.
+  tags         = { for environment in var.environments : environment => { Environment = environment, Project = var.project_name } }
+  network_arns = [for kind in ["security-group", "security-group-rule", "vpc-endpoint"] : "arn:${local.partition}:ec2:${var.aws_region}:${local.account_id}:${kind}/*"]
 
   rights = { for environment, its in local.resources : environment => {
     read = [
@@ -63,8 +64,8 @@ locals {
         Sid    = "ReadWhatThereIs"
         Effect = "Allow"
         Action = [
-          "apigateway:GET", "cloudwatch:GetDashboard", "cloudwatch:ListTagsForResource", "codedeploy:Get*",
-          "codedeploy:List*", "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:DescribeRepositories",
+          "apigateway:GET", "cloudwatch:GetDashboard", "cloudwatch:ListTagsForResource",
+          "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:DescribeRepositories",
           "ecr:GetDownloadUrlForLayer", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:ListTagsForResource",
           "events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule",
           "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
@@ -73,14 +74,19 @@ locals {
           "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:GetSecretValue",
           "sns:GetTopicAttributes", "sns:GetSubscriptionAttributes", "sns:ListTagsForResource",
           "states:DescribeStateMachine", "states:ListStateMachineVersions", "states:ListTagsForResource",
-          "states:ValidateStateMachineDefinition",
+          "states:ValidateStateMachineDefinition", "wafv2:GetWebACL", "wafv2:GetWebACLForResource", "wafv2:ListTagsForResource",
         ]
         Resource = flatten([for name, arns in its : arns])
       },
       {
-        Sid      = "FindByList" # these know no names
-        Effect   = "Allow"
-        Action   = ["cloudwatch:DescribeAlarms", "ecr:DescribeRepositories", "ecr:GetAuthorizationToken", "logs:DescribeLogGroups"]
+        Sid    = "FindByList" # these know no names
+        Effect = "Allow"
+        Action = [
+          "cloudwatch:DescribeAlarms", "ec2:DescribeNetworkInterfaces", "ec2:DescribePrefixLists", "ec2:DescribeRouteTables",
+          "ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints",
+          "ec2:DescribeVpcEndpointServices", "ec2:DescribeVpcs", "ecr:DescribeRepositories", "ecr:GetAuthorizationToken",
+          "logs:DescribeLogGroups",
+        ]
         Resource = "*"
       },
     ]
@@ -88,13 +94,19 @@ locals {
       Sid      = "PushImages"
       Effect   = "Allow"
       Action   = ["ecr:BatchCheckLayerAvailability", "ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
-      Resource = its.repository
+      Resource = concat(its.repository, its.shared)
+    }]
+    tag = [for shared in its.shared : { # the image that runs, so that it is kept
+      Sid      = "TagImages"
+      Effect   = "Allow"
+      Action   = "ecr:PutImage"
+      Resource = shared
     }]
     take = [{
       Sid      = "TakeTestedImages"
       Effect   = "Allow"
       Action   = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      Resource = "arn:${local.partition}:ecr:${var.aws_region}:${coalesce(var.dev_account_id, local.account_id)}:repository/${var.project_name}-dev"
+      Resource = concat(["arn:${local.partition}:ecr:${var.aws_region}:${coalesce(var.dev_account_id, local.account_id)}:repository/${var.project_name}-dev"], its.shared)
     }]
     leave-plan = [{
       Sid      = "LeavePlan"
@@ -121,9 +133,9 @@ locals {
       {
         Sid    = "ChangeWhatIsItsOwn"
         Effect = "Allow"
-        Action = ["cloudwatch:*", "codedeploy:*", "ecr:*", "events:*", "lambda:*", "logs:*", "s3:*", "secretsmanager:*", "sns:*", "states:*"]
+        Action = ["cloudwatch:*", "ecr:*", "events:*", "lambda:*", "logs:*", "s3:*", "secretsmanager:*", "sns:*", "states:*", "wafv2:*"]
         Resource = flatten([
-          its.alarms, its.rollouts, its.repository, its.function, its.logs, its.buckets, [for arn in its.buckets : "${arn}/*"],
+          its.alarms, its.firewalls, its.repository, its.function, its.logs, its.buckets, [for arn in its.buckets : "${arn}/*"],
           its.secrets, its.rules, its.topics, its.jobs,
         ])
       },
@@ -132,6 +144,49 @@ locals {
         Effect   = "Allow"
         Action   = ["apigateway:DELETE", "apigateway:PATCH", "apigateway:POST", "apigateway:PUT"]
         Resource = its.apis
+      },
+      {
+        Sid    = "PutFirewallsBeforeApis" # of its own, or of others (waf_web_acl_arn); rules that AWS manages belong to no account
+        Effect = "Allow"
+        Action = [
+          "apigateway:SetWebACL", "wafv2:AssociateWebACL", "wafv2:CreateWebACL", "wafv2:DisassociateWebACL", "wafv2:GetWebACLForResource",
+          "wafv2:UpdateWebACL",
+        ]
+        Resource = concat(its.firewalls, [
+          "arn:${local.partition}:apigateway:${var.aws_region}::/restapis/*/stages/*",
+          "arn:${local.partition}:wafv2:${local.things[environment].here}:regional/managedruleset/*",
+        ])
+      },
+      {
+        Sid      = "UseFirewallsOfOthers"
+        Effect   = "Allow"
+        Action   = ["wafv2:AssociateWebACL", "wafv2:GetWebACL", "wafv2:GetWebACLForResource"]
+        Resource = "arn:${local.partition}:wafv2:${local.things[environment].here}:regional/webacl/*"
+      },
+      {
+        # Security groups and endpoints are known by identifiers that AWS makes; the tags of the environment tell its own.
+        Sid       = "MakeNetwork"
+        Effect    = "Allow"
+        Action    = ["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateSecurityGroup", "ec2:CreateTags", "ec2:CreateVpcEndpoint"]
+        Resource  = local.network_arns
+        Condition = { StringEquals = { for name, value in local.tags[environment] : "aws:RequestTag/${name}" => value } }
+      },
+      {
+        Sid      = "MakeItInVpcs"
+        Effect   = "Allow"
+        Action   = ["ec2:CreateSecurityGroup", "ec2:CreateVpcEndpoint"]
+        Resource = [for kind in ["route-table", "security-group", "subnet", "vpc"] : "arn:${local.partition}:ec2:${local.things[environment].here}:${kind}/*"]
+      },
+      {
+        Sid    = "ChangeNetwork"
+        Effect = "Allow"
+        Action = [
+          "ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateTags", "ec2:DeleteSecurityGroup",
+          "ec2:DeleteTags", "ec2:DeleteVpcEndpoints", "ec2:ModifySecurityGroupRules", "ec2:ModifyVpcEndpoint",
+          "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+        ]
+        Resource  = local.network_arns
+        Condition = { StringEquals = { for name, value in local.tags[environment] : "aws:ResourceTag/${name}" => value } }
       },
       {
         # Whoever may give roles rights may do what they may do: that is why dev and prod belong in accounts of their own.
@@ -150,7 +205,7 @@ locals {
         Action   = "iam:PassRole"
         Resource = its.roles
         Condition = {
-          StringEquals = { "iam:PassedToService" = ["codedeploy.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"] }
+          StringEquals = { "iam:PassedToService" = ["lambda.amazonaws.com", "states.amazonaws.com"] }
         }
       },
       {

@@ -68,6 +68,17 @@ variable "dev_account_id" {
   }
 }
 
+variable "shared_repository" {
+  description = "Whether dev and prod, where both live in this account, take images from one repository: prod then takes what was tested in dev without a copy."
+  type        = bool
+  default     = false
+  nullable    = false
+  validation {
+    condition     = !var.shared_repository || length(var.environments) == 2
+    error_message = "shared_repository is for an account in which both dev and prod live; across accounts prod takes over images from dev's repository."
+  }
+}
+
 variable "state_bucket" {
   description = "Name of the bucket of the state; null makes it of project and account."
   type        = string

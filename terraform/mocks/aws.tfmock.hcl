@@ -9,6 +9,9 @@ mock_data "aws_partition" {
 mock_data "aws_ecr_image" {
   defaults = { image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111" }
 }
+mock_data "aws_ecr_repository" {
+  defaults = { repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemonefish-inference-shared" }
+}
 mock_data "aws_ecr_repositories" {
   defaults = { names = [] }
 }

@@ -32,6 +32,8 @@ MODEL_BUCKET = "our-models"
 #: Holds the recordings of an archive.
 SOURCE_BUCKET = "our-recordings"
 DEV_REPOSITORY = "anemonefish-inference-dev"
+#: What a deployment applies before there is an image.
+TARGETS = re.findall(r"-target=\S+", (ROOT / "terraform/deploy.sh").read_text(encoding="utf-8"))
 FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403"}
 #: What a person would write into terraform.tfvars; the rest is as shipped. Two chunks at once are enough for two cores.
 VARIABLES = {
@@ -52,6 +54,7 @@ VARIABLES = {
         "invocations_per_hour_alarm": 1000,
         "api_key_rate_limit": 0.2,
         "api_key_burst_limit": 8,
+        "canary_minutes": 1,
         "log_level": "DEBUG",
     },
 }
@@ -204,7 +207,7 @@ def apply(terraform: Terraform, root: str) -> Deployment:
     terraform.init(root)
     before_the_image = ()
     if root.endswith("prod"):
-        terraform(root, "apply", "-auto-approve", "-input=false", "-no-color", "-target=module.ecr")
+        terraform(root, "apply", "-auto-approve", "-input=false", "-no-color", *TARGETS)
         before_the_image = tuple(terraform(root, "state", "list").split())
     terraform(root, "apply", "-auto-approve", "-input=false", "-no-color")
     outputs = json.loads(terraform(root, "output", "-json"))

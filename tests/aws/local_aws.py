@@ -159,9 +159,10 @@ sandboxes = Sandboxes()
 
 
 def run_functions() -> None:
-    """Invoke functions for real, so many at once; one without an image configuration has none."""
+    """Invoke the version asked for, for real, so many at once; one without an image configuration has none."""
     from moto.awslambda.exceptions import LambdaClientError
     from moto.awslambda.models import LambdaFunction, lambda_backends
+    from moto.awslambda.responses import LambdaResponse
 
     describe = LambdaFunction.get_configuration
 
@@ -182,6 +183,14 @@ def run_functions() -> None:
             raise refusal from None
         return answer.decode(), not succeeded, ""
 
+    respond = LambdaResponse.invoke
+
+    def invoke_version(self):  # moto looks for the parameter by another name than AWS's
+        if "Qualifier" in self.querystring:
+            self.querystring["qualifier"] = self.querystring["Qualifier"]
+        return respond(self)
+
+    LambdaResponse.invoke = invoke_version
     LambdaFunction.get_configuration = get_configuration
     LambdaFunction._invoke_lambda = invoke
 

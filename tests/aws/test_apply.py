@@ -11,7 +11,7 @@ ENVIRONMENTS = ["dev", "prod"]
 
 def test_the_repository_can_be_made_before_there_is_an_image(aws):
     parts = ("repository", "repository_policy", "lifecycle_policy")
-    repository = {f"module.ecr.aws_ecr_{part}.this" for part in parts}
+    repository = {f"module.ecr[0].aws_ecr_{part}.this" for part in parts}
     read = {name for name in aws["prod"].before_the_image if "data" in name.split(".")}
     assert set(aws["prod"].before_the_image) - read == repository
 

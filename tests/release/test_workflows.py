@@ -133,6 +133,9 @@ def test_prod_waits_for_its_plan_and_for_approval_and_makes_nothing_anew(deploy)
             "uses": "./.github/actions/check",
             "with": {"environment": name},
         }
+        runs = [step["run"] for step in jobs[name]["steps"] if "run" in step]
+        applied = next(i for i, run in enumerate(runs) if "terraform apply -input=false -no-color tfplan" in run)
+        assert runs[applied + 1] == f"terraform/rollout.sh {name}"  # before it is checked
 
 
 @pytest.mark.parametrize(("job", "text"), [("plan", "terraform plan"), ("prod-plan", "terraform plan")])

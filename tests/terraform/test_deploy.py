@@ -21,7 +21,9 @@ case "$*" in
   *get-login-password*) echo password ;;
   login*) cat >/dev/null ;;
   *imagetools*) echo {DIGEST} ;;
-  *imageTag=live-7*) exit 1 ;;
+  *environments/dev*"output -raw ecr_repository_url"*) printf 123456789012.dkr.ecr.us-east-1.amazonaws.com/reef-dev ;;
+  *"output -raw ecr_repository_url"*) printf 123456789012.dkr.ecr.us-east-1.amazonaws.com/reef-prod ;;
+  *imageTag=live-*-7*) exit 1 ;;
   *describe-images*) [ -f "$CALLS.pushed" ] && echo {DIGEST} ;;
   push*) touch "$CALLS.pushed" ;;
   *console*) read -r name; case $name in
@@ -29,6 +31,7 @@ case "$*" in
     var.model_s3_bucket) echo '"models"' ;; var.model_s3_key) echo '"models/v1.0/best_model.keras"' ;; esac ;;
   *get-alias*) echo 7 ;;
   *get-function*) echo 123456789012.dkr.ecr.us-east-1.amazonaws.com/reef@{DIGEST} ;;
+  *"output -json"*) echo '{{}}' ;;
   *"output -raw api_endpoint"*) printf https://api.example.org/api/predict ;;
   *__version__*) echo 0.1.0 ;;
 esac
@@ -80,17 +83,17 @@ def order(calls, *texts):
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_a_first_deployment_goes_repository_image_plan_question_apply_smoke_test(deploy, environment):
+def test_a_first_deployment_goes_repository_image_plan_question_apply_rollout_smoke_test(deploy, environment):
     code, said, calls = deploy("deploy", environment, answer="yes")
     assert code == 0, said
     steps = order(
         calls, "apply -input=false -auto-approve -target=module.ecr", "docker build ", "docker push", " plan ",
-        "apply -input=false deploy.tfplan", "papermill notebooks/05_check_deployment.ipynb",
+        "apply -input=false deploy.tfplan", "output -json", "papermill notebooks/05_check_deployment.ipynb",
     )  # fmt: skip
     assert steps == sorted(steps)
     image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/reef-{environment}@{DIGEST}"
     assert calls[steps[3]].startswith(f"{image} terraform")
-    assert "endpoint https://api.example.org/api " in calls[steps[5]]
+    assert "endpoint https://api.example.org/api " in calls[steps[6]]
     assert any(call.endswith(":latest") for call in calls) == (environment == "dev")
     build = calls[steps[1]]  # the base by its digest, and labels that name commit and code
     assert f"BASE_IMAGE=public.ecr.aws/lambda/python:3.12@{DIGEST} --build-arg EXTRAS=serve " in build
@@ -139,7 +142,7 @@ def test_what_is_deployed_can_be_checked_alone(deploy):
     code, said, calls = deploy("check", "prod")
     assert code == 0, said
     assert any("papermill notebooks/05_check_deployment.ipynb" in call for call in calls)
-    assert any("put-image --repository-name reef --image-tag live-7 " in call for call in calls)
+    assert any("put-image --repository-name reef --image-tag live-prod-7 " in call for call in calls)
     assert not [call for call in calls if " apply " in call or "docker " in call]
 
 

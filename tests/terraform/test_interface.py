@@ -17,7 +17,7 @@ from tests.terraform.readme import MODULES, PARTS, README, completed
 
 ENVIRONMENTS = ("environments/dev", "environments/prod")
 #: Variables of the environments that say whether there is a module at all, or which image it gets.
-SWITCHES = {"enable_archive", "lambda_image_uri"}
+SWITCHES = {"ecr_repository_name", "enable_archive", "lambda_image_uri"}
 DECLARED_IN = ("modules/inference", *ENVIRONMENTS)
 SHIPPED = [TERRAFORM / root / "inference_config.auto.tfvars.json" for root in ENVIRONMENTS]
 MODULE_VARIABLES = {

@@ -66,6 +66,7 @@ WRONG = {
         "alarms": [{"email": "ocean"}, {"invocations_per_hour": 0}],
         "api_gateway_stage_name": ["api/v1"],
         "aws_region": ["Virginia"],
+        "canary": [{"minutes": 0}, {"percent": 51}],
         "cors_allowed_origins": [["*", "https://reef.example.org"], ["https://reef.example.org/page"], []],
         "dataset_sha256": ["abc"],
         "environment": ["pre-prod"],

@@ -108,6 +108,35 @@ run "the_rights_of_an_environment_end_at_its_names" {
   }
 }
 
+run "what_the_options_make_may_be_made" {
+  assert {
+    condition = length(setsubtract(
+      ["ec2:CreateSecurityGroup", "ec2:CreateVpcEndpoint", "ec2:DeleteVpcEndpoints", "wafv2:CreateWebACL", "apigateway:SetWebACL"],
+      flatten([for statement in jsondecode(aws_iam_role_policy.github["prod-change"].policy).Statement : statement.Action])
+    )) == 0
+    error_message = "enable_waf or vpc cannot be applied by the workflow."
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.github["prod-change"].policy).Statement :
+      statement.Sid == "MakeItInVpcs" || try(strcontains(jsonencode(statement.Condition), "prod"), false) if strcontains(jsonencode(statement.Action), "\"ec2:")
+    ])
+    error_message = "A network that is not the environment's can be changed."
+  }
+}
+
+run "policies_are_no_longer_than_aws_takes_also_with_the_longest_names" {
+  variables {
+    project_name      = "abcdefghij-abcdefghij-abcd"
+    aws_region        = "ap-southeast-5"
+    shared_repository = true
+  }
+  assert {
+    condition     = alltrue([for role, its in local.roles : sum([for may in its.may : length(aws_iam_role_policy.github["${role}-${may}"].policy)]) <= 10240])
+    error_message = "A role has more than the 10,240 characters that its policies may have together."
+  }
+}
+
 run "an_account_has_the_roles_of_its_environments" {
   variables {
     environments   = ["prod"]
@@ -118,7 +147,43 @@ run "an_account_has_the_roles_of_its_environments" {
     error_message = "There are roles of an environment that is elsewhere."
   }
   assert {
-    condition     = jsondecode(aws_iam_role_policy.github["prod-image-take"].policy).Statement[0].Resource == "arn:aws:ecr:us-east-1:999999999999:repository/anemonefish-inference-dev"
+    condition     = jsondecode(aws_iam_role_policy.github["prod-image-take"].policy).Statement[0].Resource == ["arn:aws:ecr:us-east-1:999999999999:repository/anemonefish-inference-dev"]
     error_message = "Tested images are not taken from dev's account."
+  }
+}
+
+run "one_repository_for_both_is_pushed_by_dev_taken_by_prod_and_changed_by_neither" {
+  variables {
+    shared_repository = true
+  }
+  assert {
+    condition     = output.shared_repository_name == "anemonefish-inference-shared" && output.shared_repository_url != null
+    error_message = "There is no shared repository, or it has another name."
+  }
+  assert {
+    condition = alltrue([
+      for name in ["dev-push", "prod-image-push", "prod-tag", "dev-read", "prod-read", "dev-plan-read"] : strcontains(aws_iam_role_policy.github[name].policy, "repository/anemonefish-inference-shared")
+    ])
+    error_message = "An environment cannot read, push or keep what is in the shared repository."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.github["dev-change"].policy, "inference-shared") && !strcontains(aws_iam_role_policy.github["prod-change"].policy, "inference-shared")
+    error_message = "An environment may change or delete the repository of both."
+  }
+}
+
+run "a_shared_repository_needs_both_environments" {
+  command = plan
+  variables {
+    shared_repository = true
+    environments      = ["prod"]
+  }
+  expect_failures = [var.shared_repository]
+}
+
+run "without_being_asked_for_there_is_no_shared_repository" {
+  assert {
+    condition     = output.shared_repository_name == null && !contains(keys(aws_iam_role_policy.github), "prod-tag")
+    error_message = "There is a shared repository though nobody asked."
   }
 }

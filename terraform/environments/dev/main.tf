@@ -19,13 +19,15 @@ provider "aws" {
 data "aws_ecr_repositories" "all" {}
 
 import {
-  for_each = setintersection(data.aws_ecr_repositories.all.names, ["${var.project_name}-${var.environment}"])
-  to       = module.ecr.aws_ecr_repository.this
+  for_each = var.ecr_repository_name == null ? setintersection(data.aws_ecr_repositories.all.names, ["${var.project_name}-${var.environment}"]) : []
+  to       = module.ecr[0].aws_ecr_repository.this
   id       = each.key
 }
 
+# The repository of this environment, or one that is there for several (bootstrap's shared_repository).
 module "ecr" {
   source = "../../modules/ecr"
+  count  = var.ecr_repository_name == null ? 1 : 0
 
   project_name         = var.project_name
   environment          = var.environment
@@ -35,15 +37,30 @@ module "ecr" {
   force_delete         = var.force_destroy
 }
 
+moved {
+  from = module.ecr
+  to   = module.ecr[0]
+}
+
+data "aws_ecr_repository" "shared" {
+  count = var.ecr_repository_name == null ? 0 : 1
+  name  = var.ecr_repository_name
+}
+
+locals {
+  repository_name = var.ecr_repository_name == null ? module.ecr[0].repository_name : data.aws_ecr_repository.shared[0].name
+  repository_url  = var.ecr_repository_name == null ? module.ecr[0].repository_url : data.aws_ecr_repository.shared[0].repository_url
+}
+
 # Without an image by name, dev runs what the tag latest names now: a push and an apply bring the new one.
 data "aws_ecr_image" "latest" {
   count           = var.lambda_image_uri == null ? 1 : 0
-  repository_name = module.ecr.repository_name
+  repository_name = local.repository_name
   image_tag       = "latest"
 }
 
 locals {
-  image_uri = var.lambda_image_uri != null ? var.lambda_image_uri : "${module.ecr.repository_url}@${data.aws_ecr_image.latest[0].image_digest}"
+  image_uri = var.lambda_image_uri != null ? var.lambda_image_uri : "${local.repository_url}@${data.aws_ecr_image.latest[0].image_digest}"
 }
 
 module "inference" {
@@ -78,6 +95,12 @@ module "inference" {
   alarms = {
     email                = var.alarm_email
     invocations_per_hour = var.invocations_per_hour_alarm
+  }
+
+  canary = {
+    enabled = var.enable_canary
+    minutes = var.canary_minutes
+    percent = var.canary_percent
   }
 
   lambda = {

@@ -35,7 +35,7 @@ output "s3_output_bucket" {
 
 output "ecr_repository_url" {
   description = "Where the function's image is pushed, without a tag."
-  value       = module.ecr.repository_url
+  value       = local.repository_url
 }
 
 output "state_machine_arn" {
@@ -66,4 +66,9 @@ output "archive_state_machine_arn" {
 output "archive_user_policy" {
   description = "Policy of those who run archives on AWS, as JSON; null where enable_archive is off."
   value       = one(module.archive[*].user_policy)
+}
+
+output "rollout" {
+  description = "What terraform/rollout.sh moves, and which alarms it watches meanwhile; null where enable_canary is off."
+  value       = module.inference.rollout
 }

@@ -89,6 +89,20 @@ variable "aws_region" {
   nullable    = false
 }
 
+variable "canary_minutes" {
+  description = "Minutes for which a new version has its share of the requests, where enable_canary is on."
+  type        = number
+  default     = 10
+  nullable    = false
+}
+
+variable "canary_percent" {
+  description = "Requests of a hundred that a new version gets first, where enable_canary is on."
+  type        = number
+  default     = 10
+  nullable    = false
+}
+
 variable "cors_allowed_origins" {
   description = "Web sites whose pages may call the API, like [\"https://reef.example.org\"]."
   type        = list(string)
@@ -105,6 +119,16 @@ variable "dataset_sha256" {
   default     = null
 }
 
+variable "ecr_repository_name" {
+  description = "Existing repository that images come from, such as the shared one of bootstrap; null makes one for this environment."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.ecr_repository_name == null || can(regex("^[a-z0-9]+([._/-][a-z0-9]+)*$", var.ecr_repository_name))
+    error_message = "ecr_repository_name must be the name of a repository in this account and region, without its address and without a tag, or null."
+  }
+}
+
 variable "enable_api_key" {
   description = "Whether requests must carry the header x-api-key; the page, /health and preflights never need it."
   type        = bool
@@ -116,6 +140,13 @@ variable "enable_archive" {
   description = "Whether to make what `anemone archive run --on aws` hands its batches to."
   type        = bool
   default     = false
+  nullable    = false
+}
+
+variable "enable_canary" {
+  description = "Whether a new version of the function gets a share of the requests first, while alarms are watched; then terraform/rollout.sh moves it, and applying does not."
+  type        = bool
+  default     = true
   nullable    = false
 }
 

@@ -107,7 +107,7 @@ resource "aws_api_gateway_integration" "this" {
   http_method             = aws_api_gateway_method.this[each.key].http_method
   type                    = "AWS_PROXY"
   integration_http_method = "POST"
-  uri                     = aws_lambda_alias.live.invoke_arn
+  uri                     = local.live.invoke_arn
   timeout_milliseconds    = 29000
 }
 
@@ -115,7 +115,7 @@ resource "aws_lambda_permission" "api" {
   statement_id  = "api"
   action        = "lambda:InvokeFunction"
   function_name = aws_lambda_function.this.function_name
-  qualifier     = aws_lambda_alias.live.name
+  qualifier     = local.live.name
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/${var.api_gateway_stage_name}/*"
 }
@@ -143,7 +143,7 @@ resource "aws_api_gateway_deployment" "this" {
   triggers = {
     snapshot = sha256(jsonencode([
       file("${path.module}/api.tf"), local.methods, local.binary_media_types, local.gateway_responses,
-      local.gateway_origin, aws_lambda_alias.live.invoke_arn,
+      local.gateway_origin, local.live.invoke_arn,
     ]))
   }
   depends_on = [

@@ -69,16 +69,41 @@ resource "aws_lambda_function" "this" {
   }
 }
 
-# What the API and the state machine call: one published version, which can be kept warm and rolled back.
+# What the API and the state machine call: one published version, which can be kept warm and rolled back. Without a canary
+# the aliases are one, and move as they are applied.
 resource "aws_lambda_alias" "live" {
+  count            = var.canary.enabled ? 0 : 1
   name             = "live"
   function_name    = aws_lambda_function.this.function_name
   function_version = aws_lambda_function.this.version
 }
 
+moved {
+  from = aws_lambda_alias.live
+  to   = aws_lambda_alias.live[0]
+}
+
+# With a canary terraform/rollout.sh moves them. Requests come by `live`, of which a new version gets a share first; jobs by
+# `jobs`, which moves at the end, because one job must not be worked on by two versions.
+resource "aws_lambda_alias" "shifted" {
+  for_each         = toset(var.canary.enabled ? ["jobs", "live"] : [])
+  name             = each.key
+  function_name    = aws_lambda_function.this.function_name
+  function_version = aws_lambda_function.this.version # when it is made
+
+  lifecycle {
+    ignore_changes = [function_version, routing_config]
+  }
+}
+
+locals {
+  live = var.canary.enabled ? aws_lambda_alias.shifted["live"] : aws_lambda_alias.live[0]
+  jobs = var.canary.enabled ? aws_lambda_alias.shifted["jobs"] : aws_lambda_alias.live[0]
+}
+
 resource "aws_lambda_provisioned_concurrency_config" "live" {
   count                             = var.lambda.provisioned_concurrent_executions > 0 ? 1 : 0
   function_name                     = aws_lambda_function.this.function_name
-  qualifier                         = aws_lambda_alias.live.name
+  qualifier                         = local.live.name
   provisioned_concurrent_executions = var.lambda.provisioned_concurrent_executions
 }

@@ -141,7 +141,7 @@ resource "aws_iam_role_policy" "jobs" {
         Sid      = "CallFunction"
         Effect   = "Allow"
         Action   = "lambda:InvokeFunction"
-        Resource = aws_lambda_alias.live.arn
+        Resource = local.jobs.arn
       },
       {
         Sid      = "TellOfFailures"

@@ -43,7 +43,7 @@ locals {
         Type     = "Task"
         Resource = "arn:${local.partition}:states:::lambda:invoke"
         Parameters = {
-          FunctionName = aws_lambda_alias.live.arn
+          FunctionName = local.jobs.arn
           Payload      = { task = "plan", "job_id.$" = "$.job_id" }
         }
         ResultSelector = { "chunks.$" = "$.Payload.chunks" }
@@ -65,7 +65,7 @@ locals {
               Type     = "Task"
               Resource = "arn:${local.partition}:states:::lambda:invoke"
               Parameters = {
-                FunctionName = aws_lambda_alias.live.arn
+                FunctionName = local.jobs.arn
                 Payload      = { task = "score_chunk", "job_id.$" = "$.job_id", "chunk.$" = "$.chunk" }
               }
               ResultPath = null # the result is in the bucket; what goes on is which chunk it was
@@ -96,7 +96,7 @@ locals {
         Type     = "Task"
         Resource = "arn:${local.partition}:states:::lambda:invoke"
         Parameters = {
-          FunctionName = aws_lambda_alias.live.arn
+          FunctionName = local.jobs.arn
           Payload      = { task = "merge", "job_id.$" = "$.job_id", "failed.$" = "$.results" } # those that failed carry an error
         }
         OutputPath = "$.Payload"
@@ -108,7 +108,7 @@ locals {
         Type     = "Task"
         Resource = "arn:${local.partition}:states:::lambda:invoke"
         Parameters = {
-          FunctionName = aws_lambda_alias.live.arn
+          FunctionName = local.jobs.arn
           Payload      = { task = "fail", "job_id.$" = "$.job_id", "error.$" = "$.failure" }
         }
         ResultPath = null
@@ -172,14 +172,14 @@ resource "aws_cloudwatch_event_rule" "dead_jobs" {
 
 resource "aws_cloudwatch_event_target" "dead_jobs" {
   rule = aws_cloudwatch_event_rule.dead_jobs.name
-  arn  = aws_lambda_alias.live.arn
+  arn  = local.jobs.arn
 }
 
 resource "aws_lambda_permission" "dead_jobs" {
   statement_id  = "dead-jobs"
   action        = "lambda:InvokeFunction"
   function_name = aws_lambda_function.this.function_name
-  qualifier     = aws_lambda_alias.live.name
+  qualifier     = local.jobs.name
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.dead_jobs.arn
 }

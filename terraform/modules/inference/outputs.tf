@@ -43,3 +43,15 @@ output "detector_environment" {
   description = "Environment variables that name the model and every setting, for another function that runs the same detector (modules/archive)."
   value       = local.detector_environment
 }
+
+output "rollout" {
+  description = "What terraform/rollout.sh moves, and which alarms it watches meanwhile; null where there is no canary."
+  value = var.canary.enabled ? {
+    function = aws_lambda_function.this.function_name
+    version  = aws_lambda_function.this.version
+    aliases  = keys(aws_lambda_alias.shifted)
+    alarms   = [for name in ["api-5xx", "api-latency", "duration", "errors"] : aws_cloudwatch_metric_alarm.this[name].alarm_name]
+    minutes  = var.canary.minutes
+    percent  = var.canary.percent
+  } : null
+}

@@ -38,6 +38,25 @@ variable "aws_region" {
   }
 }
 
+variable "canary" {
+  description = "Whether a new version of the function gets a share of the requests first, while alarms are watched; then terraform/rollout.sh moves the aliases, and applying does not."
+  type = object({
+    enabled = optional(bool, false) # Whether it does.
+    minutes = optional(number, 10)  # Minutes for which it has that share.
+    percent = optional(number, 10)  # Requests of a hundred that it gets.
+  })
+  default  = {}
+  nullable = false
+  validation {
+    condition     = var.canary.minutes >= 1 && var.canary.minutes <= 45 && floor(var.canary.minutes) == var.canary.minutes
+    error_message = "canary.minutes must be a whole number from 1 to 45; the role of the workflow lasts an hour."
+  }
+  validation {
+    condition     = var.canary.percent >= 1 && var.canary.percent <= 50 && floor(var.canary.percent) == var.canary.percent
+    error_message = "canary.percent must be a whole number from 1 to 50."
+  }
+}
+
 variable "cors_allowed_origins" {
   description = "Web sites whose pages may call the API; [\"*\"] is all of them."
   type        = list(string)

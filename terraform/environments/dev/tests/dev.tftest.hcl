@@ -60,3 +60,28 @@ run "archives_run_the_image_model_and_settings_of_the_detector" {
     error_message = "The command does not name the state machine and the bucket."
   }
 }
+
+run "a_new_version_takes_over_as_it_is_applied" {
+  assert {
+    condition     = output.rollout == null
+    error_message = "In dev an apply does not bring a new version to life."
+  }
+}
+
+run "images_come_from_a_shared_repository_where_one_is_named" {
+  variables {
+    ecr_repository_name = "anemonefish-inference-shared"
+  }
+  assert {
+    condition     = length(module.ecr) == 0 && output.ecr_repository_url == "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemonefish-inference-shared"
+    error_message = "There is a repository of the environment's own beside the shared one."
+  }
+}
+
+run "refuses_an_address_as_the_name_of_a_repository" {
+  command = plan
+  variables {
+    ecr_repository_name = "123456789012.dkr.ecr.us-east-1.amazonaws.com/Shared:latest"
+  }
+  expect_failures = [var.ecr_repository_name]
+}

@@ -15,8 +15,10 @@ run "refuses_an_image_that_can_move_and_every_origin" {
   variables {
     lambda_image_uri     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:latest"
     cors_allowed_origins = ["*"]
+    ecr_repository_name  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/Shared:latest"
   }
   expect_failures = [
+    var.ecr_repository_name,
     var.lambda_image_uri,
     var.cors_allowed_origins,
   ]
@@ -67,5 +69,22 @@ run "archives_run_the_image_model_and_settings_of_the_detector" {
   assert {
     condition     = output.archive_state_machine_arn != null && endswith(output.archive_run_command, "--bucket ${output.s3_output_bucket}")
     error_message = "The command does not name the state machine and the bucket."
+  }
+}
+
+run "a_new_version_gets_a_share_of_the_requests_first" {
+  assert {
+    condition     = output.rollout.percent == 10 && output.rollout.minutes == 10
+    error_message = "In prod a new version takes over at once by default."
+  }
+}
+
+run "images_come_from_a_shared_repository_where_one_is_named" {
+  variables {
+    ecr_repository_name = "anemonefish-inference-shared"
+  }
+  assert {
+    condition     = length(module.ecr) == 0 && output.ecr_repository_url == "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemonefish-inference-shared"
+    error_message = "There is a repository of the environment's own beside the shared one."
   }
 }

@@ -214,7 +214,7 @@ run "api" {
     error_message = "The preflight, the page and the health check, and only they, go without a key."
   }
   assert {
-    condition     = alltrue([for integration in aws_api_gateway_integration.this : integration.type == "AWS_PROXY" && integration.uri == aws_lambda_alias.live.invoke_arn])
+    condition     = alltrue([for integration in aws_api_gateway_integration.this : integration.type == "AWS_PROXY" && integration.uri == aws_lambda_alias.live[0].invoke_arn])
     error_message = "A route does not go to the live function."
   }
   assert {
@@ -302,7 +302,7 @@ run "the_function_is_told_of_executions_that_ended_from_outside" {
     error_message = "The rule does not match every end without a result, of this state machine alone."
   }
   assert {
-    condition     = aws_cloudwatch_event_target.dead_jobs.arn == aws_lambda_alias.live.arn && aws_lambda_permission.dead_jobs.qualifier == "live" && aws_lambda_permission.dead_jobs.source_arn == aws_cloudwatch_event_rule.dead_jobs.arn && aws_lambda_permission.dead_jobs.principal == "events.amazonaws.com"
+    condition     = aws_cloudwatch_event_target.dead_jobs.arn == aws_lambda_alias.live[0].arn && aws_lambda_permission.dead_jobs.qualifier == "live" && aws_lambda_permission.dead_jobs.source_arn == aws_cloudwatch_event_rule.dead_jobs.arn && aws_lambda_permission.dead_jobs.principal == "events.amazonaws.com"
     error_message = "The live function is not told, or others may tell it."
   }
 }
@@ -421,6 +421,47 @@ run "outputs" {
       for name, value in output.detector_environment : aws_lambda_function.this.environment[0].variables[name] == value
     ]) && length(setsubtract(["INFERENCE_CONFIG_FINGERPRINT", "MODEL_VERSION", "N_FFT", "S3_MODEL_BUCKET", "S3_MODEL_KEY"], keys(output.detector_environment))) == 0
     error_message = "Another function of the same model and settings would not have those of this one."
+  }
+}
+
+run "without_a_canary_a_new_version_takes_over_as_it_is_applied" {
+  assert {
+    condition     = aws_lambda_alias.live[0].function_version == aws_lambda_function.this.version && length(aws_lambda_alias.shifted) == 0 && output.rollout == null
+    error_message = "The alias waits for somebody to move it."
+  }
+}
+
+run "with_a_canary_requests_and_jobs_have_an_alias_each" {
+  variables {
+    canary = { enabled = true, minutes = 5, percent = 20 }
+    lambda = {
+      image_uri                         = "123456789012.dkr.ecr.us-east-1.amazonaws.com/anemone:1.0.0"
+      provisioned_concurrent_executions = 1
+    }
+  }
+  override_resource {
+    target = aws_lambda_alias.shifted["jobs"]
+    values = { arn = "arn:aws:lambda:us-east-1:123456789012:function:mock:jobs" }
+  }
+  assert {
+    condition     = length(aws_lambda_alias.live) == 0 && length(setsubtract(["jobs", "live"], keys(aws_lambda_alias.shifted))) == 0
+    error_message = "There is another alias than those of requests and jobs."
+  }
+  assert {
+    condition     = alltrue([for integration in aws_api_gateway_integration.this : integration.uri == aws_lambda_alias.shifted["live"].invoke_arn]) && aws_lambda_provisioned_concurrency_config.live[0].qualifier == "live"
+    error_message = "A route does not go to the alias that is shifted, or others are kept warm."
+  }
+  assert {
+    condition     = !strcontains(aws_sfn_state_machine.jobs.definition, ":mock:live\"") && strcontains(aws_sfn_state_machine.jobs.definition, ":mock:jobs\"") && aws_cloudwatch_event_target.dead_jobs.arn == aws_lambda_alias.shifted["jobs"].arn && aws_lambda_permission.dead_jobs.qualifier == "jobs"
+    error_message = "A job could be worked on by two versions."
+  }
+  assert {
+    condition     = join(" ", output.rollout.aliases) == "jobs live" && output.rollout.minutes == 5 && output.rollout.percent == 20 && output.rollout.version == aws_lambda_function.this.version
+    error_message = "The rollout is not told what to move, or how."
+  }
+  assert {
+    condition     = length(setsubtract(output.rollout.alarms, [for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])) == 0 && contains(output.rollout.alarms, aws_cloudwatch_metric_alarm.this["errors"].alarm_name)
+    error_message = "The rollout watches alarms that are not there, or not the function's errors."
   }
 }
 
