@@ -42,6 +42,7 @@ PAGE_SCRIPTS = (
     "wavesurfer/regions.min.js",
     "service.js",
     "decide.js",
+    "noise.js",
     "picture.js",
     "clips.js",
     "calls.js",

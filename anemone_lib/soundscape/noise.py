@@ -121,7 +121,7 @@ class NoiseContext:
     def masking_level(self) -> float | None:
         """Level of the calls' band, in dB, above which faint calls are masked; None where nothing is readable."""
         levels = self.levels["calls"]
-        levels = levels[np.isfinite(levels)]
+        levels = levels[np.isfinite(levels) & (levels > SILENT_DB)]  # digital silence is no measure of the quiet
         return float(np.percentile(levels, 10) + MASKED_DB) if len(levels) else None
 
     def describe_snaps(self) -> str:

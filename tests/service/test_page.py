@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from anemone_lib.audio.gaps import Pause
+from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection import decide_events, detect
 from anemone_lib.detection.results import build_result, describe_result
@@ -26,6 +27,7 @@ from anemone_lib.service import app as service_app
 from anemone_lib.service.local import make_local_app
 from anemone_lib.service.settings import Settings
 from anemone_lib.simulation import write_recording
+from anemone_lib.soundscape import describe_noise
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, listening
 
@@ -541,6 +543,27 @@ def test_no_event_is_explained_by_what_was_heard(page, local, reef):
     assert f"noise in {counts} of 49 windows" in text
     assert "highest confidence" in text
     assert page.locator("#scroll").is_hidden()
+
+
+def test_no_event_in_noise_that_hides_calls_is_explained_by_it(page, local, write_wav, rng):
+    rate = 16_000
+    samples = 0.003 * rng.standard_normal(30 * rate)
+    samples[: 12 * rate] *= 30
+    samples[20 * rate : 23 * rate] = 0
+    path = write_wav(samples.astype(np.float32), rate)
+    page.goto(local.url)
+    page.get_by_role("spinbutton", name="Confidence threshold").fill("1")
+    page.set_input_files("#file", path)
+    assert found(page) == []
+    page.wait_for_function("shown.doubts && shown.doubts.length")
+    with open_recording(path) as recording:
+        context = describe_noise(recording)
+    text = page.locator("#nothing").inner_text()
+    assert f"{100 * context.silent:.0f} % of the sound is digital silence" in text
+    masked = page.evaluate("(/In (\\d+) % of the time/).exec(document.querySelector('#nothing').innerText)[1]")
+    assert int(masked) == pytest.approx(100 * context.masked, abs=5)
+    page.evaluate("document.querySelector('#slider').value = 0; decideAgain()")
+    assert page.locator("#nothing").is_hidden()
 
 
 def test_the_clips_of_events_are_the_samples(page, local, write_wav, noise, tmp_path):

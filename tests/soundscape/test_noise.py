@@ -116,3 +116,12 @@ def test_a_recorder_that_cannot_hold_a_snap_says_so(record, rng):
 def test_one_band_must_be_that_of_the_calls(record, rng):
     with pytest.raises(ValueError, match="one must be 'calls'"):
         describe_noise(record(0.1 * rng.standard_normal(5000)), bands_hz={"low": (0, 100)})
+
+
+def test_digital_silence_is_no_measure_of_the_quiet(write_wav, rng):
+    samples = 0.01 * rng.standard_normal(40 * 8000).astype(np.float32)
+    samples[: 10 * 8000] = 0
+    with open_recording(write_wav(samples, 8000)) as recording:
+        context = describe_noise(recording)
+    assert context.silent == pytest.approx(0.25, abs=0.01)
+    assert context.masked < 0.05

@@ -136,18 +136,18 @@ function takeUp() {
 
 // Why there are no events: what was heard instead, and how near it came.
 function explainNothing() {
-  const { result, config } = shown;
+  const { result, config } = shown, doubts = ["", ...(shown.doubts || [])].join(" ");
   if (!result.predictions.length) return "Nothing of it could be analysed; the notes above say why.";
   const counts = new Map();
   for (const prediction of result.predictions) counts.set(prediction.class, (counts.get(prediction.class) || 0) + 1);
   const n = result.predictions.length;
   const heard = [...counts].sort((a, b) => b[1] - a[1]).map(([name, count]) => `${name} in ${count} of ${n} windows`).join(", ");
   const target = config && config.target_class;
-  if (!target || !(target in result.predictions[0].probabilities)) return `No event. What it sounds like: ${heard}.`;
+  if (!target || !(target in result.predictions[0].probabilities)) return `No event. What it sounds like: ${heard}.${doubts}`;
   const best = result.predictions.reduce((a, b) => (b.probabilities[target] > a.probabilities[target] ? b : a));
   return `No event reached the threshold. What it sounds like: ${heard}. The highest confidence of a single window was ` +
     `${best.probabilities[target].toFixed(2)}, at ${best.start_time.toFixed(1)} s; an event needs neighbouring windows that agree. ` +
-    "Move the threshold down to see weaker candidates.";
+    `Move the threshold down to see weaker candidates.${doubts}`;
 }
 
 function show(item) {
@@ -217,6 +217,8 @@ async function showPart(item, part, threshold = null) {
   picture.hidden = $("zoomer").hidden = !drawn;
   overview.hidden = drawn || !files.png;
   view.mark(mine.events.slice(0, SHOWN));
+  mine.doubts = drawn && config ? view.findDoubts(config) : [];
+  if (!mine.events.length) $("nothing").textContent = explainNothing();
 }
 
 // Show events: the summary, the strip and the table.

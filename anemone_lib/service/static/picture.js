@@ -85,6 +85,12 @@ class Picture {
     }
   }
 
+  // Why calls may have been missed, in what is drawn.
+  findDoubts(config) {
+    const audio = this.surfer.getDecodedData();
+    return findDoubts(audio.getChannelData(0), audio.sampleRate, config);
+  }
+
   // From the whole recording (0) to a single pulse (1).
   zoom(part) {
     if (!this.surfer) return;
