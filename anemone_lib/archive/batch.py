@@ -11,10 +11,8 @@ nothing was done is an error, so that nobody calls for ever.
 import base64
 import json
 import os
-import re
 import shutil
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +22,9 @@ from pathlib import Path, PurePosixPath
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from anemone_lib.archive.measuring import Measured
+from anemone_lib.archive.packing import MEMBER, pack_result, unpack_result
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.running import Job, Run
 from anemone_lib.archive.state import State
@@ -34,7 +32,7 @@ from anemone_lib.archive.units import DiskFullError, LateError, Task
 from anemone_lib.archive.workers import Workers
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError, ModelError, ScoresError
-from anemone_lib.provenance import __version__
+from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.fit import check_fit
 
@@ -44,10 +42,6 @@ FORMAT = 1
 RESERVE_S = 60.0
 #: Times real time that a recording is expected to take before anything was measured: slower than it is.
 FIRST_SPEED = 50.0
-#: Names that a result may have in it.
-MEMBER = re.compile(
-    r"state/state\.sqlite|(scores|noise)/(?!\.)[^/\\]+\.npz|state/stretches/(?!\.)[^/\\]+\.chunks/\d+-\d+\.npy"
-)
 #: What a row needs that is to be analysed.
 UNDONE = "problem IS NULL AND (score_key IS NOT ? OR status IS NULL)"
 
@@ -199,6 +193,7 @@ def _begin(state: State, folder: Path, batch: Mapping[str, Any]) -> None:
         if not MEMBER.fullmatch(f"scores/{name}.npz"):
             raise ConfigError(f"the batch has scores called {name!r}, which is no name of scores")
         (folder / "scores" / f"{name}.npz").write_bytes(base64.b64decode(content))
+    state.remember("code_sha256", code_sha256())
     state.begin_walk()
     state.add_rows(batch["rows"])
     state.end_walk()
@@ -267,8 +262,21 @@ class BatchRun(Run):
     def _task_of(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
         return replace(super()._task_of(row, known), deadline=self._deadline)
 
+    def _do_all(self, jobs: Iterator[Job]) -> None:
+        try:
+            super()._do_all(jobs)
+        except LateError:  # what was done beside it is kept, and the rest is left
+            for future, job in list(self._out.items()):
+                del self._out[future]
+                if not future.cancelled() and future.exception() is None:
+                    with suppress(LateError):  # what would be begun next
+                        self._take(job, future.result())
+
     def _begin(self, job: Job) -> None:
         name = job.row["recording"]
+        if monotonic() > self._deadline:
+            self._refused.add(name)
+            raise LateError(f"{name} was not begun in time")
         self.first = self.first or name
         self._under_way[name] += 1
         self._audio_out += self._measure_job(job)
@@ -299,8 +307,7 @@ def _work(state: State, folder: Path, request: Request, deadline: float) -> int:
         if not left:
             tried = frozenset(state.recall("measured", ()))
             run = BatchRun(state, folder, request, workers, deadline=deadline, leave=tried)
-            with suppress(LateError):
-                run.measure()
+            run.measure()
             n_done, first, left = n_done + run.n_done, run.first, len(run.left)
             state.remember("measured", sorted(tried | run.finished))
     if left and not n_done:
@@ -311,8 +318,7 @@ def _work(state: State, folder: Path, request: Request, deadline: float) -> int:
 def _analyse(run: BatchRun, state: State, folder: Path, request: Request, deadline: float) -> int:
     """Analyse what is not done; where there is no room for several recordings at once, one after the other."""
     try:
-        with suppress(LateError):  # what was done is kept, and the rest is left
-            run.analyse()
+        run.analyse()
         return run.n_done
     except DiskFullError:
         n_done = run.n_done
@@ -323,8 +329,7 @@ def _analyse(run: BatchRun, state: State, folder: Path, request: Request, deadli
                 break
             alone = BatchRun(state, folder, request, workers, deadline=deadline, only=row["recording"])
             try:
-                with suppress(LateError):
-                    alone.analyse()
+                alone.analyse()
                 n_done += alone.n_done
             except DiskFullError:
                 room = shutil.disk_usage(tempfile.gettempdir()).total / 1e9
@@ -357,42 +362,3 @@ def _give_up(state: State, request: Request, name: str, seconds: float) -> int:
 
 def _fail(state: State, request: Request, name: str, reason: str) -> None:
     state.keep_outcome(name, {"score_key": request.score_key, "status": "failed", "reason": reason})
-
-
-# ---------------------------------------------------------------------- results
-
-
-def pack_result(folder: Path, path: Path) -> None:
-    """Write what a run left in a folder as one zip file."""
-    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as packed:
-        for file in sorted(folder.rglob("*")):
-            name = file.relative_to(folder).as_posix()
-            if MEMBER.fullmatch(name):
-                packed.write(file, name)
-
-
-def unpack_result(path: Path, folder: Path) -> None:
-    """Write the files of a result into a folder, and nothing outside it.
-
-    Raises
-    ------
-    ScoresError
-        It is damaged, or has something in it that no result has.
-    DiskFullError
-        There is no room.
-    """
-    try:
-        with ZipFile(path) as packed:
-            members = packed.infolist()
-            if strange := [one.filename for one in members if not MEMBER.fullmatch(one.filename)]:
-                raise ScoresError(f"it has the file {strange[0]!r}, which is none of a result")
-            folder.mkdir(parents=True, exist_ok=True)
-            if sum(one.file_size for one in members) > shutil.disk_usage(folder).free:
-                raise DiskFullError(f"there is no room for a result in {folder}: make room, and run again to go on")
-            for one in members:
-                target = folder / one.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with packed.open(one) as content, target.open("wb") as file:
-                    shutil.copyfileobj(content, file, 1 << 20)
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ScoresError(f"it is damaged: {error}") from None

@@ -11,13 +11,11 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from anemone_lib.archive.batch import MEMBER, UNDONE, compose_batch, unpack_result
+from anemone_lib.archive.batch import UNDONE, compose_batch
 from anemone_lib.archive.execution import (
     AT_WORK,
     TOO_MANY_FAILED,
@@ -25,30 +23,29 @@ from anemone_lib.archive.execution import (
     Place,
     Status,
     UnreachableError,
+    work_ahead,
 )
 from anemone_lib.archive.kept import find_obstacle
 from anemone_lib.archive.measuring import Measured, decide_all_events
 from anemone_lib.archive.noise import name_noise
+from anemone_lib.archive.packing import MEMBER, unpack_result
 from anemone_lib.archive.request import Request
-from anemone_lib.archive.running import Progress, forget_lost_scores
+from anemone_lib.archive.running import Progress, forget_lost_scores, refuse_full_disk
 from anemone_lib.archive.state import OUTCOME, State
 from anemone_lib.errors import AnemoneError, ConfigError, ScoresError, spell_count
+from anemone_lib.provenance import code_sha256
 from anemone_lib.scoring.scores import Scores
 
 #: Audio and recordings of a batch, at most; a longer recording is alone. Both are some minutes of one call.
 BATCH_S, BATCH_FILES = 6 * 3600.0, 400
 #: Seconds between two looks at an execution, and how often AWS may fail to answer, one after the other.
 POLL_S, MAX_UNANSWERED = 15.0, 240
-#: Objects that are written or read at once.
-TRANSFERS = 16
 #: Executions of one run: the second and third are for what is left of batches that failed.
 ROUNDS = 3
 #: Errors by which the function says that no batch of the run is for it.
 _REFUSALS = ("ModelError", "ConfigError")
 
 Note = Callable[[str], None]
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 def check_reachable(sources: Iterable[str]) -> None:
@@ -88,18 +85,22 @@ def analyse_on_aws(
     ------
     ConfigError
         A recording is not in S3; the state machine, the bucket or the model is another; AWS refuses.
-    ScoresError
-        The execution was stopped; what was done is kept, and the next run goes on.
+    ScoresError, DiskFullError
+        The execution was stopped, or there is no room; what was done is kept, and the next run goes on.
     """
     check_reachable(row["source"] for row in state.each(f"source NOT LIKE 's3://%' AND {UNDONE}", (request.score_key,)))
     forget_lost_scores(state, folder, request.score_key)
     hand = _Hand(state, request, folder, note, progress)
-    if not hand.join():
-        hand.retry_failed()
-    for number in range(ROUNDS):
-        if not hand.hand_over(place, measure=number == 0):
-            return
-        hand.finish()
+    try:
+        if not hand.join():
+            hand.retry_failed()
+        for number in range(ROUNDS):
+            if not hand.hand_over(place, measure=number == 0):
+                return
+            hand.finish()
+    except (OSError, sqlite3.OperationalError) as error:
+        refuse_full_disk(error, state, folder, request.score_key)
+        raise
     if n_left := state.count(UNDONE, (request.score_key,)):
         note(f"{spell_count(n_left, 'recording')} came back without a result: run again")
 
@@ -131,6 +132,7 @@ class _Hand:
     def __init__(self, state: State, request: Request, folder: Path, note: Note, progress: Progress | None) -> None:
         self._state, self._request, self._folder, self._note = state, request, folder, note
         self._key = request.score_key
+        self._other_code: str | None = None
         self._tell = progress or (lambda done, total: None)
         self._total = state.add_up("duration", UNDONE, (self._key,))
 
@@ -154,7 +156,7 @@ class _Hand:
             return 1
 
         contents = (self._compose(rows) for rows in self._cut_batches(measure))
-        number = sum(_ahead(store, enumerate(contents)))
+        number = sum(work_ahead(store, enumerate(contents)))
         if not number:
             self._state.forget("aws")
             return 0
@@ -288,7 +290,7 @@ class _Hand:
 
             known = (f"aws {execution.run} {{}}").format
             new = [one for one in execution.list_results() if self._state.recall(known(one[0])) != one[1]]
-            for n_taken, (number, etag, path) in enumerate(_ahead(download, new)):
+            for n_taken, (number, etag, path) in enumerate(work_ahead(download, new)):
                 try:
                     self._take(path, key)
                 except ScoresError as error:
@@ -312,6 +314,7 @@ class _Hand:
             try:
                 with State(database) as shard:
                     names = [row["scores"] for row in shard.each("scores IS NOT NULL")]
+                    self._compare_code(shard.recall("code_sha256"))
             except (sqlite3.Error, ConfigError) as error:
                 raise ScoresError(f"its state cannot be read: {error}") from None
             for one in names:
@@ -322,6 +325,15 @@ class _Hand:
                 for file in (place / kind).glob("*.npz"):
                     os.replace(file, self._folder / kind / file.name)
             self._state.take_over(database, key)
+
+    def _compare_code(self, there: str | None) -> None:
+        """Say once where the function runs other code than this: the tables name the code that is here."""
+        if there not in (None, code_sha256(), self._other_code):
+            self._other_code = there
+            self._note(
+                f"the function runs other code ({str(there)[:12]}) than this program ({code_sha256()[:12]}), of the "
+                "same version: deploy the image of this code where the tables must say what made them"
+            )
 
     # ------------------------------------------------------------------ what failed
 
@@ -383,15 +395,3 @@ def _spell_end(status: Status, throttled: bool) -> str:
     said = {"ABORTED": "was stopped", "TIMED_OUT": "took longer than its state machine allows"}
     details = ": ".join(text for text in (status.error, status.cause[:500]) if text)
     return said.get(status.word, "failed") + (f" ({details})" if details else "")
-
-
-def _ahead(work: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
-    """Do some work on several things at once; yield what it gives in order."""
-    waiting: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(TRANSFERS, "anemone-aws") as threads:
-        for thing in things:
-            waiting.append(threads.submit(work, thing))
-            if len(waiting) > 2 * TRANSFERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -81,6 +81,16 @@ def forget_lost_scores(state: State, folder: Path, key: str) -> None:
             state.keep_outcome(row["recording"], {"status": None})
 
 
+def refuse_full_disk(error: BaseException, state: State, folder: Path, key: str) -> None:
+    """End a run with what to do, where the disk is full."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+        done = state.count("status = 'analysed' AND score_key = ?", (key,))
+        raise DiskFullError(
+            f"the disk of {folder} is full; {done:,} of {spell_count(state.count(), 'recording')} are done and kept: "
+            "make room, or move the folder to a larger disk, and run again to go on"
+        ) from error
+
+
 class Run:
     """The analysis of the recordings that are not done.
 
@@ -153,7 +163,7 @@ class Run:
             while self._out:
                 self._collect()
         except (OSError, sqlite3.OperationalError) as error:
-            self._refuse_full_disk(error)
+            refuse_full_disk(error, self._state, self._folder, self._request.score_key)
             raise
         finally:
             for future in self._out:
@@ -386,12 +396,3 @@ class Run:
         self._state.flush()
         self._done += row["duration"] or 0.0
         self._progress(self._done, self._total)
-
-    def _refuse_full_disk(self, error: BaseException) -> None:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
-        if full:
-            done = self._state.count("status = 'analysed' AND score_key = ?", (self._request.score_key,))
-            raise DiskFullError(
-                f"the disk of {self._folder} is full; {done:,} of {spell_count(self._state.count(), 'recording')} are "
-                "done and kept: make room, or move the folder to a larger disk, and run again to go on"
-            ) from error

@@ -1,10 +1,12 @@
 """A run on AWS: the bucket is moto's, the state machine a small one that calls the function's own code."""
 
 import errno
+import io
 import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -27,6 +29,7 @@ from anemone_lib.archive.batch import BatchRun, analyse_batch, compose_batch
 from anemone_lib.archive.execution import Place, find_place
 from anemone_lib.archive.inventory import list_recordings
 from anemone_lib.archive.measuring import Measured
+from anemone_lib.archive.packing import unpack_result
 from anemone_lib.archive.state import State
 from anemone_lib.errors import ConfigError, ModelError, ScoresError
 from tests.archive.conftest import analyse, read_bytes, write_season
@@ -313,6 +316,24 @@ def test_what_may_not_be_deleted_is_said_and_the_tables_are_there(bucket, machin
     assert read_bytes(out("aws")) == near
 
 
+def test_a_full_disk_ends_the_run_with_what_to_do_and_the_next_goes_on(machine, run, out, near, monkeypatch):
+    def fill(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "take_over", fill)
+        with pytest.raises(units_module.DiskFullError, match="0 of 25 recordings are done and kept: make room"):
+            run()
+    run()
+    assert read_bytes(out("aws")) == near
+
+
+def test_a_function_of_other_code_is_said_once(machine, run, monkeypatch):
+    monkeypatch.setattr(batch_module, "code_sha256", lambda: "0" * 64)
+    run()
+    assert sum("the function runs other code (000000000000)" in note for note in run.notes) == 1
+
+
 def test_failures_without_a_reason_end_the_run(machine, run, monkeypatch):
     machine.tolerated, machine.invoke = 1.0, lambda event: 1 / 0
     monkeypatch.setattr(execution_module.Execution, "list_failures", lambda self: {})
@@ -491,7 +512,7 @@ def stored(bucket, out):
         place = out("result")
         shutil.rmtree(place, ignore_errors=True)
         bucket.download_file("results", "archives/a/results/000000.zip", str(out("result.zip")))
-        batch_module.unpack_result(out("result.zip"), place)
+        unpack_result(out("result.zip"), place)
         with State(place / "state/state.sqlite") as state:
             return {row["recording"]: dict(row) for row in state.each()}
 
@@ -548,6 +569,35 @@ def test_a_recording_for_which_one_call_is_not_enough_is_left_out_and_the_rest_i
     second = stored()
     assert second["left"] == 0
     assert second["failed"] == len(stored.rows) - second["done"]
+
+
+def test_a_large_recording_goes_on_with_the_stretches_that_are_missing(stored, monkeypatch):
+    monkeypatch.setattr(running_module, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(running_module, "STRETCH_S", 0.4)
+    monkeypatch.setattr(BatchRun, "_fits", lambda self, audio_s: False)  # one recording a call
+    scored, score = [], running_module.score_stretch
+
+    def stop_after(number):
+        def score_some(task, *what):
+            if len(scored) == number:
+                raise units_module.LateError("late")
+            scored.append((task.source, what[0]))
+            return score(task, *what)
+
+        return score_some
+
+    def count():
+        bucket = boto3.client("s3")
+        content = bucket.get_object(Bucket="results", Key="archives/a/results/000000.zip")["Body"].read()
+        return sum(name.endswith(".npy") for name in zipfile.ZipFile(io.BytesIO(content)).namelist())
+
+    for limit in (1, 2):
+        monkeypatch.setattr(running_module, "score_stretch", stop_after(limit))
+        answer = stored()
+        assert (answer["done"], answer["left"], count()) == (0, len(stored.rows), limit)
+    monkeypatch.setattr(running_module, "score_stretch", stop_after(100))
+    assert (stored()["done"], count()) == (1, 0)
+    assert len(scored) == len(set(scored)) > 2
 
 
 def test_what_passes_its_deadline_in_the_middle_is_late_and_not_failed(stored, monkeypatch):
