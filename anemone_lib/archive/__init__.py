@@ -5,7 +5,7 @@ which columns they have and where they lie. `steps` makes them: `make_request` s
 it, `run_archive` analyses it. `sources` finds recordings, `inventory` reads their headers, `state` keeps what is known,
 `units` are the pieces of work, `workers` who does them, `running` hands them out, `assembling` makes the tables.
 `noise` is what a run keeps of the sound of each minute, `minutes` the table of it, `masking` the hours in which a call
-could not have been heard. `cloud` hands recordings to AWS (`execution`), where `batch` analyses them;
+could not have been heard. `cloud` hands recordings to AWS (`execution`), where `batch` analyses them (`packing`);
 `quotas` simulates how long that takes.
 `report` writes the page; `sounds` and `soundscape` are its part about the sound.
 Imports tuning, plots, dataset and what lies below them.
