@@ -411,6 +411,21 @@ BRIGHTEST = """() => {
 }"""
 
 
+def test_of_an_hour_a_single_pulse_can_be_seen(page, local, write_wav, rng):
+    rate, at = 4000, 2000.5
+    samples = (0.003 * rng.standard_normal(3600 * rate)).astype(np.float32)
+    time = np.arange(round(0.015 * rate)) / rate
+    first = round(at * rate)
+    samples[first : first + len(time)] += 0.5 * np.sin(2 * np.pi * 600 * time)
+    draw(page, local, write_wav(samples, rate))
+    whole = page.evaluate("view.surfer.getWrapper().clientWidth / $('wave').clientWidth")
+    assert whole == pytest.approx(1, abs=0.01)
+    page.get_by_label("Zoom").evaluate("(zoom) => { zoom.value = 1; zoom.dispatchEvent(new Event('input')); }")
+    page.evaluate(f"view.scrollTo({at - 0.1})")
+    page.wait_for_function(f"Math.abs(({BRIGHTEST})()[0] - {at}) < 0.03")
+    assert page.evaluate("view.surfer.getWrapper().clientWidth / 3600") >= 1000  # 15 pixels or more for the pulse
+
+
 def test_the_spectrogram_tells_the_time_and_the_frequency_at_every_zoom(page, local, write_wav, rng):
     samples = 0.001 * rng.standard_normal(90 * 16000)
     samples[60 * 16000 : 61 * 16000] += 0.5 * np.sin(2 * np.pi * 1500 * np.arange(16000) / 16000)
