@@ -25,8 +25,12 @@ class Admission:
     """
 
     def __init__(self, *, n_working: int, n_places: int) -> None:
-        self._n_places, self._n_inside, self.n_working = n_places, 0, n_working
+        self._n_places, self._n_inside, self._n_working = n_places, 0, n_working
         self._turns = asyncio.Semaphore(n_working)
+
+    def count_working(self) -> int:
+        """Count the requests that work, or will as soon as another ends: those that make each other slower."""
+        return min(self._n_inside, self._n_working)
 
     @contextmanager
     def enter(self) -> Iterator[None]:

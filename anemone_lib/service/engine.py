@@ -127,7 +127,7 @@ class Engine:
         channel: str = "mean",
         overrides: Mapping[str, Any] | None = None,
         deadline: float | None = None,
-        n_sharing: int = 1,
+        count_sharing: Callable[[], int] = lambda: 1,
     ) -> Iterator[list[Detections]]:
         """Detect the events of a recording. The recording stays open in the ``with`` block, so that it can be drawn.
 
@@ -142,8 +142,8 @@ class Engine:
             Event settings to change.
         deadline : float, optional
             Time of `time.monotonic` in seconds at which the work must end.
-        n_sharing : int > 0
-            Requests that may work at once, and make each other slower.
+        count_sharing : callable
+            How many requests work now, this one included: they make each other slower.
 
         Yields
         ------
@@ -177,21 +177,22 @@ class Engine:
                 # What is decoded of all channels together is within the limit, too.
                 limits = replace(limits, spool_bytes=self.settings.max_decoded_bytes // recording.channels)
                 until = None if deadline is None else monotonic() + (deadline - monotonic()) / left
-                watch = _watch_deadline(until, n_sharing)
+                watch = _watch_deadline(until, count_sharing)
                 detections = detect(recording, config=config, classifier=classifier, executor=share, progress=watch)
                 found.append(replace(detections, of_each_channel=is_of_each))
                 left -= 1
             yield found
 
 
-def _watch_deadline(deadline: float | None, n_sharing: int) -> Progress | None:
+def _watch_deadline(deadline: float | None, count_sharing: Callable[[], int]) -> Progress | None:
     """Return what `detect` calls after every chunk: it raises a Problem when the work cannot end in time."""
     if deadline is None:
         return None
-    began, first = monotonic(), 0.0
+    began, first, n_sharing = monotonic(), 0.0, 1
 
     def watch(done: int, total: int) -> None:
-        nonlocal first
+        nonlocal first, n_sharing
+        n_sharing = max(n_sharing, count_sharing())  # those that ended meanwhile made it slower, too
         now, allowed = monotonic(), deadline - began
         if done == 1:
             first = now

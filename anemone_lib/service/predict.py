@@ -31,7 +31,7 @@ def predict(
     options: Options,
     *,
     deadline: float | None,
-    n_sharing: int = 1,
+    count_sharing: Callable[[], int] = lambda: 1,
 ) -> tuple[dict[str, Any], str]:
     """Detect the events of a recording and write the result in the formats that the request names.
 
@@ -45,7 +45,7 @@ def predict(
     options : Options
     deadline : float or None
         Time of `time.monotonic` in seconds at which the work must end.
-    n_sharing : int > 0, requests that may work at once
+    count_sharing : callable, how many requests work now, this one included
 
     Returns
     -------
@@ -75,7 +75,7 @@ def predict(
         channel=options.channel,
         overrides=options.config.model_dump(exclude_unset=True),
         deadline=deadline,
-        n_sharing=n_sharing,
+        count_sharing=count_sharing,
     ) as found:
         result = join_channels(found)
         for own, detections in zip(list_channels(result), found, strict=True):

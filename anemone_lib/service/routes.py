@@ -118,9 +118,9 @@ def make_predict_router(engine: Engine, jobs: Jobs | None, admission: Admission)
                 record["read_s"] = time.perf_counter() - record["began"]
 
                 def work() -> tuple[dict[str, Any], str]:
-                    n_sharing = admission.n_working
+                    count = admission.count_working
                     return predict(
-                        engine, jobs, got.source, got.name, got.options, deadline=deadline, n_sharing=n_sharing
+                        engine, jobs, got.source, got.name, got.options, deadline=deadline, count_sharing=count
                     )
 
                 result, text = await admission.work(request, work, deadline=deadline)

@@ -50,7 +50,7 @@ def test_who_waits_for_a_turn_as_long_as_a_call_may_take_is_told_that_the_servic
 def test_what_is_too_long_and_what_is_only_too_much_at_once_are_told_apart(monkeypatch, total, n_sharing, status):
     clock = [0.0]
     monkeypatch.setattr(service_engine, "monotonic", lambda: clock[0])
-    watch = service_engine._watch_deadline(26.0, n_sharing)
+    watch = service_engine._watch_deadline(26.0, lambda: n_sharing)
     clock[0] = 2.0
     watch(1, total)
     clock[0] = 4.0
@@ -65,7 +65,7 @@ def test_what_is_too_long_and_what_is_only_too_much_at_once_are_told_apart(monke
 def test_a_slow_first_chunk_which_loads_everything_does_not_count_for_all(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(service_engine, "monotonic", lambda: clock[0])
-    watch = service_engine._watch_deadline(26.0, 1)
+    watch = service_engine._watch_deadline(26.0, lambda: 1)
     clock[0] = 5.0
     watch(1, 100)
     clock[0] = 5.1

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -157,12 +158,13 @@ def test_a_recording_that_cannot_be_done_in_time_is_refused_before_that(
     long = write_wav(np.zeros(16000 * 120, np.int16), 16000, name="long.flac").read_bytes()
     engine = Engine(settings)
     engine._loaded = Slow(), InferenceConfig()
+    engine.threads = ThreadPoolExecutor(1)  # several would turn the clock at once
     with listening(create_app(engine)) as slow, monkeypatch.context() as patch:
         patch.setattr("anemone_lib.service.engine.monotonic", lambda: clock[0])
         patch.setattr(routes, "find_deadline", lambda *_: 26.0)
         answer = slow("POST", "/predict", body=long, headers={"Content-Type": "audio/flac"})
     assert re.search("the recording needs about .* s.*POST /jobs", error_of(answer, 413, "too_long"))
-    assert clock[0] < 100  # all windows would take a hundred; what other threads had begun is finished
+    assert clock[0] <= 50  # of the hundred that all windows would take
     # in Lambda the deadline is the function's own
     hours = write_wav(np.zeros(800 * 3600 * 16, np.int16), 800, name="hours.flac").read_bytes()
     answer = function("POST", "/predict", body=hours, headers={"Content-Type": "audio/flac"}, timeout=20)

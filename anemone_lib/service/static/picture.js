@@ -1,6 +1,7 @@
 "use strict";
 // The picture of a recording: events in a strip, the spectrogram below, a time axis; wavesurfer.js draws it.
 const MOST_BYTES = 800e6; // of decoded audio, which the browser holds in memory
+const REDRAW_MS = 200; // after the last move of the zoom, before wavesurfer.js draws what it stretched (500 ms)
 const CLOSEST = 2000; // pixels a second: a pulse of 15 ms is 30 pixels wide
 
 // The channel that was analysed, of decoded audio; the mean of all, if it is none by itself.
@@ -39,7 +40,7 @@ class Picture {
       cursorWidth: 2,
     });
     this.regions = surfer.registerPlugin(WaveSurfer.Regions.create());
-    surfer.registerPlugin(WaveSurfer["Spectrogram-windowed"].create({
+    this.spectrogram = surfer.registerPlugin(WaveSurfer["Spectrogram-windowed"].create({
       height: 256, labels: false, scale: "linear", frequencyMin: 0, frequencyMax: highest, fftSamples: 512,
       colorMap: "roseus", gainDB: 20, rangeDB: 70, windowFunc: "hann", useWebWorker: false,
     }));
@@ -91,11 +92,15 @@ class Picture {
     return findDoubts(audio.getChannelData(0), audio.sampleRate, config);
   }
 
-  // From the whole recording (0) to a single pulse (1).
+  // From the whole recording (0) to a single pulse (1). What is drawn is stretched at first, then drawn anew: stretched
+  // from a whole hour to pulses it would be wider than a canvas may be.
   zoom(part) {
-    if (!this.surfer) return;
-    const whole = $("wave").clientWidth / this.surfer.getDuration();
-    this.surfer.zoom(whole >= CLOSEST ? whole : whole * (CLOSEST / whole) ** part);
+    const { surfer } = this;
+    if (!surfer) return;
+    const whole = $("wave").clientWidth / surfer.getDuration();
+    surfer.zoom(whole >= CLOSEST ? whole : whole * (CLOSEST / whole) ** part);
+    clearTimeout(this.redrawing);
+    this.redrawing = setTimeout(() => this.spectrogram.render(surfer.getDecodedData()), REDRAW_MS);
   }
 
   scrollTo(seconds) {
@@ -103,6 +108,7 @@ class Picture {
   }
 
   remove() {
+    clearTimeout(this.redrawing);
     if (this.surfer) this.surfer.destroy();
     this.surfer = null;
   }
