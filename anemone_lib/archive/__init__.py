@@ -2,7 +2,8 @@
 
 `open_archive` is where to start: it reads the tables of a folder that ``anemone archive run`` wrote. `tables` says
 which columns they have and where they lie. `steps` makes them: `make_request` says what is wanted, `plan_archive` lists
-it, `run_archive` analyses it. `sources` finds recordings, `inventory` reads their headers, `state` keeps what is known,
+it, `run_archive` analyses it. `sources` finds recordings, `kept` scores that were
+made before, `inventory` reads their headers, `state` keeps what is known,
 `units` are the pieces of work, `workers` who does them, `running` hands them out, `assembling` makes the tables.
 `noise` is what a run keeps of the sound of each minute, `minutes` the table of it, `masking` the hours in which a call
 could not have been heard. `cloud` hands recordings to AWS (`execution`), where `batch` analyses them (`packing`);

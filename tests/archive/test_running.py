@@ -19,7 +19,7 @@ from anemone_lib.archive import assembling as assembling_module
 from anemone_lib.archive import make_request, open_archive, run_archive
 from anemone_lib.archive import running as running_module
 from anemone_lib.archive.running import Run
-from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, analyse_recording
+from anemone_lib.archive.units import DiskFullError, analyse_recording
 from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers, parse_memory
 from anemone_lib.errors import ConfigError, ScoresError
 from tests.conftest import ROOT
@@ -303,34 +303,6 @@ def test_a_dask_cluster_whose_workers_die_and_join_late_gives_the_same_tables(wh
         analyse([folder], out("dask"), scheduler=cluster.scheduler_address)
         disturber.join()
     assert tables_of(out("dask")) == expected
-
-
-def swell(task, classifier, config):
-    """A unit of work that takes ever more memory at one recording, unless it is done in small pieces."""
-    if "20230227_223000.wav" in task.source and task.chunk_windows > SMALL_CHUNK_WINDOWS:
-        taken = []
-        while len(taken) < 200:
-            taken.append(np.ones(10 << 20, np.uint8))
-            time.sleep(0.02)
-        raise AssertionError("nobody ended it")
-    return analyse_recording(task, classifier, config)
-
-
-@pytest.mark.slow
-def test_a_recording_for_which_a_dask_worker_has_no_memory_is_done_in_small_pieces(
-    make_season, analyse, out, tables_of, monkeypatch
-):
-    import dask
-    from distributed import LocalCluster
-
-    folder = make_season(4)
-    analyse([folder], out("whole"))
-    monkeypatch.setattr(running_module, "analyse_recording", swell)
-    few = {"distributed.scheduler.allowed-failures": 0, "distributed.worker.memory.terminate": 0.8}
-    options = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "900MB", "dashboard_address": None}
-    with dask.config.set(few), LocalCluster(**options, host="127.0.0.1") as cluster:
-        analyse([folder], out("dask"), scheduler=cluster.scheduler_address)
-    assert tables_of(out("dask")) == tables_of(out("whole"))
 
 
 def test_a_scheduler_that_does_not_answer_is_said():
