@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Python keeps what it compiled, or each of the hundreds of processes that the tests start compiles TensorFlow again.
+export PYTHONDONTWRITEBYTECODE =
 RECORDING ?=
 FAST := audio scoring detection tables evaluation tuning soundscape review test_config.py
 

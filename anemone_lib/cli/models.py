@@ -2,7 +2,6 @@
 
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -169,8 +168,8 @@ def export_model(
     recordings: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of recordings on which .keras and .tflite are compared; the first 32 count. "
-            "Default: simulated ones."
+            help="Folder of recordings like those to be analysed. Both models are compared on the first 32 of them, "
+            "and an 8-bit model is calibrated on them. Required."
         ),
     ] = None,
     int8: Annotated[
@@ -180,16 +179,17 @@ def export_model(
 ) -> None:
     """Convert a .keras model for serving, and check that both answer alike."""
     from anemone_lib.training.bundle import export_model as export
-    from anemone_lib.training.recipes import write_comparison_recordings
 
-    with usage_errors(), TemporaryDirectory() as folder:
+    with usage_errors():
         settings = InferenceConfig.load(config) if config else None
-        if recordings:
-            paths = [Path(found.source) for found in find_recordings([recordings]).recordings[:MAX_COMPARED]]
-            if not paths:
-                raise ConfigError(f"--recordings is {recordings}; there are no recordings in it")
-        else:
-            paths = write_comparison_recordings(folder)
+        if recordings is None:
+            raise ConfigError(
+                "the .keras and the .tflite model are compared on recordings like yours: --recordings FOLDER "
+                "(`anemone simulate FILE` writes one where you have none)"
+            )
+        paths = [Path(found.source) for found in find_recordings([recordings]).recordings[:MAX_COMPARED]]
+        if not paths:
+            raise ConfigError(f"--recordings is {recordings}; there are no recordings in it")
         card = export(model, out_folder, recordings=paths, config=settings, int8=int8)
     _show(card, out_folder)
 

@@ -1,7 +1,7 @@
 """Training for the classes of a dataset, with what notebook 3 shows of it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,14 @@ from anemone_lib.training.bundle import write_card
 from anemone_lib.training.curve import CurvePoint, trace_learning_curve
 from anemone_lib.training.examples import Stretch, cut_examples, read_stretches
 from anemone_lib.training.from_dataset import choose_start, train_on_dataset
-from anemone_lib.training.labelled import LabelledWindows
+from anemone_lib.training.labelled import LabelledWindows, concatenate, cut_annotated_files
+from anemone_lib.training.simulated import simulate_windows
 from anemone_lib.tuning.by_class import choose_decisions, measure_classes, score_part
 from anemone_lib.tuning.decisions import tune_classes
 from anemone_lib.tuning.recordings import count_recordings
+
+#: First seed of the simulated recordings that notebook 3 adds; no other part of the package uses it.
+SIMULATED_SEED = 5_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,45 @@ class OwnTraining:
     probabilities: np.ndarray
     temperature: float
     answers: Mapping[str, np.ndarray]
+
+
+def gather_windows(
+    pairs: Iterable[Sequence[str | os.PathLike[str]]],
+    config: InferenceConfig,
+    *,
+    simulated_recordings: int = 0,
+    **options: Any,
+) -> LabelledWindows:
+    """Put together the labelled windows of annotated recordings, and of simulated recordings that are added.
+
+    Parameters
+    ----------
+    pairs : pairs of (recording, table of annotations); there may be none
+    config : InferenceConfig
+    simulated_recordings : int >= 0
+        Simulated recordings of 20 s to add, at many sample rates.
+    **options
+        channel, label_column, label_classes, seed: as for `anemone_lib.training.labelled.cut_annotated_files`.
+
+    Returns
+    -------
+    windows : LabelledWindows
+
+    Raises
+    ------
+    ConfigError
+        There are no recordings at all, or a label belongs to no class.
+
+    Examples
+    --------
+    >>> windows = gather_windows([], InferenceConfig(), simulated_recordings=2)
+    >>> len(set(windows.recordings))
+    2
+    """
+    parts = cut_annotated_files(pairs, config, **options)
+    if simulated_recordings:
+        parts.append(simulate_windows(n_recordings=simulated_recordings, seed=SIMULATED_SEED, config=config))
+    return concatenate(parts)
 
 
 def train_own_classes(

@@ -168,7 +168,8 @@ class KerasClassifier:
         except ImportError:
             raise ModelError(
                 f"{path} needs Keras and TensorFlow, which are not installed: export it once with "
-                "`anemone export-model`, and keep the .tflite beside it; or pip install 'anemone-lib[keras]' "
+                "`anemone export-model --recordings FOLDER`, and keep the .tflite beside it; or "
+                "pip install 'anemone-lib[keras]' "
                 '(an image: build it with EXTRAS="serve keras")'
             ) from None
         if tuple(int(part) for part in keras.__version__.split(".")[:3]) < MIN_KERAS:

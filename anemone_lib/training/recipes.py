@@ -1,6 +1,6 @@
-"""Recipes: the demonstration model, and recordings to export a model with.
+"""The recipe of the demonstration model.
 
-The demonstration model is made by `train_demonstration_model` alone, from fixed seeds and simulated recordings, and,
+It is made by `train_demonstration_model` alone, from fixed seeds and simulated recordings, and,
 where they are given, from real recordings without calls. `anemone_lib.training.measuring` says what it is worth.
 """
 
@@ -12,41 +12,16 @@ from typing import Any
 from anemone_lib.config import InferenceConfig
 from anemone_lib.scoring.bundle import STEM, ModelCard
 from anemone_lib.scoring.classifier import load_classifier
-from anemone_lib.simulation.reef import write_recording
 from anemone_lib.training.bundle import export_bundle, write_card
 from anemone_lib.training.examples import read_quiet
 from anemone_lib.training.fitting import Progress, train_classifier
 from anemone_lib.training.labelled import concatenate
 from anemone_lib.training.measuring import measure_card
-from anemone_lib.training.simulated import SAMPLE_RATES, simulate_windows
+from anemone_lib.training.simulated import simulate_windows
 
 #: First seeds of the recordings that the demonstration model learns from, of those over real noise, and of those
 #: that it is calibrated on.
 TRAINING_SEED, RECORDED_SEED, VALIDATION_SEED = 100_000, 150_000, 205_000
-#: First seed of the simulated recordings on which two models are compared; training uses none of them.
-COMPARISON_SEED = 900_000
-
-
-def write_comparison_recordings(folder: str | os.PathLike[str]) -> list[Path]:
-    """Simulate recordings to export a model with, for who has none: five minutes, at the sample rates of recorders.
-
-    Parameters
-    ----------
-    folder : path, made if it is missing
-
-    Returns
-    -------
-    paths : list of pathlib.Path
-    """
-    paths = []
-    for k, sample_rate in enumerate(SAMPLE_RATES):
-        paths.append(Path(folder) / f"comparison_{sample_rate}.wav")
-        write_recording(paths[-1], duration=30, seed=COMPARISON_SEED + k, sample_rate=sample_rate, snr_db=(0.0, 18.0))
-    return paths
-
-
-# ---------------------------------------------------------------------- the demonstration model
-
 SUMMARY = (
     "A demonstration. Trained on simulated recordings{real}, made after published descriptions of anemonefish calls, "
     "and never tested on real anemonefish calls, of which no recording is publicly available: what it finds in a real "

@@ -42,6 +42,18 @@ def test_a_keras_model_is_exported_with_its_card_and_compared_on_given_recording
 
 def test_what_cannot_be_trained_or_exported_is_said(anemone, tmp_path):
     assert anemone("train", tmp_path).exit_code == 2
-    result = anemone("export-model", tmp_path / "absent.keras")
+    (tmp_path / "reef.wav").touch()
+    result = anemone("export-model", tmp_path / "absent.keras", "--recordings", tmp_path)
     assert result.exit_code == 2
     assert "absent.keras" in result.stderr
+
+
+def test_an_export_asks_for_recordings_and_invents_none(anemone, tmp_path):
+    result = anemone("export-model", DEMONSTRATION_MODEL, "--out", tmp_path / "copy")
+    assert result.exit_code == 2
+    assert "--recordings FOLDER" in result.stderr
+    assert not (tmp_path / "copy").exists()
+    (tmp_path / "empty").mkdir()
+    result = anemone("export-model", DEMONSTRATION_MODEL, "--recordings", tmp_path / "empty")
+    assert result.exit_code == 2
+    assert "there are no recordings in it" in result.stderr
