@@ -71,9 +71,10 @@ WORKERS ?= auto
 
 # mypy runs beside the tests, and its findings come after theirs.
 test: style  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings
-	@mkdir -p out; $(BIN)/mypy >out/mypy.log 2>&1 & types=$$!; failed=0; \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered \
+	@mkdir -p out; $(BIN)/mypy >out/mypy.log 2>&1 & types=$$!; failed=0; $(BIN)/coverage erase; \
+	PYTEST_PLUGINS=tests.executed_lines $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  || failed=$$?; \
+	{ $(BIN)/coverage combine --quiet && $(BIN)/coverage report --skip-covered; } || failed=1; \
 	wait $$types || { failed=1; cat out/mypy.log; }; exit $$failed
 
 test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under a minute
