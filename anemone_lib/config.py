@@ -1,8 +1,8 @@
 """InferenceConfig: one object, four spellings, two fingerprints.
 
-The four spellings are a notebook's parameters (keyword arguments), a file (YAML, JSON, or the tfvars JSON that
+The four forms are a notebook's parameters (keyword arguments), a file (YAML, JSON, or the tfvars JSON that
 Terraform loads), the Terraform variable ``inference_config``, and environment variables in upper case. All of them
-become the same frozen object, and its fingerprint is taken of the parsed object, never of a spelling: Terraform
+become the same frozen object, and its fingerprint is taken of the parsed object, never of its text: Terraform
 rewrites numbers (``1.0`` becomes ``1``) and drops unknown attributes without a word.
 """
 

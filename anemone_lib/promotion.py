@@ -1,7 +1,7 @@
 """Promoted settings: one file that names the settings, the model they are for, and the data they were tuned on.
 
 ``inference_config.auto.tfvars.json`` is loaded by Terraform, and by every command that takes ``--config``. Settings
-that are good for one model are not for another, so whoever serves them checks the model first.
+that are good for one model are not for another, so the service compares the model first.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Which code, model, settings and recording made a result."""
+"""Record the code, model, settings and recording that made a result."""
 
 import hashlib
 from functools import cache

@@ -8,8 +8,6 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import pytest
-
 from anemone_lib import detect
 
 #: Folders of tests about something that is not a package.
@@ -64,7 +62,7 @@ def test_everything_that_the_tests_and_benchmarks_import_is_declared(root):
 
 
 def test_every_package_has_a_folder_of_tests(root):
-    packages = {path.parent.name for path in (root / "anemone_lib").glob("*/__init__.py")}
+    packages = set(list_packages(root))
     folders = {path.name for path in (root / "tests").iterdir() if path.is_dir() and any(path.glob("test_*.py"))}
     assert packages - folders == set()
     assert folders - packages - OTHER_FOLDERS == set()
@@ -113,14 +111,37 @@ def test_no_module_is_longer_than_400_lines(root):
     assert {path: n for path, n in lengths.items() if n > 400} == {}
 
 
-@pytest.mark.parametrize(
-    "package", ["audio", "scoring", "detection", "tables", "evaluation", "tuning", "training", "archive"]
-)
-def test_every_package_says_what_lives_there(root, package):
-    about = ast.get_docstring(ast.parse((root / "anemone_lib" / package / "__init__.py").read_text(encoding="utf-8")))
-    assert about is not None
-    assert "where to start" in about
-    assert "Imports" in about
+def list_packages(root):
+    return sorted(path.parent.name for path in (root / "anemone_lib").glob("*/__init__.py"))
+
+
+def test_every_package_says_what_lives_there_where_to_start_and_what_it_imports(root):
+    for package in list_packages(root):
+        source = (root / "anemone_lib" / package / "__init__.py").read_text(encoding="utf-8")
+        about = " ".join((ast.get_docstring(ast.parse(source)) or "").split())
+        assert "where to start" in about, package
+        assert "Imports " in about, package
+
+
+def test_nothing_private_is_imported_from_another_package(root):
+    private = []
+    for path in sorted((root / "anemone_lib").rglob("*.py")):
+        own = path.relative_to(root / "anemone_lib").parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("anemone_lib."):
+                package, *names = node.module.split(".")[1:]
+                names += [alias.name for alias in node.names]
+                if package != own and any(re.match(r"_(?!_)", name) for name in names):
+                    private.append(f"{path.relative_to(root)}, line {node.lineno}")
+    assert private == []
+
+
+def test_the_places_where_you_would_look_exist(root):
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index("### Where would you look?") :].split("\n\n")[1]
+    places = re.findall(r"\| `([\w/]+\.py)` \|$", table, flags=re.MULTILINE)
+    assert len(places) >= 10
+    assert [place for place in places if not (root / "anemone_lib" / place).is_file()] == []
 
 
 def test_a_recording_passes_through_the_packages_once_and_downwards(root, write_wav, noise):

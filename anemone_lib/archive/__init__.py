@@ -1,14 +1,16 @@
 """A season of recordings, analysed as a whole: what is there, what was found, and how much was listened to.
 
-`open_archive` is where to start: it reads the tables of a folder that ``anemone archive run`` wrote. `tables` says
-which columns they have and where they lie. `steps` makes them: `make_request` says what is wanted, `plan_archive` lists
-it, `run_archive` analyses it. `sources` finds recordings, `kept` scores that were
-made before, `inventory` reads their headers, `state` keeps what is known,
-`units` are the pieces of work, `workers` who does them, `running` hands them out, `assembling` makes the tables.
-`noise` is what a run keeps of the sound of each minute, `minutes` the table of it, `masking` the hours in which a call
-could not have been heard. `cloud` hands recordings to AWS (`execution`), where `batch` analyses them (`packing`);
-`quotas` simulates how long that takes.
-`report` writes the page; `sounds` and `soundscape` are its part about the sound.
+`open_archive` is where to start: it reads the tables of a folder that ``anemone archive run`` wrote.
+
+- *The run.* `steps` has `make_request`, `plan_archive` and `run_archive`. `sources` finds the recordings, `inventory`
+  reads their headers, `kept` finds scores that were made before, `state` remembers what is done, `running` hands out
+  the `units` of work to the `workers`, and `assembling` writes the tables.
+- *The tables.* `tables` says which columns they have and where they lie. `noise` has what a run keeps of the sound of
+  each minute, `minutes` the table of it, and `masking` the hours in which a call could not have been heard.
+- *On AWS.* `cloud` hands recordings over (`execution`), `batch` analyses them there (`packing`), and `quotas`
+  estimates how long that takes.
+- *The report.* `report` writes the page; `sounds` and `soundscape` are its part about the sound.
+
 Imports tuning, plots, dataset and what lies below them.
 """
 

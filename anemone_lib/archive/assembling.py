@@ -258,7 +258,7 @@ def list_events(one: Analysed, request: Request, labels: Mapping[str, str]) -> I
 
 
 def read_labels(folder: Path) -> dict[str, str]:
-    """Return what reviewers said of each event: one label, or several with `` / `` between them."""
+    """Return the labels that reviewers gave to each event: one, or several with `` / `` between them."""
     path = folder / VERDICTS_NAME
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for verdict in read_verdicts(path) if path.exists() else ():
@@ -268,7 +268,7 @@ def read_labels(folder: Path) -> dict[str, str]:
 
 
 def list_effort(one: Analysed) -> Iterator[dict[str, Any]]:
-    """Yield the rows of what was analysed of a recording, and what was not, by start."""
+    """Yield the analysed and the left-out intervals of a recording, by start."""
     duration = one.row["duration_s"]
     if one.scores is None:
         reasons = {
@@ -369,7 +369,7 @@ def describe_model(classifier: Classifier) -> dict[str, Any]:
 
 
 def describe_limits(masking: Masking) -> dict[str, Any]:
-    """Return what decides whether the reference call could have been heard, in dB."""
+    """Return the levels, in dB, that decide whether the reference call could have been heard."""
     levels = {name: round(getattr(masking, name), 2) for name in ("call_level_db", "lowest_snr_db", "limit_db")}
     return {**levels, "assumed": masking.assumed}
 

@@ -3,7 +3,7 @@
 *Conventions.* A batch is one object of JSON: rows of the plan, and what is asked of them. Its result is one zip file
 with what a shard leaves: ``state/state.sqlite``, ``scores/``, ``noise/``. A call has a deadline; what is done by then
 is stored, and the next call of the same batch goes on. A recording that fails costs only itself; a call in which
-nothing was done is an error, so that nobody calls for ever.
+nothing was done is an error, so that the calls come to an end.
 
 `analyse_batch` is where to start. Imports what is in the image of the function, and no library of tables.
 """
@@ -73,7 +73,7 @@ def compose_batch(request: Request, rows: Iterable[Mapping[str, Any]], scores: M
 
 
 def restore_batch(batch: Mapping[str, Any], classifier: Classifier) -> Request:
-    """Return what a batch asks for.
+    """Return the request of a batch.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def _download(client: Any, bucket: str, key: str, path: Path) -> bool:
 
 
 def _begin(state: State, folder: Path, batch: Mapping[str, Any]) -> None:
-    """Write what the batch holds as a small archive that was planned."""
+    """Write the recordings of the batch as a small archive that is planned."""
     (folder / "scores").mkdir(exist_ok=True)
     for name, content in batch["scores"].items():
         if not MEMBER.fullmatch(f"scores/{name}.npz"):
@@ -203,7 +203,7 @@ def _begin(state: State, folder: Path, batch: Mapping[str, Any]) -> None:
 
 
 class BatchRun(Run):
-    """A run that ends at a deadline, and begins nothing that would not be done by then.
+    """A run that ends at a deadline, and begins only work that it can finish by then.
 
     Parameters
     ----------
@@ -343,7 +343,7 @@ def _analyse(run: BatchRun, state: State, folder: Path, request: Request, deadli
 
 
 def _give_up(state: State, request: Request, name: str, seconds: float) -> int:
-    """Leave out the recording for which a whole call was not enough; return how many that are: one."""
+    """Leave out the recording for which a whole call was not enough; return 1, the number of recordings."""
     if not name or seconds < RESERVE_S:
         raise ScoresError(
             f"one call of the function ({seconds:.0f} s) was not enough for anything: give it a timeout of 900 s"

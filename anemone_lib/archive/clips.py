@@ -30,7 +30,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Clips:
-    """What was written.
+    """The clips that were written.
 
     Attributes
     ----------
@@ -67,10 +67,10 @@ def write_clips(
     site : str, optional
         Only events of this site.
     limit : int > 0, optional
-        Only so many, drawn at random with a fixed seed.
+        The number of events, drawn at random with a fixed seed; by default all.
     ids : collection of str, optional
         Only these events.
-    note : callable (text), told of recordings that cannot be read any more
+    note : callable (text), called for each recording that cannot be read any more
 
     Returns
     -------

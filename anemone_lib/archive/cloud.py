@@ -139,13 +139,13 @@ class _Hand:
     # ------------------------------------------------------------------ to AWS
 
     def retry_failed(self) -> None:
-        """Let what failed in an earlier run be tried again."""
+        """Mark recordings that failed in an earlier run to be tried again."""
         for row in self._state.each("status = 'failed' AND score_key = ? AND problem IS NULL", (self._key,)):
             self._state.keep_outcome(row["recording"], {"status": None})
         self._total = self._state.add_up("duration", UNDONE, (self._key,))
 
     def hand_over(self, place: Place, *, measure: bool) -> int:
-        """Store what is missing as batches and start an execution; return how many batches there are."""
+        """Store the missing recordings as batches and start an execution; return the number of batches."""
         execution = Execution(place, secrets.token_hex(8))
         about = {"run": execution.run, "state_machine": place.state_machine, "bucket": place.bucket}
         self._state.remember("aws", {**about, "score_key": self._key})
@@ -258,7 +258,7 @@ class _Hand:
         return True
 
     def finish(self) -> None:
-        """Wait for the end of the execution, and take what it finds."""
+        """Wait for the end of the execution, and take over its results."""
         execution, unanswered = self.recall_execution(), 0
         while True:
             try:
@@ -338,7 +338,7 @@ class _Hand:
     # ------------------------------------------------------------------ what failed
 
     def _settle(self, execution: Execution, status: Status) -> None:
-        """Keep why batches failed, let go of the execution, and say what ended it before its time."""
+        """Keep the reasons of failed batches, forget the execution, and say why it ended early."""
         failures = execution.list_failures()
         refusals = [one.reason for one in failures.values() if one.error in _REFUSALS]
         throttled = [one for one in failures.values() if "TooManyRequests" in one.error]
@@ -356,7 +356,7 @@ class _Hand:
         )
 
     def _keep_failures(self, execution: Execution, reasons: Mapping[int, str]) -> None:
-        """Try the recordings of batches that failed once more, alone; what failed alone has failed."""
+        """Try each recording of a failed batch once more, alone; if it fails again, it counts as failed."""
         alone = self._state.recall("aws alone", {})
         missing = {row["recording"] for row in self._state.each(UNDONE, (self._key,))} if reasons else set()
         for number, reason in reasons.items():
@@ -374,7 +374,7 @@ class _Hand:
         self._state.flush()
 
     def _forget(self, execution: Execution) -> None:
-        """All is here: nothing is kept on AWS."""
+        """Delete the objects of the run on AWS; all results are here."""
         alone = self._state.recall("aws alone", {})
         self._state.forget("aws")
         self._state.remember("aws alone", alone)

@@ -1,4 +1,4 @@
-"""What of a recording was analysed without a break, and how the sound is in it."""
+"""Stretches of a recording that were analysed without a break, and the condition of their sound."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -32,7 +32,7 @@ def describe_stretches(scores: Scores, parts: Mapping[Chunk, ChunkScores | str])
 
 
 def list_stretches(scores: Scores) -> Iterator[tuple[float, float]]:
-    """Yield the start and end, in seconds, of what was analysed without a gap or a pause in it."""
+    """Yield the start and end, in seconds, of each stretch that was analysed without a gap or a pause."""
     position = 0.0
     for gap in (*scores.skipped, None):
         end = gap.start_time if gap else scores.duration

@@ -25,7 +25,7 @@ HEADER_BYTES, MINUTE_BYTES = 2000, 7600
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take.
+    """The time, memory and disk that a run will take.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""One execution of the state machine of an archive, and its objects in a bucket: all that is said to AWS.
+"""One execution of the state machine of an archive, and its objects in a bucket: every request to AWS.
 
 *Conventions.* The name of the execution is that of the run; its objects lie below ``archives/<run>/``: ``batches/``,
 ``results/`` and ``map/``, where Step Functions writes what became of each batch. An error names what to do.
@@ -93,7 +93,7 @@ def find_place(state_machine: str | None = None, bucket: str | None = None) -> P
 
 @dataclass(frozen=True)
 class Status:
-    """How an execution stands: a word of Step Functions, and the error of one that failed."""
+    """The status of an execution: a word of Step Functions, and the error of one that failed."""
 
     word: str
     error: str = ""
@@ -120,7 +120,7 @@ def open_client(name: str, region: str) -> Any:
 
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
-    """Say what was asked of AWS where it refuses, and what to do."""
+    """Say which request AWS refused, and what to do."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
     try:
@@ -164,7 +164,7 @@ class Execution:
         return f"{self.place.state_machine.replace(':stateMachine:', ':execution:')}:{self.run}"
 
     def start(self) -> None:
-        """Start it; nothing happens where it was started before."""
+        """Start the execution; nothing happens where it was started before."""
         about = {"bucket": self.place.bucket, "run": self.run}
         about |= {"prefix": f"{self.prefix}batches/", "results": f"{self.prefix}results/"}
         with _asking(f"start {self.place.state_machine}"):
@@ -176,7 +176,7 @@ class Execution:
                 return
 
     def describe(self) -> Status | None:
-        """Return how it stands; None where it was never started."""
+        """Return the status of the execution; None where it was never started."""
         with _asking(f"ask how {self.arn} stands"):
             try:
                 about = self._states.describe_execution(executionArn=self.arn)

@@ -113,7 +113,7 @@ def _show(row: Any, recording: Recording, settings: dict[str, Any]) -> str:
 
 
 def _frame(row: Any, content: str) -> str:
-    """A card around what is shown of an event."""
+    """Put the picture, the sound and the facts of an event into a card."""
     when = row["start_local"]
     moment = f"{when:%Y-%m-%d %H:%M:%S}, recorder's clock" if when == when else "no clock"
     said = f" · reviewed: {row['verdict']}" if isinstance(row["verdict"], str) else ""

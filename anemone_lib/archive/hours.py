@@ -115,7 +115,7 @@ def recount_events(hours: "pd.DataFrame", events: "pd.DataFrame", effort: "pd.Da
 
 
 def count_undated(events: "pd.DataFrame", effort: "pd.DataFrame") -> tuple[int, int, float]:
-    """Count what has no time of day, and therefore is in no hour.
+    """Count the events and the effort without a time of day, which are in no hour.
 
     Parameters
     ----------

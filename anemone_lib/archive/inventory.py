@@ -1,4 +1,4 @@
-"""What is there: the recordings of the sources, by their headers, and what does not fit together.
+"""The inventory of an archive: the recordings by their headers, with duplicates, overlaps and clocks that do not fit.
 
 *Conventions.* Gaps and overlaps are between recordings of one recorder at one site (of the site, where no manifest
 tells recorders apart), by their own clocks. Recordings with the same bytes are one: the first counts, the others name
@@ -179,7 +179,7 @@ def describe_recording(row: Mapping[str, Any], request: Request) -> dict[str, An
 
 
 def spell_times(name: str, began: datetime | None, seconds: float | None) -> dict[str, datetime | None]:
-    """Return the columns of a time of day, in UTC and by the recorder's clock, so many seconds after a start.
+    """Return the columns of a time of day, in UTC and by the recorder's clock, `seconds` after a start.
 
     >>> spell_times("start", datetime(2023, 2, 10, 6, tzinfo=UTC), 1.5)["start_local"]
     datetime.datetime(2023, 2, 10, 6, 0, 1, 500000)

@@ -120,7 +120,7 @@ def find_channel(source: str) -> str:
 
 
 def probe_kept(source: str, clock: Mapping[str, Any]) -> Probe:
-    """Read what kept scores tell of their recording.
+    """Read what kept scores say about their recording.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def probe_kept(source: str, clock: Mapping[str, Any]) -> Probe:
 
 
 def check_kept(scores: Scores, classifier: Classifier, config: InferenceConfig, channel: str) -> None:
-    """See that kept scores are those that a run would make.
+    """Check that kept scores are those that a run would make.
 
     Raises
     ------

@@ -23,7 +23,7 @@ COLUMNS = ("calls", "peak_hz", "level_db", "snr_db")
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of the calls of a recording.
+    """The measured calls of a recording, or the reason why there are none.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ def measure_events(
 
 
 def describe_calls(figures: Mapping[str, Any] | None, calibration_db: float | None) -> dict[str, Any]:
-    """Return what the table of events says of the calls of one event.
+    """Return the columns of the table of events that describe the calls of one event.
 
     Parameters
     ----------

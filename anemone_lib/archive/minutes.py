@@ -59,7 +59,7 @@ class Dated(Protocol):
 
 
 def find_reference(calibration_db: float | None) -> tuple[float, str]:
-    """Return what is added to levels re a full-scale sine, in dB, and what 0 dB is then.
+    """Return the dB to add to levels re a full-scale sine, and the reference that they have then.
 
     >>> find_reference(None)[1], round(find_reference(173.0)[0], 2)
     ('full scale', 169.99)

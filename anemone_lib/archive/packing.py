@@ -1,4 +1,4 @@
-"""The result of a batch, as one zip file: what a run left in a small archive, and nothing else."""
+"""The result of a batch, as one zip file: the files of a small archive."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ MEMBER = re.compile(
 
 
 def pack_result(folder: Path, path: Path) -> None:
-    """Write what a run left in a folder as one zip file."""
+    """Write the files that a run left in a folder as one zip file."""
     with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as packed:
         for file in sorted(folder.rglob("*")):
             name = file.relative_to(folder).as_posix()

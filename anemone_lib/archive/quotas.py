@@ -2,7 +2,7 @@
 
 *Conventions.* Every batch is one execution of its own of a Distributed Map, which calls the function once or more. It
 begins when there is room for it: among the executions of the map, the calls of the function, the environments of the
-function (which grow by so many a second) and the transitions of states that an account may make.
+function (whose number grows at a fixed rate) and the transitions of states that an account may make.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ BATCH_TRANSITIONS, CALL_TRANSITIONS = 5, 3
 
 @dataclass(frozen=True)
 class Quotas:
-    """What runs at once, at most. The defaults are those of an account that is not new.
+    """The limits on what runs at once. The defaults are those of an account that is not new.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""One page that says what a season tells, and what it does not: ``report.html``, a single file.
+"""The report of a season, with its cautions: one page, ``report.html``, a single file.
 
 `write_report` is where to start. The page is made from the tables alone, but for the pictures and sounds of some
 events, for which their recordings are opened. The same tables give the same page.
@@ -46,7 +46,7 @@ RATE_LABEL = "Events an hour of effort"
 
 @dataclass(frozen=True, eq=False)
 class Season:
-    """What the page is made from.
+    """The data of the page.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class Season:
 
     @property
     def model(self) -> dict[str, Any]:
-        """What ``archive.json`` says of the model."""
+        """The model, as ``archive.json`` describes it."""
         return dict(self.archive.provenance.get("model", {}))
 
     def find_masked(self, days: SiteDays) -> Masking | None:

@@ -1,4 +1,4 @@
-"""What is asked of a run: which recordings, by which model and settings, and for which classes of events."""
+"""The request of a run: the recordings, the model, the settings, and the classes of events."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ _NO_SITE = ("recording", "day", "site")
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is about.
+    """The request of a run.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class Request:
 
     @property
     def score_key(self) -> str:
-        """What scores belong to: the model, the settings that decide them, the channel."""
+        """The key of scores: the model, the settings that decide them, the channel."""
         return f"{self.classifier.sha256}-{self.config.scores_fingerprint}-{self.channel}"
 
     @property
     def calls_key(self) -> str:
-        """What measured calls belong to, beside the recording: the scores and the settings of the events."""
+        """The key of measured calls, beside the recording: the scores and the settings of the events."""
         return f"{self.score_key}-{self.config_sha256}"
 
     @property
@@ -86,11 +86,11 @@ class Request:
 
     @property
     def probe_key(self) -> str:
-        """What the reading of headers depends on."""
+        """The key of what was read from headers: all that decides it."""
         return json.dumps([self.timezone, self.start_time_format])
 
     def clock_of(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """How the start of a recording is found: what the manifest says of it goes first."""
+        """How the start of a recording is found: the manifest comes first."""
         start_time = about.get("start_time")
         return {
             "timezone": about.get("timezone") or self.timezone,

@@ -1,4 +1,4 @@
-"""The analysis of all recordings: pieces of work go to the workers, what they found is kept at once.
+"""The analysis of all recordings: pieces of work go to the workers, and each result is kept at once.
 
 *Conventions.* No more pieces are out than keep the workers busy, so that memory does not grow with the archive. What a
 piece found is written before the next is handed out: scores first, then the row that says they are whole. A run that
@@ -75,7 +75,7 @@ class Job:
 
 
 def forget_lost_scores(state: State, folder: Path, key: str) -> None:
-    """Let be analysed again what has a row but no scores any more."""
+    """Mark recordings whose scores were lost to be analysed again."""
     for row in state.each("status = 'analysed' AND score_key = ?", (key,)):
         if not (folder / "scores" / f"{row['scores']}.npz").exists():
             state.keep_outcome(row["recording"], {"status": None})
@@ -124,7 +124,7 @@ class Run:
         self._n_done = 0
 
     def analyse(self) -> int:
-        """Analyse what is not done; return how many recordings were.
+        """Analyse the recordings that are not done; return their number.
 
         Raises
         ------
@@ -287,7 +287,7 @@ class Run:
         return self._workers.submit(analyse_recording, job.task, *what)
 
     def _collect(self) -> None:
-        """Take what is ready; what was out when a worker was killed is done again, alone."""
+        """Take the results that are ready; work that was under way when a worker was killed is repeated, alone."""
         ready, _ = wait(self._out, return_when=FIRST_COMPLETED)
         suspects = []
         for future in ready:
@@ -313,7 +313,7 @@ class Run:
             self._take(job, self._do_alone(job))
 
     def _do_alone(self, job: Job) -> Any:
-        """Do again what a worker was killed at: first as it was, then in small pieces."""
+        """Repeat the work during which a worker was killed: first unchanged, then in small pieces."""
         for task in (job.task, job.task.smaller()):
             future = self._submit(replace(job, task=task))
             error = future.exception()
@@ -325,7 +325,7 @@ class Run:
         return Outcome("failed", KILLED)
 
     def _refuse(self, error: BaseException) -> None:
-        """End the run for what is wrong with all of it."""
+        """End the run with an error that concerns all recordings."""
         if isinstance(error, AnemoneError):
             raise error
         done = self._state.count("status = 'analysed' AND score_key = ?", (self._request.score_key,))
@@ -335,7 +335,7 @@ class Run:
         ) from error
 
     def _take(self, job: Job, found: Any) -> None:
-        """Keep what a piece of work found; the last stretch of a recording begins its last piece."""
+        """Keep the result of a piece of work; after the last stretch of a recording its last piece begins."""
         if job.noise:
             self._keep_noise(job.row["sha256"], None if isinstance(found, Outcome) else found)
             return
@@ -359,7 +359,7 @@ class Run:
             self._begin(Job(job.row, job.task, large=large))
 
     def _keep(self, row: Mapping[str, Any], outcome: Outcome) -> None:
-        """Write what became of a recording: its scores first, then its row."""
+        """Write the outcome of a recording: its scores first, then its row."""
         key, name = self._request.score_key, row["recording"]
         if outcome.status == "same":
             twin = self._state.get_by_sha256(outcome.sha256, key)

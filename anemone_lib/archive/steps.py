@@ -111,7 +111,7 @@ def run_archive(
         Analyse only every n-th recording from the i-th, and write no tables.
     aws : Place, optional
         Analyse recordings in S3 there, instead of here; see `anemone_lib.archive.cloud`.
-    note : callable (text), told what was left out, and what starts anew
+    note : callable (text), called with what was left out, and with what starts again
     progress : callable (done, total), in seconds of audio, optional
 
     Returns

@@ -1,4 +1,4 @@
-"""Which of several hydrophones is listened to."""
+"""Choose which of several hydrophones is analysed."""
 
 from collections.abc import Callable, Sequence
 

@@ -2,8 +2,8 @@
 
 *What is believed.* A size is believed where what follows makes sense to the end of the file: chunk after chunk, each
 with a name and a size that leads to the next, the last one ending where the file ends. Four letters alone decide
-nothing: samples spell words, too. Where nothing makes sense, the audio goes on to the end of the file, or to the chunks
-at its end that do.
+nothing: samples can look like letters. Where nothing makes sense, the audio goes on to the end of the file, or to the
+chunks at its end that do.
 """
 
 import re
@@ -35,7 +35,7 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class Form:
-    """How the chunks of one container are written.
+    """The format of the chunks of one container.
 
     Attributes
     ----------

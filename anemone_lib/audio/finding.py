@@ -123,7 +123,7 @@ class Finding:
 
     @property
     def notes(self) -> list[str]:
-        """What was left out and why, one sentence a reason."""
+        """The files that were left out, one sentence for each reason."""
         return [
             f"{reason}: {spell_count(len(paths), 'place')} left out ({', '.join(paths[:3])}{', …' * (len(paths) > 3)})"
             for reason, paths in self.omissions.items()

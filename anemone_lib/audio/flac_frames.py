@@ -47,7 +47,7 @@ _CRC8 = _crc8_table()
 
 
 class Header(NamedTuple):
-    """What the header of a FLAC frame says."""
+    """The header of a FLAC frame."""
 
     number: int  # of the frame, or of its first sample
     variable: bool  # whether it is of the sample
@@ -103,7 +103,7 @@ def read_frame_header(head: bytes) -> Header | None:
 
 @dataclass
 class Stream:
-    """What a FLAC file's metadata says."""
+    """The metadata of a FLAC file."""
 
     info: bytes = b""  # the STREAMINFO block
     audio: int = 0  # where the frames begin, at the earliest

@@ -30,7 +30,7 @@ _ADTS_RATES_HZ = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050
 
 
 class Frame(NamedTuple):
-    """What a frame's header says."""
+    """The header of a frame."""
 
     codec: str
     kind: int  # the bits that do not change within a stream

@@ -24,7 +24,7 @@ UNREADABLE = "the disk cannot read these bytes of the file"
 
 @dataclass(frozen=True)
 class Encoding:
-    """How samples are written.
+    """The encoding of samples in a file.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Encoding:
 
     @cached_property
     def table(self) -> np.ndarray | None:
-        """What each byte of µ-law and A-law stands for [shape=(256,)], float32."""
+        """The value of each byte of µ-law and A-law [shape=(256,)], float32."""
         if self.kind not in ("ulaw", "alaw"):
             return None
         code = np.arange(256) ^ (0xFF if self.kind == "ulaw" else 0x55)

@@ -1,4 +1,4 @@
-"""What a recording is, from its header alone: for an inventory of many thousands.
+"""Describe a recording by its header alone: for an inventory of many thousands.
 
 *Conventions.* The length of plain samples is counted from the data, as `open_recording` does. Other formats are
 believed: their frames are counted when they are analysed. What the header does not tell is found by opening the
@@ -29,7 +29,7 @@ _GAIN = re.compile(
 
 @dataclass(frozen=True)
 class Probe:
-    """What a recording is.
+    """The description of a recording by its header.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ def find_gain(comments: Mapping[str, str]) -> str:
 
 
 def _look_at_plain(source: Source) -> dict[str, Any] | None:
-    """What is told of plain samples in WAV, AIFF, CAF and AU files."""
+    """Describe WAV, AIFF, CAF and AU files of plain samples; None for any other file."""
     layout = read_layout(source)
     if layout is None or not layout.encoding.kind or not layout.n_frames:
         return None
@@ -175,7 +175,7 @@ def _look_at_flac(source: Source) -> dict[str, Any] | None:
 
 
 def _look_at_container(source: Source) -> dict[str, Any] | None:
-    """What FFmpeg tells of a container without decoding it."""
+    """Describe a container by FFmpeg, without decoding it."""
     import av
 
     from anemone_lib.audio.ffmpeg import OPTIONS

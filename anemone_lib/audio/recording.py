@@ -223,7 +223,7 @@ class Recording:
 
     @property
     def channel_read(self) -> str:
-        """What is listened to: ``mean``, or the channel's number from 1."""
+        """The channel that is read: ``mean``, or its number from 1."""
         return "mean" if self._column is None else str(self._column + 1)
 
     @property

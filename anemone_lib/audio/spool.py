@@ -13,7 +13,7 @@ from anemone_lib.errors import LimitError, NoRoomError
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """How much one recording may become when it is decoded: a few kilobytes of some formats are hours of audio.
+    """Limits of the size of a decoded recording: a few kilobytes of some formats are hours of audio.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""WAV, RIFX, RF64 and W64 files: what their chunks say of the audio."""
+"""WAV, RIFX, RF64 and W64 files: the description of the audio in their chunks."""
 
 import struct
 

@@ -275,7 +275,9 @@ def clips(
     margin: Annotated[float, typer.Option(min=0, help="Seconds before and after each event.")] = 1.0,
     min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Only events of at least this confidence.")] = 0.0,
     site: Annotated[str | None, typer.Option(help="Only events of this site.")] = None,
-    limit: Annotated[int | None, typer.Option("--n", min=1, help="Only so many events, drawn at random.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--n", min=1, help="Number of events, drawn at random. Default: all.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Write a WAV file of every event, and a sound-selection table for Raven that shows all in their recordings."""

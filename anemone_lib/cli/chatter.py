@@ -1,4 +1,4 @@
-"""What decoders and model runners write to standard error by themselves, behind Python's back.
+"""Catch what decoders and model runners write to standard error without Python.
 
 libmpg123, FFmpeg, XNNPACK, oneDNN and TensorFlow print lines of their own. Those that say nothing about the recording
 are dropped; those of a decoder become a note on the recording it was about; the rest goes on to standard error.
@@ -28,13 +28,13 @@ SHOWN_LINES = 3
 
 
 class Chatter:
-    """What was written to standard error since it was last asked for."""
+    """The text that was written to standard error since the last call."""
 
     def __init__(self, file: IO[bytes] | None, stderr: int) -> None:
         self._file, self._stderr, self._position = file, stderr, 0
 
     def notes(self) -> list[str]:
-        """What decoders said since the last call, shortened; the rest goes to standard error, noise nowhere."""
+        """The messages of decoders since the last call, shortened; known noise is dropped, the rest printed."""
         if self._file is None:
             return []
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the commands share: the app, the consoles, the options, the bars."""
+"""Shared by all commands: the app, the consoles, the options, the bars."""
 
 import io
 import sys

@@ -64,7 +64,7 @@ class Task:
 
 @dataclass
 class Batch:
-    """What all recordings of a command share, and what became of them."""
+    """The options that all recordings of a command share, and the outcome of each."""
 
     classifier: Classifier
     settings: InferenceConfig

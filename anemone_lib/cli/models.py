@@ -19,7 +19,7 @@ MAX_COMPARED = 32
 
 
 class Head(StrEnum):
-    """What is trained on a backbone."""
+    """The network that is trained on a backbone."""
 
     linear = "linear"
     small = "small"

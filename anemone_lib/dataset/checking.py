@@ -17,7 +17,7 @@ FEW_CALLS, FEW_GROUPS = 50, 3
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What `check_dataset` found.
+    """The findings of `check_dataset`.
 
     Attributes
     ----------

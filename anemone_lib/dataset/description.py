@@ -80,7 +80,7 @@ class SplitByTime(BaseModel):
 
 
 class Dataset(BaseModel):
-    """What ``dataset.yaml`` says.
+    """The content of ``dataset.yaml``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a description names: recordings, their tables, their groups, and the part of the split they belong to.
+"""The recordings that a description names, their tables, their groups, and the part of the split they belong to.
 
 *Conventions.* Tables belong to recordings as `anemone_lib.tables.pairing` says, here as in every other command. A
 recording without a table is not annotated, and is left out and named; one with an empty table holds no call.

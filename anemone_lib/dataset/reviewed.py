@@ -1,9 +1,9 @@
-"""What a review adds to a dataset: accepted events, and in recordings without a table, what was listened to.
+"""Add a review to a dataset: accepted events, and in recordings without a table, the stretches that were reviewed.
 
 *Conventions.* A person's table goes before a verdict: an accepted event is added where the table has no annotation of
 its class. A recording without a table is annotated where it was reviewed, and unclear everywhere else. A rejected event
 is background where the dataset has one class of calls, and unclear where it has several, because it may be another. A
-quiet window in which a call was heard is unclear: nobody said where the call begins. Where reviewers disagree, the
+quiet window in which a call was heard is unclear: its start is not known. Where reviewers disagree, the
 majority counts; a draw is unclear.
 """
 
@@ -127,7 +127,7 @@ def _find(recording: str, folder: Path, table: Path) -> Path:
 
 
 def _list_rest(known: Sequence[Annotation], duration: float) -> list[Annotation]:
-    """What lies between stretches, by start time, and to both sides of them."""
+    """List the intervals before, between and after stretches, by start time."""
     rest, last = [], 0.0
     for one in known:
         if one.start_time > last:

@@ -75,7 +75,7 @@ class Detections:
 
     @property
     def part(self) -> str:
-        """What the names of the files of one channel of several carry."""
+        """The part of file names that tells the channel, where a recording has several."""
         return f".channel{self.scores.channel}" if self.of_each_channel else ""
 
     def save(self, folder: str | os.PathLike[str], *, formats: Iterable[str] = ("json",)) -> list[Path]:

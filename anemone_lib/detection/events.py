@@ -262,7 +262,7 @@ def _between_pauses(scores: Scores) -> Iterator[tuple[int, int, float, float]]:
 
 
 def name_event(recording_id: str, class_name: str, start_time: float, end_time: float) -> str:
-    """Name an event by what it is: 12 hex digits, the same whenever and wherever it is found again."""
+    """Name an event by its content: 12 hex digits, the same each time it is found again."""
     text = f"{recording_id}|{class_name}|{start_time:.4f}|{end_time:.4f}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -1,5 +1,5 @@
-"""What a file that this package wrote says of itself, so that nobody takes it for the table of a person, or loses
-theirs.
+"""The mark in each table that this package writes: it keeps the table of a person from being taken for ours, or
+overwritten by it.
 
 *Conventions.* A table of detections has the column `DETECTED_BY`; labels for Audacity begin with a label that says the
 same. Its value ends in a check sum over all else in the table. So two questions have an answer, whatever a file is

@@ -20,7 +20,7 @@ FLOOR_BLOCK_S, FLOOR_S, FLOOR_PERCENT = 0.05, 2.0, 30
 MIN_LEVEL_DB, MIN_DIP_DB, MAX_FALL_DB, NEAR_S = 9.0, 3.0, 8.0, 0.3
 #: How far the band above reaches, in which snaps, bites and scrapes stand out: times the upper end of the calls' band.
 ABOVE = 2.5
-#: The sound is brought to a rate of at least so many times the highest frequency that is needed, in blocks so long.
+#: The sound is resampled to at least this many times the highest frequency that is needed, in blocks of this length.
 SPARE_RATE, BLOCK = 2.5, 512
 #: The filter for it: what is folded down is this much lower, and the shape of the window that this needs.
 ATTENUATION_DB, KAISER_BETA = 60.0, 5.65

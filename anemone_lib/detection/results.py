@@ -207,7 +207,7 @@ def _shorten(values: np.ndarray) -> np.ndarray:
 
 
 def format_utc(began: datetime | None, seconds: float, pauses: Sequence[Pause] = ()) -> str:
-    """Spell the time of day, in UTC, so many seconds after a recording began; blank where nobody knows when that was.
+    """Format the time of day, in UTC, `seconds` after a recording began; blank where its start is not known.
 
     >>> format_utc(datetime(2023, 2, 10, 0, 0, 1, tzinfo=UTC), 45.2)
     '2023-02-10T00:00:46.200Z'

@@ -1,4 +1,4 @@
-"""Which classes a stretch of time holds, from annotations.
+"""Find the classes that a stretch of time holds, from annotations.
 
 *Conventions.* A window holds a class when it holds at least 30 ms, or half, of one of its annotations, so that short
 calls count and long ones are covered. Where it holds less, or a part of an annotation of no class, it is not known

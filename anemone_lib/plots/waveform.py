@@ -1,4 +1,4 @@
-"""The waveform of a part of a recording, as it is and in the band of the calls."""
+"""The waveform of a part of a recording, unfiltered and in the band of the calls."""
 
 import numpy as np
 from matplotlib.axes import Axes

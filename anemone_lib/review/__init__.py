@@ -1,4 +1,4 @@
-"""A person's verdicts on events, and what they say of the detector.
+"""A person's verdicts on events, and what they show about the detector.
 
 `Review` is where to start for one recording: it keeps the verdicts in a Raven table. `Survey` is for many: verdicts in
 one CSV, on events and quiet windows that `sampling` draws. `precision` has how often an event of a confidence is a

@@ -1,4 +1,4 @@
-"""How far two reviewers agree."""
+"""Measure how far two reviewers agree."""
 
 import math
 from collections.abc import Iterable, Sequence

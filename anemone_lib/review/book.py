@@ -1,4 +1,4 @@
-"""What every review keeps: the label of each event, which is the verdict on it, and what it was before."""
+"""The content of every review: the label of each event, which is the verdict on it, and its earlier labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -117,7 +117,7 @@ class VerdictBook(ABC):
         return f"{reviewed}: precision {precision:.2f} ({low:.2f} to {high:.2f})"
 
     def describe(self) -> list[str]:
-        """Say what the verdicts say of the detector, one line each, for people."""
+        """Describe what the verdicts show about the detector, one sentence a line."""
         return [self.describe_precision()]
 
     @abstractmethod

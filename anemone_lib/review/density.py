@@ -1,4 +1,4 @@
-"""How many calls there are among many events or windows, of which some were reviewed."""
+"""Estimate the number of calls among many events or windows, of which some were reviewed."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ def estimate_call_density(
     """Estimate what part of all events, or windows, are calls, without a threshold (Navine et al. 2024).
 
     The verdicts of each bin of confidence say how often a call is in it; the bins weigh as much as they hold. Events of
-    a low confidence, which a threshold would drop, count for what the verdicts say of them.
+    a low confidence, which a threshold would drop, count as the verdicts say.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What verdicts say of confidences: how often an event is a call, and from which threshold on.
+"""Estimate from verdicts how often an event of a given confidence is a call, and from which threshold on.
 
 *Conventions.* A confidence is that of an event or a window, from 0 to 1; a verdict is True where a person heard a call.
 Which events were reviewed may depend on their confidence, as in a stratified sample, and on nothing else: then the
@@ -134,7 +134,7 @@ def calibrate_precision(confidences: ArrayLike, verdicts: ArrayLike) -> Precisio
 
     Parameters
     ----------
-    confidences : array [shape=(n,)], 0 to 1, such as ``max_confidence`` of events, which a threshold is held against
+    confidences : array [shape=(n,)], 0 to 1, such as ``max_confidence`` of events, which thresholds are compared with
     verdicts : array of bool [shape=(n,)], True where a person heard a call
 
     Returns

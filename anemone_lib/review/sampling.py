@@ -1,6 +1,6 @@
-"""What is offered for review: events of many recordings, and windows in which nothing was detected, in a chosen order.
+"""Choose the events of many recordings, and the windows without a detection, that are reviewed, and their order.
 
-*Conventions.* The confidence of an event is the highest of its windows, the number that a threshold is held against.
+*Conventions.* The confidence of an event is the highest of its windows, which is compared with the threshold.
 A quiet window overlaps no event. Everything that is drawn is drawn by a seed: the same seed draws the same again.
 """
 

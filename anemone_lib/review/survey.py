@@ -1,4 +1,4 @@
-"""Verdicts on events of many recordings and sites, in one table, with what they say of the detector."""
+"""Verdicts on events of many recordings and sites, in one table, and what they show about the detector."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -198,7 +198,7 @@ class Survey(VerdictBook):
         return compare_reviewers([*self._others, *self.verdicts])
 
     def describe(self) -> list[str]:
-        """Say what the verdicts say of the detector, one line each, for people."""
+        """Describe what the verdicts show about the detector, one sentence a line."""
         lines = [self.describe_precision()]
         for one in self.by_confidence(self._choose_edges()):
             if one.n:

@@ -266,7 +266,7 @@ class Review(VerdictBook):
             self.save()
 
     def _in_band(self, row: Annotation) -> Annotation:
-        """A row with the band that it is drawn in, where nobody drew one."""
+        """A row with a default band to draw it in, where it has none."""
         low_hz = 0.0 if row.low_hz is None else row.low_hz
         return replace(
             row, low_hz=low_hz, high_hz=max(low_hz, self.config.fmax_hz) if row.high_hz is None else row.high_hz

@@ -29,7 +29,7 @@ MAX_NAMES = 12
 
 
 class Runner(Protocol):
-    """What runs the file of a backbone: its input, its outputs by name, and one window through it."""
+    """Runs the file of a backbone: its input, its outputs by name, and one window through it."""
 
     n_samples: int | None
     outputs: list[str]

@@ -28,7 +28,7 @@ STEM = "best_model"
 
 
 class BackboneCard(BaseModel):
-    """What the card says about the network that embeds the sound before the model classifies it."""
+    """The card's description of the network that embeds the sound before the model classifies it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,7 @@ class BackboneCard(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """What ``best_model.json`` says about a model.
+    """The description of a model, in ``best_model.json``.
 
     Examples
     --------
@@ -216,7 +216,7 @@ def digest_bundle(model_path: Path) -> str:
 
 
 def check_hashes(model_path: Path, card: ModelCard | None, pinned: str | None) -> str:
-    """Refuse a bundle that is not the one that its card, or whoever pinned it, says.
+    """Refuse a bundle that is not the one that its card, or the hash that the caller gives, names.
 
     Parameters
     ----------

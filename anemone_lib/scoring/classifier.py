@@ -22,7 +22,7 @@ MIN_KERAS = (3, 13, 2)
 
 
 class Classifier(Protocol):
-    """What turns images, or with a backbone windows of sound, into probabilities.
+    """Turns images, or with a backbone windows of sound, into probabilities.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Whether a model and a configuration fit together."""
+"""Check that a model and a configuration fit together."""
 
 import os
 

@@ -154,7 +154,7 @@ def load_magma() -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What depends on the settings alone."""
+    """The parts of drawing that depend on the settings alone."""
 
     n_fft: int
     hop_length: int

@@ -43,7 +43,7 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class ChunkScores:
-    """What was found in one chunk.
+    """The scores of one chunk.
 
     Attributes
     ----------
@@ -271,7 +271,7 @@ class ScoreCache:
             np.save(file, scored.to_array())
 
     def finish(self, scores: Scores) -> None:
-        """Keep the scores, and let go of the chunks."""
+        """Keep the scores, and delete the chunks."""
         scores.save(self._path)
         self.drop_chunks()
 

@@ -14,7 +14,7 @@ The modules from top to bottom; a module imports only from lines below its own, 
 `app`           the FastAPI app: routes, error handlers, CORS
 `routes`        the routers: /predict, /jobs, uploads and files, /health and the page
 `documents`     /docs, with Swagger UI as it is bundled
-`guard`         no page of another origin, and nobody under another host's name
+`guard`         refuses requests from pages of other origins and for names of other hosts
 `middleware`    around every route: request id, answers to errors, one record of each request
 `predict`       one recording in, its result out: /predict and a direct invocation
 `lane`          the local process that does the tasks of jobs
@@ -23,7 +23,7 @@ The modules from top to bottom; a module imports only from lines below its own, 
 `jobs`          create, upload, start, describe and delete jobs; the state of a job follows from its objects
 `claims`        of several workers, one works on a chunk; the attempts at it
 `opening`       the recordings of jobs that a worker keeps open from task to task
-`connections`   uvicorn's protocol, with an end to its patience
+`connections`   uvicorn's protocol, which closes connections that wait too long
 `engine`        loads the model and the settings once; one recording → its detections
 `incoming`      the body of a request → an open file, not read past its limit
 `openapi`       the description in OpenAPI, from the models and the routes

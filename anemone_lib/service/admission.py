@@ -1,4 +1,4 @@
-"""How many recordings a service analyses at once, and how many may wait."""
+"""Limit how many recordings a service analyses at once, and how many wait."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Connections of a local service: those on which nobody asks anything are closed, and there are not too many."""
+"""Connections of a local service: idle connections are closed, and their number is limited."""
 
 import asyncio
 import json

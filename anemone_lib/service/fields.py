@@ -120,14 +120,14 @@ def explain_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
         is_unknown_option = error["type"] == "extra_forbidden" and source != "body"
         if source == "query" or (place and place[0] in Options.model_fields) or is_unknown_option:
             status, name = 422, "bad_setting"
-        spelled = value if isinstance(value, int | float) and not isinstance(value, bool) else repr(_shorten(value))
+        shown = value if isinstance(value, int | float) and not isinstance(value, bool) else repr(_shorten(value))
         where = ".".join(str(part) for part in place)
         if error["type"] == "missing" and where:
             said = f"{where} is missing"
         elif error["type"] == "extra_forbidden":
             said = f"{where} is not known here; leave it out"
         is_said = " is " in said or (error["type"] == "value_error" and isinstance(value, dict))
-        lines.append(said if is_said or not where else f"{where} is {str(spelled)[:100]}: {said}")
+        lines.append(said if is_said or not where else f"{where} is {str(shown)[:100]}: {said}")
     return Problem(status, name, "; ".join(dict.fromkeys(lines))[:1000])
 
 

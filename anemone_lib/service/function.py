@@ -147,7 +147,7 @@ class LambdaFunction:
         return run_task(self._worker, task, deadline=_find_deadline(context))
 
     def _analyse_batch(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """Analyse a batch of an archive; without a model none can be, and nobody needs to try again."""
+        """Analyse a batch of an archive; without a model there is an error that another try does not change."""
         from anemone_lib.archive.batch import analyse_batch  # what an answer to a request does not need
 
         deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

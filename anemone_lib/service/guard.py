@@ -1,4 +1,4 @@
-"""Who may call a service on one computer: no page of another origin, and nobody under another host's name.
+"""Refuse, on a service for one computer, requests from pages of other origins and for names of other hosts.
 
 A page on the internet may send a browser to ``http://127.0.0.1:8000``; a name on the internet may be made to lead
 there (DNS rebinding). Then the browser asks for us under a foreign name, or says that a foreign page asks. An address

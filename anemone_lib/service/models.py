@@ -1,4 +1,4 @@
-"""What clients send and get, as typed models: from these follow the checks and the description in OpenAPI."""
+"""The requests and answers as typed models: the checks and the description in OpenAPI follow from them."""
 
 from typing import Annotated, Any, Literal
 

@@ -133,7 +133,7 @@ class Settings:
 
     @property
     def decode_limits(self) -> DecodeLimits:
-        """How much one recording may become when it is decoded, without a deadline."""
+        """The limits of the size of a decoded recording, without a deadline."""
         return DecodeLimits(spool_bytes=self.max_decoded_bytes, seconds=self.max_audio_s)
 
 

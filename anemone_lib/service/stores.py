@@ -1,4 +1,4 @@
-"""What jobs need from a place for objects: whole writes, conditional writes, uploads in parts.
+"""The operations on objects that jobs need: whole writes, conditional writes, uploads in parts.
 
 *Conventions.* A key is a path with ``/``. The service makes every key, a client never does. `create` writes an object
 only if the key is free, and says whether it wrote: of several workers exactly one succeeds. A reader sees a whole

@@ -218,7 +218,7 @@ def _merge_sounds(
     noises: Sequence[str],
     per_minute: tuple[float, float, float],
 ) -> Iterator[_Heard]:
-    """All that is heard over the background, by start time; every group has a stream of chance of its own."""
+    """Return all sounds over the background, by start time; every group has a random generator of its own."""
     bouts, neighbours, voices = per_minute
     transients = {kind: make for kind, make in noise_sounds.TRANSIENTS.items() if kind in noises}
     strikes = streams[0].uniform(1, 12) if transients else 0.0

@@ -126,8 +126,8 @@ class MinuteMeter:
         self._centres = centres[centres * 10**0.05 <= sample_rate / 2]
         self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(sample_rate) / sample_rate)).astype(np.float32)
         self._hop = max(1, sample_rate // 2)
-        # Segments are transformed so many at once, counted from the start of the minute, whatever comes in: their sum
-        # has always one order. The transform takes four at a time.
+        # A fixed number of segments, counted from the start of the minute, is transformed at once: the sum then does
+        # not depend on how the samples arrive. The transform takes four at a time.
         n_segments = max(4, BLOCK_SAMPLES // sample_rate // 4 * 4)
         self._block = np.empty((n_segments - 1) * self._hop + sample_rate, np.float32)
         self._windowed = np.empty((n_segments, sample_rate), np.float32)
@@ -148,7 +148,7 @@ class MinuteMeter:
         self._take(samples[max(0, self._position - start) :])
 
     def finish(self, n_samples: int) -> Minutes:
-        """Return the levels of a recording of so many samples."""
+        """Return the levels of a recording that has `n_samples` samples."""
         self.add(n_samples, np.zeros(0, np.float32))
         begun = self._position % (MINUTE_S * self._rate)
         if begun >= self._rate:

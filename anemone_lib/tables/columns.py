@@ -2,7 +2,7 @@
 
 A name is compared by its letters and digits alone: ``Begin Time (s)``, ``begin_time_s`` and ``BeginTimeS`` are one.
 Where several columns could hold the labels, the first of `LABELS` counts that is filled in at least half of the rows,
-or else the one that is filled in most. A column of which nobody can say what it holds is an error, with its first
+or else the one that is filled in most. A column whose content cannot be recognised is an error, with its first
 values: never are all rows taken for the target.
 """
 
@@ -219,7 +219,7 @@ def _is_one_hot(cells: Sequence[str]) -> bool:
 
 
 def _are_scores(cells: Sequence[str]) -> bool:
-    """Tell whether a column of numbers may be what a program thinks of a class: all of them from 0 to 1."""
+    """Tell whether a column of numbers may be a program's scores of a class: all of them from 0 to 1."""
     found = [float(cell) for cell in cells if _NUMBER.fullmatch(cell)]
     return bool(found) and all(0 <= number <= 1 for number in found)
 

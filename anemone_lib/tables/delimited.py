@@ -27,7 +27,7 @@ _BLANK = ("", "na", "nan", "none", "null")
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a table: see `anemone_lib.tables.reading.read_annotations`."""
+    """The options of reading a table: see `anemone_lib.tables.reading.read_annotations`."""
 
     label: str | None = None
     blank_label: str = ""

@@ -17,7 +17,7 @@ KINDS = ("event", "window")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one person said of one event, or of one window without an event.
+    """The verdict of one person on one event, or on one window without an event.
 
     Attributes
     ----------

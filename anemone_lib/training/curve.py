@@ -15,7 +15,7 @@ from anemone_lib.training.learning import measure_examples
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A model that learnt from so many calls a class.
+    """What a model is worth that learnt from a limited number of calls of each class.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ def trace_learning_curve(
 
 
 def keep_calls(recordings: Sequence[LabelledRecording], number: int, *, seed: int) -> list[LabelledRecording]:
-    """Keep so many calls of each class in the train part; the others there are neither calls nor background.
+    """Keep `number` calls of each class in the train part; the others there are neither calls nor background.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a training gave.
+    """The result of a training.
 
     Attributes
     ----------

@@ -219,7 +219,7 @@ def _describe(
     quiet: Sequence[Stretch],
     seed: int,
 ) -> dict[str, Any]:
-    """What the card says of the training."""
+    """Return the card's description of the training."""
     return {
         "dataset_sha256": dataset.sha256,
         "channel": dataset.channel,

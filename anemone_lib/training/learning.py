@@ -32,7 +32,7 @@ LEARNING_RATE, FURTHER_LEARNING_RATE = 3e-3, 2e-3
 
 @dataclass(frozen=True, eq=False)
 class Learning:
-    """What a training gave.
+    """The result of a training.
 
     Attributes
     ----------

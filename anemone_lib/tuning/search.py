@@ -80,7 +80,7 @@ class Tuning:
 
     @property
     def objective(self) -> str:
-        """What the best setting is best by, in words."""
+        """The criterion by which the best setting was chosen, in words."""
         limit = self.max_false_alarms_per_hour
         return f"F{self.beta:g}" + ("" if limit is None else f" with at most {limit:g} false alarms per hour")
 

@@ -8,6 +8,7 @@ CASES = 2000
 SHARES = 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", range(SHARES))
 def test_damaged_recordings_keep_every_promise(share):
     first, stop = share * CASES // SHARES, (share + 1) * CASES // SHARES

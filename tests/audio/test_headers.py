@@ -126,6 +126,7 @@ def test_a_file_that_was_cut_says_how_much_there_is(audio):
     assert "claims 4 s of audio, the file holds 0.5 s" in warnings[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ds64", [0, 1000])
 def test_an_rf64_whose_long_size_was_never_written_is_read_to_its_end(tmp_path, ds64):
     path, n_bytes = tmp_path / "long.wav", (5 << 30) + 2 * RATE

@@ -344,6 +344,7 @@ def test_an_audiomoth_comment_tells_it_better(tmp_path):
 # ---------------------------------------------------------------------- real files
 
 
+@pytest.mark.slow
 def test_real_recordings_are_read_in_any_pieces(shared_recordings):
     paths = [p for p in sorted(shared_recordings.rglob("*")) if p.suffix in (".wav", ".mp3")]
     assert paths
@@ -354,6 +355,7 @@ def test_real_recordings_are_read_in_any_pieces(shared_recordings):
             np.testing.assert_array_equal(pieces(recording, recording.n_samples // 3), whole, path.name)
 
 
+@pytest.mark.slow
 def test_odd_files_give_samples_or_a_clear_error(odd_audio):
     outcomes = {"read": 0, "refused": 0}
     for path in sorted(p for p in odd_audio.rglob("*") if p.suffix in (".wav", ".flac")):

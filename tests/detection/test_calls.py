@@ -119,6 +119,7 @@ def test_level_and_snr_are_those_of_the_sound():
     assert call.snr_db == pytest.approx(10 * np.log10(0.1**2 / 2 / in_band), abs=1.5)
 
 
+@pytest.mark.slow
 def test_onsets_agree_with_librosa():
     import librosa
 

@@ -108,6 +108,7 @@ def test_a_recording_resampled_by_configuration_is_analysed_at_that_rate(reef):
     assert resampled.metadata["audio_duration"] == 180
 
 
+@pytest.mark.slow
 def test_every_real_recording_gives_a_result(shared_recordings):
     for path in sorted(p for p in shared_recordings.rglob("*") if p.suffix in (".wav", ".mp3")):
         found = detect(path)
@@ -116,6 +117,7 @@ def test_every_real_recording_gives_a_result(shared_recordings):
         json.loads(found.to_json())
 
 
+@pytest.mark.slow
 def test_every_odd_file_gives_a_result_or_a_clear_error(odd_audio):
     for path in sorted(p for p in odd_audio.rglob("*") if p.suffix in (".wav", ".flac")):
         try:
@@ -128,6 +130,7 @@ def test_every_odd_file_gives_a_result_or_a_clear_error(odd_audio):
         assert coverage["analysed_s"] + skipped == pytest.approx(found.metadata["audio_duration"]), path.name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc, which Linux has")
 def test_odd_files_are_done_in_bounded_time_and_memory(odd_audio, tmp_path):
     script = (

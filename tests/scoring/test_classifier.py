@@ -58,12 +58,14 @@ def test_a_classifier_travels_to_another_process_and_is_loaded_there_once(images
     np.testing.assert_array_equal(one.probabilities(images), classifier.probabilities(images))
 
 
+@pytest.mark.slow
 def test_the_keras_model_of_a_bundle_answers_like_its_tflite(bundle, images):
     expected = load_classifier(bundle).probabilities(images)
     (bundle / "best_model.tflite").unlink()
     np.testing.assert_allclose(load_classifier(bundle).probabilities(images), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_lone_keras_model_works_without_a_card(bundle, images):
     expected = load_classifier(bundle).probabilities(images)
     for name in ("best_model.tflite", "best_model.json"):

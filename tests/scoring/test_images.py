@@ -48,6 +48,7 @@ def sounds(sample_rate, rng):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("sample_rate", RATES_HZ)
 def test_every_pixel_is_as_librosa_and_matplotlib_draw_it(sample_rate, size, rng):

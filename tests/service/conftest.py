@@ -116,7 +116,7 @@ class Runtime:
 
 
 def proxy_event(method, path, *, body=b"", headers=None):
-    """Spell a request as API Gateway does for AWS_PROXY."""
+    """Write a request as API Gateway does for AWS_PROXY."""
     options = {"Origin": ORIGIN, **(headers or {})}
     parts = urlsplit(path)
     query = parse_qs(parts.query)
@@ -311,7 +311,7 @@ def wav(write_wav, noise):
 
 
 def multipart(fields):
-    """Spell a form as a browser does; a value is a text, or (file name, content, type)."""
+    """Write a form as a browser does; a value is a text, or (file name, content, type)."""
     prepared = requests.Request(
         "POST",
         "http://x",

@@ -29,6 +29,7 @@ space = SearchSpace(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(samples, min_size=1, max_size=3), st.sampled_from([0.0, 0.15, 1.4]))
 @settings(max_examples=30, deadline=None)
 def test_the_sweep_counts_what_finding_and_matching_events_counts(recordings, bout_gap):
