@@ -66,8 +66,11 @@ style: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-# Two processes on two cores; tests that share what is slow to make stay together (tests/conftest.py).
+# Two processes on two cores; tests that share what is slow to make stay together (tests/conftest.py). There is a process
+# for each core, so TensorFlow takes one thread in each: more of them wait for each other, and keep a core busy with it.
 WORKERS ?= auto
+test test-fast: export TF_NUM_INTRAOP_THREADS = 1
+test test-fast: export TF_NUM_INTEROP_THREADS = 1
 
 # mypy runs beside the tests, and its findings come after theirs.
 test: style  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings

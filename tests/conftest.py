@@ -17,8 +17,10 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
 
-#: Folders of tests that take long, the slowest first: with several processes, they begin first.
+#: Folders of tests that take long: all their tests are marked `slow`.
 SLOW_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "docs", "release")
+#: With several processes these begin first, so that no long file is left alone at the end.
+FIRST_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "cli", "archive", "training", "docs", "release")
 #: Folders whose tests all stay in one process, since they share what is slow to make. Elsewhere, those of a file do.
 SHARING_FOLDERS = ("aws",)
 
@@ -45,9 +47,9 @@ def folder_of(item):
 
 def pytest_collection_modifyitems(items):
     """Mark what takes long, and begin with the slowest."""
-    rank = {folder: number for number, folder in enumerate(SLOW_FOLDERS)}
+    rank = {folder: number for number, folder in enumerate(FIRST_FOLDERS)}
     for item in items:
-        if folder_of(item) in rank:
+        if folder_of(item) in SLOW_FOLDERS:
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: rank.get(folder_of(item), len(rank)))
 

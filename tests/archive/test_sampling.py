@@ -3,17 +3,24 @@ import shutil
 
 import pytest
 
-from anemone_lib.archive import report_archive
+from anemone_lib.archive import open_archive, report_archive
 from anemone_lib.archive.sampling import draw_sample, open_survey, write_sample
 from anemone_lib.errors import ConfigError
 
 
-@pytest.fixture
-def archive(large, tmp_path):
-    """A copy of an archive, with events of every confidence."""
-    folder = tmp_path / "archive"
+@pytest.fixture(scope="module")
+def reported(large, tmp_path_factory):
+    """The folder of an archive with events of every confidence."""
+    folder = tmp_path_factory.mktemp("reported") / "archive"
     shutil.copytree(large[2].folder, folder)
-    return report_archive(folder, settings={"confidence_threshold": 0.05, "smoothing_window": 1})
+    report_archive(folder, settings={"confidence_threshold": 0.05, "smoothing_window": 1})
+    return folder
+
+
+@pytest.fixture
+def archive(reported, tmp_path):
+    """A copy of it."""
+    return open_archive(shutil.copytree(reported, tmp_path / "archive"))
 
 
 def test_a_sample_is_stratified_and_drawn_again_by_its_seed(archive):
