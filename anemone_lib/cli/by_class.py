@@ -171,7 +171,8 @@ def tune_dataset(
 ) -> None:
     """Find the event settings of every class on the validation part, or the thresholds of each group."""
     from anemone_lib.tuning.by_class import measure_classes, refuse_seen
-    from anemone_lib.tuning.decisions import FILE_NAME, cross_check, load_decisions, tune_classes, tune_groups
+    from anemone_lib.tuning.by_group import list_gains, measure_groups, save_groups, spell_gains, tune_groups
+    from anemone_lib.tuning.decisions import FILE_NAME, cross_check, load_decisions, tune_classes
     from anemone_lib.tuning.report import BASE_FILE, doubt_gain, refuse_doubtful
 
     if per not in (None, "group"):
@@ -211,6 +212,11 @@ def tune_dataset(
         )
         table, lines = _compare(old, new)
         out.print(table)
+    if per and compared:
+        gains = measure_groups(parts, decisions, seconds=seconds, bout_gap=bout_gap)
+        out.print(_tabulate(list_gains(gains)))
+        out.print(spell_gains(gains), highlight=False)
+        lines += ["", *list_gains(gains), "", spell_gains(gains)]
     doubts = []
     if per is None and decisions.configs[settings.target_class] != settings:
         gain = cross_check(parts, settings, bout_gap=bout_gap)
@@ -240,6 +246,13 @@ def tune_dataset(
         decisions.save(out_folder / FILE_NAME, model_sha256=classifier.sha256),
         write_text(out_folder / "inference_config.md", "\n".join(page) + "\n"),
         *([base] if base else []),
+        *save_groups(
+            decisions,
+            out_folder / "groups",
+            target_class=settings.target_class,
+            model_sha256=classifier.sha256,
+            dataset_sha256=dataset.sha256,
+        ),
     ]
     for written in paths:
         out.print(f"  {escape(str(written))}", highlight=False, soft_wrap=True)
@@ -308,6 +321,15 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Table, lis
         table.add_row(*map(escape, row))
         lines.append(f"| {' | '.join(row)} |")
     return table, lines
+
+
+def _tabulate(lines: Sequence[str]) -> Table:
+    """A table of Markdown for the terminal."""
+    heading, _, *rows = (line.strip("|").split("|") for line in lines)
+    table = Table(*(word.strip() for word in heading))
+    for row in rows:
+        table.add_row(*(escape(printable(word.strip())) for word in row))
+    return table
 
 
 def _seen(part: str) -> tuple[str, ...]:

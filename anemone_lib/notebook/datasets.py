@@ -177,6 +177,11 @@ def list_recordings(dataset: str | os.PathLike[str]) -> list[Path]:
     return [one.path for one in read_recordings(Dataset.load(dataset))] if str(dataset) else []
 
 
+def find_groups(dataset: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the group of every recording of a dataset by the recording's name; none without a dataset."""
+    return {one.name: one.group for one in read_recordings(Dataset.load(dataset))} if str(dataset) else {}
+
+
 def score_unseen(
     dataset: str | os.PathLike[str],
     *,

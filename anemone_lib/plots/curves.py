@@ -147,9 +147,11 @@ def plot_recordings(
     *,
     metric: str = "f1",
     title: str = "",
+    what: str = "recording",
+    sides: tuple[str, str] = ("before", "tuned"),
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a rate of each recording, before and after tuning.
+    """Draw a rate of each recording, or group of them, before and after tuning.
 
     Parameters
     ----------
@@ -159,6 +161,8 @@ def plot_recordings(
         A recording in which the rate is unknown has no marks: F1 where there are neither calls nor events.
     title : str, optional
         Which recordings these are, like ``Recordings set aside``.
+    what : str, what a row is
+    sides : what the marks of `base` and of `tuned` are called
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -173,8 +177,8 @@ def plot_recordings(
     rows = np.arange(len(names))[::-1]
     after, before = (np.array([getattr(one, metric) for one in counts]) for counts in (tuned, base))
     ax.hlines(rows, np.fmin(after, before), np.fmax(after, before), color="0.7", linewidth=2, zorder=1)
-    ax.scatter(before, rows, color=BASE, marker="s", label="before", zorder=2)
-    ax.scatter(after, rows, color=CHOSEN, marker="o", label="tuned", zorder=3)
+    ax.scatter(before, rows, color=BASE, marker="s", label=sides[0], zorder=2)
+    ax.scatter(after, rows, color=CHOSEN, marker="o", label=sides[1], zorder=3)
     shown = [name if len(name) <= 42 else f"{name[:20]}…{name[-20:]}" for name in names]
     calls = [f"{name}  ({one.n_reference})" for name, one in zip(shown, tuned, strict=True)]
     ax.set_yticks(rows, calls, fontsize="small")
@@ -184,7 +188,7 @@ def plot_recordings(
         ax.set_xlabel("False alarms per hour")
     else:
         ax.set(xlim=(-0.02, 1.02), xlabel={"f1": "F1 (0 to 1)"}.get(metric, f"{metric.capitalize()} (0 to 1)"))
-    heading = "Recording (bouts of calls in it)"
+    heading = f"{what.capitalize()} (bouts of calls in it)"
     ax.set_title(f"{title}: {heading.lower()}" if title else heading, fontsize="medium", loc="left")
     ax.grid(axis="x", alpha=0.3)
     ax.legend(fontsize="small", loc="best")

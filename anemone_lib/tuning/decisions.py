@@ -1,7 +1,7 @@
-"""The event settings of every class, found on the validation part, and of groups, found on their first seconds.
+"""The event settings of every class, found on the validation part.
 
-*Conventions.* Every class has its own threshold: classes differ in how sure a model can be of them. Thresholds do not
-transfer between deployments either, so a group may have its own, found on a little that was annotated of it.
+*Conventions.* Every class has its own threshold: classes differ in how sure a model can be of them. Groups may have
+their own, too (`anemone_lib.tuning.by_group`).
 """
 
 import json
@@ -128,7 +128,7 @@ def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_g
         base = config.replace(target_class=name)
         try:
             tried = sweep_settings(samples, _space(base), target_class=name, labels=[name], bout_gap=bout_gap)
-            configs[name] = _choose_plateau(tried, base)
+            configs[name] = choose_plateau(tried, base)
         except AnnotationError:  # it holds no call of this class
             configs[name] = base
             untuned.append(name)
@@ -160,7 +160,7 @@ def cross_check(
         others = [part.annotated for part in parts if part.group != group]
         try:
             tried = sweep_settings(others, _space(before), target_class=name, labels=[name], bout_gap=bout_gap)
-            chosen = _choose_plateau(tried, before)
+            chosen = choose_plateau(tried, before)
         except AnnotationError:  # the others hold no call
             chosen = before
         old.append(total(count_recordings(own, before, labels=[name], bout_gap=bout_gap)))
@@ -168,62 +168,34 @@ def cross_check(
     return total(new).f1 - total(old).f1, *bootstrap_interval(new, baseline=old)
 
 
-def tune_groups(
-    parts: Sequence[ScoredPart], decisions: Decisions, *, seconds: float = 30.0, bout_gap: float | None = None
-) -> tuple[Decisions, list[ScoredPart]]:
-    """Find each group's own threshold on the first seconds that are annotated of each of its recordings.
-
-    Parameters
-    ----------
-    parts : sequence of ScoredPart
-    decisions : Decisions, whose other settings are kept
-    seconds : float > 0, of each recording
-    bout_gap : float >= 0, in seconds
-
-    Returns
-    -------
-    decisions : Decisions, with groups
-    rest : list of ScoredPart, what was not tuned on, to test on
-    """
-    if not seconds > 0:
-        raise ConfigError(f"seconds is {seconds}; it must be more than 0, like 30")
-    groups: dict[str, dict[str, InferenceConfig]] = {}
-    for group in sorted({part.group for part in parts}):
-        own = [part for part in parts if part.group == group]
-        first = [part.narrow(part.span[0], part.span[0] + seconds).annotated for part in own]
-        tuned = {}
-        for name, config in decisions.configs.items():
-            space = SearchSpace(
-                (config.smoothing_window,),
-                tuple(sorted({*THRESHOLDS, config.confidence_threshold})),
-                (config.min_gap_duration,),
-                (config.min_event_duration,),
-            )
-            try:
-                tried = sweep_settings(first, space, target_class=name, labels=[name], bout_gap=bout_gap)
-                tuned[name] = _choose_plateau(tried, config)
-            except AnnotationError:  # not heard in these seconds: the threshold of all groups stays
-                continue
-        if tuned:
-            groups[group] = tuned
-    rest = [
-        part.narrow(part.span[0] + seconds, part.span[1]) for part in parts if part.span[1] > part.span[0] + seconds + 3
-    ]
-    return Decisions(decisions.configs, decisions.segment_thresholds, groups, decisions.untuned), rest
-
-
 def _space(config: InferenceConfig) -> SearchSpace:
-    """Few values of each setting: a validation part is small, and would fit many by chance."""
+    """Few values of each setting: a validation part is small, and would fit many by chance.
+
+    Windows overlap, so that events with less than two windows of silence between them touch: a gap of 0 keeps apart
+    those that do not.
+    """
     return SearchSpace(
         smoothing_window=(1, 3, 5),
         confidence_threshold=THRESHOLDS,
-        min_gap_duration=(0.1, round(0.5 * config.window_duration, 3)),
+        min_gap_duration=(0.0, 0.1, round(0.5 * config.window_duration, 3)),
         min_event_duration=(config.min_event_duration,),
     )
 
 
-def _choose_plateau(tried: Sweep, base: InferenceConfig) -> InferenceConfig:
+def choose_plateau(tried: Sweep, base: InferenceConfig, *, near_base: bool = False) -> InferenceConfig:
     """Choose the setting whose F1, averaged over neighbouring thresholds, is the highest.
+
+    Parameters
+    ----------
+    tried : Sweep
+    base : InferenceConfig
+    near_base : bool
+        Of settings that are equally good, the one whose threshold is nearest that of `base`, by its place among those
+        that were tried; otherwise the one in their middle.
+
+    Returns
+    -------
+    config : InferenceConfig
 
     Raises
     ------
@@ -236,7 +208,10 @@ def _choose_plateau(tried: Sweep, base: InferenceConfig) -> InferenceConfig:
     padded = np.pad(score, ((0, 0), (width, width), (0, 0), (0, 0)), mode="edge")
     mean = np.mean([padded[:, k : k + score.shape[1]] for k in range(2 * width + 1)], axis=0)
     best = np.argwhere(mean >= mean.max() - 1e-12)
-    return tried.space.config(best[len(best) // 2].tolist(), base)
+    chosen = len(best) // 2
+    if near_base:
+        chosen = int(np.argmin(np.abs(best[:, 1] - tried.space.confidence_threshold.index(base.confidence_threshold))))
+    return tried.space.config(best[chosen].tolist(), base)
 
 
 def _tune_segments(parts: Sequence[ScoredPart], name: str) -> float:

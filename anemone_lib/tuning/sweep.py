@@ -69,6 +69,7 @@ class SearchSpace:
         window, stride = config.window_duration, config.stride_duration
         first_gap = stride * max(2, math.ceil(round(window / stride, 9))) - window
         gaps = [round(first_gap + (k + 0.5) * stride, 3) for k in range(4)]
+        gaps += [0.0] if first_gap < 1e-9 else []  # events that touch are apart
         lengths = [round(window + (k + 0.5) * stride, 3) for k in range(3)]
         thresholds = [k / 100 for k in range(2, 100)]
         return cls(

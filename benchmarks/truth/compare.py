@@ -22,7 +22,8 @@ from anemone_lib.provenance import code_sha256
 from anemone_lib.training.curve import keep_calls
 from anemone_lib.training.folds import draw_folds
 from anemone_lib.tuning.by_class import ScoredPart, measure_classes
-from anemone_lib.tuning.decisions import Decisions, tune_classes, tune_groups
+from anemone_lib.tuning.by_group import tune_groups
+from anemone_lib.tuning.decisions import Decisions, tune_classes
 
 sys.path.extend([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
 

@@ -86,6 +86,27 @@ def test_groups_get_their_own_thresholds_from_their_first_seconds(anemone, seaso
     assert result.exit_code == 0, result.output
     settings = json.loads((season / "groups" / "class_settings.json").read_text())
     assert set(settings["groups"]) == {"2022-08-01", "2022-08-02", "2022-08-03"}
+    # What each group got, and what that gained, is in the table and in the report; its settings are ready for --config.
+    report = (season / "groups" / "inference_config.md").read_text()
+    for group, own in settings["groups"].items():
+        threshold = own["hummer"]["confidence_threshold"]
+        assert re.search(rf"\| {group} \| hummer \| \d+ \| \S+ → {threshold:.2g} \| \d+ \| \S+ → \S+ \|", report)
+        promotion = Promotion.load(season / "groups" / "groups" / f"{group}.auto.tfvars.json")
+        assert promotion.config.confidence_threshold == threshold
+        assert promotion.model_sha256 == load_classifier(season / "model").sha256
+    assert re.search(r"hummer: F1 of events 0\.\d+ → 0\.\d+, [-+]0\.\d+ \([^)]+95 % by group\)", result.output)
+    config = season / "groups" / "groups" / "2022-08-01.auto.tfvars.json"
+    sound = next((season / "new").glob("20220801*.wav"))
+    arguments = ("--model", season / "model", "--config", config, "--out", season / "events")
+    assert anemone("detect", sound, *arguments).exit_code == 0
+
+
+def test_a_group_that_is_not_heard_in_its_first_seconds_keeps_the_threshold_of_all(anemone, season):
+    options = ("--model", season / "model", "--cache", season / "scores", "--out", season / "unheard")
+    result = anemone("tune", "--dataset", season / "new.yaml", *options, "--per", "group", "--seconds", 0.5)
+    assert result.exit_code == 0, result.output
+    assert "none: as before" in (season / "unheard" / "inference_config.md").read_text()
+    assert not (season / "unheard" / "groups").exists()
 
 
 @pytest.mark.parametrize(

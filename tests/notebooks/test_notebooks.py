@@ -19,6 +19,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbconvert import HTMLExporter
 
 from anemone_lib import InferenceConfig, detect, load_classifier, read_annotations
+from anemone_lib.promotion import Promotion
 from anemone_lib.simulation import write_recording
 from anemone_lib.simulation.season import DIEL
 from tests.conftest import ROOT
@@ -181,7 +182,10 @@ def test_tuned_settings_beat_the_defaults_on_recordings_they_were_not_tuned_on(r
     assert low <= gain <= high
     assert numbers["compared"]["{'stride_duration': 0.5}"] == pytest.approx(numbers["f1"], abs=0.15)
     assert numbers["fingerprint"] == numbers["reloaded"]
-    assert figures(notebook) == 5
+    assert figures(notebook) == 6
+    assert len(numbers["groups"]) == 14  # each recording set aside has a threshold of its own
+    own = [Promotion.load(path) for path in (OUT / "groups").glob("*.auto.tfvars.json")]
+    assert {one.model_sha256 for one in own} == {load_classifier().sha256}
     report = (OUT / "promoted" / "inference_config.md").read_text()
     assert f"F1 {gain:+.3f} ({low:+.3f} to {high:+.3f}" in report
     assert load_classifier().sha256 in report

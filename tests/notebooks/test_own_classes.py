@@ -70,8 +70,13 @@ def test_the_round_from_own_labels_to_the_endpoint(home):
     numbers = execute("01_explore_recording", home, dataset=dataset, model=model)
     assert numbers["total_events"] >= 1
 
-    numbers = execute("02_tune_inference_config", home, dataset=dataset, model=model, holdout=0.4, force=True)
+    options = {"dataset": dataset, "model": model}
+    numbers = execute("02_tune_inference_config", home, **options, holdout=0.4, seconds=10, force=True)
     assert numbers["n_recordings"] == 5  # those that the model has not learnt from
+    assert set(numbers["groups"]) <= {f"2021-07-{day:02d}" for day in range(5, 10)}  # of days, as in dataset.yaml
+    assert len(numbers["groups"]) == 2
+    own = Promotion.load(next((home / "out" / "groups").glob("2021-07-*.json")))
+    assert own.model_sha256 == load_classifier(model).sha256
     assert numbers["f1"] > 0.5
     promoted = home / "out" / "promoted" / "inference_config.auto.tfvars.json"
     assert Promotion.load(promoted).model_sha256 == load_classifier(model).sha256

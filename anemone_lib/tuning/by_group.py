@@ -1,0 +1,294 @@
+"""A threshold for each group, found on the first seconds that a person annotated of it, and what it gains on the rest.
+
+*Conventions.* Thresholds do not transfer between deployments, for any method. A group (a deployment, a day, a site) has
+its own where its first seconds hold a call; elsewhere it keeps the threshold of all. Only the threshold is chosen anew:
+a few seconds would fit more settings by chance. Of thresholds that find these seconds equally well, the one nearest to
+that of all is taken.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from anemone_lib.config import InferenceConfig
+from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.evaluation.rates import Counts, bootstrap_interval, format_interval, format_rate, total
+from anemone_lib.promotion import Promotion
+from anemone_lib.tuning.by_class import ScoredPart
+from anemone_lib.tuning.decisions import THRESHOLDS, Decisions, choose_plateau
+from anemone_lib.tuning.recordings import AnnotatedRecording, count_recordings
+from anemone_lib.tuning.sweep import SearchSpace, sweep_settings
+
+#: Less than this after the first seconds is nothing to test on.
+MIN_REST_S = 3.0
+
+
+@dataclass(frozen=True)
+class GroupGain:
+    """What a group's own threshold gains for one class.
+
+    Attributes
+    ----------
+    group, class_name : str
+    n_first : int, bouts in the first seconds, which the threshold was found on
+    threshold_before, threshold : float, of all groups and of this one
+    before, after : Counts, of what follows the first seconds, with the one and with the other
+
+    Examples
+    --------
+    >>> gain = GroupGain("2021-07-07", "toadfish", 6, 0.98, 0.73, Counts(20, 9, 8, 120), Counts(20, 21, 18, 120))
+    >>> round(gain.after.f1 - gain.before.f1, 2)
+    0.33
+    """
+
+    group: str
+    class_name: str
+    n_first: int
+    threshold_before: float
+    threshold: float
+    before: Counts
+    after: Counts
+
+
+def tune_groups(
+    parts: Sequence[ScoredPart], decisions: Decisions, *, seconds: float = 30.0, bout_gap: float | None = None
+) -> tuple[Decisions, list[ScoredPart]]:
+    """Find each group's own threshold on the first seconds that are annotated of each of its recordings.
+
+    Parameters
+    ----------
+    parts : sequence of ScoredPart
+    decisions : Decisions, whose other settings are kept
+    seconds : float > 0, of each recording
+    bout_gap : float >= 0, in seconds
+
+    Returns
+    -------
+    decisions : Decisions, with groups
+    rest : list of ScoredPart, what was not tuned on, to test on
+
+    Raises
+    ------
+    ConfigError
+        No second to tune on.
+    """
+    if not seconds > 0:
+        raise ConfigError(f"seconds is {seconds}; it must be more than 0, like 30")
+    groups: dict[str, dict[str, InferenceConfig]] = {}
+    for group in sorted({part.group for part in parts}):
+        first = [_begin(part, seconds).annotated for part in parts if part.group == group]
+        tuned = {}
+        for name, config in decisions.configs.items():
+            space = SearchSpace(
+                (config.smoothing_window,),
+                tuple(sorted({*THRESHOLDS, config.confidence_threshold})),
+                (config.min_gap_duration,),
+                (config.min_event_duration,),
+            )
+            try:
+                tried = sweep_settings(first, space, target_class=name, labels=[name], bout_gap=bout_gap)
+                tuned[name] = choose_plateau(tried, config, near_base=True)
+            except AnnotationError:  # not heard in these seconds: the threshold of all groups stays
+                continue
+        if tuned:
+            groups[group] = tuned
+    return Decisions(decisions.configs, decisions.segment_thresholds, groups, decisions.untuned), _leave(parts, seconds)
+
+
+def measure_groups(
+    parts: Sequence[ScoredPart], decisions: Decisions, *, seconds: float = 30.0, bout_gap: float | None = None
+) -> list[GroupGain]:
+    """Measure what the groups' own thresholds gain, on what follows the seconds that they were found on.
+
+    Parameters
+    ----------
+    parts : sequence of ScoredPart, as `tune_groups` was given
+    decisions : Decisions, as `tune_groups` returned them
+    seconds, bout_gap : as there
+
+    Returns
+    -------
+    gains : list of GroupGain, by class and group; groups with nothing left to test on are left out
+    """
+    gains = []
+    for name, config in decisions.configs.items():
+        for group in sorted({part.group for part in parts}):
+            own = [part for part in parts if part.group == group]
+            rest = [part.annotated for part in _leave(own, seconds)]
+            if not rest:
+                continue
+            tuned = decisions.groups.get(group, {}).get(name, config)
+            first = [_begin(part, seconds).annotated for part in own]
+            before, after = (
+                total(count_recordings(rest, one, labels=[name], bout_gap=bout_gap)) for one in (config, tuned)
+            )
+            n_first = sum(len(one.bouts(labels=[name], bout_gap=bout_gap)) for one in first)
+            thresholds = config.confidence_threshold, tuned.confidence_threshold
+            gains.append(GroupGain(group, name, n_first, *thresholds, before, after))
+    return gains
+
+
+def tune_each_group(
+    recordings: Iterable[AnnotatedRecording],
+    config: InferenceConfig,
+    groups: Mapping[str, str],
+    *,
+    labels: Iterable[str],
+    seconds: float = 30.0,
+    bout_gap: float | None = None,
+) -> tuple[Decisions, list[GroupGain]]:
+    """Find and measure the groups' own thresholds for one class, on recordings that `config` was not tuned on.
+
+    Parameters
+    ----------
+    recordings : iterable of AnnotatedRecording, like `Tuning.held_out`
+    config : InferenceConfig, the settings of all groups, whose target class counts
+    groups : mapping of a recording's name to its group; a recording that it does not name is a group of its own
+    labels : names that stand for the target class
+    seconds, bout_gap : as in `tune_groups`
+
+    Returns
+    -------
+    decisions : Decisions
+    gains : list of GroupGain
+
+    Examples
+    --------
+    >>> from anemone_lib.detection import Annotation
+    >>> from anemone_lib.scoring import Scores, WindowGrid
+    >>> grid = WindowGrid(n_samples=80_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
+    >>> target = np.tile(np.float32([0.1, 0.7, 0.1, 0.1, 0.1]), 2)  # this hydrophone's calls never reach 0.9
+    >>> scores = Scores(np.stack([1 - target, target], axis=1), ("noise", "grunt"), grid, recording_name="reef.wav")
+    >>> recording = AnnotatedRecording(scores, [Annotation(1.2, 1.8, "grunt"), Annotation(6.2, 6.8, "grunt")])
+    >>> config = InferenceConfig(
+    ...     model_classes="noise,grunt", target_class="grunt", confidence_threshold=0.9, smoothing_window=1
+    ... )
+    >>> _, [gain] = tune_each_group([recording], config, {}, labels=["grunt"], seconds=5)
+    >>> gain.threshold < 0.7, gain.before.f1, gain.after.f1
+    (True, 0.0, 1.0)
+    """
+    parts = _lay_parts(recordings, groups, labels=labels, target_class=config.target_class)
+    decisions, _ = tune_groups(parts, Decisions({config.target_class: config}, {}), seconds=seconds, bout_gap=bout_gap)
+    return decisions, measure_groups(parts, decisions, seconds=seconds, bout_gap=bout_gap)
+
+
+def list_gains(gains: Sequence[GroupGain]) -> list[str]:
+    """Write a table of what the groups' own thresholds gain, a line an item, in Markdown.
+
+    Parameters
+    ----------
+    gains : sequence of GroupGain
+
+    Returns
+    -------
+    lines : list of str, none without a gain
+
+    Examples
+    --------
+    >>> gain = GroupGain("2021-07-07", "toadfish", 6, 0.98, 0.73, Counts(20, 9, 8, 120), Counts(20, 21, 18, 120))
+    >>> print(list_gains([gain])[2])
+    | 2021-07-07 | toadfish | 6 | 0.98 → 0.73 | 20 | 0.55 → 0.88 |
+    """
+    if not gains:
+        return []
+    lines = [
+        "| group | class | bouts annotated for it | threshold → its own | bouts after that | F1 of events there |",
+        "|---|---|---:|---|---:|---|",
+    ]
+    for one in gains:
+        change = f"{one.threshold_before:.2g} → {one.threshold:.2g}"
+        rates = " → ".join(
+            format_rate(counts.f1 if counts.n_reference else None, ".2f") for counts in (one.before, one.after)
+        )
+        lines.append(
+            f"| {one.group} | {one.class_name} | {one.n_first} | {change if one.n_first else 'none: as before'} "
+            f"| {one.after.n_reference} | {rates if one.after.n_reference else 'no call'} |"
+        )
+    return lines
+
+
+def spell_gains(gains: Sequence[GroupGain]) -> str:
+    """Say in a sentence a class what its groups' own thresholds gain, with the interval by group.
+
+    Examples
+    --------
+    >>> gain = GroupGain("2021-07-07", "toadfish", 6, 0.98, 0.73, Counts(20, 9, 8, 120), Counts(20, 21, 18, 120))
+    >>> spell_gains([gain])
+    'toadfish: F1 of events 0.552 → 0.878, +0.326 (interval unknown, 95 % by group).'
+    """
+    if not gains:
+        return "Nothing follows the first seconds of any recording: there is nothing to test on."
+    sentences = []
+    for name in dict.fromkeys(one.class_name for one in gains):
+        before, after = (
+            [getattr(one, side) for one in gains if one.class_name == name] for side in ("before", "after")
+        )
+        if not total(after).n_reference:
+            sentences.append(f"{name}: no call after the first seconds.")
+            continue
+        f1, f1_before = total(after).f1, total(before).f1
+        interval = format_interval(*bootstrap_interval(after, baseline=before), "+.3f")
+        sentences.append(
+            f"{name}: F1 of events {f1_before:.3f} → {f1:.3f}, {f1 - f1_before:+.3f} ({interval}, 95 % by group)."
+        )
+    return " ".join(sentences)
+
+
+def save_groups(
+    decisions: Decisions, folder: Path, *, target_class: str, model_sha256: str, dataset_sha256: str = ""
+) -> list[Path]:
+    """Write the settings of every group that has its own, a file a group, as ``--config`` reads them.
+
+    Parameters
+    ----------
+    decisions : Decisions
+    folder : path, made where it is missing
+    target_class : str, whose events are wanted
+    model_sha256, dataset_sha256 : str, as in `Promotion`
+
+    Returns
+    -------
+    paths : list of pathlib.Path, by group; characters that no file name may have become "_"
+    """
+    paths: list[Path] = []
+    for group, own in sorted(decisions.groups.items()):
+        if target_class in own:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / (re.sub(r"[^\w.-]+", "_", group) + ".auto.tfvars.json")
+            while path in paths:  # two groups whose names differ in such characters alone
+                path = path.with_name(f"_{path.name}")
+            paths.append(Promotion(own[target_class], model_sha256, dataset_sha256).save(path))
+    return paths
+
+
+def _begin(part: ScoredPart, seconds: float) -> ScoredPart:
+    return part.narrow(part.span[0], part.span[0] + seconds)
+
+
+def _leave(parts: Sequence[ScoredPart], seconds: float) -> list[ScoredPart]:
+    """What follows the first seconds, where something does."""
+    return [
+        part.narrow(part.span[0] + seconds, part.span[1])
+        for part in parts
+        if part.span[1] > part.span[0] + seconds + MIN_REST_S
+    ]
+
+
+def _lay_parts(
+    recordings: Iterable[AnnotatedRecording], groups: Mapping[str, str], *, labels: Iterable[str], target_class: str
+) -> list[ScoredPart]:
+    """Take annotated recordings for parts of groups, from the first window with a score to the last."""
+    targets, parts = {label.casefold() for label in labels}, []
+    for one in recordings:
+        scored = np.flatnonzero(np.isfinite(one.scores.probabilities).all(axis=1))
+        if len(scored) == 0:
+            continue
+        span = float(one.scores.start_times[scored[0]]), float(one.scores.end_times[scored[-1]])
+        calls = [
+            replace(call, label=target_class) if call.label.casefold() in targets else call for call in one.annotations
+        ]
+        parts.append(ScoredPart(AnnotatedRecording(one.scores, calls), (), groups.get(one.name, one.name), span))
+    return parts
