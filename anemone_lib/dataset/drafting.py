@@ -102,8 +102,7 @@ def draft_dataset(
         recordings=(place,), annotations=tables_at, classes=(BACKGROUND, "x"), target_class="x", timezone=timezone
     ).with_folder(home)
     pairs = find_files(probe)
-    tables = [file.table for file in pairs]
-    label_column = label_column or find_label_column(tables, labels=labels or ())
+    label_column = label_column or find_label_column(pairs, labels=labels or ())
     content = [read_annotations(one.table, label_column=label_column, recording_name=one.name) for one in pairs]
     counts = Counter(one.label.strip() for annotations_ in content for one in annotations_)
     meaning = _give_meaning(counts, labels, ask)
@@ -136,7 +135,8 @@ def draft_dataset(
     fields |= {"group": described.group, "split": drawn, "settings": propose_settings(recordings)}
     dataset = Dataset(**fields).with_folder(home)
     notes = [f"split: {why}", *pairs.notes]
-    unused = [label for label in counts if meaning.get(label) is None]
+    known = {label.casefold(): name for label, name in meaning.items()}
+    unused = [label for label in counts if known.get(label.casefold()) is None]
     notes += [f"label {label!r} ({counts[label]}) is of no class: neither call nor background" for label in unused]
     return Draft(dataset, counts, tuple(notes))
 
@@ -150,13 +150,15 @@ def _give_meaning(
     if known and not there & set(known):
         raise ConfigError(f"no annotation has a label of {', '.join(labels or {})}; the tables hold {_list(counts)}")
     meaning: dict[str, str | None] = {label.strip(): name for label, name in (labels or {}).items()}
+    by_name = bool(known)
     for label, n in counts.most_common():
-        if label.casefold() in known:
+        if label.casefold() in known:  # upper and lower case are the same
             continue
         if ask is not None:
             meaning[label] = ask(label, n)
         else:
-            meaning[label] = None if known or not label else label
+            meaning[label] = None if by_name or not label else label
+        known[label.casefold()] = meaning[label]
     return meaning
 
 

@@ -255,12 +255,12 @@ def _names_of(one: LabelledRecording, dataset: Dataset) -> tuple[str, ...]:
     return relative.as_posix(), one.path.name, one.path.stem
 
 
-def find_label_column(tables: Sequence[Path], *, labels: Iterable[str] = ()) -> str | None:
+def find_label_column(files: Sequence[AnnotatedFile], *, labels: Iterable[str] = ()) -> str | None:
     """Find the column that holds the labels where it has none of the usual names.
 
     Parameters
     ----------
-    tables : paths
+    files : sequence of AnnotatedFile
     labels : names that the column must hold some of, optional
 
     Returns
@@ -272,7 +272,7 @@ def find_label_column(tables: Sequence[Path], *, labels: Iterable[str] = ()) -> 
     AnnotationError
         No column, or more than one, could be it; the message names them.
     """
-    unusual = [table for table in tables if _needs_column(table)]
+    unusual = list(dict.fromkeys(file.table for file in files if _needs_column(file)))
     if not unusual:
         return None
     names = {label.strip().casefold() for label in labels}
@@ -291,10 +291,10 @@ def find_label_column(tables: Sequence[Path], *, labels: Iterable[str] = ()) -> 
     )
 
 
-def _needs_column(table: Path) -> bool:
-    """Tell whether a table has rows, but no row has a label."""
+def _needs_column(file: AnnotatedFile) -> bool:
+    """Tell whether a recording's table has rows of it, but no row has a label."""
     try:
-        annotations = read_annotations(table)
+        annotations = read_annotations(file.table, recording_name=file.name)
     except AnnotationError as error:
         if "column" in str(error):
             return True

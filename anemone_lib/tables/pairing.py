@@ -199,7 +199,7 @@ def _in_folder(
     if passed_over:
         notes.append(
             f"{spell_count(len(passed_over), 'recording')} with several tables, of which one counts: "
-            f"{_listed(passed_over)}"
+            f"{_listed(passed_over)}; put their rows into one table if all of them are annotations"
         )
     used = {table for tables in own.values() for table in tables}
     orphans = [table for tables_here in tables.values() for table in tables_here if table not in used]

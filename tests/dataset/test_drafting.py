@@ -45,6 +45,47 @@ def test_labels_that_are_not_named_are_neither_calls_nor_background(tmp_path):
     assert sum(len(one.unclear) for one in recordings) == draft.counts["k"]
 
 
+def write_calls(path, labels, *, table=True):
+    """Ten seconds with a call a second, and their table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(10 * 4000), 4000)
+    rows = [(t + 0.1, t + 0.6, label) for t, label in enumerate(labels)]
+    if table:
+        path.with_suffix(".csv").write_text("start;end;label\n" + "".join(f"{a};{b};{n}\n" for a, b, n in rows))
+    return rows
+
+
+def test_a_label_spelled_in_two_cases_is_one_class_called_as_it_is_mostly_spelled(tmp_path):
+    write_calls(tmp_path / "reef.wav", ["Pé de peixe", "pé de peixe", "Pé de peixe", "pop"])
+    draft = draft_dataset(tmp_path)
+    assert draft.dataset.classes == ("noise", "Pé de peixe", "pop")
+    assert read_recordings(draft.dataset)[0].count_calls() == {"Pé de peixe": 3, "pop": 1}
+    assert not any("of no class" in note for note in draft.notes)
+
+
+def test_a_label_that_is_named_in_another_case_is_not_said_to_be_of_no_class(tmp_path):
+    write_calls(tmp_path / "reef.wav", ["Grunt", "grunt", "pop"])
+    draft = draft_dataset(tmp_path, labels={"GRUNT": "grunter"})
+    assert [note for note in draft.notes if "of no class" in note] == [
+        "label 'pop' (1) is of no class: neither call nor background"
+    ]
+    assert read_recordings(draft.dataset)[0].count_calls() == {"grunter": 2}
+
+
+def test_one_table_may_name_all_recordings(tmp_path):
+    rows = {
+        name: write_calls(tmp_path / "audio" / name, ["a", "b", "a"], table=False)
+        for name in ("x.wav", "y.wav", "z.wav")
+    }
+    table = tmp_path / "all.csv"
+    lines = [f"{name},{a},{b},{n},{k}\n" for name, own in rows.items() for k, (a, b, n) in enumerate(own)]
+    for heading in ("species", "heard by Ana"):
+        table.write_text(f"filename,start_time,end_time,{heading},box id\n" + "".join(lines))
+        draft = draft_dataset(tmp_path / "audio", annotations=table, labels={"a": "a", "b": "b"})
+        recordings = read_recordings(draft.dataset)
+        assert [one.count_calls() for one in recordings] == [{"a": 2, "b": 1}] * 3
+
+
 def test_settings_fit_the_rate_and_the_calls(tmp_path):
     write_season(tmp_path, n_recordings=2, seconds=20)
     settings = draft_dataset(tmp_path, labels=MEANING).dataset.settings

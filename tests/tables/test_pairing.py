@@ -83,7 +83,8 @@ def test_the_table_of_a_person_counts_before_that_of_a_program(season):
     annotated = pair_tables(folder)
     assert annotated[0].table.name == "reef.txt"
     assert annotated.notes == (
-        "1 recording with several tables, of which one counts: reef.txt before reef.BirdNET.selections.txt",
+        "1 recording with several tables, of which one counts: reef.txt before reef.BirdNET.selections.txt; "
+        "put their rows into one table if all of them are annotations",
     )
     (folder / "reef.txt").unlink()
     assert pairs_of(folder) == [("reef.wav", "reef.BirdNET.selections.txt")]
