@@ -9,7 +9,7 @@ from anemone_lib.errors import ModelError
 
 #: The layer after which weights begin.
 REDUCED = "reduced"
-#: Part of the mean and variance that a layer has seen which stays after each batch: few calls make few batches, and with
+#: Part of the mean and variance that a layer has seen which stays after each batch. Few calls make few batches: with
 #: Keras's 0.99 the first values would still count for two thirds after 42 of them.
 MOMENTUM = 0.9
 #: Units of the layer between a backbone and the answer, in the small head.

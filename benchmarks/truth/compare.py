@@ -1,7 +1,7 @@
 """Compare ways to a detector on one labelled set, on the same split or the same folds, in one run; print one table.
 
-``python benchmarks/truth/compare.py FOLDER [--methods NAMES] [--folds N] [--curve] [--epochs N] [--out FILE]``. How the
-folder is laid out, and what the columns mean, is in ``benchmarks/truth/README.md``.
+``python benchmarks/truth/compare.py FOLDER [--methods NAMES] [--folds N [--split]] [--curve] [--out FILE] ...``.
+How the folder is laid out, and what the columns mean, is in ``benchmarks/truth/README.md``.
 """
 
 import argparse
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="folder with dataset.yaml, or such a file")
     parser.add_argument("--methods", help="which, separated by commas (default: all that can be run)")
     parser.add_argument("--folds", type=int, help="so many folds by group, in place of the split")
+    parser.add_argument("--split", action="store_true", help="the split as well as the folds")
     parser.add_argument("--curve", action="store_true", help="also train on 5, 10, 20, 50, 100 calls a class")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"the method {impossible[0]} cannot be run: {missing[impossible[0]]}")
     dataset = Dataset.load(options.folder / "dataset.yaml" if options.folder.is_dir() else options.folder)
     recordings = read_recordings(dataset)
-    for part in () if options.folds and not options.curve else ("train", "validation", "test"):
+    for part in ("train", "validation", "test") if _needs_split(options) else ():
         if not any(part in one.spans for one in recordings):
             parser.error(f"no recording is of the {part} part; all three parts are needed")
     others, lines = Others(), []
@@ -96,11 +97,18 @@ def _report(
     if options.backbone and "backbone" in methods:
         yield f"- backbone {options.backbone.name}"
     yield ""
-    compared = _compare_on_folds if options.folds else _compare_on_split
-    yield from compared(dataset, recordings, methods, options)
+    if options.split or not options.folds:
+        yield from _compare_on_split(dataset, recordings, methods, options)
+        yield ""
+    if options.folds:
+        yield from _compare_on_folds(dataset, recordings, methods, options)
     if options.curve:
         yield ""
         yield from _trace_curve(dataset, recordings, [name for name in methods if name != "shipped"], options)
+
+
+def _needs_split(options: argparse.Namespace) -> bool:
+    return options.split or options.curve or not options.folds
 
 
 def _compare_on_split(

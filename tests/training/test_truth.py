@@ -155,6 +155,14 @@ def test_folds_are_compared_in_place_of_the_split(compare, season, capsys):
     assert "–" in pooled[1]
 
 
+def test_one_run_prints_every_method_on_the_split_and_on_the_folds(compare, season, capsys):
+    compare.main([str(season), "--methods", "shipped,boosting", "--folds", "2", "--split"])
+    text = capsys.readouterr().out
+    for method in ("shipped", "boosting"):
+        assert text.count(f"| {method} |") == 3  # split, each fold, all tests together
+    assert text.index("split cut in time") < text.index("2 folds by group")
+
+
 def test_the_features_of_the_shipped_model_are_a_backbone_that_sees_the_same_images(root, tmp_path, rng):
     features = load(root / "benchmarks/truth/export_features.py")
     samples = rng.standard_normal((2, 4000)).astype(np.float32)
