@@ -219,6 +219,7 @@ def test_real_labelled_recordings_are_described_without_an_error_and_counted_rig
     assert "weakfish has" in result.stderr  # too few to learn from: said
 
 
+@pytest.mark.slow
 def test_real_labelled_recordings_are_learnt_from_by_defaults(anemone, shared_recordings, tmp_path):
     """Three epochs of twelve: toadfish and meagre are told from noise on seconds that were not learnt from."""
     description, model, measures = tmp_path / "dataset.yaml", tmp_path / "model", tmp_path / "test.json"

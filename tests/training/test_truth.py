@@ -155,6 +155,7 @@ def test_folds_are_compared_in_place_of_the_split(compare, season, capsys):
     assert "–" in pooled[1]
 
 
+@pytest.mark.slow
 def test_one_run_prints_every_method_on_the_split_and_on_the_folds(compare, season, capsys):
     compare.main([str(season), "--methods", "shipped,boosting", "--folds", "2", "--split"])
     text = capsys.readouterr().out
