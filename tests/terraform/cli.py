@@ -27,7 +27,9 @@ class Terraform:
         shutil.copytree(
             TERRAFORM, folder, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*", "*.tfplan", "*.tfvars")
         )
-        self.environment = {**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **(environment or {})}
+        # Every command loads the provider's large schema; to collect garbage less often takes a quarter off its time.
+        settings = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "GOGC": "400"}
+        self.environment = {**os.environ, **settings, **(environment or {})}
         if "TF_CLI_CONFIG_FILE" not in os.environ:  # several roots, one download
             cache = folder.parent / "providers"
             cache.mkdir(exist_ok=True)
