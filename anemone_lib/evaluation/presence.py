@@ -13,6 +13,8 @@ from anemone_lib.detection.events import Annotation
 
 #: Part of an annotation that a window must hold to hold its class: this long, or half of it.
 MIN_OVERLAP_S = 0.03
+#: Part of a window around its middle where a call counts whole, and what it counts at the window's edge.
+MIDDLE, EDGE_GRADE = 0.2, 0.5
 
 
 def mark_presence(
@@ -69,3 +71,49 @@ def mark_presence(
     present[:, 0] = ~present[:, 1:].any(axis=1)
     known[:, 0] = known[:, 1:].all(axis=1) | ~present[:, 0]
     return present, known
+
+
+def grade_presence(
+    annotations: Sequence[Annotation],
+    present: np.ndarray,
+    *,
+    start_times: np.ndarray,
+    end_times: np.ndarray,
+    classes: Sequence[str],
+) -> np.ndarray:
+    """Grade how near to the middle of a window its calls come: what a model learns to answer.
+
+    A call that reaches the middle fifth counts 1; from there it falls to 0.5 for one that the window only touches. A
+    model that answers so ranks both above background, and a threshold above 0.5 tells calls apart that lie less than
+    two windows from each other, whose windows overlap.
+
+    Parameters
+    ----------
+    annotations, start_times, end_times, classes : as for `mark_presence`
+    present : np.ndarray [shape=(n_windows, n_classes)], bool, as from there
+
+    Returns
+    -------
+    grades : np.ndarray [shape=(n_windows, n_classes)], float32
+        0 where a class is not present; the background has what the surest class leaves.
+
+    Examples
+    --------
+    >>> calls = [Annotation(1.0, 1.2, "grunt")]
+    >>> start = np.array([0.0, 0.2, 0.6, 1.0])
+    >>> windows = {"start_times": start, "end_times": start + 1, "classes": ("noise", "grunt")}
+    >>> present, _ = mark_presence(calls, **windows)
+    >>> grade_presence(calls, present, **windows)[:, 1].round(2).tolist()
+    [0.0, 0.75, 1.0, 0.75]
+    """
+    grades = np.zeros(present.shape, np.float32)
+    middle, half = (start_times + end_times) / 2, (end_times - start_times) / 2
+    column = {name: k for k, name in enumerate(classes)}
+    for one in annotations:
+        if k := column.get(one.label, 0):
+            away = np.maximum(0, np.maximum(one.start_time - middle, middle - one.end_time)) / half
+            near = 1 - (1 - EDGE_GRADE) * np.clip((away - MIDDLE) / (1 - MIDDLE), 0, 1)
+            grades[:, k] = np.maximum(grades[:, k], np.where(away <= 1, near, 0))
+    grades *= present
+    grades[:, 0] = 1 - grades[:, 1:].max(axis=1, initial=0)
+    return grades

@@ -4,13 +4,15 @@
 often. Half-way between counts and equality (the square root) is how often classes are drawn, and recordings within a
 class. A window drawn is moved by up to a few hundredths of a second, mixed with another one or with background of the
 same recordings (labels of both count, where the other is not much softer), and loses a stripe of time or frequency
-(SpecAugment; Park et al. 2019). Loudness itself is not varied: images do not show it.
+(SpecAugment; Park et al. 2019). Contrast is varied, which differs between recorders; loudness is not: images do not
+show it. What is learnt of a call is graded by how near it comes to the window's middle (`grade_presence`).
 """
 
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
-from anemone_lib.evaluation.presence import mark_presence
+from anemone_lib.evaluation.presence import grade_presence, mark_presence
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.windows import lay_grid
 
@@ -30,6 +32,8 @@ STEP = 0.05
 BACKGROUND_PART = 0.4
 #: Part of the windows that another one is mixed with.
 MIXED_PART = 0.5
+#: How much the contrast of images is varied, as a logarithm.
+CONTRAST = 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +137,7 @@ class Examples:
     images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
         Or what else was made of windows, like embeddings [shape=(n, n_features)].
     present, known : np.ndarray [shape=(n, n_classes)], bool, as of `anemone_lib.evaluation.presence.mark_presence`
+        Of windows drawn to learn from, `present` is graded, float32.
     """
 
     images: np.ndarray
@@ -245,14 +250,16 @@ class ExamplePool:
 
     def _mark(self, owner: int, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         one = self._stretches[owner]
+        return mark_presence(one.annotations, unclear=one.unclear, **self._lay(first))
+
+    def _grade(self, owner: int, first: np.ndarray, present: np.ndarray) -> np.ndarray:
+        return grade_presence(self._stretches[owner].annotations, present, **self._lay(first))
+
+    def _lay(self, first: np.ndarray) -> dict[str, Any]:
+        """The windows that start at some samples, and the classes."""
         start = first / self._sample_rate
-        return mark_presence(
-            one.annotations,
-            start_times=start,
-            end_times=start + self._window / self._sample_rate,
-            classes=self._config.classes,
-            unclear=one.unclear,
-        )
+        end = start + self._window / self._sample_rate
+        return {"start_times": start, "end_times": end, "classes": self._config.classes}
 
     def _weigh(self, places: np.ndarray) -> np.ndarray:
         """How often to draw each place of a class: each recording by the square root of its number."""
@@ -278,6 +285,7 @@ class ExamplePool:
         windows, present, known = self.draw_windows(n, rng)
         images = _draw(windows, self._sample_rate, self._config, channels)
         _hide_stripes(images, rng)
+        _vary_contrast(images, rng)
         return Examples(images, present, known)
 
     def draw_windows(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -286,7 +294,8 @@ class ExamplePool:
         Returns
         -------
         windows : np.ndarray [shape=(n, window_samples)], float32
-        present, known : np.ndarray [shape=(n, n_classes)], bool
+        present : np.ndarray [shape=(n, n_classes)], float32, graded
+        known : np.ndarray [shape=(n, n_classes)], bool
         """
         roots = np.sqrt([len(places) for places in self._places])
         odds = roots.copy()
@@ -308,15 +317,16 @@ class ExamplePool:
         """Cut the windows at the places chosen, each moved by up to half a step."""
         n = len(chosen)
         windows = np.zeros((n, self._window), np.float32)
-        present = np.zeros((n, len(self._config.classes)), bool)
-        known = np.zeros_like(present)
+        present = np.zeros((n, len(self._config.classes)), np.float32)
+        known = np.zeros(present.shape, bool)
         moved = self._starts[chosen] + np.round(rng.uniform(-0.5, 0.5, n) * STEP * self._window).astype(int)
         for owner in np.unique(self._owners[chosen]):
             here = np.flatnonzero(self._owners[chosen] == owner)
             samples = self._stretches[owner].samples
             first = np.clip(moved[here], 0, max(0, len(samples) - self._window))
             order = np.argsort(first, kind="stable")
-            present[here[order]], known[here[order]] = self._mark(int(owner), first[order])
+            there, known[here[order]] = self._mark(int(owner), first[order])
+            present[here[order]] = self._grade(int(owner), first[order], there)
             for k, start in zip(here, first, strict=True):
                 window = samples[start : start + self._window]
                 windows[k, : len(window)] = np.nan_to_num(window) / self._levels[owner]
@@ -324,19 +334,20 @@ class ExamplePool:
 
     def _mix(self, windows: np.ndarray, present: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> None:
         """Add to some windows another one, in place."""
-        quiet = np.flatnonzero(present[:, 0])
+        calls = present[:, 1:]
+        quiet = np.flatnonzero(~calls.any(axis=1))
         for k in np.flatnonzero(rng.random(len(windows)) < MIXED_PART):
             other = int(rng.integers(len(windows)))
-            if not present[other, 0] and len(quiet) and rng.random() < 0.5:
+            if calls[other].any() and len(quiet) and rng.random() < 0.5:
                 other = int(rng.choice(quiet))
             # What is added counts as heard where it is no softer than 6 dB below.
-            level_db = rng.uniform(-12, 4) if present[other, 0] else rng.uniform(-6, 6)
+            level_db = rng.uniform(-6, 6) if calls[other].any() else rng.uniform(-12, 4)
             windows[k] += np.float32(10 ** (level_db / 20)) * windows[other]
-            present[k, 1:] |= present[other, 1:]
+            calls[k] = np.maximum(calls[k], calls[other])
             known[k] &= known[other]
-            known[k, 1:] |= present[k, 1:]
-            present[k, 0] = not present[k, 1:].any()
-            known[k, 0] |= not present[k, 0]
+            known[k, 1:] |= calls[k] > 0
+            present[k, 0] = 1 - calls[k].max()
+            known[k, 0] |= bool(calls[k].any())
 
 
 def _measure_level(one: Stretch) -> np.float32:
@@ -380,3 +391,10 @@ def _hide_stripes(images: np.ndarray, rng: np.random.Generator) -> None:
             size = int(rng.integers(1, max(2, height // 6)))
             first = int(rng.integers(0, height - size))
             image[first : first + size] = image[first : first + size].mean(axis=1, keepdims=True)
+
+
+def _vary_contrast(images: np.ndarray, rng: np.random.Generator) -> None:
+    """Stretch the levels of every image around their mean, in place."""
+    factors = np.exp(rng.uniform(-CONTRAST, CONTRAST, (len(images), 1, 1, 1))).astype(np.float32)
+    mean = images.mean(axis=(1, 2, 3), keepdims=True)
+    np.clip((images - mean) * factors + mean, 0, 1, out=images)

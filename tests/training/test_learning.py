@@ -39,12 +39,15 @@ def test_a_rare_class_is_drawn_more_often_than_it_is_there_and_nothing_is_left_o
     assert pool.counts["hum"] > 10 * 0.9 * 20  # a window every 50 ms, and each hum in 30 of them
     drawn = pool.draw(400, rng)
     there = pool.counts["knock"] / sum(pool.counts.values())
-    assert drawn.present[:, 2].mean() > 1.5 * there
-    assert (drawn.present[:, 1] & drawn.present[:, 2]).any()  # overlapping classes
+    calls = drawn.present[:, 1:] > 0
+    assert calls[:, 1].mean() > 1.5 * there
+    assert calls.all(axis=1).any()  # overlapping classes
     assert np.isfinite(drawn.images).all()
     assert (drawn.images.min(), drawn.images.max()) >= (0, 0)
     assert drawn.images.max() <= 1
-    assert (drawn.present[:, 0] == ~drawn.present[:, 1:].any(axis=1)).all()
+    # A call at a window's edge counts half, in its middle whole; the background has what the surest class leaves.
+    assert np.array_equal(drawn.present[:, 0], 1 - drawn.present[:, 1:].max(axis=1))
+    assert set(np.floor(4 * drawn.present[:, 1]).tolist()) == {0, 2, 3, 4}
 
 
 def test_broken_samples_are_never_drawn(rng):
