@@ -133,6 +133,7 @@ def test_a_file_without_a_card_is_pinned_by_its_own_hash(bundle):
     assert load_classifier(bundle, sha256=digest).sha256 == digest
 
 
+@pytest.mark.slow
 def test_a_damaged_model_is_refused(bundle):
     tflite = bundle / "best_model.tflite"
     tflite.write_bytes(tflite.read_bytes()[:-5])
