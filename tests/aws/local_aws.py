@@ -313,7 +313,7 @@ def complete_s3() -> None:
 
 
 def complete_permissions() -> None:
-    """Policies are held against the resource that a call names, and over TLS, which this server stands for.
+    """Policies are compared with the resource that a call names, and over TLS, which this server stands for.
 
     Who calls is told by the access key, in the header or in a presigned address; moto's check of signatures refuses
     some of the provider's.

@@ -1,4 +1,4 @@
-"""How many calls there are: held against seasons in which every call is known, and the exact posterior."""
+"""How many calls there are: compared with seasons in which every call is known, and the exact posterior."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How often an event is a call: held against scikit-learn, a direct search and Wilson's paper."""
+"""How often an event is a call: compared with scikit-learn, a direct search and Wilson's paper."""
 
 import numpy as np
 import pytest

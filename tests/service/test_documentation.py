@@ -1,4 +1,4 @@
-"""docker/README.md and compose.yml: the examples are executed, the tables are held against the code."""
+"""docker/README.md and compose.yml: the examples are executed, the tables are compared with the code."""
 
 import json
 import re

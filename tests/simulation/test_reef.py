@@ -1,4 +1,4 @@
-"""Simulated recordings: truth held against the samples by means that the simulation does not use."""
+"""Simulated recordings: truth compared with the samples by means that the simulation does not use."""
 
 import tracemalloc
 

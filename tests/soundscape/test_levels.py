@@ -1,4 +1,4 @@
-"""Power of recordings of any length, held against librosa and against sines of known level."""
+"""Power of recordings of any length, compared with librosa and against sines of known level."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Levels of every minute, held against numbers that PyPAM 1.0 (lifewatch-pypam) gave for the same samples."""
+"""Levels of every minute, compared with numbers that PyPAM 1.0 (lifewatch-pypam) gave for the same samples."""
 
 import numpy as np
 import pytest
