@@ -67,7 +67,9 @@ def _check_state(name: str, state: dict) -> Iterator[str]:
         ):
             yield f"{name}: States.ALL stands alone, and last"
     for retrier in state.get("Retry", ()):
-        if retrier.get("BackoffRate", 2) < 1 or retrier.get("MaxDelaySeconds", 301) <= retrier["IntervalSeconds"]:
+        if retrier.get("BackoffRate", 2) < 1 or retrier.get("MaxDelaySeconds", 301) <= retrier.get(
+            "IntervalSeconds", 1
+        ):
             yield f"{name}: the delays of {retrier['ErrorEquals']} do not grow"
     if kind == "Map":
         yield from _check_map(name, state)

@@ -43,6 +43,7 @@ def stand_in(aws, dev):
         PackageType="Image",
         Code={"ImageUri": image},
         ImageConfig={"Command": ["tests.aws.stand_in.handler"]},
+        Timeout=60,  # AWS gives 3 s, which a busy machine needs to start it
     )["FunctionArn"]
     copy = states.create_state_machine(
         name="stand-in", definition=machine["definition"].replace(live, function), roleArn=role
@@ -120,6 +121,15 @@ def test_a_batch_that_fails_is_named_with_its_reason_and_the_others_are_done(aws
     assert json.loads(failed["Input"])["key"] == f"archives/{RUN}/batches/00001.json"
     assert failed["Error"] == "ValueError"
     assert "no item of" in failed["Cause"]
+
+
+def test_what_is_the_same_at_the_next_call_is_not_tried_again(aws, dev, stand_in):
+    refusals = ["ModelError", "ConfigError", "ScoresError"]
+    execution, answers = run(aws, dev, stand_in, [{"refusal": one} for one in refusals] + [{"items": 1}] * 3)
+    assert execution["status"] == "SUCCEEDED", execution
+    tried = [len(calls) for key, calls in sorted(answers.items())[:3]]
+    assert tried == [1, 1, 3]
+    assert [item["Error"] for item in read_items(aws, execution, "FAILED")] == refusals
 
 
 def test_a_run_of_which_most_batches_fail_fails_and_what_is_done_is_kept(aws, dev, stand_in):

@@ -8,7 +8,7 @@ locals {
 
   # What a state does when AWS refuses a call because too many run at once: for about six hours it calls again, in the end
   # every 150 s on average (as in modules/inference). What else passes by itself is tried again for minutes, anything
-  # else twice.
+  # else twice; another model, version or settings are the same the next time.
   throttled = ["Lambda.TooManyRequestsException"]
   retry = [
     {
@@ -25,6 +25,10 @@ locals {
       MaxAttempts     = 6
       BackoffRate     = 2
       JitterStrategy  = "FULL"
+    },
+    {
+      ErrorEquals = ["ModelError", "ConfigError"]
+      MaxAttempts = 0
     },
     {
       ErrorEquals     = ["States.ALL"]

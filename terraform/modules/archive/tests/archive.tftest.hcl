@@ -1,4 +1,4 @@
-# What the module makes of its variables, on a mocked AWS. tests/terraform/test_definitions.py looks at the definition.
+# What the module makes of its variables, on a mocked AWS. tests/aws/test_archive.py looks at the definition.
 
 mock_provider "aws" {
   source = "../../mocks"
