@@ -25,8 +25,9 @@ from typing import Any
 
 from anemone_lib.archive.measuring import Measured
 from anemone_lib.archive.packing import MEMBER, pack_result, unpack_result
+from anemone_lib.archive.pieces import Job
 from anemone_lib.archive.request import Request
-from anemone_lib.archive.running import Job, Run
+from anemone_lib.archive.running import Run
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import DiskFullError, LateError, Task
 from anemone_lib.archive.workers import Workers
@@ -266,11 +267,9 @@ class BatchRun(Run):
         try:
             super()._do_all(jobs)
         except LateError:  # what was done beside it is kept, and the rest is left
-            for future, job in list(self._out.items()):
-                del self._out[future]
-                if not future.cancelled() and future.exception() is None:
-                    with suppress(LateError):  # what would be begun next
-                        self._take(job, future.result())
+            for job, found in self._pieces.collect_rest():
+                with suppress(LateError):  # what would be begun next
+                    self._take(job, found)
 
     def _begin(self, job: Job) -> None:
         name = job.row["recording"]

@@ -11,14 +11,14 @@ import sqlite3
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from anemone_lib.archive.kept import find_obstacle
 from anemone_lib.archive.measuring import Measured, decide_all_events
 from anemone_lib.archive.noise import name_noise
+from anemone_lib.archive.pieces import GoneError, Job, Large, Pieces
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import (
@@ -33,45 +33,17 @@ from anemone_lib.archive.units import (
     measure_recording_noise,
     score_stretch,
 )
-from anemone_lib.archive.workers import Workers, was_killed
+from anemone_lib.archive.workers import Workers
 from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.recording import open_recording
-from anemone_lib.detection.events import Event
 from anemone_lib.errors import AnemoneError, ScoresError, spell_count
 from anemone_lib.files import write_atomically
 from anemone_lib.scoring.chunks import plan
-from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores
+from anemone_lib.scoring.scores import ScoreCache, Scores
 
 #: Audio in a stretch of a large recording, seconds.
 STRETCH_S = 1800.0
-KILLED = (
-    "a worker process was killed while it analysed this recording, also alone and in small pieces; the memory may not "
-    "be enough for it, or a decoder may not survive it"
-)
-
 Progress = Callable[[float, float], None]
-
-
-@dataclass
-class Large:
-    """A recording in stretches: those that are scored, and how many are not."""
-
-    task: Task
-    cache: ScoreCache
-    todo: int
-    parts: dict[Chunk, ChunkScores | str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A piece of work: a recording; a stretch of it; putting the stretches together; calls of events; noise."""
-
-    row: Mapping[str, Any]
-    task: Task
-    chunk: Chunk | None = None
-    large: Large | None = None
-    events: tuple[Event, ...] | None = None
-    noise: bool = False
 
 
 def forget_lost_scores(state: State, folder: Path, key: str) -> None:
@@ -117,7 +89,7 @@ class Run:
         self._state, self._folder, self._request, self._workers = state, folder, request, workers
         self._shard, self._progress = shard, progress or (lambda done, total: None)
         self._scores = folder / "scores"
-        self._out: dict[Future[Any], Job] = {}
+        self._pieces = Pieces(workers, self._submit)
         self._alike: set[tuple[int, str]] = set()
         self._later: deque[Mapping[str, Any]] = deque()
         self._total = self._done = 0.0
@@ -157,17 +129,26 @@ class Run:
     def _do_all(self, jobs: Iterator[Job]) -> None:
         try:
             for job in jobs:
-                while len(self._out) >= 2 * self._workers.number:
+                while self._pieces.full:
                     self._collect()
                 self._begin(job)
-            while self._out:
+            while self._pieces:
                 self._collect()
         except (OSError, sqlite3.OperationalError) as error:
             refuse_full_disk(error, self._state, self._folder, self._request.score_key)
             raise
+        except GoneError as error:
+            done = self._state.count("status = 'analysed' AND score_key = ?", (self._request.score_key,))
+            raise ScoresError(
+                f"the workers are gone ({error}); {spell_count(done, 'recording')} of {self._state.count():,} are "
+                "done: run again to go on"
+            ) from error
         finally:
-            for future in self._out:
-                future.cancel()
+            self._pieces.cancel()
+
+    def _collect(self) -> None:
+        for job, found in self._pieces.collect():
+            self._take(job, found)
 
     # ------------------------------------------------------------------ what there is to do
 
@@ -175,8 +156,8 @@ class Run:
         for row in self._state.each(where, values):
             if self._is_ours(row):
                 yield from self._jobs_of(row)
-        while self._out or self._later:  # recordings that may be the same as one that was not done yet
-            while self._out:
+        while self._pieces or self._later:  # recordings that may be the same as one that was not done yet
+            while self._pieces:
                 self._collect()
             again, self._later = self._later, deque()
             for row in again:
@@ -267,12 +248,7 @@ class Run:
     # ------------------------------------------------------------------ what is out, and what comes back
 
     def _begin(self, job: Job) -> None:
-        try:
-            self._out[self._submit(job)] = job
-        except BrokenExecutor as error:
-            while self._out:  # what was begun before may be done
-                self._collect()
-            self._refuse(error)
+        self._pieces.begin(job)
 
     def _submit(self, job: Job) -> Future[Any]:
         what = self._request.classifier, self._request.config
@@ -285,54 +261,6 @@ class Run:
         if job.large is not None:
             return self._workers.submit(finish_recording, job.task, job.large.parts, *what)
         return self._workers.submit(analyse_recording, job.task, *what)
-
-    def _collect(self) -> None:
-        """Take the results that are ready; work that was under way when a worker was killed is repeated, alone."""
-        ready, _ = wait(self._out, return_when=FIRST_COMPLETED)
-        suspects = []
-        for future in ready:
-            job = self._out.pop(future)
-            error = future.exception()
-            if error is None:
-                self._take(job, future.result())
-            elif was_killed(error):
-                suspects.append(job)
-            else:
-                self._refuse(error)
-        if suspects and self._workers.renewable:
-            # One killed worker breaks the pool: all that was out is under suspicion.
-            wait(self._out)
-            for future, job in list(self._out.items()):
-                if future.exception() is None:
-                    self._take(job, future.result())
-                else:
-                    suspects.append(job)
-                del self._out[future]
-            self._workers.renew()
-        for job in suspects:
-            self._take(job, self._do_alone(job))
-
-    def _do_alone(self, job: Job) -> Any:
-        """Repeat the work during which a worker was killed: first unchanged, then in small pieces."""
-        for task in (job.task, job.task.smaller()):
-            future = self._submit(replace(job, task=task))
-            error = future.exception()
-            if error is None:
-                return future.result()
-            if not was_killed(error):
-                self._refuse(error)
-            self._workers.renew()
-        return Outcome("failed", KILLED)
-
-    def _refuse(self, error: BaseException) -> None:
-        """End the run with an error that concerns all recordings."""
-        if isinstance(error, AnemoneError):
-            raise error
-        done = self._state.count("status = 'analysed' AND score_key = ?", (self._request.score_key,))
-        raise ScoresError(
-            f"the workers are gone ({type(error).__name__}: {error}); {spell_count(done, 'recording')} of "
-            f"{self._state.count():,} are done: run again to go on"
-        ) from error
 
     def _take(self, job: Job, found: Any) -> None:
         """Keep the result of a piece of work; after the last stretch of a recording its last piece begins."""

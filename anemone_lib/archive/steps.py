@@ -90,6 +90,7 @@ def run_archive(
     executor: Executor | None = None,
     shard: tuple[int, int] | None = None,
     aws: Place | None = None,
+    wait_minutes: float = 60.0,
     note: Note = _quiet,
     progress: Progress | None = None,
 ) -> Archive | None:
@@ -111,7 +112,9 @@ def run_archive(
         Analyse only every n-th recording from the i-th, and write no tables.
     aws : Place, optional
         Analyse recordings in S3 there, instead of here; see `anemone_lib.archive.cloud`.
-    note : callable (text), called with what was left out, and with what starts again
+    wait_minutes : float >= 0
+        The run waits for this time while no worker of the Dask cluster can work.
+    note : callable (text), called with what was left out, what starts again, and what the run waits for
     progress : callable (done, total), in seconds of audio, optional
 
     Returns
@@ -161,7 +164,8 @@ def run_archive(
             analyse_on_aws(state, request, folder, aws, note=note, progress=progress)
         else:
             collect_from_aws(state, request, folder, note)
-            opened = stack.enter_context(open_workers(workers, memory=memory, scheduler=scheduler, executor=executor))
+            where: dict[str, Any] = {"memory": memory, "scheduler": scheduler, "executor": executor}
+            opened = stack.enter_context(open_workers(workers, **where, wait_minutes=wait_minutes, note=note))
             run = Run(state, folder, request, opened, shard=shard or (0, 1), progress=progress)
             run.analyse()
             run.measure()

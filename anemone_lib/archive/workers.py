@@ -1,13 +1,14 @@
 """Who does the work: processes of this machine, a Dask cluster, or any executor.
 
 *Conventions.* A worker that is killed takes a pool of processes with it: what it was at is done again, alone and in
-smaller pieces, in a new pool, and given up the second time. Dask starts its workers itself.
+smaller pieces, in a new pool, and given up the second time. A Dask cluster, which starts its workers itself, is in
+`anemone_lib.archive.cluster`.
 """
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any
@@ -30,8 +31,13 @@ class Workers:
     """
 
     def __init__(self, make: Callable[[], Executor], number: int, *, renewable: bool) -> None:
-        self._make, self.number, self.renewable = make, number, renewable
+        self._make, self._number, self.renewable = make, number, renewable
         self._executor: Executor | None = None
+
+    @property
+    def number(self) -> int:
+        """How many pieces of work it does at once."""
+        return self._number
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Begin a piece of work."""
@@ -44,6 +50,10 @@ class Workers:
                     raise
                 self.renew()
         raise BrokenExecutor("workers end as soon as they are started")
+
+    def wait(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
+        """Wait until a piece of work is over; return those that are."""
+        return wait(futures, return_when=FIRST_COMPLETED).done
 
     def renew(self) -> None:
         """Let go of an executor that is broken; the next piece of work makes another."""
@@ -64,6 +74,8 @@ def open_workers(
     memory: int | None = None,
     scheduler: str | None = None,
     executor: Executor | None = None,
+    wait_minutes: float = 60.0,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Workers]:
     """Open the workers of a run.
 
@@ -77,6 +89,9 @@ def open_workers(
         Address of a Dask scheduler, like ``tcp://10.0.0.4:8786``, instead of processes.
     executor : Executor, optional
         Any other, instead of both.
+    wait_minutes : float >= 0
+        So long a run waits for a Dask worker that can work.
+    note : callable (text), told that it waits
 
     Raises
     ------
@@ -86,8 +101,10 @@ def open_workers(
     if executor is not None:
         yield Workers(lambda: executor, number or getattr(executor, "_max_workers", None) or 4, renewable=False)
     elif scheduler is not None:
-        with _connect(scheduler) as client:
-            yield Workers(client.get_executor, max(4, 2 * sum(client.nthreads().values())), renewable=False)
+        from anemone_lib.archive.cluster import open_cluster
+
+        with open_cluster(scheduler, wait_minutes=wait_minutes, note=note) as cluster:
+            yield cluster
     else:
         workers = Workers(make := _Processes(count_workers(number, memory)), make.number, renewable=True)
         try:
@@ -151,22 +168,6 @@ class _Processes:
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends its workers itself
     watch_parent()
-
-
-@contextmanager
-def _connect(address: str) -> Iterator[Any]:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ConfigError("--scheduler needs Dask: pip install 'anemone-lib[archive]'") from None
-    try:
-        client = Client(address, timeout="20s", set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ConfigError(f"--scheduler is {address}, where no Dask scheduler answers: {error}") from None
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def was_killed(error: BaseException) -> bool:

@@ -176,6 +176,9 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler, like tcp://10.0.0.4:8786, instead of processes.")
     ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="With --scheduler: minutes to wait while no worker of the cluster can work.")
+    ] = 60,
     shard: Annotated[
         str | None,
         typer.Option(metavar="I/N", help="Analyse only the I-th of N parts of the recordings, and write no tables."),
@@ -225,6 +228,7 @@ def run(
                 scheduler=scheduler,
                 shard=part,
                 aws=aws,
+                wait_minutes=wait,
                 note=say,
                 progress=progress,
             )

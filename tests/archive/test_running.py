@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
@@ -19,8 +18,8 @@ from anemone_lib.archive import assembling as assembling_module
 from anemone_lib.archive import make_request, open_archive, run_archive
 from anemone_lib.archive import running as running_module
 from anemone_lib.archive.running import Run
-from anemone_lib.archive.units import DiskFullError, analyse_recording
-from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers, parse_memory
+from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, analyse_recording
+from anemone_lib.archive.workers import WORKER_BYTES, count_workers, parse_memory
 from anemone_lib.errors import ConfigError, ScoresError
 from tests.conftest import ROOT
 
@@ -284,33 +283,6 @@ def test_a_large_recording_is_analysed_in_stretches_with_the_same_result(
     assert tables_of(out("cut")) == tables_of(out("whole"))
 
 
-@pytest.mark.slow
-def test_a_dask_cluster_whose_workers_die_and_join_late_gives_the_same_tables(whole, analyse, out, tables_of):
-    from distributed import LocalCluster
-
-    folder, _, expected = whole
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster:
-
-        def disturb():
-            while len(list(out("dask", "scores").glob("*.npz"))) < 5:
-                time.sleep(0.02)
-            cluster.scale(2)
-            (worker, *_) = cluster.workers.values()
-            os.kill(worker.pid, signal.SIGKILL)
-
-        disturber = threading.Thread(target=disturb)
-        disturber.start()
-        analyse([folder], out("dask"), scheduler=cluster.scheduler_address)
-        disturber.join()
-    assert tables_of(out("dask")) == expected
-
-
-def test_a_scheduler_that_does_not_answer_is_said():
-    with pytest.raises(ConfigError, match="no Dask scheduler answers"):
-        with open_workers(scheduler="nonsense://127.0.0.1:1"):
-            pass
-
-
 # ---------------------------------------------------------------------- what goes wrong
 
 
@@ -329,6 +301,43 @@ def test_a_recording_that_kills_its_workers_is_given_up_and_the_rest_is_done(mak
     assert failed["recording"].tolist() == ["north reef/20230227_223000.wav"]
     assert "a worker process was killed" in failed["problem"].iloc[0]
     assert archive.provenance["recordings"] == {"listed": 4, "analysed": 3, "failed": 1}
+
+
+def test_a_recording_for_which_there_is_no_memory_is_done_in_small_pieces(
+    make_season, analyse, out, tables_of, monkeypatch
+):
+    folder = make_season(4)
+    analyse([folder], out("whole"))
+
+    def analyse_if_small(task, *what):
+        if "20230227_223000.wav" in task.source and task.chunk_windows > SMALL_CHUNK_WINDOWS:
+            raise MemoryError
+        return analyse_recording(task, *what)
+
+    monkeypatch.setattr(running_module, "analyse_recording", analyse_if_small)
+    analyse([folder], out("small"))
+    assert tables_of(out("small")) == tables_of(out("whole"))
+
+
+@pytest.mark.parametrize(("enough_at", "status"), [(3, "analysed"), (4, "failed")])
+def test_a_recording_for_which_there_is_no_memory_beside_others_is_done_alone_at_the_end(
+    make_season, analyse, out, monkeypatch, enough_at, status
+):
+    done = []  # recordings that were done before each try
+
+    def analyse_if_enough(task, *what):
+        if "20230227_223000.wav" in task.source:
+            done.append(len(list(out("a", "scores").glob("*.npz"))))
+            if len(done) < enough_at:
+                raise MemoryError
+        return analyse_recording(task, *what)
+
+    monkeypatch.setattr(running_module, "analyse_recording", analyse_if_enough)
+    archive = analyse([make_season(8)], out("a"))
+    assert done[2:] == [7]
+    statuses = archive.recordings.set_index("recording")["status"]
+    assert statuses.pop("north reef/20230227_223000.wav") == status
+    assert set(statuses) == {"analysed"}
 
 
 class BreakingExecutor(ThreadPoolExecutor):

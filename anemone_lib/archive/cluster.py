@@ -1,0 +1,163 @@
+"""A Dask cluster as workers: they come and go, and the run waits for them, but not for ever.
+
+*Conventions.* A cluster that does nothing is never waited for in silence. Where nothing comes back, the scheduler is
+asked who is at work; where nobody is, the run says so after `SAY_S`, and ends after the time that it may wait. What
+Dask does itself: it starts a worker again that was ended for its memory, and gives its pieces to others, three times.
+
+A worker above 80 % of its memory is *paused*: it begins nothing new until it has room. One whose memory does not come
+back stays paused with the pieces that it was given, so that the run has it started anew.
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from anemone_lib.archive.workers import Workers
+from anemone_lib.errors import ConfigError, spell_count
+
+#: Seconds after which the scheduler is asked again, and after which one that nobody works at is said.
+ASK_S, SAY_S = 10.0, 60.0
+#: Seconds in which a scheduler answers.
+ANSWER_S = 60.0
+LOST = "the connection to the scheduler was lost"
+
+
+class Cluster(Workers):
+    """The workers of a Dask cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    wait_minutes : float >= 0
+        So long a run waits for a worker that can work.
+    note : callable (text), told that it waits, and why
+    """
+
+    def __init__(self, client: Any, *, wait_minutes: float, note: Callable[[str], None]) -> None:
+        super().__init__(client.get_executor, 4, renewable=False)
+        self._client, self._wait_s, self._note = client, 60 * wait_minutes, note
+        self._address = client.scheduler.address
+        self._asked: dict[Future[Any], Any] = {}  # Dask forgets a piece of work to which nobody refers
+        self._counted = -math.inf
+
+    @property
+    def number(self) -> int:
+        """Twice the threads of all workers that are there by now, and some for those that are expected."""
+        if time.monotonic() - self._counted >= ASK_S:
+            self._counted = time.monotonic()
+            with suppress(OSError, TimeoutError):  # where it does not come back, `wait` ends the run
+                self._number = max(4, 2 * sum(self._ask("ncores").values()))
+        return self._number
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Begin a piece of work."""
+        self._check_connection()
+        answer: Future[Any] = Future()
+        answer.set_running_or_notify_cancel()
+        self._asked[answer] = self._client.submit(work, *arguments, pure=False)
+        self._asked[answer].add_done_callback(lambda asked: self._hand_over(asked, answer))
+        return answer
+
+    def _hand_over(self, asked: Any, answer: Future[Any]) -> None:
+        """Give on what became of a piece of work, also where it was lost on the way, unlike Dask's executor."""
+        try:
+            error = asked.exception(timeout=ANSWER_S) if asked.status == "error" else None
+            found = None if error else asked.result(timeout=ANSWER_S)
+        except BaseException as lost:  # noqa: BLE001 this is a thread of Dask, which would only log it
+            error = BrokenExecutor(f"{LOST} ({type(lost).__name__})")
+        del self._asked[answer]
+        if error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(found)
+
+    def _check_connection(self) -> None:
+        if self._client.status != "running":  # Dask would wait for ever
+            raise BrokenExecutor(LOST)
+
+    def wait(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
+        """Wait until a piece of work is over; return those that are.
+
+        Raises
+        ------
+        BrokenExecutor
+            Nobody was at work for as long as a run may wait.
+        """
+        since, said = None, False
+        while not (ready := wait(futures, ASK_S, FIRST_COMPLETED).done):
+            self._check_connection()
+            trouble, paused = self._find_trouble()
+            if not trouble:
+                since = None
+                continue
+            now = time.monotonic()
+            since = now if since is None else since
+            if now - since >= self._wait_s:
+                raise BrokenExecutor(f"{trouble}; the run waited {self._wait_s / 60:.4g} minutes (--wait)")
+            if now - since >= SAY_S and not said:
+                said = True
+                self._note(f"nothing is being analysed: {trouble}; the run waits up to {self._wait_s / 60:.4g} minutes")
+                self._restart(paused)
+        if said:
+            self._note("the cluster is at work again")
+        return ready
+
+    def _find_trouble(self) -> tuple[str, list[str]]:
+        """Say why nobody is at work, and name the paused workers that can be started again; empty where someone is."""
+        address = self._address
+        try:
+            workers = self._ask("identity", n_workers=-1)["workers"]
+        except (OSError, TimeoutError) as error:
+            return f"the scheduler at {address} does not answer ({type(error).__name__})", []
+        if any(worker["metrics"].get("task_counts", {}).get("executing") for worker in workers.values()):
+            return "", []
+        paused = {name: worker for name, worker in workers.items() if worker["status"] == "paused"}
+        if paused:
+            least = min(worker["memory_limit"] for worker in paused.values()) / 1e9
+            return (
+                f"of {spell_count(len(workers), 'worker')} at {address}, {len(paused):,} "
+                f"{'is' if len(paused) == 1 else 'are'} paused, for more than 80 % of the memory is in use "
+                f"({least:.2g} GB a worker): give workers more memory (--memory-limit)",
+                [name for name, worker in paused.items() if worker["nanny"]],
+            )
+        if workers:
+            return f"none of {spell_count(len(workers), 'worker')} at {address} begins a piece of work", []
+        return f"there is no worker at {address}: start some (dask worker {address})", []
+
+    def _restart(self, names: list[str]) -> None:
+        if names:
+            try:
+                self._client.restart_workers(names, timeout=ANSWER_S, raise_for_error=False)
+            except (OSError, TimeoutError, ValueError) as error:
+                self._note(f"paused workers could not be started again: {error}")
+
+    def _ask(self, what: str, **options: Any) -> Any:
+        """Ask the scheduler for something; a scheduler that does not answer is an error, and no wait without end."""
+        asked = getattr(self._client.scheduler, what)
+        return self._client.sync(asked, callback_timeout=ANSWER_S, **options)
+
+
+@contextmanager
+def open_cluster(address: str, *, wait_minutes: float, note: Callable[[str], None]) -> Iterator[Cluster]:
+    """Connect to a Dask scheduler.
+
+    Raises
+    ------
+    ConfigError
+        It does not answer.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigError("--scheduler needs Dask: pip install 'anemone-lib[archive]'") from None
+    try:
+        client = Client(address, timeout="20s", set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ConfigError(f"--scheduler is {address}, where no Dask scheduler answers: {error}") from None
+    try:
+        yield Cluster(client, wait_minutes=wait_minutes, note=note)
+    finally:
+        client.close()

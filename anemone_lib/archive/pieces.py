@@ -1,0 +1,172 @@
+"""Pieces of work that are out at the workers: handed out, waited for, and done again where a worker was killed.
+
+*Conventions.* No more are out than keep the workers busy. A killed process takes a pool with it: all that was out is
+done again alone, first as it was and then with less memory. Other executors (Dask) go on without the worker and try its
+pieces again themselves: what they give up is done with less memory beside the rest, and, since another piece may have
+killed the worker, alone at the end.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Future, wait
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from anemone_lib.archive.units import Outcome, Task
+from anemone_lib.archive.workers import Workers, was_killed
+from anemone_lib.detection.events import Event
+from anemone_lib.errors import AnemoneError
+from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache
+
+KILLED = (
+    "a worker process was killed while it analysed this recording, also when it was done in small pieces; the memory "
+    "may not be enough for it, or a decoder may not survive it"
+)
+
+
+@dataclass
+class Large:
+    """A recording in stretches: those that are scored, and how many are not."""
+
+    task: Task
+    cache: ScoreCache
+    todo: int
+    parts: dict[Chunk, ChunkScores | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A piece of work: a recording; a stretch of it; putting the stretches together; calls of events; noise."""
+
+    row: Mapping[str, Any]
+    task: Task
+    chunk: Chunk | None = None
+    large: Large | None = None
+    events: tuple[Event, ...] | None = None
+    noise: bool = False
+    killed: int = 0
+
+    def smaller(self) -> "Job":
+        """The same with less memory, after a worker was killed."""
+        return replace(self, task=self.task.smaller(), killed=self.killed + 1)
+
+
+class GoneError(Exception):
+    """The workers do no more work; what they did before was collected."""
+
+
+class Pieces:
+    """What is out.
+
+    Parameters
+    ----------
+    workers : Workers
+    submit : callable (Job) that gives it to the workers and returns a Future
+    """
+
+    def __init__(self, workers: Workers, submit: Callable[[Job], Future[Any]]) -> None:
+        self._workers, self._submit = workers, submit
+        self._out: dict[Future[Any], Job] = {}
+        self._alone: list[Job] = []
+        self._broken: BaseException | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._out or self._alone) or self._broken is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether something has to be collected before more is handed out."""
+        return self._broken is not None or len(self._out) >= 2 * self._workers.number
+
+    def begin(self, job: Job) -> None:
+        """Hand out a piece; where nobody takes it, `collect` says so after the last of those that are out."""
+        try:
+            self._out[self._submit(job)] = job
+        except BrokenExecutor as error:
+            self._broken = error
+
+    def collect(self) -> Iterator[tuple[Job, Any]]:
+        """Wait until something is ready, and yield every such piece with what was found.
+
+        Raises
+        ------
+        GoneError
+            The workers are gone, or an error ended a piece that is not about its recording.
+        """
+        if self._alone and not self._out:
+            self.begin(self._alone.pop())
+        if not self._out:
+            raise GoneError(_spell(self._broken)) from self._broken
+        try:
+            ready = self._workers.wait(self._out)
+        except BrokenExecutor as error:
+            raise GoneError(str(error)) from error
+        killed: list[Job] = []
+        for future in ready:
+            job = self._out.pop(future)
+            reason = future.exception()
+            if reason is None:
+                yield job, future.result()
+            elif not was_killed(reason):
+                self._refuse(reason)
+            elif isinstance(reason, BrokenExecutor) and not self._workers.renewable:
+                self._broken = reason
+            else:
+                killed.append(job)
+        if self._workers.renewable:
+            yield from self._do_again(killed)
+            return
+        for job in killed:
+            if not job.killed:
+                self.begin(job.smaller())
+            elif job.killed == 1:
+                self._alone.append(job.smaller())
+            else:
+                yield job, Outcome("failed", KILLED)
+
+    def cancel(self) -> None:
+        """Take back what is not begun."""
+        for future in self._out:
+            future.cancel()
+
+    def collect_rest(self) -> Iterator[tuple[Job, Any]]:
+        """Take back what is not begun, wait for the others, and yield those that were done."""
+        self.cancel()
+        while self._out:
+            future, job = self._out.popitem()
+            if not future.cancelled() and future.exception() is None:
+                yield job, future.result()
+
+    def _do_again(self, killed: list[Job]) -> Iterator[tuple[Job, Any]]:
+        """Do again, one after the other, what was out when a worker was killed, which breaks the pool."""
+        if not killed:
+            return
+        wait(self._out)
+        for future, job in list(self._out.items()):
+            if future.exception() is None:
+                yield job, future.result()
+            else:
+                killed.append(job)
+            del self._out[future]
+        self._workers.renew()
+        for job in killed:
+            yield job, self._do_alone(job)
+
+    def _do_alone(self, job: Job) -> Any:
+        for one in (job, job.smaller()):
+            future = self._submit(one)
+            error = future.exception()
+            if error is None:
+                return future.result()
+            if not was_killed(error):
+                self._refuse(error)
+            self._workers.renew()
+        return Outcome("failed", KILLED)
+
+    def _refuse(self, error: BaseException) -> None:
+        if isinstance(error, AnemoneError):
+            raise error
+        raise GoneError(_spell(error)) from error
+
+
+def _spell(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}"
