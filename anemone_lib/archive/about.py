@@ -1,7 +1,7 @@
 """What the page of a season says in words and tables: cautions, noise, precision, effort, problems, provenance."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,15 @@ from anemone_lib.review.density import estimate_call_density
 from anemone_lib.review.precision import calibrate_precision, choose_edges, count_by_bin, measure_precision
 from anemone_lib.tables.verdicts import read_verdicts
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Rows of a table on the page; what is beyond is counted, and in the tables of the archive.
 MAX_ROWS = 100
+
+
+#: Recordings that are named for each thing that is odd.
+SHOWN_NAMES = 3
 
 
 #: Sites with less effort than a day are named.
@@ -257,19 +264,10 @@ def describe_problems(archive: Archive) -> str:
         parts += [_cut_table("Skipped, by reason", ["reason", "recordings", "seconds"], rows, "effort", right=[1, 2])]
     overlaps = recordings[recordings["overlap_s"].fillna(0) > 0]
     odd = recordings[recordings["problem"].notna() | recordings["notes"].notna() | recordings["duplicate_of"].notna()]
-    rows = [
-        [
-            str(row.recording),
-            str(row.status),
-            "; ".join(str(text) for text in row[2:] if isinstance(text, str) and text),
-        ]
-        for row in odd[["recording", "status", "problem", "notes", "duplicate_of"]].itertuples(index=False)
-    ]
-    if rows:
-        parts += [
-            page.heading("Recordings"),
-            _cut_table("Odd recordings", ["recording", "status", "what"], rows, "recordings"),
-        ]
+    if len(odd):
+        columns = ["what", "status", "number", "recordings"]
+        rows = _group_by_what(odd)
+        parts += [page.heading("Recordings"), _cut_table("Odd recordings", columns, rows, "recordings", right=[2])]
     if len(overlaps):
         parts.append(
             page.paragraph(
@@ -278,6 +276,22 @@ def describe_problems(archive: Archive) -> str:
             )
         )
     return "".join(parts) or page.paragraph("None: all recordings were analysed to their end.")
+
+
+def _group_by_what(odd: "pd.DataFrame") -> list[list[str]]:
+    """Return what is odd, in how many recordings, and some of these; what failed is first."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in odd[["recording", "status", "problem", "notes", "duplicate_of"]].itertuples(index=False):
+        name = str(row.recording)
+        texts = [text.replace(f"{name} ", "", 1) for text in (row.problem, row.notes) if isinstance(text, str) and text]
+        if isinstance(row.duplicate_of, str):
+            texts.append(f"the same bytes as {row.duplicate_of}")
+        groups.setdefault((str(row.status), "; ".join(texts)), []).append(name)
+    ordered = sorted(groups.items(), key=lambda group: (group[0][0] != "failed", -len(group[1]), group[0][1]))
+    return [
+        [what, status, f"{len(names):,}", ", ".join(names[:SHOWN_NAMES]) + ", …" * (len(names) > SHOWN_NAMES)]
+        for (status, what), names in ordered
+    ]
 
 
 def _cut_table(caption: str, columns: list[str], rows: list[list[str]], name: str, right: Sequence[int] = ()) -> str:

@@ -10,13 +10,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anemone_lib.archive.kept import is_kept, probe_kept
+from anemone_lib.archive.kept import describe_kept, is_kept, probe_kept
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import write_table
@@ -60,7 +61,11 @@ def list_recordings(
     number = 0
     for number, item in enumerate(listing, start=1):
         size, modified = (item.size, item.modified) if "://" in item.source else _look(item.source)
-        state.list_item(item, size, modified)
+        name = state.list_item(item, size, modified)
+        if item.scores is not None:
+            with suppress(AnemoneError):  # it is read again, and then has its reason
+                probe = describe_kept(item.scores, item.source, request.clock_of(item.about))
+                state.keep_probe(name, request.probe_key, probe, probe.clock, None)
         if number % 1000 == 0:
             tell(f"{number:,} recordings found")
     for text in listing.notes:
@@ -194,6 +199,7 @@ def spell_times(name: str, began: datetime | None, seconds: float | None) -> dic
 def save_timeline(state: State, folder: Path) -> Path:
     """Draw ``timeline.png``: when each site was recorded."""
     from anemone_lib.plots.archive import plot_timeline
+    from anemone_lib.plots.axes import use_all_letters
 
     spans: dict[str, list[list[int]]] = {}
     for row in state.each("start_ms IS NOT NULL AND problem IS NULL"):
@@ -204,9 +210,10 @@ def save_timeline(state: State, folder: Path) -> Path:
         else:
             of_site.append([begin, end])
     edges = {site: np.array(some, "M8[ms]").T for site, some in sorted(spans.items())}
-    axes = plot_timeline({site: (starts, ends) for site, (starts, ends) in edges.items()}, label="recorded")
-    path, figure = folder / "timeline.png", axes.get_figure(root=True)
-    assert figure is not None
-    with write_atomically(path) as file:
+    path = folder / "timeline.png"
+    with use_all_letters(), write_atomically(path) as file:
+        axes = plot_timeline({site: (starts, ends) for site, (starts, ends) in edges.items()}, label="recorded")
+        figure = axes.get_figure(root=True)
+        assert figure is not None
         figure.savefig(file, format="png", dpi=120, bbox_inches="tight", metadata={"Software": None})
     return path

@@ -133,7 +133,11 @@ def probe_kept(source: str, clock: Mapping[str, Any]) -> Probe:
     -------
     probe : Probe
     """
-    scores = read_kept(source)
+    return describe_kept(read_kept(source), source, clock)
+
+
+def describe_kept(scores: Scores, source: str, clock: Mapping[str, Any]) -> Probe:
+    """Return what kept scores tell of their recording, as `probe_kept` does, of scores that were read."""
     if clock.get("start_time") or clock.get("start_time_format"):
         began = read_clock(scores.recording_name.rpartition("/")[2], **clock)
     elif scores.start_time is not None:

@@ -6,6 +6,7 @@ forbids it. Figures have a description for those who do not see them.
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -106,7 +107,12 @@ def paragraph(text: str, *, soft: bool = False) -> str:
     >>> paragraph("a < b")
     '<p>a &lt; b</p>'
     """
-    return f"<p class='soft'>{escape(text)}</p>" if soft else f"<p>{escape(text)}</p>"
+    return f"<p class='soft'>{_mark_commands(text)}</p>" if soft else f"<p>{_mark_commands(text)}</p>"
+
+
+def _mark_commands(text: str) -> str:
+    """Escape a text; what stands between backquotes is a command."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def heading(text: str) -> str:
@@ -124,7 +130,7 @@ def bullets(texts: Iterable[str]) -> str:
     >>> bullets(["one"]), bullets([])
     ("<ul class='notes'><li>one</li></ul>", '')
     """
-    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    items = "".join(f"<li>{_mark_commands(text)}</li>" for text in texts)
     return f"<ul class='notes'>{items}</ul>" if items else ""
 
 

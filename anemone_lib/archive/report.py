@@ -32,6 +32,7 @@ from anemone_lib.errors import spell_count
 from anemone_lib.evaluation.rates import format_rate
 from anemone_lib.files import write_atomically
 from anemone_lib.plots.archive import plot_sites
+from anemone_lib.plots.axes import use_all_letters
 from anemone_lib.plots.season import plot_diel, plot_hours, plot_season
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Season:
         return mark_masked(days.noise_db, lowest_snr_db=lowest, call_level_db=level)
 
 
+@use_all_letters()
 def write_report(
     archive: Archive,
     path: str | os.PathLike[str] | None = None,

@@ -13,6 +13,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +26,7 @@ from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.audio.s3_client import open_s3_client
 from anemone_lib.audio.sources import open_file_system
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
+from anemone_lib.scoring.scores import Scores
 
 #: Columns of a manifest that may be there beside ``path``.
 MANIFEST_COLUMNS = ("site", "recorder", "start_time", "timezone", "calibration_db", "latitude", "longitude")
@@ -43,6 +45,7 @@ class Item:
     site : str
     size : int, in bytes, and modified : str, where the listing of a remote source tells
     about : mapping, what a manifest says of it: columns of `MANIFEST_COLUMNS` that are not empty
+    scores : Scores or None, what was read to name a recording that was scored before
     """
 
     recording: str
@@ -51,6 +54,7 @@ class Item:
     size: int | None = None
     modified: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    scores: Scores | None = None
 
 
 @dataclass
@@ -95,11 +99,12 @@ class Listing:
         if (channel := find_channel(source)) and channel != self.channel:
             self._other_channels[channel] += 1
             return
-        try:
-            named = name_kept(name, read_kept(source).recording_name)
-        except AnemoneError:
-            named = name  # it is read again, and then has its reason
-        yield Item(named, source, self._find_site(named, f"{find_folder(source)}/{named}"), size, modified)
+        named, scores = name, None
+        with suppress(AnemoneError):  # it is read again, and then has its reason
+            scores = read_kept(source)
+            named = name_kept(name, scores.recording_name)
+        site = self._find_site(named, f"{find_folder(source)}/{named}")
+        yield Item(named, source, site, size, modified, scores=scores)
 
     def _find_site(self, name: str, source: str) -> str:
         if self.site:
@@ -116,9 +121,15 @@ class Listing:
 
     def _manifest(self, path: Path) -> Iterator[Item]:
         taken: dict[str, int] = {}
+        other = [name for name in _open_manifest(path)[1] if name and name not in ("path", *MANIFEST_COLUMNS)]
+        if other:
+            known = f"path, {', '.join(MANIFEST_COLUMNS)}"
+            self.notes.append(f"columns of {path.name} that say nothing here: {', '.join(other)} (known are {known})")
         for line, row in read_manifest(path):
             place = row.pop("path")
             below = f"{path.parent}{os.sep}" if "://" not in place and not os.path.isabs(place) else ""
+            if "\\" in place and not os.path.exists(below + place):  # the manifest was written on Windows
+                place = place.replace("\\", "/")
             if _is_remote(place):
                 items = list(self._remote(place)) if not _is_recording(place) else [_one_remote(place)]
             elif os.path.isdir(below + place):
@@ -245,6 +256,20 @@ def read_manifest(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     >>> list(read_manifest(path))
     [(2, {'path': 'a.wav', 'site': 'north reef', 'calibration_db': 174.2})]
     """
+    reader, names = _open_manifest(path)
+    n_rows = 0
+    for row in reader:
+        values = {name: (row.get(names[name]) or "").strip() for name in ("path", *MANIFEST_COLUMNS) if name in names}
+        if not any(values.values()):
+            continue
+        n_rows += 1
+        yield reader.line_num, _check_row(f"{path.name}, line {reader.line_num}", values)
+    if not n_rows:
+        raise ConfigError(f"the manifest {path} names no recordings")
+
+
+def _open_manifest(path: Path) -> tuple["csv.DictReader[str]", dict[str, str]]:
+    """Return the rows of a manifest, and its columns as they are written by their names."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -259,15 +284,7 @@ def read_manifest(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             f"the manifest {path} has no column path (it has {', '.join(names) or 'no columns'}); its columns are path "
             f"and, where known, {', '.join(MANIFEST_COLUMNS)}"
         )
-    n_rows = 0
-    for row in reader:
-        values = {name: (row.get(names[name]) or "").strip() for name in ("path", *MANIFEST_COLUMNS) if name in names}
-        if not any(values.values()):
-            continue
-        n_rows += 1
-        yield reader.line_num, _check_row(f"{path.name}, line {reader.line_num}", values)
-    if not n_rows:
-        raise ConfigError(f"the manifest {path} names no recordings")
+    return reader, names
 
 
 def _check_row(where: str, values: dict[str, str]) -> dict[str, Any]:

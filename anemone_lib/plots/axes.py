@@ -1,7 +1,11 @@
 """Colours, new axes and short texts that all figures share."""
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from matplotlib import font_manager, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -27,6 +31,37 @@ THRESHOLD_COLOUR = "#D55E00"  # vermilion
 
 
 SKIPPED_COLOUR = "#999999"
+
+
+#: Fonts with letters that matplotlib's own lacks: Chinese, Japanese, Korean, Thai and more. A system has one or none.
+WIDE_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Meiryo", "IPAexGothic"),
+    *("Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei"),
+    *(
+        "Noto Sans CJK KR",
+        "Apple SD Gothic Neo",
+        "Malgun Gothic",
+        "Noto Sans Thai",
+        "Leelawadee UI",
+        "Arial Unicode MS",
+    ),
+)
+
+
+@contextmanager
+def use_all_letters() -> Iterator[None]:
+    """Draw names in any script with the fonts of this system that have them; a letter that none has is a box.
+
+    >>> with use_all_letters():
+    ...     axes = new_axes((2, 1))
+    ...     _ = axes.set_title("珊瑚礁")
+    ...     _ = to_png(axes.figure)
+    """
+    installed = set(font_manager.get_font_names())
+    families = [*rcParams["font.family"], *(name for name in WIDE_FONTS if name in installed)]
+    with rc_context({"font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
 
 
 def new_axes(figsize: tuple[float, float]) -> Axes:

@@ -9,6 +9,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import anemone_lib
+from anemone_lib.archive import kept as kept_module
 from anemone_lib.archive.kept import read_kept
 from anemone_lib.cli import app
 from anemone_lib.errors import ScoresError
@@ -44,6 +45,17 @@ def test_kept_scores_give_the_tables_of_the_recordings(kept, analyse, out):
     assert archive.events["calls"].isna().all(), "nothing is invented of what was not heard"
     assert archive.effort["dead_s"].isna().all()
     assert archive.recordings["notes"].str.contains("calls were not measured: only the scores of the rec").all()
+
+
+def test_a_file_of_scores_is_read_once_for_its_name_and_what_it_tells_and_once_for_the_scores(
+    kept, analyse, out, monkeypatch
+):
+    _, folder = kept
+    opened = []
+    original = kept_module.open_source
+    monkeypatch.setattr(kept_module, "open_source", lambda source: (opened.append(source), original(source))[1])
+    analyse([folder], out("kept"))
+    assert sorted(opened) == sorted(2 * [str(path) for path in folder.rglob("*.npz")])
 
 
 def test_other_event_settings_are_decided_on_kept_scores(kept, analyse, out):

@@ -2,12 +2,18 @@
 
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 
-from anemone_lib.archive import open_archive
-from anemone_lib.archive.about import describe_precision
+from anemone_lib.archive import open_archive, page
+from anemone_lib.archive.about import describe_precision, describe_problems
+from anemone_lib.archive.inventory import save_timeline
 from anemone_lib.archive.report import write_report
+from anemone_lib.archive.steps import open_state
 from anemone_lib.archive.tables import write_provenance, write_table
 from anemone_lib.tables.verdicts import Verdict, write_verdicts
 
@@ -53,6 +59,36 @@ def checked(html):
     checker.feed(html)
     checker.close()
     return checker
+
+
+def test_what_is_odd_is_told_once_with_how_many_recordings_and_what_failed_first(archive):
+    odd = [(f"north/{k}.wav", "analysed", None, "frames are long; pulses vanish", None, 0.0) for k in range(5)]
+    odd += [(f"south/{k}.wav", "failed", f"south/{k}.wav is empty: 0 bytes", None, None, 0.0) for k in range(2)]
+    odd += [("south/copy.wav", "duplicate", None, None, "south/3.wav", 0.0)]
+    columns = ["recording", "status", "problem", "notes", "duplicate_of", "overlap_s"]
+    recordings = pd.DataFrame(odd, columns=columns).astype({"problem": object, "notes": object})
+    html = describe_problems(SimpleNamespace(recordings=recordings, effort=archive.effort.iloc[:0]))
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in html.split("<tr>")[2:]]
+    assert rows == [
+        ["is empty: 0 bytes", "failed", "2", "south/0.wav, south/1.wav"],
+        ["frames are long; pulses vanish", "analysed", "5", "north/0.wav, north/1.wav, north/2.wav, …"],
+        ["the same bytes as south/3.wav", "duplicate", "1", "south/copy.wav"],
+    ]
+
+
+def test_names_in_any_script_are_drawn_without_a_warning(tmp_path, analyse, out):
+    for hour in (6, 7):
+        path = tmp_path / "season" / "珊瑚礁" / f"20230210_{hour:02d}0000.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.random.default_rng(hour).normal(0, 0.1, 16_000), 8000)
+    found = analyse([tmp_path / "season"], out("a"))
+    assert "珊瑚礁" in write_report(found).read_text(encoding="utf-8")
+    with open_state(found.folder) as state:
+        assert save_timeline(state, found.folder).stat().st_size > 1000
+
+
+def test_commands_are_marked_as_such():
+    assert page.paragraph("`anemone <x>` draws") == "<p><code>anemone &lt;x&gt;</code> draws</p>"
 
 
 def test_every_element_is_closed_and_every_id_is_there_once(checked):

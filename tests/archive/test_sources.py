@@ -109,6 +109,16 @@ def test_what_is_wrong_in_a_manifest_is_said_with_its_line(manifest, text, words
         check_sources([manifest(text)])
 
 
+def test_paths_of_a_manifest_from_windows_are_found(manifest, tmp_path):
+    items, _ = items_of(manifest("path,site\ncard\\deep\\b.flac,north\n"))
+    assert items["card/deep/b.flac"].source == str(tmp_path / "card" / "deep" / "b.flac")
+
+
+def test_columns_of_a_manifest_that_are_not_known_are_named(manifest):
+    _, listing = items_of(manifest("path,site,lattitude,depth\ncard/a.wav,north,26.5,3\n"))
+    assert listing.notes[0].startswith("columns of season.csv that say nothing here: lattitude, depth (known are path,")
+
+
 def test_a_recording_in_two_lines_is_refused(manifest):
     path = manifest("path,site\ncard/a.wav,north\ncard/../card/a.wav,south\n")
     with pytest.raises(ConfigError, match="line 3: .* is in line 2, too"):
