@@ -24,7 +24,7 @@ from anemone_lib.scoring.classifier import (
     apply_temperature,
     load_classifier,
 )
-from anemone_lib.scoring.fit import choose_promoted
+from anemone_lib.scoring.fit import choose_promoted, choose_transform
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.scores import ChunkScores, Scores
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
@@ -43,6 +43,7 @@ __all__ = [
     "check_fit",
     "choose_config",
     "choose_promoted",
+    "choose_transform",
     "cut_windows",
     "digest_bundle",
     "draw_images",

@@ -62,6 +62,12 @@ class ModelCard(BaseModel):
     settings: dict[str, int | float | str | None] = Field(
         description="The score-deciding settings of InferenceConfig that the model was trained with."
     )
+    transform_sr: int | None = Field(
+        None,
+        gt=0,
+        description="The sample rate in Hz that n_fft and hop_length are for: at another they are scaled, so that a "
+        "frame lasts as long and the model sees the same. None: they are numbers of samples at every rate.",
+    )
     sha256: dict[str, str] = Field(description="SHA-256 (hex) by file name.")
     backbone: BackboneCard | None = Field(None, description="What embeds the sound, where the model sees no images.")
     activation: Literal["softmax", "sigmoid"] = Field(

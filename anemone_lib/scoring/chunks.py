@@ -20,7 +20,7 @@ from anemone_lib.errors import AudioError, ConfigError, ScoresError
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.condition import LOST, N_MEASURES, describe_condition, describe_rates, measure
 from anemone_lib.scoring.coverage import cut_moved_windows, find_gaps
-from anemone_lib.scoring.fit import check_fit, choose_config  # noqa: F401 found here, too
+from anemone_lib.scoring.fit import check_fit, choose_config, choose_transform  # noqa: F401 found here, too
 from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache, Scores, forget_use, name_scores, recall_use
 from anemone_lib.scoring.sight import classify_windows
 from anemone_lib.scoring.windows import cut_windows, lay_grid
@@ -221,7 +221,11 @@ def merge(
         warnings=(
             *recording.warnings,
             *describe_condition(measures, grid.start_times, grid.n_samples / grid.sample_rate),
-            *describe_rates(recording.sample_rate, original_rate=recording.original_sample_rate, n_fft=config.n_fft),
+            *describe_rates(
+                recording.sample_rate,
+                original_rate=recording.original_sample_rate,
+                n_fft=choose_transform(config, classifier, sample_rate=recording.sample_rate).n_fft,
+            ),
         ),
         channel=recording.channel_read,
         n_channels=recording.channels,

@@ -71,6 +71,32 @@ def choose_promoted(path: str | os.PathLike[str] | None, classifier: Classifier)
     return promotion.config
 
 
+def choose_transform(config: InferenceConfig, classifier: Classifier, *, sample_rate: int) -> InferenceConfig:
+    """Return the settings with which the windows of a recording are drawn for a model.
+
+    Parameters
+    ----------
+    config : InferenceConfig
+    classifier : Classifier
+    sample_rate : int > 0, in Hz, of the windows
+
+    Returns
+    -------
+    config : InferenceConfig
+        Where the model's card names a `transform_sr`, with frames that last as long at `sample_rate` as those of the
+        configuration do at it; else as it was.
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import load_classifier
+    >>> scaled = choose_transform(InferenceConfig(), load_classifier(), sample_rate=96_000)
+    >>> scaled.n_fft, scaled.hop_length
+    (2048, 512)
+    """
+    card = classifier.card
+    return config.scale_transform(sample_rate, transform_sr=card.transform_sr if card else None)
+
+
 def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
     """Refuse a configuration that the model was not made for.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.fit import choose_transform
 from anemone_lib.scoring.images import draw_images
 
 
@@ -33,6 +34,7 @@ def classify_windows(
     """
     takes_images = len(classifier.input_shape) == 3
     canvas = _canvas(min(len(windows), config.batch_size), classifier.input_shape) if takes_images else None
+    settings = choose_transform(config, classifier, sample_rate=sample_rate).image_settings
     probabilities = np.empty((len(windows), classifier.n_classes), np.float32)
     for first in range(0, len(windows), config.batch_size):
         batch = windows[first : first + config.batch_size]
@@ -40,7 +42,7 @@ def classify_windows(
             batch = draw_images(
                 batch,
                 sample_rate=sample_rate,
-                **config.image_settings,
+                **settings,
                 channels=classifier.input_shape[2],
                 out=canvas[: len(batch)],
             )

@@ -55,6 +55,7 @@ def export_bundle(
     summary: str = "",
     temperature: float = 1.0,
     activation: str = "softmax",
+    transform_sr: int | None = None,
     target_class: str | None = None,
     decisions: dict[str, dict[str, float | int]] | None = None,
     segment_thresholds: dict[str, float] | None = None,
@@ -77,7 +78,7 @@ def export_bundle(
         ranges of an 8-bit model are calibrated on them.
     config : InferenceConfig, optional
         The settings the model was trained with.
-    name, version, summary, temperature, activation, target_class
+    name, version, summary, temperature, activation, transform_sr, target_class
         As in `anemone_lib.scoring.classifier.ModelCard`, as are those of the next line.
     decisions, segment_thresholds, bands_hz, training, metrics
         As in `anemone_lib.scoring.classifier.ModelCard`.
@@ -119,7 +120,7 @@ def export_bundle(
         parity = _parity(model, tflite_path, images)
         _check_parity(parity["max_abs_difference"])
         if int8_on:
-            parity["int8"] = _try_int8(model, tflite_path, images, config, int8_on)
+            parity["int8"] = _try_int8(model, tflite_path, images, config, int8_on, transform_sr=transform_sr)
             parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
         parts = [keras_path, tflite_path, *([_copy_backbone(backbone, Path(unfinished))] if backbone else [])]
         card = ModelCard(
@@ -129,6 +130,7 @@ def export_bundle(
             classes=config.classes,
             input_shape=shape,
             settings=config.model_dump(exclude={*EVENT_FIELDS, "batch_size"}),
+            transform_sr=transform_sr,
             sha256={path.name: hash_file(path) for path in parts},
             backbone=_describe_backbone(backbone, parts[-1].name, head) if backbone else None,
             temperature=temperature,
@@ -278,20 +280,23 @@ def export_model(
         settings = card.settings if card else {"height_pixels": height, "width_pixels": width}
         target = card.target_class if card else None
         config = InferenceConfig(**settings, **({"target_class": target} if target else {}))
-    kept = {"name", "version", "summary", "temperature", "activation", "target_class"}
+    kept = {"name", "version", "summary", "temperature", "activation", "transform_sr", "target_class"}
     kept |= {"decisions", "segment_thresholds", "bands_hz", "training", "metrics"}
     described = card.model_dump(include=kept) if card else {}
     described.setdefault("name", path.stem)
-    images = _draw_some(recordings, config, loaded.input_shape[2])
+    images = _draw_some(recordings, config, loaded.input_shape[2], transform_sr=described.get("transform_sr"))
     return export_bundle(model, folder, images=images, config=config, int8_on=recordings if int8 else (), **described)
 
 
-def _draw_some(recordings: Sequence[str | os.PathLike[str]], config: InferenceConfig, channels: int) -> np.ndarray:
+def _draw_some(
+    recordings: Sequence[str | os.PathLike[str]], config: InferenceConfig, channels: int, *, transform_sr: int | None
+) -> np.ndarray:
     """Draw images of some windows of every recording, at random."""
     parts = []
     for path in recordings:
         with open_recording(path, target_sr=config.target_sr) as recording:
-            some = cut_labelled_windows(recording, [], config, channels=channels, max_windows=WINDOWS_OF_EACH)
+            seen = config.scale_transform(recording.sample_rate, transform_sr=transform_sr)
+            some = cut_labelled_windows(recording, [], seen, channels=channels, max_windows=WINDOWS_OF_EACH)
             parts.append(some.images)
     if not any(map(len, parts)):
         raise ModelError("no recording holds a window that can be read; give recordings like those to be analysed")
@@ -330,6 +335,8 @@ def _try_int8(
     images: np.ndarray,
     config: InferenceConfig,
     recordings: Sequence[str | os.PathLike[str]],
+    *,
+    transform_sr: int | None,
 ) -> dict[str, Any]:
     """Replace the float model by an 8-bit one if the events stay the same; return how far they do."""
     path = tflite_path.with_name(f"{STEM}.int8.tflite")
@@ -338,7 +345,8 @@ def _try_int8(
     models = [_alone(tflite_path), _alone(path)]
     for one in recordings:
         with open_recording(one, target_sr=config.target_sr) as recording:
-            scores = [score_recording(recording, model, config) for model in models]
+            seen = config.scale_transform(recording.sample_rate, transform_sr=transform_sr)
+            scores = [score_recording(recording, model, seen) for model in models]
             events = [decide_events(found, config) for found in scores]
             counts.append(count_events(*events, duration=recording.duration))
         sides = [found.probabilities[:, target] >= config.confidence_threshold for found in scores]

@@ -75,12 +75,8 @@ def fit_backbone(config: InferenceConfig, backbone: Backbone, *, sample_rate: in
     config : InferenceConfig
         The transform, which pictures and measures of calls use, lasts as long as before.
     """
-    factor = backbone.sample_rate / sample_rate
-    n_fft = int(np.clip(2 * round(config.n_fft * factor / 2), 16, 65_536))
-    return config.replace(
+    return config.scale_transform(backbone.sample_rate, transform_sr=sample_rate).replace(
         target_sr=backbone.sample_rate,
         window_duration=backbone.window_duration,
         stride_duration=min(config.stride_duration, backbone.window_duration),
-        n_fft=n_fft,
-        hop_length=int(np.clip(round(config.hop_length * factor), 1, n_fft)),
     )

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from anemone_lib.config import InferenceConfig
+from anemone_lib.config import DEFAULT_RATE_HZ, InferenceConfig
 from anemone_lib.scoring.bundle import STEM, ModelCard
 from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.training.bundle import export_bundle, write_card
 from anemone_lib.training.examples import read_quiet
-from anemone_lib.training.fitting import Progress, train_classifier
+from anemone_lib.training.fitting import Progress, reduce_windows, train_classifier
 from anemone_lib.training.labelled import concatenate
 from anemone_lib.training.measuring import measure_card
+from anemone_lib.training.network import build_model
 from anemone_lib.training.simulated import simulate_windows
 
 #: First seeds of the recordings that the demonstration model learns from, of those over real noise, and of those
@@ -32,13 +33,15 @@ SUMMARY = (
 CONTROL_PART = 1 / 3
 #: Windows that are taken of each simulated recording, at most.
 WINDOWS_OF_EACH = 32
+#: Recordings whose images are in memory at once: 6,400 images take 420 MB, reduced 105 MB.
+RECORDINGS_AT_ONCE = 200
 
 
 def train_demonstration_model(
     folder: str | os.PathLike[str],
     *,
-    n_recordings: int = 1600,
-    epochs: int = 10,
+    n_recordings: int = 3800,
+    epochs: int = 5,
     seed: int = 0,
     without_calls: Sequence[str | os.PathLike[str]] = (),
     control: Sequence[str | os.PathLike[str]] = (),
@@ -53,7 +56,7 @@ def train_demonstration_model(
     epochs : int > 0
     seed : int
     without_calls : paths of real recordings, optional
-        In which no call of the target is known. A quarter of the simulated recordings is made over the first two
+        In which no call of the target is known. Every fourth part of the simulated recordings is made over the first two
         thirds of them, in the order given; the last third is measured only. Names that begin with the site, in order,
         keep most sites on one side.
     control : paths of real recordings, optional
@@ -68,14 +71,24 @@ def train_demonstration_model(
     config = InferenceConfig()
     n_learnt = len(without_calls) - round(CONTROL_PART * len(without_calls))
     quiet = read_quiet(without_calls[:n_learnt], target_sr=config.target_sr)
-    n_recorded = n_recordings // 4 if quiet else 0
-    options: dict[str, Any] = {"config": config, "max_windows": WINDOWS_OF_EACH}
-    parts = [simulate_windows(n_recordings=n_recordings - n_recorded, seed=TRAINING_SEED, **options)]
-    if n_recorded:
-        parts.append(simulate_windows(n_recordings=n_recorded, seed=RECORDED_SEED, quiet=quiet, **options))
-    train = concatenate(parts)
-    validation = simulate_windows(n_recordings=max(8, n_recordings // 10), seed=VALIDATION_SEED, **options)
-    training = train_classifier(train, validation, epochs=epochs, seed=seed, progress=progress)
+    model = build_model(n_classes=len(config.classes), seed=seed)
+    options: dict[str, Any] = {"config": config, "transform_sr": DEFAULT_RATE_HZ, "max_windows": WINDOWS_OF_EACH}
+    parts = _plan_parts(n_recordings, over_noise=bool(quiet))
+    train = concatenate(
+        [
+            reduce_windows(simulate_windows(**part, **options, quiet=quiet if over_noise else ()), model)
+            for part, over_noise in parts
+        ]
+    )
+    n_validation = max(8, n_recordings // 10)
+    validation = concatenate(
+        [
+            reduce_windows(simulate_windows(n_recordings=n, seed=VALIDATION_SEED + k, **options), model)
+            for k, n in _cut_parts(n_validation)
+        ]
+    )
+    compared = simulate_windows(n_recordings=8, seed=VALIDATION_SEED, **options)
+    training = train_classifier(train, validation, model=model, epochs=epochs, seed=seed, progress=progress)
     right = training.probabilities.argmax(axis=1) == validation.labels
     card = export_bundle(
         training.model,
@@ -85,11 +98,12 @@ def train_demonstration_model(
         version="demo-2",
         summary=SUMMARY.format(real=", a quarter of them over real noise without fish" if quiet else " only"),
         temperature=training.temperature,
-        images=validation.images[:: max(1, len(validation) // 192)],
+        images=compared.images[:192],
+        transform_sr=DEFAULT_RATE_HZ,
         training={
             "command": f"anemone train --epochs {epochs}" + " --without-calls FOLDER" * bool(quiet),
             "data": f"{n_recordings} simulated recordings of 20 s at 8 to 200 kHz, SNR -3 to 24 dB, augmented",
-            "over_real_noise": n_recorded,
+            "over_real_noise": sum(part["n_recordings"] for part, over_noise in parts if over_noise),
             "real_noise": [stretch.recording for stretch in quiet],
             "seeds": {
                 "recordings": TRAINING_SEED,
@@ -110,3 +124,17 @@ def train_demonstration_model(
     card = card.model_copy(update={"metrics": card.metrics | measured})
     write_card(card, folder)
     return card
+
+
+def _cut_parts(n: int) -> list[tuple[int, int]]:
+    """Cut a number of recordings into parts that fit into memory; return where each begins, and how many it has."""
+    return [(k, min(RECORDINGS_AT_ONCE, n - k)) for k in range(0, n, RECORDINGS_AT_ONCE)]
+
+
+def _plan_parts(n: int, *, over_noise: bool) -> list[tuple[dict[str, int], bool]]:
+    """Number and first seed of the recordings of each part, and whether it is simulated over recorded noise."""
+    parts = []
+    for k, n_part in _cut_parts(n):
+        recorded = over_noise and k // RECORDINGS_AT_ONCE % 4 == 3
+        parts.append(({"n_recordings": n_part, "seed": (RECORDED_SEED if recorded else TRAINING_SEED) + k}, recorded))
+    return parts

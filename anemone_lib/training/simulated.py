@@ -46,6 +46,7 @@ def simulate_windows(
     seed: int,
     config: InferenceConfig | None = None,
     channels: int = 1,
+    transform_sr: int | None = None,
     duration: Seconds = 20.0,
     snr_db: tuple[float, float] = (-3.0, 24.0),
     max_windows: int = 24,
@@ -62,6 +63,8 @@ def simulate_windows(
         Recordings `seed` to ``seed + n_recordings - 1`` of `anemone_lib.simulation.reef`; keep those of sets apart.
     config : InferenceConfig, optional
     channels : int, 1 or 3
+    transform_sr : int > 0, in Hz, optional
+        The rate that ``n_fft`` and ``hop_length`` are for; at another they are scaled (`ModelCard.transform_sr`).
     duration : float > 0, in seconds, of each recording
     snr_db : (lowest, highest), in dB
     max_windows : int > 0, from each recording
@@ -86,6 +89,7 @@ def simulate_windows(
         _simulated_windows_of,
         config=config,
         channels=channels,
+        transform_sr=transform_sr,
         duration=duration,
         snr_db=snr_db,
         max_windows=max_windows,
@@ -101,6 +105,7 @@ def _simulated_windows_of(
     *,
     config: InferenceConfig,
     channels: int,
+    transform_sr: int | None,
     duration: Seconds,
     snr_db: tuple[float, float],
     max_windows: int,
@@ -134,8 +139,9 @@ def _simulated_windows_of(
     windows = cut_windows(
         samples, n_windows=grid.n_windows, window_samples=grid.window_samples, stride_samples=grid.stride_samples
     )[chosen]
+    seen = config.scale_transform(rate, transform_sr=transform_sr)
     return LabelledWindows(
-        draw_bytes(windows, rate, config, channels),
+        draw_bytes(windows, rate, seen, channels),
         labels[chosen],
         np.full(len(chosen), f"simulated-{seed}"),
         grid.start_times[chosen],

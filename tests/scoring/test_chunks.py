@@ -16,7 +16,7 @@ from anemone_lib import (
     score_recording,
 )
 from anemone_lib.detection import decide_events
-from anemone_lib.scoring import merge, plan, score_chunk
+from anemone_lib.scoring import choose_transform, merge, plan, score_chunk
 from anemone_lib.scoring.bundle import ModelCard
 
 CONFIG = InferenceConfig(height_pixels=256, width_pixels=256)
@@ -364,3 +364,59 @@ def test_kept_scores_are_given_the_name_the_clock_and_the_notes_of_the_file_at_h
         ),  # a note: the offset of the name counts
         ("reef.wav", None, seen[0][2]),
     ]
+
+
+class Looks:
+    """A classifier that keeps the images it is shown, and has a card."""
+
+    def __init__(self, transform_sr):
+        settings = {"n_fft": 1024, "hop_length": 256}
+        self.card = ModelCard(
+            name="looks",
+            version="v1",
+            classes=("noise", "anemonefish"),
+            input_shape=(256, 256, 1),
+            settings=settings,
+            sha256={},
+            transform_sr=transform_sr,
+        )
+        self.input_shape, self.n_classes, self.sha256, self.version = (256, 256, 1), 2, "0" * 64, "v1"
+        self.images = []
+
+    def probabilities(self, images):
+        self.images.append(images.copy())
+        return np.full((len(images), 2), 0.5, np.float32)
+
+
+TWO = InferenceConfig(model_classes="noise,anemonefish")
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 22050, 44100, 96000])
+def test_a_model_whose_card_names_a_rate_sees_a_pulse_as_at_that_rate(write_wav, sample_rate):
+    def see(rate, transform_sr):
+        looks, time = Looks(transform_sr), np.arange(round(2 * rate)) / rate
+        gate = (np.abs(time - 0.5) < 0.02) | (np.abs(time - 0.58) < 0.02)
+        hiss = np.interp(time, np.arange(8000) / 4000, np.random.default_rng(1).standard_normal(8000))
+        samples = 0.4 * gate * np.sin(2 * np.pi * 600 * time) + 1e-3 * hiss
+        with open_recording(write_wav(samples.astype(np.float32), rate, name=f"{rate}.wav")) as recording:
+            scores = score_recording(recording, looks, TWO)
+        return np.concatenate(looks.images)[0], scores.warnings
+
+    expected, _ = see(48_000, 48_000)
+    scaled, warnings = see(sample_rate, 48_000)
+    kept, _ = see(sample_rate, None)
+    calls = slice(150, 210)  # rows around 600 Hz
+
+    def spread(image):
+        return np.abs(image[calls] - expected[calls]).mean()
+
+    assert spread(scaled) < 0.5 * spread(kept)
+    assert not [text for text in warnings if "n_fft" in text]
+
+
+def test_at_the_rate_of_the_card_and_without_one_the_settings_stay(loudness):
+    assert choose_transform(TWO, Looks(48_000), sample_rate=48_000) == TWO
+    assert choose_transform(TWO, Looks(None), sample_rate=8000) == TWO
+    assert choose_transform(TWO, loudness, sample_rate=8000) == TWO
+    scaled = choose_transform(TWO.replace(n_fft=128, hop_length=32), Looks(4000), sample_rate=16_000)
+    assert (scaled.n_fft, scaled.hop_length) == (512, 128)

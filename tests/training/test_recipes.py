@@ -25,6 +25,7 @@ def test_the_last_third_of_real_recordings_is_only_measured(quiet, tmp_path, mon
     monkeypatch.setattr(recipes, "measure_card", lambda _, **options: seen.update(options) or {"measured": 1})
     short = {"duration": 6.0, "max_windows": 6}
     monkeypatch.setattr(recipes, "simulate_windows", lambda **options: simulate_windows(**(options | short)))
+    monkeypatch.setattr(recipes, "RECORDINGS_AT_ONCE", 2)  # four parts, of which the last lies over real noise
     more = tmp_path / "more.wav"
     card = recipes.train_demonstration_model(
         tmp_path / "model", n_recordings=8, epochs=1, without_calls=quiet, control=[more]
