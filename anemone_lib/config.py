@@ -178,32 +178,6 @@ class InferenceConfig(BaseModel):
         names = ("n_fft", "hop_length", "fmax_hz", "height_pixels", "width_pixels")
         return {name: getattr(self, name) for name in names}
 
-    def scale_transform(self, sample_rate: int, *, transform_sr: int | None) -> "InferenceConfig":
-        """Return the settings whose frames last as long at a sample rate as these do at another.
-
-        Parameters
-        ----------
-        sample_rate : int > 0, in Hz, of the recording
-        transform_sr : int > 0, in Hz, or None
-            The rate that ``n_fft`` and ``hop_length`` are for (`ModelCard.transform_sr`); none leaves them as they are.
-
-        Returns
-        -------
-        config : InferenceConfig
-
-        Examples
-        --------
-        >>> config = InferenceConfig().scale_transform(96_000, transform_sr=48_000)
-        >>> config.n_fft, config.hop_length
-        (2048, 512)
-        """
-        if transform_sr is None or transform_sr == sample_rate:
-            return self
-        n_fft, hop_length = fit_transform(
-            sample_rate, n_fft=self.n_fft, hop_length=self.hop_length, transform_sr=transform_sr
-        )
-        return self.replace(n_fft=n_fft, hop_length=hop_length)
-
     def replace(self, **changes: Any) -> "InferenceConfig":
         """Return a copy with some settings changed, checked like a new one."""
         return InferenceConfig(**{**self.model_dump(), **changes})
@@ -360,22 +334,16 @@ class InferenceConfig(BaseModel):
             raise ConfigError(f"in the environment: {error}") from None
 
 
-def fit_transform(
-    sample_rate: int, *, n_fft: int = 1024, hop_length: int = 256, transform_sr: int = DEFAULT_RATE_HZ
-) -> tuple[int, int]:
-    """Return the ``n_fft`` and ``hop_length`` that last as long at a sample rate as others do at `transform_sr`.
-
-    By default those of the defaults at 48 kHz.
+def fit_transform(sample_rate: int) -> tuple[int, int]:
+    """Return the ``n_fft`` and ``hop_length`` that last as long at a sample rate as the defaults do at 48 kHz.
 
     >>> fit_transform(16_000)
     (342, 85)
-    >>> fit_transform(16_000, n_fft=128, hop_length=32, transform_sr=4000)
-    (512, 128)
     """
     if sample_rate <= 0:
         raise ConfigError(f"sample_rate is {sample_rate}; it must be a positive number of Hz")
-    length = min(65_536, max(16, 2 * round(n_fft / 2 * sample_rate / transform_sr)))
-    return length, min(length, max(1, round(hop_length * sample_rate / transform_sr)))
+    n_fft = min(65_536, max(16, 2 * round(512 * sample_rate / DEFAULT_RATE_HZ)))
+    return n_fft, min(n_fft, max(1, round(256 * sample_rate / DEFAULT_RATE_HZ)))
 
 
 def _sha256_of(settings: dict[str, Any]) -> str:

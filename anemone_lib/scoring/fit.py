@@ -1,5 +1,6 @@
 """Check that a model and a configuration fit together."""
 
+import math
 import os
 
 from anemone_lib.config import InferenceConfig
@@ -83,8 +84,8 @@ def choose_transform(config: InferenceConfig, classifier: Classifier, *, sample_
     Returns
     -------
     config : InferenceConfig
-        Where the model's card names a `transform_sr`, with frames that last as long at `sample_rate` as those of the
-        configuration do at it; else as it was.
+        Where the model's card names a `transform_sr`, with ``n_fft`` and ``hop_length`` scaled (`scale_transform`);
+        they depend on the card and the rate alone. Else as it was.
 
     Examples
     --------
@@ -94,7 +95,53 @@ def choose_transform(config: InferenceConfig, classifier: Classifier, *, sample_
     (2048, 512)
     """
     card = classifier.card
-    return config.scale_transform(sample_rate, transform_sr=card.transform_sr if card else None)
+    if card is None or card.transform_sr is None:
+        return config
+    scaled = scale_transform(InferenceConfig(**card.settings), sample_rate, transform_sr=card.transform_sr)
+    return config.replace(n_fft=scaled.n_fft, hop_length=scaled.hop_length)
+
+
+def scale_transform(config: InferenceConfig, sample_rate: int, *, transform_sr: int | None) -> InferenceConfig:
+    """Return the settings whose frames last as long at a sample rate as those of a configuration do at another.
+
+    Parameters
+    ----------
+    config : InferenceConfig
+    sample_rate : int > 0, in Hz, of the recording
+    transform_sr : int > 0, in Hz, or None
+        The rate that ``n_fft`` and ``hop_length`` are for; none leaves them as they are.
+
+    Returns
+    -------
+    config : InferenceConfig
+        ``n_fft`` is the nearest even number that has no prime factor above 7, which transforms fast. ``hop_length`` is
+        the nearest number of which the stride is a multiple, so that windows share frames, where one is within an
+        eighth; else the nearest number.
+
+    Examples
+    --------
+    >>> [scale_transform(InferenceConfig(), rate, transform_sr=48_000).n_fft for rate in (8000, 44_100, 192_000)]
+    [168, 960, 4096]
+    >>> [scale_transform(InferenceConfig(), rate, transform_sr=48_000).hop_length for rate in (8000, 44_100, 192_000)]
+    [40, 245, 1024]
+    """
+    if transform_sr is None or transform_sr == sample_rate:
+        return config
+    ratio = sample_rate / transform_sr
+    length, hop, stride = config.n_fft * ratio, config.hop_length * ratio, round(config.stride_duration * sample_rate)
+    even = range(max(16, 2 * int(0.45 * length)), 2 * int(0.55 * length) + 18, 2)
+    n_fft = min((n for n in even if _is_fast(n)), key=lambda n: abs(n - length))
+    near = range(max(1, math.ceil(hop * 7 / 8)), int(hop * 9 / 8) + 1)
+    hop_length = min((n for n in near if stride % n == 0), key=lambda n: abs(n - hop), default=max(1, round(hop)))
+    return config.replace(n_fft=min(65_536, n_fft), hop_length=min(65_536, n_fft, hop_length))
+
+
+def _is_fast(n: int) -> bool:
+    """Whether a number has no prime factor above 7."""
+    for factor in (2, 3, 5, 7):
+        while n % factor == 0:
+            n //= factor
+    return n == 1
 
 
 def check_fit(classifier: Classifier, config: InferenceConfig) -> None:

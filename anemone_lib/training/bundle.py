@@ -32,6 +32,7 @@ from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.bundle import STEM, BackboneCard, ModelCard, hash_file, read_card
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import Classifier, LiteRTClassifier, load_classifier
+from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.training.labelled import cut_labelled_windows
 from anemone_lib.training.network import import_keras
 
@@ -295,7 +296,7 @@ def _draw_some(
     parts = []
     for path in recordings:
         with open_recording(path, target_sr=config.target_sr) as recording:
-            seen = config.scale_transform(recording.sample_rate, transform_sr=transform_sr)
+            seen = scale_transform(config, recording.sample_rate, transform_sr=transform_sr)
             some = cut_labelled_windows(recording, [], seen, channels=channels, max_windows=WINDOWS_OF_EACH)
             parts.append(some.images)
     if not any(map(len, parts)):
@@ -345,7 +346,7 @@ def _try_int8(
     models = [_alone(tflite_path), _alone(path)]
     for one in recordings:
         with open_recording(one, target_sr=config.target_sr) as recording:
-            seen = config.scale_transform(recording.sample_rate, transform_sr=transform_sr)
+            seen = scale_transform(config, recording.sample_rate, transform_sr=transform_sr)
             scores = [score_recording(recording, model, seen) for model in models]
             events = [decide_events(found, config) for found in scores]
             counts.append(count_events(*events, duration=recording.duration))

@@ -8,6 +8,7 @@ import numpy as np
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.scoring.backbone import Backbone
+from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.training.examples import ExamplePool, Examples
 
 #: Windows that are embedded to learn from, at most.
@@ -75,7 +76,7 @@ def fit_backbone(config: InferenceConfig, backbone: Backbone, *, sample_rate: in
     config : InferenceConfig
         The transform, which pictures and measures of calls use, lasts as long as before.
     """
-    return config.scale_transform(backbone.sample_rate, transform_sr=sample_rate).replace(
+    return scale_transform(config, backbone.sample_rate, transform_sr=sample_rate).replace(
         target_sr=backbone.sample_rate,
         window_duration=backbone.window_duration,
         stride_duration=min(config.stride_duration, backbone.window_duration),

@@ -41,7 +41,7 @@ def train_demonstration_model(
     folder: str | os.PathLike[str],
     *,
     n_recordings: int = 3800,
-    epochs: int = 5,
+    epochs: int = 10,
     seed: int = 0,
     without_calls: Sequence[str | os.PathLike[str]] = (),
     control: Sequence[str | os.PathLike[str]] = (),
@@ -56,9 +56,9 @@ def train_demonstration_model(
     epochs : int > 0
     seed : int
     without_calls : paths of real recordings, optional
-        In which no call of the target is known. Every fourth part of the simulated recordings is made over the first two
-        thirds of them, in the order given; the last third is measured only. Names that begin with the site, in order,
-        keep most sites on one side.
+        In which no call of the target is known. Of the simulated recordings every fourth part is made over the first
+        two thirds of them, in the order given; the last third is measured only. Names that begin with the site, in
+        order, keep most sites on one side.
     control : paths of real recordings, optional
         More without a call of the target, measured only.
     progress : callable (done, total), optional
@@ -76,8 +76,10 @@ def train_demonstration_model(
     parts = _plan_parts(n_recordings, over_noise=bool(quiet))
     train = concatenate(
         [
-            reduce_windows(simulate_windows(**part, **options, quiet=quiet if over_noise else ()), model)
-            for part, over_noise in parts
+            reduce_windows(
+                simulate_windows(n_recordings=n, seed=first, quiet=quiet if over_noise else (), **options), model
+            )
+            for n, first, over_noise in parts
         ]
     )
     n_validation = max(8, n_recordings // 10)
@@ -95,7 +97,7 @@ def train_demonstration_model(
         folder,
         config=config,
         name="Anemone demonstration model",
-        version="demo-2",
+        version="demo-3",
         summary=SUMMARY.format(real=", a quarter of them over real noise without fish" if quiet else " only"),
         temperature=training.temperature,
         images=compared.images[:192],
@@ -103,7 +105,7 @@ def train_demonstration_model(
         training={
             "command": f"anemone train --epochs {epochs}" + " --without-calls FOLDER" * bool(quiet),
             "data": f"{n_recordings} simulated recordings of 20 s at 8 to 200 kHz, SNR -3 to 24 dB, augmented",
-            "over_real_noise": sum(part["n_recordings"] for part, over_noise in parts if over_noise),
+            "over_real_noise": sum(n for n, _, over_noise in parts if over_noise),
             "real_noise": [stretch.recording for stretch in quiet],
             "seeds": {
                 "recordings": TRAINING_SEED,
@@ -131,10 +133,10 @@ def _cut_parts(n: int) -> list[tuple[int, int]]:
     return [(k, min(RECORDINGS_AT_ONCE, n - k)) for k in range(0, n, RECORDINGS_AT_ONCE)]
 
 
-def _plan_parts(n: int, *, over_noise: bool) -> list[tuple[dict[str, int], bool]]:
+def _plan_parts(n: int, *, over_noise: bool) -> list[tuple[int, int, bool]]:
     """Number and first seed of the recordings of each part, and whether it is simulated over recorded noise."""
     parts = []
     for k, n_part in _cut_parts(n):
         recorded = over_noise and k // RECORDINGS_AT_ONCE % 4 == 3
-        parts.append(({"n_recordings": n_part, "seed": (RECORDED_SEED if recorded else TRAINING_SEED) + k}, recorded))
+        parts.append((n_part, (RECORDED_SEED if recorded else TRAINING_SEED) + k, recorded))
     return parts

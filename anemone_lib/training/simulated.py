@@ -9,6 +9,7 @@ import numpy as np
 import soxr
 
 from anemone_lib.config import InferenceConfig
+from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.scoring.windows import cut_windows, lay_grid
 from anemone_lib.simulation.augmentation import augment
 from anemone_lib.simulation.noises import TRANSIENTS
@@ -139,7 +140,7 @@ def _simulated_windows_of(
     windows = cut_windows(
         samples, n_windows=grid.n_windows, window_samples=grid.window_samples, stride_samples=grid.stride_samples
     )[chosen]
-    seen = config.scale_transform(rate, transform_sr=transform_sr)
+    seen = scale_transform(config, rate, transform_sr=transform_sr)
     return LabelledWindows(
         draw_bytes(windows, rate, seen, channels),
         labels[chosen],

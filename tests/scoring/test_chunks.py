@@ -369,8 +369,7 @@ def test_kept_scores_are_given_the_name_the_clock_and_the_notes_of_the_file_at_h
 class Looks:
     """A classifier that keeps the images it is shown, and has a card."""
 
-    def __init__(self, transform_sr):
-        settings = {"n_fft": 1024, "hop_length": 256}
+    def __init__(self, transform_sr, **settings):
         self.card = ModelCard(
             name="looks",
             version="v1",
@@ -391,7 +390,7 @@ class Looks:
 TWO = InferenceConfig(model_classes="noise,anemonefish")
 
 
-@pytest.mark.parametrize("sample_rate", [8000, 22050, 44100, 96000])
+@pytest.mark.parametrize("sample_rate", [8000, 16000, 96000, 192_000])
 def test_a_model_whose_card_names_a_rate_sees_a_pulse_as_at_that_rate(write_wav, sample_rate):
     def see(rate, transform_sr):
         looks, time = Looks(transform_sr), np.arange(round(2 * rate)) / rate
@@ -418,5 +417,24 @@ def test_at_the_rate_of_the_card_and_without_one_the_settings_stay(loudness):
     assert choose_transform(TWO, Looks(48_000), sample_rate=48_000) == TWO
     assert choose_transform(TWO, Looks(None), sample_rate=8000) == TWO
     assert choose_transform(TWO, loudness, sample_rate=8000) == TWO
-    scaled = choose_transform(TWO.replace(n_fft=128, hop_length=32), Looks(4000), sample_rate=16_000)
+    scaled = choose_transform(TWO, Looks(4000, n_fft=128, hop_length=32, stride_duration=0.2), sample_rate=16_000)
     assert (scaled.n_fft, scaled.hop_length) == (512, 128)
+
+
+@pytest.mark.parametrize(
+    "sample_rate", [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 64_000, 96_000, 200_000, 384_000]
+)
+def test_scaled_frames_last_as_long_and_are_shared_by_windows(sample_rate):
+    scaled = choose_transform(TWO.replace(stride_duration=0.3), Looks(48_000), sample_rate=sample_rate)
+    assert scaled.n_fft / sample_rate == pytest.approx(1024 / 48_000, rel=0.03)
+    assert scaled.hop_length / sample_rate == pytest.approx(256 / 48_000, rel=0.1)
+    assert scaled.stride_duration == 0.3
+    stride = round(InferenceConfig().stride_duration * sample_rate)
+    assert (
+        stride % scaled.hop_length == 0
+    )  # that of the card: what a window shows does not depend on the stride asked for
+
+
+def test_a_rate_that_no_hop_divides_gets_the_nearest_one():
+    scaled = choose_transform(TWO, Looks(48_000), sample_rate=8009)  # 3204 samples between windows
+    assert scaled.hop_length == 43
