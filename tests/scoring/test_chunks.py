@@ -421,18 +421,14 @@ def test_at_the_rate_of_the_card_and_without_one_the_settings_stay(loudness):
     assert (scaled.n_fft, scaled.hop_length) == (512, 128)
 
 
-@pytest.mark.parametrize(
-    "sample_rate", [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 64_000, 96_000, 200_000, 384_000]
-)
+@pytest.mark.parametrize("sample_rate", [8000, 11_025, 22_050, 32_000, 44_100, 64_000, 96_000, 384_000])
 def test_scaled_frames_last_as_long_and_are_shared_by_windows(sample_rate):
     scaled = choose_transform(TWO.replace(stride_duration=0.3), Looks(48_000), sample_rate=sample_rate)
     assert scaled.n_fft / sample_rate == pytest.approx(1024 / 48_000, rel=0.03)
     assert scaled.hop_length / sample_rate == pytest.approx(256 / 48_000, rel=0.1)
     assert scaled.stride_duration == 0.3
     stride = round(InferenceConfig().stride_duration * sample_rate)
-    assert (
-        stride % scaled.hop_length == 0
-    )  # that of the card: what a window shows does not depend on the stride asked for
+    assert stride % scaled.hop_length == 0  # of the card, not of the configuration
 
 
 def test_a_rate_that_no_hop_divides_gets_the_nearest_one():
