@@ -89,7 +89,10 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Export even a model that is no better than chance.")] = False,
     name: Annotated[str, typer.Option(help="What to call the model.")] = "anemone",
     version: Annotated[str, typer.Option(help="Part of every result.")] = "v1.0",
-    epochs: Annotated[int, typer.Option(min=1, help="Times that windows are drawn, at most.")] = 12,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Times that windows are drawn, at most. Default: 12; of the demonstration model 5."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the weights, the order, and the split by recording.")] = 0,
     without_calls: Annotated[
         Path | None,
@@ -108,7 +111,7 @@ def train(
 ) -> None:
     """Train a classifier and write its bundle: .keras, .tflite and the card."""
     with usage_errors(), progress_bars() as bars:
-        bar = bars.add_task("training", total=epochs)
+        bar = bars.add_task("training")
 
         def progress(done: int, total: int) -> None:
             bars.update(bar, completed=done, total=total)
@@ -116,11 +119,11 @@ def train(
         if folder is None and dataset is None:
             if backbone:
                 raise ConfigError("--backbone learns from annotated recordings; give a folder of them, or --dataset")
-            from anemone_lib.training.recipes import train_demonstration_model
+            from anemone_lib.training.recipes import EPOCHS, train_demonstration_model
 
             card = train_demonstration_model(
                 out_folder,
-                epochs=epochs,
+                epochs=epochs or EPOCHS,
                 seed=seed,
                 without_calls=_list_audio(without_calls, "--without-calls"),
                 control=_list_audio(control, "--control"),
@@ -151,7 +154,7 @@ def train(
                         head=head.value,
                     ),
                     "members": members,
-                    "epochs": epochs,
+                    "epochs": epochs or 12,
                     "seed": seed,
                 },
                 export={"force": force, "name": name, "version": version, "without_calls": without_calls},

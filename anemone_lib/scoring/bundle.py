@@ -172,7 +172,7 @@ def read_card(path: Path) -> ModelCard | None:
     Examples
     --------
     >>> read_card(DEMONSTRATION_MODEL / "best_model.json").version
-    'demo-2'
+    'demo-3'
     """
     if not path.is_file():
         return None

@@ -57,3 +57,18 @@ def test_an_export_asks_for_recordings_and_invents_none(anemone, tmp_path):
     result = anemone("export-model", DEMONSTRATION_MODEL, "--recordings", tmp_path / "empty")
     assert result.exit_code == 2
     assert "there are no recordings in it" in result.stderr
+
+
+def test_each_training_has_its_own_number_of_epochs(anemone, tmp_path, monkeypatch):
+    from anemone_lib.training import recipes
+
+    seen = []
+
+    def train(folder, *, epochs, **_):
+        seen.append(epochs)
+        return load_classifier().card
+
+    monkeypatch.setattr(recipes, "train_demonstration_model", train)
+    assert anemone("train", "--out", tmp_path).exit_code == 0
+    assert anemone("train", "--epochs", 2, "--out", tmp_path).exit_code == 0
+    assert seen == [recipes.EPOCHS, 2]
