@@ -117,9 +117,7 @@ def export_bundle(
     with TemporaryDirectory(dir=folder, prefix=".anemone-") as unfinished:
         keras_path, tflite_path = Path(unfinished) / f"{STEM}.keras", Path(unfinished) / f"{STEM}.tflite"
         model.save(keras_path)
-        tflite_path.write_bytes(_converted(model, None))
-        parity = _parity(model, tflite_path, images)
-        _check_parity(parity["max_abs_difference"])
+        parity = _write_tflite(model, tflite_path, images)
         if int8_on:
             parity["int8"] = _try_int8(model, tflite_path, images, config, int8_on, transform_sr=transform_sr)
             parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
@@ -158,12 +156,17 @@ def _move(paths: Sequence[Path], folder: Path) -> None:
         path.replace(folder / path.name)
 
 
-def _check_parity(difference: float) -> None:
-    if not difference <= PARITY:
+def _write_tflite(model: Any, path: Path, images: np.ndarray) -> dict[str, Any]:
+    """Convert a model; return how near the two are, or refuse if that is not near enough."""
+    path.write_bytes(_converted(model, None))
+    parity = _parity(model, path, images)
+    if not parity["max_abs_difference"] <= PARITY:
         raise ModelError(
-            f"a probability of the .tflite model differs from that of the .keras model by {difference:.2g}; at most "
-            f"{PARITY:g} is allowed. Give the model layers that TensorFlow Lite computes exactly"
+            f"a probability of the .tflite model differs from that of the .keras model by "
+            f"{parity['max_abs_difference']:.2g}; at most {PARITY:g} is allowed. Give the model layers that TensorFlow "
+            "Lite computes exactly"
         )
+    return parity
 
 
 def _copy_backbone(backbone: Backbone, folder: Path) -> Path:

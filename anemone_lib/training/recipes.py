@@ -13,9 +13,9 @@ from anemone_lib.config import DEFAULT_RATE_HZ, InferenceConfig
 from anemone_lib.scoring.bundle import STEM, ModelCard
 from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.training.bundle import export_bundle, write_card
-from anemone_lib.training.examples import read_quiet
+from anemone_lib.training.examples import Stretch, read_quiet
 from anemone_lib.training.fitting import Progress, reduce_windows, train_classifier
-from anemone_lib.training.labelled import concatenate
+from anemone_lib.training.labelled import LabelledWindows, concatenate
 from anemone_lib.training.measuring import measure_card
 from anemone_lib.training.network import build_model
 from anemone_lib.training.simulated import simulate_windows
@@ -76,20 +76,9 @@ def train_demonstration_model(
     model = build_model(n_classes=len(config.classes), seed=seed)
     options: dict[str, Any] = {"config": config, "transform_sr": DEFAULT_RATE_HZ, "max_windows": WINDOWS_OF_EACH}
     parts = _plan_parts(n_recordings, over_noise=bool(quiet))
-    train = concatenate(
-        [
-            reduce_windows(
-                simulate_windows(n_recordings=n, seed=first, quiet=quiet if over_noise else (), **options), model
-            )
-            for n, first, over_noise in parts
-        ]
-    )
-    n_validation = max(8, n_recordings // 10)
-    validation = concatenate(
-        [
-            reduce_windows(simulate_windows(n_recordings=n, seed=VALIDATION_SEED + k, **options), model)
-            for k, n in _cut_parts(n_validation)
-        ]
+    train = _simulate_parts(parts, model, quiet, options)
+    validation = _simulate_parts(
+        [(n, VALIDATION_SEED + k, False) for k, n in _cut_parts(max(8, n_recordings // 10))], model, (), options
     )
     compared = simulate_windows(n_recordings=8, seed=VALIDATION_SEED, **options)
     training = train_classifier(train, validation, model=model, epochs=epochs, seed=seed, progress=progress)
@@ -128,6 +117,20 @@ def train_demonstration_model(
     card = card.model_copy(update={"metrics": card.metrics | measured})
     write_card(card, folder)
     return card
+
+
+def _simulate_parts(
+    parts: Sequence[tuple[int, int, bool]], model: Any, quiet: Sequence[Stretch], options: dict[str, Any]
+) -> LabelledWindows:
+    """Simulate windows part by part, and keep of each what the weights of the network see."""
+    return concatenate(
+        [
+            reduce_windows(
+                simulate_windows(n_recordings=n, seed=first, quiet=quiet if over_noise else (), **options), model
+            )
+            for n, first, over_noise in parts
+        ]
+    )
 
 
 def _cut_parts(n: int) -> list[tuple[int, int]]:

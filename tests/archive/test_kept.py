@@ -44,7 +44,8 @@ def test_kept_scores_give_the_tables_of_the_recordings(kept, analyse, out):
     assert len(archive.events)
     assert archive.events["calls"].isna().all(), "nothing is invented of what was not heard"
     assert archive.effort["dead_s"].isna().all()
-    assert archive.recordings["notes"].str.contains("calls were not measured: only the scores of the rec").all()
+    heard = archive.recordings[archive.recordings["recording"].isin(archive.events["recording"])]
+    assert heard["notes"].str.contains("calls were not measured: only the scores of the rec").all()
 
 
 def test_a_file_of_scores_is_read_once_for_its_name_and_what_it_tells_and_once_for_the_scores(
