@@ -97,7 +97,9 @@ def choose_transform(config: InferenceConfig, classifier: Classifier, *, sample_
     card = classifier.card
     if card is None or card.transform_sr is None:
         return config
-    scaled = scale_transform(InferenceConfig(**card.settings), sample_rate, transform_sr=card.transform_sr)
+    names = ("n_fft", "hop_length", "stride_duration")
+    own = config.replace(**{name: card.settings[name] for name in names if name in card.settings})
+    scaled = scale_transform(own, sample_rate, transform_sr=card.transform_sr)
     return config.replace(n_fft=scaled.n_fft, hop_length=scaled.hop_length)
 
 

@@ -423,12 +423,21 @@ def test_at_the_rate_of_the_card_and_without_one_the_settings_stay(loudness):
 
 @pytest.mark.parametrize("sample_rate", [8000, 11_025, 22_050, 32_000, 44_100, 64_000, 96_000, 384_000])
 def test_scaled_frames_last_as_long_and_are_shared_by_windows(sample_rate):
-    scaled = choose_transform(TWO.replace(stride_duration=0.3), Looks(48_000), sample_rate=sample_rate)
+    looks = Looks(48_000, stride_duration=0.4)
+    scaled = choose_transform(TWO.replace(stride_duration=0.3), looks, sample_rate=sample_rate)
     assert scaled.n_fft / sample_rate == pytest.approx(1024 / 48_000, rel=0.03)
     assert scaled.hop_length / sample_rate == pytest.approx(256 / 48_000, rel=0.1)
     assert scaled.stride_duration == 0.3
     stride = round(InferenceConfig().stride_duration * sample_rate)
     assert stride % scaled.hop_length == 0  # of the card, not of the configuration
+
+
+def test_the_transform_is_scaled_for_any_classes():
+    settings = {"model_classes": "noise,toadfish", "stride_duration": 0.4}
+    config = InferenceConfig(model_classes="noise,toadfish", target_class="toadfish", stride_duration=0.3)
+    scaled = choose_transform(config, Looks(48_000, **settings), sample_rate=96_000)
+    assert (scaled.n_fft, scaled.hop_length, scaled.stride_duration) == (2048, 512, 0.3)
+    assert scaled.target_class == "toadfish"
 
 
 def test_a_rate_that_no_hop_divides_gets_the_nearest_one():
