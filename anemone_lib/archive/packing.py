@@ -47,6 +47,6 @@ def unpack_result(path: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(one) as content, target.open("wb") as file:
                     shutil.copyfileobj(content, file, 1 << 20)
-    # zipfile raises NotImplementedError of a compression that it does not know, RuntimeError of what is encrypted.
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    # zipfile raises a RuntimeError of what is encrypted, and one of its kinds of a compression that it does not know.
+    except (BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ScoresError(f"it is damaged: {error}") from None
