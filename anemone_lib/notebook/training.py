@@ -53,11 +53,34 @@ class OwnTraining:
     answers: Mapping[str, np.ndarray]
 
 
+def read_transform_rate(start_from: str) -> int | None:
+    """Return the sample rate that the transform of the model to start from is for (`ModelCard.transform_sr`).
+
+    Parameters
+    ----------
+    start_from : path of a model bundle, or ``demonstration``; empty for no model
+
+    Returns
+    -------
+    transform_sr : int, in Hz; None where there is no model, or its card names none
+
+    Examples
+    --------
+    >>> read_transform_rate("demonstration"), read_transform_rate("")
+    (48000, None)
+    """
+    if not start_from:
+        return None
+    card = load_classifier(None if start_from == "demonstration" else start_from).card
+    return card.transform_sr if card else None
+
+
 def gather_windows(
     pairs: Iterable[Sequence[str | os.PathLike[str]]],
     config: InferenceConfig,
     *,
     simulated_recordings: int = 0,
+    transform_sr: int | None = None,
     **options: Any,
 ) -> LabelledWindows:
     """Put together the labelled windows of annotated recordings, and of simulated recordings that are added.
@@ -68,6 +91,8 @@ def gather_windows(
     config : InferenceConfig
     simulated_recordings : int >= 0
         Simulated recordings of 20 s to add, at many sample rates.
+    transform_sr : int > 0, in Hz, optional
+        The rate that ``n_fft`` and ``hop_length`` are for: that of the model to start from (`read_transform_rate`).
     **options
         channel, label_column, label_classes, seed: as for `anemone_lib.training.labelled.cut_annotated_files`.
 
@@ -86,9 +111,10 @@ def gather_windows(
     >>> len(set(windows.recordings))
     2
     """
-    parts = cut_annotated_files(pairs, config, **options)
+    seen: dict[str, Any] = {"config": config, "transform_sr": transform_sr}
+    parts = cut_annotated_files(pairs, **seen, **options)
     if simulated_recordings:
-        parts.append(simulate_windows(n_recordings=simulated_recordings, seed=SIMULATED_SEED, config=config))
+        parts.append(simulate_windows(n_recordings=simulated_recordings, seed=SIMULATED_SEED, **seen))
     return concatenate(parts)
 
 

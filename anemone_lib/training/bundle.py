@@ -299,8 +299,8 @@ def _draw_some(
     parts = []
     for path in recordings:
         with open_recording(path, target_sr=config.target_sr) as recording:
-            seen = scale_transform(config, recording.sample_rate, transform_sr=transform_sr)
-            some = cut_labelled_windows(recording, [], seen, channels=channels, max_windows=WINDOWS_OF_EACH)
+            options: dict[str, Any] = {"channels": channels, "transform_sr": transform_sr}
+            some = cut_labelled_windows(recording, [], config, **options, max_windows=WINDOWS_OF_EACH)
             parts.append(some.images)
     if not any(map(len, parts)):
         raise ModelError("no recording holds a window that can be read; give recordings like those to be analysed")

@@ -172,15 +172,9 @@ def reduce_windows(windows: LabelledWindows, model: Any) -> LabelledWindows:
 
     Examples
     --------
-    >>> from anemone_lib.training import LabelledWindows, build_model
-    >>> windows = LabelledWindows(
-    ...     images=np.zeros((4, 256, 256, 1), np.uint8),
-    ...     labels=np.array([0, 0, 1, 0]),
-    ...     recordings=np.array(["a.wav", "a.wav", "b.wav", "b.wav"]),
-    ...     start_times=np.array([0.0, 1.0, 0.0, 1.0]),
-    ...     classes=("noise", "anemonefish"),
-    ... )
-    >>> reduce_windows(windows, build_model(n_classes=2)).images.shape
+    >>> from anemone_lib.training.simulated import simulate_windows
+    >>> windows = simulate_windows(n_recordings=1, seed=1, duration=5.0, max_windows=4)
+    >>> reduce_windows(windows, build_model()).images.shape
     (4, 32, 128, 2)
     """
     if windows.images.dtype == np.float16:

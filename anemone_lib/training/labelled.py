@@ -19,6 +19,7 @@ from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
+from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.windows import cut_windows, lay_grid
 from anemone_lib.tables.reading import read_annotations
@@ -196,6 +197,7 @@ def cut_labelled_windows(
     config: InferenceConfig,
     *,
     channels: int = 1,
+    transform_sr: int | None = None,
     max_windows: int | None = 4000,
     label_classes: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -210,6 +212,8 @@ def cut_labelled_windows(
     config : InferenceConfig
         Its score-deciding settings, `classes` and `target_class` are read.
     channels : int, 1 or 3
+    transform_sr : int > 0, in Hz, optional
+        The rate that ``n_fft`` and ``hop_length`` are for (`ModelCard.transform_sr`): that of the model to start from.
     max_windows : int > 0, or None
         The most windows, drawn at random, as evenly over the classes as there are windows; 4000 images take 260 MB.
     label_classes : mapping, optional
@@ -249,6 +253,7 @@ def cut_labelled_windows(
         label_classes=label_classes,
     )
     chosen = choose_windows(labels, max_windows, np.random.default_rng(seed))
+    seen = scale_transform(config, recording.sample_rate, transform_sr=transform_sr)
     images = []
     for k in chosen:
         start, stop = grid.sample_range(k, k + 1)
@@ -256,9 +261,7 @@ def cut_labelled_windows(
         window = cut_windows(
             samples, n_windows=1, window_samples=grid.window_samples, stride_samples=grid.stride_samples
         )
-        images.append(
-            draw_bytes(window, recording.sample_rate, config, channels) if np.isfinite(samples).all() else None
-        )
+        images.append(draw_bytes(window, recording.sample_rate, seen, channels) if np.isfinite(samples).all() else None)
     kept = [i for i, image in enumerate(images) if image is not None]
     return LabelledWindows(
         np.concatenate([images[i] for i in kept]) if kept else _no_images(config, channels),
@@ -276,6 +279,7 @@ def cut_annotated_files(
     channel: int | str = "mean",
     label_column: str | None = None,
     channels: int = 1,
+    transform_sr: int | None = None,
     max_windows: int | None = 4000,
     label_classes: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -290,7 +294,7 @@ def cut_annotated_files(
     channel : int or str, which of several hydrophones, as for `anemone_lib.open_recording`
     label_column : str, optional
         Column of the tables with the labels, where it is none of the usual.
-    channels, max_windows, label_classes, seed
+    channels, transform_sr, max_windows, label_classes, seed
         As for `cut_labelled_windows`.
 
     Returns
@@ -317,6 +321,7 @@ def cut_annotated_files(
                     annotations,
                     config,
                     channels=channels,
+                    transform_sr=transform_sr,
                     max_windows=max_windows,
                     label_classes=label_classes,
                     seed=seed,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from anemone_lib.config import InferenceConfig
-from anemone_lib.scoring import choose_config, load_classifier
+from anemone_lib.scoring import choose_config, choose_transform, load_classifier
 from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, STEM
 from anemone_lib.training.network import import_keras
 
@@ -35,7 +35,8 @@ def export_features(folder: Path, sample_rate: int) -> None:
     keras = import_keras()
     import tensorflow as tf
 
-    config = choose_config(None, load_classifier())
+    classifier = load_classifier()
+    config = choose_transform(choose_config(None, classifier), classifier, sample_rate=sample_rate)
     model = keras.models.load_model(DEMONSTRATION_MODEL / f"{STEM}.keras", compile=False, safe_mode=True)
     features = keras.Model(model.input, model.layers[-1].input)
     n = round(config.window_duration * sample_rate)

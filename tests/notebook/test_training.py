@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from anemone_lib import InferenceConfig
+from anemone_lib import InferenceConfig, load_classifier, open_recording, score_recording
 from anemone_lib.errors import ConfigError
-from anemone_lib.notebook.training import gather_windows
+from anemone_lib.notebook.training import gather_windows, read_transform_rate
 from anemone_lib.simulation import write_dataset
 from anemone_lib.training.labelled import cut_annotated_files
 
@@ -21,3 +21,13 @@ def test_windows_of_annotated_recordings_come_first_and_simulated_ones_are_added
 def test_no_recording_at_all_is_refused_with_what_to_do():
     with pytest.raises(ConfigError, match="give at least one recording"):
         gather_windows([], InferenceConfig())
+
+
+def test_windows_are_drawn_as_the_model_to_start_from_is_shown_them(tmp_path):
+    pairs, config = write_dataset(tmp_path, n_recordings=1, duration=6, sample_rate=8000), InferenceConfig()
+    windows = gather_windows(pairs, config, transform_sr=read_transform_rate("demonstration"))
+    with open_recording(pairs[0][0]) as recording:
+        scores = score_recording(recording, load_classifier(), config)
+    shown = np.searchsorted(scores.start_times, windows.start_times - 1e-9)
+    found = load_classifier().probabilities(windows.images.astype(np.float32) / np.float32(255))
+    np.testing.assert_allclose(found, scores.probabilities[shown], atol=0.02)  # images of 8 bits

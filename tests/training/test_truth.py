@@ -11,7 +11,15 @@ import pytest
 
 from anemone_lib import InferenceConfig
 from anemone_lib.dataset import Dataset, draft_dataset, read_recordings
-from anemone_lib.scoring import Backbone, choose_config, draw_images, load_classifier
+from anemone_lib.scoring import (
+    DEMONSTRATION_MODEL,
+    Backbone,
+    choose_config,
+    choose_transform,
+    draw_images,
+    load_classifier,
+)
+from anemone_lib.training.network import import_keras
 from tests.dataset.season import write_season
 
 
@@ -167,13 +175,16 @@ def test_one_run_prints_every_method_on_the_split_and_on_the_folds(compare, seas
 def test_the_features_of_the_shipped_model_are_a_backbone_that_sees_the_same_images(root, tmp_path, rng):
     features = load(root / "benchmarks/truth/export_features.py")
     samples = rng.standard_normal((2, 4000)).astype(np.float32)
-    config = choose_config(None, load_classifier())
-    names = ("n_fft", "hop_length", "fmax_hz", "height_pixels", "width_pixels")
-    images = draw_images(samples, sample_rate=4000, **{name: getattr(config, name) for name in names})
+    classifier = load_classifier()
+    config = choose_transform(choose_config(None, classifier), classifier, sample_rate=4000)
+    images = draw_images(samples, sample_rate=4000, **config.image_settings)
     assert np.allclose(features.draw(samples, config, 4000), images, atol=1e-3)
     features.export_features(tmp_path / "features", 4000)
     backbone = Backbone(tmp_path / "features", sample_rate=4000)
     assert backbone.window_duration == 1.0
     embeddings = backbone.embed(samples)
     assert embeddings.shape[1] > 8
+    model = import_keras().models.load_model(DEMONSTRATION_MODEL / "best_model.keras", compile=False)
+    last = model.layers[-1]
+    assert np.allclose(last(embeddings), model(images), atol=0.02)  # the last layer on them answers as the model does
     assert not np.allclose(*embeddings)
