@@ -187,7 +187,7 @@ class InferenceConfig(BaseModel):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the canonical JSON of all settings."""
-        return _sha256_of(self.model_dump())
+        return _hash_settings(self.model_dump())
 
     @property
     def scores_fingerprint(self) -> str:
@@ -196,7 +196,7 @@ class InferenceConfig(BaseModel):
         Neither the event settings (`EVENT_FIELDS`) nor ``batch_size`` are in it: scores cached under this
         fingerprint stay valid when those change.
         """
-        return _sha256_of(self.model_dump(exclude={*EVENT_FIELDS, "batch_size"}))
+        return _hash_settings(self.model_dump(exclude={*EVENT_FIELDS, "batch_size"}))
 
     # ------------------------------------------------------------------ files
 
@@ -320,7 +320,7 @@ class InferenceConfig(BaseModel):
     def to_env(self) -> dict[str, str]:
         """Return the settings as environment variables; a setting that is none is left out."""
         return {
-            name.upper(): _as_terraform_writes(value) for name, value in self.model_dump().items() if value is not None
+            name.upper(): _spell_for_terraform(value) for name, value in self.model_dump().items() if value is not None
         }
 
     @classmethod
@@ -346,12 +346,12 @@ def fit_transform(sample_rate: int) -> tuple[int, int]:
     return n_fft, min(n_fft, max(1, round(256 * sample_rate / DEFAULT_RATE_HZ)))
 
 
-def _sha256_of(settings: dict[str, Any]) -> str:
+def _hash_settings(settings: dict[str, Any]) -> str:
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _as_terraform_writes(value: str | int | float) -> str:
+def _spell_for_terraform(value: str | int | float) -> str:
     """Spell a value as Terraform's tostring does: no trailing zeros, no exponent."""
     if isinstance(value, float):
         text = format(Decimal(repr(value)), "f")

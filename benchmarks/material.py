@@ -59,7 +59,7 @@ def published_network() -> Path:
 
 
 def _write_published_network(folder: Path) -> None:
-    from anemone_lib.training.bundle import _converted
+    from anemone_lib.training.bundle import _convert
     from anemone_lib.training.network import import_keras
 
     keras = import_keras()
@@ -73,8 +73,8 @@ def _write_published_network(folder: Path) -> None:
     answer = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(tensor))
     network = keras.Model(image, answer)
     images = np.random.default_rng(SEED).random((16, 256, 256, 3), dtype=np.float32)
-    (folder / "float.tflite").write_bytes(_converted(network, None))
-    (folder / "int8.tflite").write_bytes(_converted(network, images))
+    (folder / "float.tflite").write_bytes(_convert(network, None))
+    (folder / "int8.tflite").write_bytes(_convert(network, images))
 
 
 if __name__ == "__main__":

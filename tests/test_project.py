@@ -105,6 +105,16 @@ def test_no_variable_has_a_name_that_says_nothing(root):
     assert not found
 
 
+def test_no_function_is_called_the_something_of_another(root):
+    found = {
+        f"{path.relative_to(root)}, line {node.lineno}: {node.name}; begin it with a verb"
+        for path in (root / "anemone_lib").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.endswith("_of")
+    }
+    assert found == set()
+
+
 def test_no_module_is_longer_than_400_lines(root):
     paths = (root / "anemone_lib").rglob("*.py")
     lengths = {str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}

@@ -100,7 +100,7 @@ def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, A
     maskings: dict[str, Masking] = {}
     for site, of_site in groupby(load_analysed(state, request, folder), key=lambda one: one.row["site"]):
         tables = SiteTables(folder, site, folders[site], request)
-        for month, of_month in groupby(of_site, key=_month_of):
+        for month, of_month in groupby(of_site, key=_name_month):
             tables.write_month(month, of_month, labels)
         written += tables.finish()
         statuses.update(tables.statuses)
@@ -205,7 +205,7 @@ def mask_hours(hours: "pd.DataFrame", request: Request) -> Masking | None:
     return mark_masked(noise_db, lowest_snr_db=lowest, call_level_db=request.call_level_db)
 
 
-def _month_of(one: Analysed) -> str:
+def _name_month(one: Analysed) -> str:
     return f"{one.began:%Y-%m}" if one.began else UNDATED
 
 
@@ -277,16 +277,21 @@ def list_effort(one: Analysed) -> Iterator[dict[str, Any]]:
             "found": "it is not analysed yet",
         }
         end = duration
-        yield _interval(one, 0.0 if end is not None else None, end, analysed=False, reason=reasons[one.row["status"]])
+        yield _describe_interval(
+            one, 0.0 if end is not None else None, end, analysed=False, reason=reasons[one.row["status"]]
+        )
         return
-    analysed = [_interval(one, part["start_s"], part["end_s"], analysed=True, part=part) for part in one.condition]
+    analysed = [
+        _describe_interval(one, part["start_s"], part["end_s"], analysed=True, part=part) for part in one.condition
+    ]
     skipped = [
-        _interval(one, gap.start_time, gap.end_time, analysed=False, reason=gap.reason) for gap in one.scores.skipped
+        _describe_interval(one, gap.start_time, gap.end_time, analysed=False, reason=gap.reason)
+        for gap in one.scores.skipped
     ]
     yield from sorted([*analysed, *skipped], key=lambda row: row["start_s"])
 
 
-def _interval(
+def _describe_interval(
     one: Analysed,
     start: float | None,
     end: float | None,
@@ -343,7 +348,7 @@ def describe_archive(
         "model": describe_model(request.classifier),
         "classes": list(request.classes),
         "config": request.config.model_dump(),
-        "event_settings": {config.target_class: _event_settings(config) for config in request.configs},
+        "event_settings": {config.target_class: _pick_event_settings(config) for config in request.configs},
         "config_fingerprint": request.config_sha256,
         "scores_fingerprint": request.config.scores_fingerprint,
         "channel": request.channel,
@@ -374,7 +379,7 @@ def describe_limits(masking: Masking) -> dict[str, Any]:
     return {**levels, "assumed": masking.assumed}
 
 
-def _event_settings(config: Any) -> dict[str, Any]:
+def _pick_event_settings(config: Any) -> dict[str, Any]:
     from anemone_lib.config import EVENT_FIELDS
 
     return {name: getattr(config, name) for name in EVENT_FIELDS if name != "target_class"}

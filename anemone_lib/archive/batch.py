@@ -260,8 +260,8 @@ class BatchRun(Run):
         speed = self._audio_done / (now - self._began) if self._audio_done else FIRST_SPEED
         return (self._audio_out + audio_s) / speed < self._deadline - now
 
-    def _task_of(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
-        return replace(super()._task_of(row, known), deadline=self._deadline)
+    def _make_task(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
+        return replace(super()._make_task(row, known), deadline=self._deadline)
 
     def _do_all(self, jobs: Iterator[Job]) -> None:
         try:

@@ -201,7 +201,7 @@ class _Hand:
     def _has_events(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a recording has events whose calls are to be measured; where it has none, that is known now."""
         try:
-            scores = Scores.load(self._scores_path(row))
+            scores = Scores.load(self._locate_scores(row))
         except AnemoneError:
             return False  # the tables, which are next, say so
         if decide_all_events(scores, self._request.configs):
@@ -210,10 +210,10 @@ class _Hand:
         return False
 
     def _compose(self, rows: list[Mapping[str, Any]]) -> bytes:
-        scores = {row["scores"]: self._scores_path(row).read_bytes() for row in rows if row["scores"]}
+        scores = {row["scores"]: self._locate_scores(row).read_bytes() for row in rows if row["scores"]}
         return compose_batch(self._request, rows, scores)
 
-    def _scores_path(self, row: Mapping[str, Any]) -> Path:
+    def _locate_scores(self, row: Mapping[str, Any]) -> Path:
         return self._folder / "scores" / f"{row['scores']}.npz"
 
     # ------------------------------------------------------------------ from AWS

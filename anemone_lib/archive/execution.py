@@ -119,7 +119,7 @@ def open_client(name: str, region: str) -> Any:
 
 
 @contextmanager
-def _asking(what: str) -> Iterator[None]:
+def _explain_refusal(what: str) -> Iterator[None]:
     """Say which request AWS refused, and what to do."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
@@ -167,7 +167,7 @@ class Execution:
         """Start the execution; nothing happens where it was started before."""
         about = {"bucket": self.place.bucket, "run": self.run}
         about |= {"prefix": f"{self.prefix}batches/", "results": f"{self.prefix}results/"}
-        with _asking(f"start {self.place.state_machine}"):
+        with _explain_refusal(f"start {self.place.state_machine}"):
             try:
                 self._states.start_execution(
                     stateMachineArn=self.place.state_machine, name=self.run, input=json.dumps(about)
@@ -177,7 +177,7 @@ class Execution:
 
     def describe(self) -> Status | None:
         """Return the status of the execution; None where it was never started."""
-        with _asking(f"ask how {self.arn} stands"):
+        with _explain_refusal(f"ask how {self.arn} stands"):
             try:
                 about = self._states.describe_execution(executionArn=self.arn)
             except self._states.exceptions.ExecutionDoesNotExist:
@@ -199,7 +199,7 @@ class Execution:
     def write_batch(self, number: int, content: bytes) -> None:
         """Store a batch."""
         key = f"{self.prefix}batches/{number:06d}.json"
-        with _asking(f"write s3://{self.place.bucket}/{key}"):
+        with _explain_refusal(f"write s3://{self.place.bucket}/{key}"):
             self._s3.put_object(Bucket=self.place.bucket, Key=key, Body=content, ContentType="application/json")
 
     def read_batch(self, number: int) -> Any:
@@ -215,13 +215,13 @@ class Execution:
     def download_result(self, number: int, path: Path) -> None:
         """Store the result of a batch in a file."""
         key = f"{self.prefix}results/{number:06d}.zip"
-        with _asking(f"read s3://{self.place.bucket}/{key}"):
+        with _explain_refusal(f"read s3://{self.place.bucket}/{key}"):
             self._s3.download_file(self.place.bucket, key, str(path))
 
     def remove(self) -> None:
         """Remove all objects of the run."""
         keys = [key for key, _ in self._list("")]
-        with _asking(f"remove s3://{self.place.bucket}/{self.prefix}"):
+        with _explain_refusal(f"remove s3://{self.place.bucket}/{self.prefix}"):
             for first in range(0, len(keys), 1000):
                 objects = [{"Key": key} for key in keys[first : first + 1000]]
                 answer = self._s3.delete_objects(Bucket=self.place.bucket, Delete={"Objects": objects, "Quiet": True})
@@ -231,13 +231,13 @@ class Execution:
 
     def _list(self, below: str) -> Iterator[tuple[str, str]]:
         prefix = f"{self.prefix}{below}"
-        with _asking(f"list s3://{self.place.bucket}/{prefix}"):
+        with _explain_refusal(f"list s3://{self.place.bucket}/{prefix}"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.place.bucket, Prefix=prefix)
             found = [(one["Key"], one["ETag"]) for page in pages for one in page.get("Contents", ())]
         yield from found
 
     def _read(self, key: str) -> bytes:
-        with _asking(f"read s3://{self.place.bucket}/{key}"):
+        with _explain_refusal(f"read s3://{self.place.bucket}/{key}"):
             return bytes(self._s3.get_object(Bucket=self.place.bucket, Key=key)["Body"].read())
 
 

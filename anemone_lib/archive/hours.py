@@ -152,9 +152,9 @@ def _split_by_hour(frame: "pd.DataFrame", keep: Sequence[str]) -> "pd.DataFrame"
     import pandas as pd
 
     frame = frame[frame["start_utc"].notna()]
-    begin = _as_ms(frame["start_local"])
-    offset = begin - _as_ms(frame["start_utc"])
-    end = begin + np.maximum(1, _as_ms(frame["end_utc"]) - _as_ms(frame["start_utc"]))
+    begin = _to_milliseconds(frame["start_local"])
+    offset = begin - _to_milliseconds(frame["start_utc"])
+    end = begin + np.maximum(1, _to_milliseconds(frame["end_utc"]) - _to_milliseconds(frame["start_utc"]))
     first, count = begin // HOUR_MS, (end - 1) // HOUR_MS - begin // HOUR_MS + 1
     row = np.repeat(np.arange(len(frame)), count)
     number = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
@@ -197,9 +197,9 @@ def _summarise_noise(noise: "pd.DataFrame | None") -> "pd.DataFrame":
             "hour_local": pd.to_datetime([]).as_unit("ms"),
         }
         return pd.DataFrame({"site": pd.Series(dtype=object), **stamps, **nothing})
-    local = _as_ms(noise["start_local"])
+    local = _to_milliseconds(noise["start_local"])
     hour = local // HOUR_MS * HOUR_MS
-    utc = hour - (local - _as_ms(noise["start_utc"]))
+    utc = hour - (local - _to_milliseconds(noise["start_utc"]))
     keyed = noise.assign(
         hour_utc=pd.to_datetime(utc, unit="ms", utc=True).as_unit("ms"),
         hour_local=pd.to_datetime(hour, unit="ms").as_unit("ms"),
@@ -232,7 +232,7 @@ def _add_sky(hours: "pd.DataFrame", places: Mapping[str, tuple[float, float]]) -
     )
 
 
-def _as_ms(times: "pd.Series") -> np.ndarray:
+def _to_milliseconds(times: "pd.Series") -> np.ndarray:
     """Milliseconds since 1970 [shape=(n,)], int64, of times with or without a zone."""
     naive = times.dt.tz_localize(None) if getattr(times.dtype, "tz", None) is not None else times
     return naive.to_numpy("datetime64[ms]").astype(np.int64)

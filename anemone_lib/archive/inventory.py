@@ -64,7 +64,7 @@ def list_recordings(
         name = state.list_item(item, size, modified)
         if item.scores is not None:
             with suppress(AnemoneError):  # it is read again, and then has its reason
-                probe = describe_kept(item.scores, item.source, request.clock_of(item.about))
+                probe = describe_kept(item.scores, item.source, request.describe_clock(item.about))
                 state.keep_probe(name, request.probe_key, probe, probe.clock, None)
         if number % 1000 == 0:
             tell(f"{number:,} recordings found")
@@ -88,7 +88,7 @@ def _look(path: str) -> tuple[int | None, str]:
 
 def _probe_all(state: State, request: Request, tell: Note) -> None:
     def look(row: Mapping[str, Any]) -> tuple[str, Probe | None, Clock, str | None]:
-        name, clock = row["recording"], request.clock_of(json.loads(row["about"]))
+        name, clock = row["recording"], request.describe_clock(json.loads(row["about"]))
         try:
             kept = is_kept(row["source"])
             probe = probe_kept(row["source"], clock) if kept else probe_recording(row["source"], name=name, **clock)
@@ -100,14 +100,14 @@ def _probe_all(state: State, request: Request, tell: Note) -> None:
         return name, None, read_clock(name.rpartition("/")[2], **clock), problem
 
     rows = state.list_unprobed(request.probe_key)
-    for number, (recording, *found) in enumerate(_ahead(look, rows), start=1):
+    for number, (recording, *found) in enumerate(_look_ahead(look, rows), start=1):
         state.keep_probe(recording, request.probe_key, *found)
         if number % 1000 == 0:
             tell(f"{number:,} headers read")
     state.flush()
 
 
-def _ahead(look: Callable[[Any], Any], rows: Iterable[Any]) -> Iterator[Any]:
+def _look_ahead(look: Callable[[Any], Any], rows: Iterable[Any]) -> Iterator[Any]:
     """Look at rows in order; at remote ones, several at once."""
     waiting: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(REMOTE_READERS, "anemone-header") as readers:

@@ -215,7 +215,7 @@ def _show_site(season: Season, days: SiteDays) -> str:
     total = measure_rate(days)
     hatched = masking.masked if masking else None
     heat = plot_hours(days.rates, days.dates, label=RATE_LABEL, masked=hatched, sunrise=rise, sunset=sets, moon=moon)
-    dawn, dusk = _mean_sun(*sun) if sun else (None, None)
+    dawn, dusk = _average_sun(*sun) if sun else (None, None)
     curve = plot_diel(diel.rate, diel.low, diel.high, sunrise=dawn, sunset=dusk)
     week = measure_season(days)
     effort = days.effort_h.sum(axis=1)
@@ -250,7 +250,7 @@ def _show_site(season: Season, days: SiteDays) -> str:
     )
 
 
-def _mean_sun(rise: np.ndarray, sets: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+def _average_sun(rise: np.ndarray, sets: np.ndarray) -> tuple[float, float] | tuple[None, None]:
     """The middle of the sunrises and of the sunsets, also where they lie around midnight of the clock."""
     angles = [np.exp(2j * np.pi * times[np.isfinite(times)] / 24) for times in (rise, sets)]
     if not all(len(one) for one in angles):

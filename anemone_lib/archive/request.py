@@ -89,7 +89,7 @@ class Request:
         """The key of what was read from headers: all that decides it."""
         return json.dumps([self.timezone, self.start_time_format])
 
-    def clock_of(self, about: Mapping[str, Any]) -> dict[str, Any]:
+    def describe_clock(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """How the start of a recording is found: the manifest comes first."""
         start_time = about.get("start_time")
         return {

@@ -108,7 +108,7 @@ class Run:
         forget_lost_scores(self._state, self._folder, self._request.score_key)
         undone = ("problem IS NULL AND NOT (status IS 'analysed' AND score_key IS ?)", (self._request.score_key,))
         self._total = self._state.add_up("duration", *undone) / self._shard[1]
-        self._do_all(self._jobs(*undone))
+        self._do_all(self._list_jobs(*undone))
         return self._n_done
 
     def measure(self, *, remote: bool = True) -> None:
@@ -120,11 +120,11 @@ class Run:
         """
         unmeasured = self._state.find_unmeasured(self._request.score_key, self._request.calls_key)
         self._total, self._done = self._state.add_up("duration", *unmeasured) / self._shard[1], 0.0
-        self._do_all(self._measurings(remote, *unmeasured))
+        self._do_all(self._list_measurings(remote, *unmeasured))
         if self._request.noise:
             done = ("status = 'analysed' AND score_key = ?", (self._request.score_key,))
             self._total, self._done = 0.0, 0.0
-            self._do_all(self._hearings(remote, *done))
+            self._do_all(self._list_hearings(remote, *done))
 
     def _do_all(self, jobs: Iterator[Job]) -> None:
         try:
@@ -152,21 +152,21 @@ class Run:
 
     # ------------------------------------------------------------------ what there is to do
 
-    def _jobs(self, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
+    def _list_jobs(self, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
         for row in self._state.each(where, values):
             if self._is_ours(row):
-                yield from self._jobs_of(row)
+                yield from self._cut_jobs(row)
         while self._pieces or self._later:  # recordings that may be the same as one that was not done yet
             while self._pieces:
                 self._collect()
             again, self._later = self._later, deque()
             for row in again:
-                yield from self._jobs_of(row)
+                yield from self._cut_jobs(row)
 
     def _is_ours(self, row: Mapping[str, Any]) -> bool:
         return zlib.crc32(row["recording"].encode("utf-8", "surrogatepass")) % self._shard[1] == self._shard[0]
 
-    def _measurings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
+    def _list_measurings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
         request = self._request
         for row in self._state.each(where, values):
             if not self._is_ours(row):
@@ -181,9 +181,9 @@ class Run:
             elif obstacle := find_obstacle(row["source"], remote=remote):
                 self._keep_calls(row, Outcome("failed", obstacle))
             else:
-                yield Job(row, self._task_of(row), events=events)
+                yield Job(row, self._make_task(row), events=events)
 
-    def _hearings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
+    def _list_hearings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
         """Yield the recordings that were scored without their noise, each content once."""
         begun: set[Path] = set()
         for row in self._state.each(where, values):
@@ -192,9 +192,9 @@ class Run:
             if done or not self._is_ours(row) or find_obstacle(row["source"], remote=remote):
                 continue
             begun.add(path)
-            yield Job(row, self._task_of(row), noise=True)
+            yield Job(row, self._make_task(row), noise=True)
 
-    def _task_of(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
+    def _make_task(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
         config = self._request.config
         return Task(
             row["source"],
@@ -206,16 +206,16 @@ class Run:
             self._request.noise,
         )
 
-    def _jobs_of(self, row: Mapping[str, Any]) -> Iterator[Job]:
+    def _cut_jobs(self, row: Mapping[str, Any]) -> Iterator[Job]:
         """Yield the pieces of work of a recording; it waits where one that may be the same is being analysed."""
         alike = (row["size"] or 0, row["sample"])
         if alike in self._alike:
             self._later.append(row)
             return
-        task = self._task_of(row, tuple(self._state.find_scored(*alike, self._request.score_key)))
+        task = self._make_task(row, tuple(self._state.find_scored(*alike, self._request.score_key)))
         self._alike.add(alike)
         if row["by_range"] and (row["size"] or 0) > LARGE_BYTES and not task.known:
-            yield from self._stretches(row, task)
+            yield from self._cut_stretches(row, task)
         else:
             yield Job(row, task)
 
@@ -223,7 +223,7 @@ class Run:
     def _channel(self) -> int | str:
         return parse_channel(self._request.channel)
 
-    def _stretches(self, row: Mapping[str, Any], task: Task) -> Iterator[Job]:
+    def _cut_stretches(self, row: Mapping[str, Any], task: Task) -> Iterator[Job]:
         config, classifier = self._request.config, self._request.classifier
         try:
             with open_recording(task.source, **task.options) as recording:

@@ -12,12 +12,12 @@ _UTC, _LOCAL = pa.timestamp("ms", "UTC"), pa.timestamp("ms")
 _TEXT, _NUMBER, _COUNT, _LEVEL = pa.string(), pa.float64(), pa.int32(), pa.float32()
 
 
-def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
+def _make_schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
     return pa.schema([pa.field(name, kind, metadata={"meaning": meaning}) for name, kind, meaning in columns])
 
 
 #: One row an event, by site, recording and start.
-EVENTS = _schema(
+EVENTS = _make_schema(
     ("id", _TEXT, "Identifier of the event. The same recording and the same event give the same id."),
     ("site", _TEXT, "Where the recorder was: from the manifest, or the folder of the recording."),
     ("recording", _TEXT, "Path of the recording below the source."),
@@ -50,7 +50,7 @@ EVENTS = _schema(
 )
 
 #: One row an interval, by site, recording and start; together the intervals of a recording are the whole of it.
-EFFORT = _schema(
+EFFORT = _make_schema(
     ("site", _TEXT, "Where the recorder was."),
     ("recording", _TEXT, "Path of the recording below the source."),
     ("start_utc", _UTC, "Start of the interval in UTC; null where nothing says when the recording began."),
@@ -78,7 +78,7 @@ EFFORT = _schema(
 )
 
 #: One row a site, hour and class, by site and time; hours without effort have no row.
-HOURS = _schema(
+HOURS = _make_schema(
     ("site", _TEXT, "Where the recorder was."),
     ("hour_utc", _UTC, "Start of the hour in UTC."),
     ("hour_local", _LOCAL, "Start of the hour by the recorder's own clock."),
@@ -102,7 +102,7 @@ HOURS = _schema(
 )
 
 #: One row a minute of a recording, by site, recording and start.
-MINUTES = _schema(
+MINUTES = _make_schema(
     ("site", _TEXT, "Where the recorder was."),
     ("recording", _TEXT, "Path of the recording below the source."),
     ("start_utc", _UTC, "Start of the minute in UTC; null where nothing says when the recording began."),
@@ -137,7 +137,7 @@ MINUTES = _schema(
 )
 
 #: One row a recording, by site, start and path.
-RECORDINGS = _schema(
+RECORDINGS = _make_schema(
     ("recording", _TEXT, "Path of the recording below the source."),
     ("source", _TEXT, "Path or address that opens it."),
     ("site", _TEXT, "Where the recorder was: from the manifest, or the folder of the recording."),

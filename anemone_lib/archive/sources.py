@@ -71,16 +71,16 @@ class Listing:
     def __iter__(self) -> Iterator[Item]:
         """Yield the recordings, each once."""
         plain = [source for source in self.sources if not _is_manifest(source) and not _is_remote(source)]
-        yield from self._local(plain)
+        yield from self._find_local(plain)
         for source in self.sources:
             if _is_manifest(source):
-                yield from self._manifest(Path(source))
+                yield from self._find_listed(Path(source))
             elif _is_remote(source):
-                yield from self._remote(source)
+                yield from self._find_remote(source)
         for channel, number in sorted(self._other_channels.items()):
             self.notes.append(f"{spell_count(number, 'file')} of scores left out: of channel {channel} (--channel)")
 
-    def _local(self, sources: list[str]) -> Iterator[Item]:
+    def _find_local(self, sources: list[str]) -> Iterator[Item]:
         if not sources:
             return
         finding = find_recordings(sources, suffixes=(*AUDIO_SUFFIXES, SUFFIX))
@@ -90,11 +90,11 @@ class Listing:
             found = finding.recordings.pop()
             source = found.source if "://" in found.source else os.path.abspath(found.source)
             if is_kept(source):
-                yield from self._kept(found.name, source)
+                yield from self._find_kept(found.name, source)
             else:
                 yield Item(found.name, source, self._find_site(found.name, source))
 
-    def _kept(self, name: str, source: str, size: int | None = None, modified: str = "") -> Iterator[Item]:
+    def _find_kept(self, name: str, source: str, size: int | None = None, modified: str = "") -> Iterator[Item]:
         """Yield the recording that scores are of which were made before, by the name that they know."""
         if (channel := find_channel(source)) and channel != self.channel:
             self._other_channels[channel] += 1
@@ -119,7 +119,7 @@ class Listing:
 
     # ------------------------------------------------------------------ manifests
 
-    def _manifest(self, path: Path) -> Iterator[Item]:
+    def _find_listed(self, path: Path) -> Iterator[Item]:
         taken: dict[str, int] = {}
         other = [name for name in _open_manifest(path)[1] if name and name not in ("path", *MANIFEST_COLUMNS)]
         if other:
@@ -131,13 +131,13 @@ class Listing:
             if "\\" in place and not os.path.exists(below + place):  # the manifest was written on Windows
                 place = place.replace("\\", "/")
             if _is_remote(place):
-                items = list(self._remote(place)) if not _is_recording(place) else [_one_remote(place)]
+                items = list(self._find_remote(place)) if not _is_recording(place) else [_describe_remote(place)]
             elif os.path.isdir(below + place):
                 items = [
                     replace(
                         one, recording=f"{PurePosixPath(Path(place).as_posix())}/{one.recording}".removeprefix("./")
                     )
-                    for one in self._local([below + place])
+                    for one in self._find_local([below + place])
                 ]
             else:
                 items = [Item(Path(place).as_posix(), os.path.abspath(below + place), "")]
@@ -151,17 +151,17 @@ class Listing:
 
     # ------------------------------------------------------------------ buckets and web servers
 
-    def _remote(self, address: str) -> Iterator[Item]:
+    def _find_remote(self, address: str) -> Iterator[Item]:
         """Yield the recordings below an address, by name as the server gives them."""
         n_before, other = 0, 0
         if _is_recording(address):
-            yield replace(_one_remote(address), site=self._find_site(_one_remote(address).recording, address))
+            yield replace(_describe_remote(address), site=self._find_site(_describe_remote(address).recording, address))
             return
         try:
             for name, source, size, modified in _list_remote(address):
                 if is_kept(name):
                     n_before += 1
-                    yield from self._kept(name, source, size, modified)
+                    yield from self._find_kept(name, source, size, modified)
                     continue
                 if not _is_recording(name):
                     other += 1
@@ -189,7 +189,7 @@ def _is_recording(name: str) -> bool:
     return PurePosixPath(urlsplit(name).path if "://" in name else name).suffix.lower() in AUDIO_SUFFIXES
 
 
-def _one_remote(address: str) -> Item:
+def _describe_remote(address: str) -> Item:
     return Item(PurePosixPath(unquote(urlsplit(address).path)).name, address, "")
 
 

@@ -69,7 +69,7 @@ def plan_archive(
     """
     folder = Path(folder)
     check_folder(folder, "--out")
-    with _locked(folder):
+    with _lock(folder):
         state = State(folder / "state" / "state.sqlite")
         for source, why in list_recordings(state, request, note=note, progress=progress):
             note(f"{source}: {why}")
@@ -147,7 +147,7 @@ def run_archive(
     check_folder(folder, "--out")
     if aws:
         check_reachable(request.sources)
-    with _locked(folder, shard), ExitStack() as stack:
+    with _lock(folder, shard), ExitStack() as stack:
         state = stack.enter_context(State(_state_path(folder, shard)))
         planned = folder / "state" / "state.sqlite"
         if shard and not state.walk and planned.exists():
@@ -221,7 +221,7 @@ def report_archive(
     """
     folder = Path(folder)
     open_state(folder).close()  # before anything is written there
-    with _locked(folder), open_state(folder) as state:
+    with _lock(folder), open_state(folder) as state:
         request = restore_request(state.recall("request"))
         configs = [
             (config or one).replace(**{**(settings or {}), "target_class": one.target_class}) for one in request.configs
@@ -298,7 +298,7 @@ def _compare(before: InferenceConfig, after: InferenceConfig) -> str:
 
 
 @contextmanager
-def _locked(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
+def _lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
     """Work alone in a folder; shards work beside each other, but not beside a run without one."""
     locks = folder / "state"
     locks.mkdir(parents=True, exist_ok=True)

@@ -283,7 +283,7 @@ def _measure(
 def _answer(task: Task, work: Callable[[Recording], Any]) -> Any:
     """Do work on an open recording; what is wrong with the recording is the answer."""
     try:
-        with _opened(task) as recording:
+        with _open_piece(task) as recording:
             done = work(recording)
         _check_size(task)
     except (ConfigError, MemoryError, LateError):
@@ -301,13 +301,13 @@ def _answer(task: Task, work: Callable[[Recording], Any]) -> Any:
 
 
 @contextmanager
-def _opened(task: Task) -> Iterator[Recording]:
+def _open_piece(task: Task) -> Iterator[Recording]:
     with ExitStack() as stack:
         source = open_source(task.source)
         stack.callback(source.close)
         opened: Any = task.source
         if task.size is not None and source.size != task.size:
-            raise AudioError(_grown(task.size, source.size))
+            raise AudioError(_describe_growth(task.size, source.size))
         digest = ""
         if isinstance(source, RemoteSource) and source.size <= LARGE_BYTES:
             copy, digest = _fetch(source, task)
@@ -348,10 +348,10 @@ def _check_size(task: Task) -> None:
     except OSError as error:
         raise AudioError(f"it vanished while it was read: {error.strerror or error}") from None
     if now != task.size:
-        raise AudioError(_grown(task.size, now))
+        raise AudioError(_describe_growth(task.size, now))
 
 
-def _grown(before: int, now: int) -> str:
+def _describe_growth(before: int, now: int) -> str:
     return f"it has {now:,} bytes, and had {before:,} when it was listed: it is still being written"
 
 

@@ -139,7 +139,7 @@ class Chunks:
         self._long_size = 0
         self._doubt: tuple[str, int, int] | None = None  # what is odd about the last data chunk
 
-    def _header(self, position: int) -> tuple[bytes, int] | None:
+    def _read_header(self, position: int) -> tuple[bytes, int] | None:
         form = self._form
         head = self._source.read_at(position, form.header_bytes)
         if len(head) < form.header_bytes:
@@ -153,7 +153,7 @@ class Chunks:
         """Yield name, place of the body and size of every chunk, of joined files too."""
         position, seen_data, form = self._form.first, False, self._form
         for _ in range(MAX_CHUNKS):
-            header = self._header(position)
+            header = self._read_header(position)
             if header is None:
                 return
             name, size = header
@@ -164,16 +164,16 @@ class Chunks:
             if name == b"ds64":
                 self._long_size = struct.unpack("<Q", self._source.read_at(body + 8, 8).ljust(8, b"\0"))[0]
             if name == form.audio:
-                size = self._data_size(body, size)
+                size = self._measure_data(body, size)
                 seen_data = True
                 yield name, body, size
-                position = self._after(body, size)
+                position = self._find_next(body, size)
                 continue
             if not _is_name(name) or (seen_data and not self._makes_sense(position, 0)):
                 return
             if body + size <= self._size or name in form.known:
                 yield name, body, min(size, SEARCH_BYTES, self._size - body)
-            position = self._after(body, size) if seen_data else self._towards_audio(body, size)
+            position = self._find_next(body, size) if seen_data else self._find_next_or_audio(body, size)
 
     def explain(self, bytes_per_s: int) -> None:
         """Say in a warning what is odd about the last data chunk."""
@@ -207,7 +207,7 @@ class Chunks:
         return self._sound[position]
 
     def _follows(self, position: int, depth: int) -> bool:
-        header = self._header(position)
+        header = self._read_header(position)
         if header is None:
             return False
         name, size = header
@@ -221,22 +221,22 @@ class Chunks:
             return name in self._form.known and name not in _BEFORE_AUDIO and rest < TAIL_BYTES and depth == 0
         return any(self._makes_sense(after, depth + 1) for after in self._form.place_after(body, size))
 
-    def _after(self, body: int, size: int) -> int:
+    def _find_next(self, body: int, size: int) -> int:
         """Return where the chunk after this one begins, with or without a pad byte."""
         ends = self._form.place_after(body, size)
         return next((end for end in ends if self._makes_sense(end, 0)), ends[0])
 
-    def _towards_audio(self, body: int, size: int) -> int:
+    def _find_next_or_audio(self, body: int, size: int) -> int:
         """Return where the chunk after this one begins, or the audio, where its size leads nowhere."""
         ends = self._form.place_after(body, size)
         for end in ends:
             if self._makes_sense(end, 0):
                 return end
         for end in ends:
-            header = self._header(end)
+            header = self._read_header(end)
             if header and header[0] in self._form.known:
                 return end
-        header = self._header(ends[0])
+        header = self._read_header(ends[0])
         if header and _is_name(header[0]):
             return ends[0]
         content, _ = read_around(self._source, body, SEARCH_BYTES)
@@ -248,7 +248,7 @@ class Chunks:
 
     # ------------------------------------------------------------------ how much audio there is
 
-    def _data_size(self, body: int, claimed: int) -> int:
+    def _measure_data(self, body: int, claimed: int) -> int:
         """Return how many bytes of audio there are."""
         present = self._size - body
         form = self._form
@@ -307,7 +307,7 @@ class Chunks:
         tail, _ = read_around(self._source, begin, TAIL_BYTES)
         for found in self._tail.finditer(tail):
             position = begin + found.start()
-            header = self._header(position)
+            header = self._read_header(position)
             if (
                 header
                 and header[1] <= self._size - position - self._form.header_bytes

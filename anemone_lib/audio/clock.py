@@ -90,22 +90,22 @@ def read_clock(
     """
     zone = parse_zone(timezone or "UTC")
     if start_time is not None:
-        return Clock(_fixed(_stated_start(start_time), zone), "the start that was given")
+        return Clock(_fix_zone(_parse_start(start_time), zone), "the start that was given")
     if start_time_format is not None:
         found = read_by_format(name, start_time_format)
         if found is None:
             note = f"the name does not hold a date as {start_time_format!r} writes it, so that its start is not known"
             return Clock(notes=(note,))
-        return Clock(_fixed(found, zone), f"the name, by {start_time_format!r}")
+        return Clock(_fix_zone(found, zone), f"the name, by {start_time_format!r}")
     unset = ""
-    for moment, source in _moments(name, comments or {}):
+    for moment, source in _find_moments(name, comments or {}):
         if not FIRST_YEAR <= moment.year <= datetime.now(UTC).year + 1:
             unset = unset or f"{source} says {moment:%Y-%m-%d %H:%M:%S}: the clock was not set, and is not believed"
             continue
         notes: tuple[str, ...] = (unset,) if unset else ()
-        if moment.tzinfo is not None and timezone and _fixed(moment.replace(tzinfo=None), zone) != moment:
+        if moment.tzinfo is not None and timezone and _fix_zone(moment.replace(tzinfo=None), zone) != moment:
             notes += (f"{source} states {spell_offset(moment)}, which counts; the time zone {timezone} does not",)
-        return Clock(_fixed(moment, zone), source, notes)
+        return Clock(_fix_zone(moment, zone), source, notes)
     return Clock(notes=(unset,) if unset else ())
 
 
@@ -118,7 +118,7 @@ def parse_zone(name: str) -> tzinfo:
         There is none.
     """
     if found := re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?", name):
-        if (offset := _offset(*found.groups())) is not None:
+        if (offset := _make_offset(*found.groups())) is not None:
             return timezone(offset)
     else:
         try:
@@ -140,7 +140,7 @@ def spell_offset(moment: datetime) -> str:
     return "UTC" if minutes == 0 else f"UTC{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
-def _fixed(moment: datetime, zone: tzinfo) -> datetime:
+def _fix_zone(moment: datetime, zone: tzinfo) -> datetime:
     """Give a moment without an offset the zone's, and let it keep that."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
@@ -148,7 +148,7 @@ def _fixed(moment: datetime, zone: tzinfo) -> datetime:
     return moment.astimezone(UTC if not offset else timezone(offset))
 
 
-def _stated_start(start: datetime | str) -> datetime:
+def _parse_start(start: datetime | str) -> datetime:
     if isinstance(start, datetime):
         return start
     try:
@@ -162,23 +162,23 @@ def _stated_start(start: datetime | str) -> datetime:
 # ---------------------------------------------------------------------- what files and names say
 
 
-def _moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime, str]]:
+def _find_moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime, str]]:
     """Yield what tells when the recording began, the best first, and what that is, in words."""
     keys = {key.lower(): text for key, text in comments.items()}
     for text in keys.values():
-        if moment := _audiomoth_comment(text):
+        if moment := _read_audiomoth_comment(text):
             yield moment, "the AudioMoth's comment in the file"
     for key, source in _IN_FILE:
-        if moment := _iso(keys.get(key, "")):
+        if moment := _read_iso(keys.get(key, "")):
             yield moment, source
-    for moment in _in_name(name):
+    for moment in _read_name(name):
         yield moment, "the name"
-    if moment := _audiomoth_name(name):
+    if moment := _read_audiomoth_name(name):
         yield moment, "the name"
-    if moment := _iso(keys.get("origination", "")):
+    if moment := _read_iso(keys.get("origination", "")):
         yield moment, "the origination date in the file"
     for key in _TAGS:
-        if moment := _iso(keys.get(key, "")):
+        if moment := _read_iso(keys.get(key, "")):
             yield moment, f"the tag {key} in the file"
 
 
@@ -206,18 +206,18 @@ _AUDIOMOTH_HEX = re.compile(r"([0-9A-F]{8})T?\.[A-Z0-9]+", re.IGNORECASE)
 _AUDIOMOTH_YEARS = range(2016, 2036)
 
 
-def _audiomoth_comment(text: str) -> datetime | None:
+def _read_audiomoth_comment(text: str) -> datetime | None:
     if not (found := _AUDIOMOTH_COMMENT.search(text)):
         return None
     hour, minute, second, fraction, day, month, year, utc, *offset = found.groups()
-    moment = _moment(year, month, day, hour, minute, second, fraction)
+    moment = _make_moment(year, month, day, hour, minute, second, fraction)
     if moment is None or not utc:
         return moment
-    shift = _offset(*offset) if offset[0] else timedelta()
+    shift = _make_offset(*offset) if offset[0] else timedelta()
     return None if shift is None else moment.replace(tzinfo=timezone(shift))
 
 
-def _audiomoth_name(name: str) -> datetime | None:
+def _read_audiomoth_name(name: str) -> datetime | None:
     """Hexadecimal seconds since 1970, in UTC: the names of the first AudioMoths."""
     if not (found := _AUDIOMOTH_HEX.fullmatch(name)):
         return None
@@ -263,7 +263,7 @@ _OFFSET_ALONE = re.compile(
 _PAMGUARD = re.compile(r"pam[^_]*_.*\d{6}_(\d{3})(?:\.[^.]*)?", re.IGNORECASE)
 
 
-def _in_name(name: str) -> Iterator[datetime]:
+def _read_name(name: str) -> Iterator[datetime]:
     for pattern in _STAMPS:
         for found in pattern.finditer(name):
             parts = found.groupdict()
@@ -276,14 +276,14 @@ def _in_name(name: str) -> Iterator[datetime]:
             )
             thousandths = _PAMGUARD.fullmatch(name)
             fraction = parts.get("fraction") or (thousandths[1] if thousandths else None)
-            moment = _moment(year, month, day, hour, minute, second, fraction)
+            moment = _make_moment(year, month, day, hour, minute, second, fraction)
             if moment is None:
                 continue
-            zone = _zone_in(parts, name)
+            zone = _read_zone(parts, name)
             yield moment.replace(tzinfo=zone) if zone else moment
 
 
-def _zone_in(parts: Mapping[str, str | None], name: str) -> tzinfo | None:
+def _read_zone(parts: Mapping[str, str | None], name: str) -> tzinfo | None:
     if parts.get("utc"):
         return UTC
     if sign := parts.get("sign"):
@@ -292,12 +292,12 @@ def _zone_in(parts: Mapping[str, str | None], name: str) -> tzinfo | None:
             minutes = f"{round(60 * float(f'0.{part}')):02d}"
         spelled_out = parts.get("prefix") or (parts.get("separator") or "").endswith(("T", " "))
         if sign == "+" or minutes or spelled_out:
-            offset = _offset(sign, parts["hours"] or "", minutes)
+            offset = _make_offset(sign, parts["hours"] or "", minutes)
             if offset is not None:
                 return timezone(offset)
     if alone := _OFFSET_ALONE.search(name):
         sign, hours, minutes = alone.groups()
-        offset = _offset("-" if sign in "m-" else "+", hours, minutes)
+        offset = _make_offset("-" if sign in "m-" else "+", hours, minutes)
         return None if offset is None else timezone(offset)
     return None
 
@@ -308,19 +308,19 @@ _ISO = re.compile(
 )
 
 
-def _iso(text: str) -> datetime | None:
+def _read_iso(text: str) -> datetime | None:
     """Read a date and time of day as metadata write them, with or without an offset."""
     if not (found := _ISO.fullmatch(text)):
         return None
     year, month, day, hour, minute, second, fraction, zone, *offset = found.groups()
-    moment = _moment(year, month, day, hour, minute, second or "0", fraction)
+    moment = _make_moment(year, month, day, hour, minute, second or "0", fraction)
     if moment is None or not zone:
         return moment
-    shift = _offset(*offset) if offset[0] else timedelta()
+    shift = _make_offset(*offset) if offset[0] else timedelta()
     return moment if shift is None else moment.replace(tzinfo=timezone(shift) if shift else UTC)
 
 
-def _moment(
+def _make_moment(
     year: str, month: str, day: str, hour: str, minute: str, second: str, fraction: str | None = None
 ) -> datetime | None:
     """Put a date together; none if there is no such day or second."""
@@ -331,7 +331,7 @@ def _moment(
         return None
 
 
-def _offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta | None:
+def _make_offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta | None:
     """Offset from UTC; none if no place on Earth has it."""
     shift = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     if int(minutes or 0) not in (0, 15, 30, 45):

@@ -115,7 +115,7 @@ class FfmpegDecoder:
         codec, base = stream.codec_context, stream.time_base
         self._settle_s = 0.0 if codec.name.startswith(LOSSLESS) else SETTLE_S.get(codec.name)
         due: float | None = None  # seconds, when the next packet is
-        for packet in self._packets(container, stream):
+        for packet in self._read_packets(container, stream):
             self._limits.check_time(self._name)
             time = None if packet.pts is None or base is None else float(packet.pts * base)
             duration = float((packet.duration or 0) * base) if base else 0.0
@@ -124,7 +124,7 @@ class FfmpegDecoder:
                 codec.flush_buffers()
             if time is not None:
                 due = time + duration
-            frames = self._frames_of(packet)
+            frames = self._decode_packet(packet)
             for frame in frames:
                 if self._fits(frame):
                     self._take(frame, codec)
@@ -137,7 +137,7 @@ class FfmpegDecoder:
         self._broken = True
         self._damaged += 1
 
-    def _frames_of(self, packet: Any) -> list[Any]:
+    def _decode_packet(self, packet: Any) -> list[Any]:
         """Decode a packet; none of its frames where it is damaged."""
         import av
 
@@ -158,7 +158,7 @@ class FfmpegDecoder:
         if self._first is None and time is not None:
             self._first = time
             if self._paged and 0 < time <= MAX_LATE_START_S:  # OGG counts from 0: the first pages are lost
-                self._first, self._due = 0.0, _pre_skip(codec)
+                self._first, self._due = 0.0, _read_pre_skip(codec)
         jump = 0.0 if time is None or self._due is None else time - self._due
         settling = frame.samples if self._settle_s is None else round(self._settle_s * rate)
         if abs(jump) >= MIN_JUMP_S or (self._broken and jump > 0):
@@ -183,7 +183,7 @@ class FfmpegDecoder:
             self._due += frame.samples / rate
         spool.append(convert_frame(frame, frame.layout.nb_channels), rate)
 
-    def _packets(self, container: Any, stream: Any) -> Any:
+    def _read_packets(self, container: Any, stream: Any) -> Any:
         """Yield the stream's packets; what the demuxer stumbles over ends nothing that it can go on from."""
         import av
 
@@ -226,7 +226,7 @@ class FfmpegDecoder:
     def _arrange(self) -> None:
         """Put what was decoded in its place on the timeline."""
         rate, spans, shift = self.sample_rate, list[Lost](), 0
-        for jump in self._believed_jumps():
+        for jump in self._find_believed_jumps():
             start = jump.stored + shift
             spans.append(Lost(start, start + jump.size, DAMAGED if jump.damaged else MISSING))
             shift += jump.size
@@ -234,7 +234,7 @@ class FfmpegDecoder:
             end = self._spool.n_stored + shift
             spans.append(Lost(end, end + round(self._failed_s * rate), DAMAGED))
         self.n_frames = self._spool.arrange(spans)
-        self.lost = join_lost([*spans, *(self._on_timeline(span, spans) for span in self._settling)])
+        self.lost = join_lost([*spans, *(self._move_to_timeline(span, spans) for span in self._settling)])
         if damaged := [span for span in self.lost if span.reason == DAMAGED]:
             seconds = sum(span.stop - span.start for span in damaged) / rate
             places = "one place" if len(damaged) == 1 else f"{len(damaged)} places"
@@ -248,7 +248,7 @@ class FfmpegDecoder:
         if len(missing) > SHOWN_JUMPS:
             self.warnings.append(f"its timestamps jump {len(missing) - SHOWN_JUMPS} times more")
 
-    def _believed_jumps(self) -> list[_Jump]:
+    def _find_believed_jumps(self) -> list[_Jump]:
         """Jumps forward, measured by the frames around them, less those that a wrong timestamp explains better."""
         rate, jumps = self.sample_rate, self._jumps
         for number, jump in enumerate(jumps):
@@ -288,7 +288,7 @@ class FfmpegDecoder:
         return believed
 
     @staticmethod
-    def _on_timeline(span: Lost, spans: list[Lost]) -> Lost:
+    def _move_to_timeline(span: Lost, spans: list[Lost]) -> Lost:
         """Move a span of stored frames to where they are on the timeline."""
         shift = 0
         for lost in spans:
@@ -308,7 +308,7 @@ class FfmpegDecoder:
         self._spool.close()
 
 
-def _pre_skip(codec: Any) -> float:
+def _read_pre_skip(codec: Any) -> float:
     """Seconds that an Opus stream counts before its audio begins."""
     head = codec.extradata or b""
     return int.from_bytes(head[10:12], "little") / 48_000 if head[:8] == b"OpusHead" else 0.0

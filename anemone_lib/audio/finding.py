@@ -159,7 +159,7 @@ def find_recordings(
     seen: dict[str, str] = {}
     for source in [os.fspath(source) for source in sources]:
         before = len(places), len(finding.failures)
-        for path, name in _paths_of(source, finding):
+        for path, name in _find_paths(source, finding):
             if "://" in path:
                 real, whole = path, unquote(urlsplit(path).netloc + urlsplit(path).path)
             else:
@@ -170,23 +170,23 @@ def find_recordings(
                 continue
             seen[real] = path
             places.append((path, name, Path(whole).as_posix()))
-        if before == (len(places), len(finding.failures)) and not _names_known(source, seen):
-            finding.failures.append((source, _nothing_there(source)))
+        if before == (len(places), len(finding.failures)) and not _is_known(source, seen):
+            finding.failures.append((source, _explain_nothing(source)))
     names = _tell_apart(places)
     finding.recordings = [FoundRecording(path, name) for (path, _, _), name in zip(places, names, strict=True)]
     return finding
 
 
-def _paths_of(source: str, finding: Finding) -> Iterator[tuple[str, str]]:
+def _find_paths(source: str, finding: Finding) -> Iterator[tuple[str, str]]:
     """Yield the recordings of one source: the path, and the name relative to what was given."""
     if not source:
         return
     if "://" in source:
         yield source, Path(unquote(urlsplit(source).path)).name or source
     elif os.path.isdir(source):
-        yield from _inside(source, finding)
+        yield from _find_inside(source, finding)
     elif not os.path.lexists(source) and any(letter in source for letter in "*?["):
-        yield from _matching(source, finding)
+        yield from _find_matching(source, finding)
     elif why := refuse_special_file(source):
         finding.failures.append((source, why))
     elif os.path.islink(source) and not os.path.exists(source):
@@ -195,7 +195,7 @@ def _paths_of(source: str, finding: Finding) -> Iterator[tuple[str, str]]:
         yield source, os.path.basename(source) or source  # what is not there fails by its own error
 
 
-def _matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
+def _find_matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
     """Yield what a glob matches: files, those of a suffix that it names whatever it is, and what is in folders."""
     fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     root = os.path.dirname(fixed) or "."
@@ -206,42 +206,42 @@ def _matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
             if _is_trash(os.path.basename(path)):
                 finding.omissions["trash and hidden folders are not searched"].append(path)
             elif "**" not in pattern:
-                for inside, below in _inside(path, finding):
+                for inside, below in _find_inside(path, finding):
                     yield inside, f"{name}/{below}"
         elif not os.path.isfile(path):
             why = "a link to what is not there" if os.path.islink(path) else "not a file (a pipe, a device or a socket)"
             finding.omissions[why].append(path)
-        elif names_suffix or not (why := _why_not(path, os.path.basename(path), finding.suffixes)):
+        elif names_suffix or not (why := _explain_omission(path, os.path.basename(path), finding.suffixes)):
             yield path, name
         elif why != "beside":
             finding.omissions[why].append(path)
 
 
-def _inside(folder: str, finding: Finding) -> Iterator[tuple[str, str]]:
+def _find_inside(folder: str, finding: Finding) -> Iterator[tuple[str, str]]:
     """Yield the recordings in a folder and in those in it, by name; note what is left out."""
 
     def unreadable(error: OSError) -> None:
         finding.omissions[f"the folder cannot be read ({error.strerror})"].append(str(error.filename))
 
-    visited = {_identity(folder)}
+    visited = {_identify(folder)}
     for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        folders[:] = sorted(_searched(parent, folders, visited, finding))
+        folders[:] = sorted(_choose_folders(parent, folders, visited, finding))
         for name in sorted(files):
             path = os.path.join(parent, name)
-            if why := _why_not(path, name, finding.suffixes):
+            if why := _explain_omission(path, name, finding.suffixes):
                 if why != "beside":
                     finding.omissions[why].append(path)
                 continue
             yield path, Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _searched(parent: str, folders: list[str], visited: set[tuple[int, int]], finding: Finding) -> Iterator[str]:
+def _choose_folders(parent: str, folders: list[str], visited: set[tuple[int, int]], finding: Finding) -> Iterator[str]:
     for name in folders:
         path = os.path.join(parent, name)
         if _is_trash(name):
             if name not in (".git", ".venv", ".ipynb_checkpoints", "__pycache__"):
                 finding.omissions["trash and hidden folders are not searched"].append(path)
-        elif (identity := _identity(path)) in visited:
+        elif (identity := _identify(path)) in visited:
             finding.omissions["the folder is searched already, under another name"].append(path)
         else:
             visited.add(identity)
@@ -252,7 +252,7 @@ def _is_trash(name: str) -> bool:
     return name.lower() in TRASH or name.startswith(".")
 
 
-def _why_not(path: str, name: str, suffixes: tuple[str, ...]) -> str:
+def _explain_omission(path: str, name: str, suffixes: tuple[str, ...]) -> str:
     """Say why a file in a folder is not taken; empty where it is, ``beside`` where it needs no word."""
     suffix = os.path.splitext(name)[1].lower()
     if name.lower().endswith(suffixes):
@@ -270,7 +270,7 @@ def _why_not(path: str, name: str, suffixes: tuple[str, ...]) -> str:
     return f"{suffix} is not among the suffixes of recordings; name such files one by one to try"
 
 
-def _identity(path: str) -> tuple[int, int]:
+def _identify(path: str) -> tuple[int, int]:
     try:
         about = os.stat(path)
     except OSError:
@@ -278,7 +278,7 @@ def _identity(path: str) -> tuple[int, int]:
     return about.st_dev, about.st_ino
 
 
-def _names_known(source: str, seen: dict[str, str]) -> bool:
+def _is_known(source: str, seen: dict[str, str]) -> bool:
     """Tell whether a source gave nothing because others had named all of it before."""
     if "://" in source or (os.path.lexists(source) and not os.path.isdir(source)):
         return True
@@ -288,7 +288,7 @@ def _names_known(source: str, seen: dict[str, str]) -> bool:
     return any(os.path.realpath(path) in seen for path in glob.glob(source, recursive=True))
 
 
-def _nothing_there(source: str) -> str:
+def _explain_nothing(source: str) -> str:
     if not source:
         return "the name is empty; give the path of a recording or a folder"
     if os.path.isdir(source):
@@ -302,7 +302,7 @@ def _tell_apart(places: list[tuple[str, str, str]]) -> list[str]:
     while True:
         alike = Counter(names)
         longer = [
-            _one_more(name, whole) if alike[name] > 1 else name
+            _add_folder(name, whole) if alike[name] > 1 else name
             for name, (_, _, whole) in zip(names, places, strict=True)
         ]
         if longer == names:
@@ -310,7 +310,7 @@ def _tell_apart(places: list[tuple[str, str, str]]) -> list[str]:
         names = longer
 
 
-def _one_more(name: str, whole: str) -> str:
+def _add_folder(name: str, whole: str) -> str:
     """Put one more folder before a name."""
     parts, n_parts = [part for part in whole.split("/") if part], len(name.split("/"))
     return "/".join(parts[-n_parts - 1 :])

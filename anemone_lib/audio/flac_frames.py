@@ -34,7 +34,7 @@ SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _RATES_HZ = (0, 88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
 
 
-def _crc8_table() -> bytes:
+def _make_crc8_table() -> bytes:
     table = []
     for value in range(256):
         for _ in range(8):
@@ -43,7 +43,7 @@ def _crc8_table() -> bytes:
     return bytes(table)
 
 
-_CRC8 = _crc8_table()
+_CRC8 = _make_crc8_table()
 
 
 class Header(NamedTuple):
@@ -272,7 +272,7 @@ class FrameIndex:
         frames = np.full((stop - start, channels), np.nan, np.float32)
         first = max(0, bisect_right(self._starts, start) - 1)
         last = bisect_right(self._starts, stop - 1)
-        codec = self._codec(av)
+        codec = self._open_codec(av)
         block, base = b"", 0
         for k in range(first, last):
             offset, size = self._offsets[k], min(self._ends[k] - self._offsets[k], MAX_FRAME_BYTES)
@@ -283,9 +283,9 @@ class FrameIndex:
             try:
                 parts = codec.decode(packet)
             except (av.FFmpegError, ValueError, OverflowError):
-                codec = self._codec(av)
+                codec = self._open_codec(av)
                 try:  # the metadata may be what is wrong
-                    parts = self._codec(av, info=False).decode(packet)
+                    parts = self._open_codec(av, info=False).decode(packet)
                 except (av.FFmpegError, ValueError, OverflowError):
                     continue
             if not parts or parts[0].samples != self._sizes[k]:
@@ -299,7 +299,7 @@ class FrameIndex:
                 frames[inside] = samples[inside.start - at : inside.stop - at]
         return frames
 
-    def _codec(self, av: Any, *, info: bool = True) -> Any:
+    def _open_codec(self, av: Any, *, info: bool = True) -> Any:
         """Return FFmpeg's decoder of single frames, which refuses those whose checksums are wrong."""
         codec = av.CodecContext.create("flac", "r")
         if self._stream.info and info:

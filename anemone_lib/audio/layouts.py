@@ -160,7 +160,7 @@ def _read_au(source: Source) -> Layout | None:
                 "out: split the file there"
             )
             break
-        offset, claimed = struct.unpack(_au_order(source) + "II", source.read_at(start + 4, 8))
+        offset, claimed = struct.unpack(_find_au_order(source) + "II", source.read_at(start + 4, 8))
         body = start + offset
         present = max(0, end - body)
         if claimed == present or (0 < present - claimed <= STRAY_BYTES and claimed):
@@ -175,12 +175,12 @@ def _read_au(source: Source) -> Layout | None:
     return lay_out(encoding, spans, container="AU", warnings=warnings)
 
 
-def _au_order(source: Source) -> str:
+def _find_au_order(source: Source) -> str:
     return ">" if source.read_at(0, 4) == b".snd" else "<"
 
 
 def _read_au_header(source: Source, start: int) -> Encoding | None:
-    order = _au_order(source)
+    order = _find_au_order(source)
     head = source.read_at(start, 24)
     if len(head) < 24:
         return None
@@ -195,7 +195,7 @@ def _split_au(source: Source) -> Iterator[tuple[int, int]]:
     """Yield where each of the joined files begins and ends: at the size that is claimed, another header follows."""
     start = 0
     while True:
-        offset, claimed = struct.unpack(_au_order(source) + "II", source.read_at(start + 4, 8))
+        offset, claimed = struct.unpack(_find_au_order(source) + "II", source.read_at(start + 4, 8))
         following = start + offset + claimed
         magic = source.read_at(0, 4)
         if claimed == _AU_UNKNOWN or source.read_at(following, 4) != magic or not _read_au_header(source, following):

@@ -48,7 +48,7 @@ def _read_info(body: bytes) -> dict[str, str]:
         return found
     while position + 8 <= len(body):
         key, size = struct.unpack("<4sI", body[position : position + 8])
-        text = _text(body[position + 8 : position + 8 + size])
+        text = _decode_text(body[position + 8 : position + 8 + size])
         if text:
             found[key.decode("ascii", "replace")] = text
         position += 8 + size + size % 2
@@ -56,7 +56,10 @@ def _read_info(body: bytes) -> dict[str, str]:
 
 
 def _read_bext(body: bytes) -> dict[str, str]:
-    found = {"description": _text(body[:256]), "origination": body[320:338].decode("ascii", "replace").strip("\0 ")}
+    found = {
+        "description": _decode_text(body[:256]),
+        "origination": body[320:338].decode("ascii", "replace").strip("\0 "),
+    }
     if len(found["origination"]) == 18:  # the date and the time of day stand one behind the other
         found["origination"] = f"{found['origination'][:10]} {found['origination'][10:]}"
     return {key: text for key, text in found.items() if text}
@@ -75,12 +78,12 @@ def _read_wamd(body: bytes) -> dict[str, str]:
     while position + 6 <= len(body):
         field, size = struct.unpack("<HI", body[position : position + 6])
         if field == _WAMD_START:
-            return {"wamd_timestamp": _text(body[position + 6 : position + 6 + size])}
+            return {"wamd_timestamp": _decode_text(body[position + 6 : position + 6 + size])}
         position += 6 + size
     return {}
 
 
-def _text(content: bytes) -> str:
+def _decode_text(content: bytes) -> str:
     return content.split(b"\0")[0].decode("utf-8", "replace").strip()
 
 

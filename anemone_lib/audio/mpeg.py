@@ -44,7 +44,7 @@ class FrameDecoder:
         import av
 
         self.warnings: list[str] = []
-        self.comments = _tags(source)
+        self.comments = _read_tags(source)
         self.lost: list[Lost] = []
         self._first, self._source = first, source
         self._spool = Spool(source.name, limits)
@@ -202,7 +202,7 @@ class FrameDecoder:
         self._spool.close()
 
 
-def _tags(source: Source) -> dict[str, str]:
+def _read_tags(source: Source) -> dict[str, str]:
     """Text of the tags beside the audio, as FFmpeg reads them."""
     import av
 

@@ -1,7 +1,6 @@
 """Local copies of objects in S3 that cannot be read by byte range."""
 
 import errno
-import os
 import tempfile
 import threading
 from hashlib import sha256
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from anemone_lib.audio.sources import S3Source, Source
 from anemone_lib.errors import AudioError, NoRoomError
+from anemone_lib.files import write_atomically
 
 #: First bytes of the formats whose samples can be read by byte range: WAV, RF64, W64, AIFF, FLAC.
 RANGE_FORMATS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC")
@@ -104,12 +104,6 @@ def _download(remote: Source, path: Path) -> None:
     for old in path.parent.iterdir():  # the temporary folder of a function is small
         old.unlink(missing_ok=True)
     offset = 0
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            while block := remote.read_at(offset, 8 << 20):
-                offset += file.write(block)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with write_atomically(path) as file:
+        while block := remote.read_at(offset, 8 << 20):
+            offset += file.write(block)

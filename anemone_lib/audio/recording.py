@@ -300,12 +300,12 @@ class Recording:
             resampled = soxr.resample(padded, self.original_sample_rate, self.sample_rate, quality="HQ")
             resampled = resampled[context_out : context_out + block_out]
             if has_holes:
-                resampled[self._blurred(holes, low)[context_out : context_out + block_out]] = np.nan
+                resampled[self._find_blurred(holes, low)[context_out : context_out + block_out]] = np.nan
             begin, end = max(start, k * block_out), min(stop, (k + 1) * block_out)
             samples[begin - start : end - start] = resampled[begin - k * block_out : end - k * block_out]
         return samples
 
-    def _blurred(self, holes: np.ndarray, low: float) -> np.ndarray:
+    def _find_blurred(self, holes: np.ndarray, low: float) -> np.ndarray:
         """Resampled samples that the filter computed from holes."""
         reach = math.ceil(RESAMPLE_BLUR_SAMPLES * low)
         edges = np.flatnonzero(np.diff(holes.astype(np.int8), prepend=0, append=0))

@@ -84,7 +84,7 @@ class FileSource:
                         self._file.seek(offset)
                         part = self._file.read(n_bytes) or b""
             except OSError as error:
-                raise _unreadable(self.name, offset, error) from None
+                raise _report_unreadable(self.name, offset, error) from None
             if not part:
                 break
             parts.append(part)
@@ -118,7 +118,7 @@ class OpenFileSource:
                 self._file.seek(offset)
                 content = self._file.read(n_bytes)
             except OSError as error:
-                raise _unreadable(self.name, offset, error) from None
+                raise _report_unreadable(self.name, offset, error) from None
         if not isinstance(content, bytes | bytearray | memoryview):
             raise AudioError(f"{self.name} was opened as text; open it in binary mode, like open(path, 'rb')")
         return bytes(content)
@@ -295,7 +295,7 @@ def refuse_special_file(path: str | os.PathLike[str]) -> str:
     return f"it is {kind}, which cannot be read twice; save what comes out of it to a file" if kind else ""
 
 
-def _unreadable(name: str, offset: int, error: OSError) -> UnreadableError:
+def _report_unreadable(name: str, offset: int, error: OSError) -> UnreadableError:
     return UnreadableError(f"{name} cannot be read at byte {offset:,}: {error.strerror or error}")
 
 

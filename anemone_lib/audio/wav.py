@@ -58,7 +58,7 @@ def read_wav(source: Source, form: Form) -> Layout | None:
             if encoding is None:
                 break
             spans.append((body, size))
-            chunks.explain(_bytes_per_s(encoding, head, form.order))
+            chunks.explain(_compute_bytes_per_s(encoding, head, form.order))
     if encoding is None or not spans:
         return None
     warnings = [*chunks.warnings, changed] if changed else chunks.warnings
@@ -92,7 +92,7 @@ def _read_format(fmt: bytes, order: str) -> Encoding:
     return Encoding(sample_rate, channels, kind, bits // 8, order, max(1, block))
 
 
-def _bytes_per_s(encoding: Encoding, head: bytes, order: str) -> int:
+def _compute_bytes_per_s(encoding: Encoding, head: bytes, order: str) -> int:
     if encoding.kind:
         return encoding.block * encoding.sample_rate
     return max(1, struct.unpack(order + "I", head[8:12])[0])

@@ -113,7 +113,7 @@ def evaluate_dataset(
 
     dataset, classifier, settings, recordings = _open(path, model, config)
     if part != "train" and not allow_seen:
-        refuse_seen(classifier.card, recordings, part, seen=_seen(part))
+        refuse_seen(classifier.card, recordings, part, seen=_list_seen(part))
     beside = config.parent / FILE_NAME if config else None
     decisions = load_decisions(
         classifier.card,
@@ -181,7 +181,7 @@ def tune_dataset(
     there = {name for one in recordings for name in one.spans}
     part = part or ("validation" if per is None or "test" not in there else "test")
     if not allow_seen:
-        refuse_seen(classifier.card, recordings, part, seen=("train",) if part == "validation" else _seen(part))
+        refuse_seen(classifier.card, recordings, part, seen=("train",) if part == "validation" else _list_seen(part))
     parts = _score(recordings, part, classifier, settings, cache, dataset)
     before = load_decisions(classifier.card, settings)
     if per is None:
@@ -332,7 +332,7 @@ def _tabulate(lines: Sequence[str]) -> Table:
     return table
 
 
-def _seen(part: str) -> tuple[str, ...]:
+def _list_seen(part: str) -> tuple[str, ...]:
     return () if part == "train" else ("train", "validation") if part == "test" else ("train",)
 
 
@@ -342,7 +342,7 @@ def _open(
     """Load the description and the model, and check that they fit together."""
     dataset = Dataset.load(path)
     classifier = load_classifier(model)
-    settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
+    settings = choose_config(config, classifier)
     if missing := [name for name in dataset.calls if name not in settings.classes]:
         raise ConfigError(
             f"the dataset has the class {missing[0]}, the model knows {', '.join(settings.classes)}; use a model that "

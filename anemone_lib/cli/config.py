@@ -23,7 +23,7 @@ app.add_typer(config_app, name="config")
 def config_show(config: ConfigOption = None, model: ModelOption = None) -> None:
     """Print every setting, what it means, and the fingerprints."""
     with usage_errors():
-        settings = _settings(config, model)
+        settings = _choose_settings(config, model)
     table = Table()
     for heading in ("setting", "value", "meaning"):
         table.add_column(heading, overflow="fold")
@@ -39,7 +39,7 @@ def config_show(config: ConfigOption = None, model: ModelOption = None) -> None:
 def config_to_env(config: ConfigOption = None, model: ModelOption = None) -> None:
     """Print the settings as environment variables."""
     with usage_errors():
-        settings = _settings(config, model)
+        settings = _choose_settings(config, model)
     for name, value in settings.to_env().items():
         print(f"{name}={value}")
 
@@ -68,5 +68,5 @@ def config_to_tfvars(
     print(out_file)
 
 
-def _settings(config: Path | None, model: str | None) -> InferenceConfig:
-    return choose_config(InferenceConfig.load(config) if config else None, load_classifier(model))
+def _choose_settings(config: Path | None, model: str | None) -> InferenceConfig:
+    return choose_config(config, load_classifier(model))

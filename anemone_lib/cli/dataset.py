@@ -72,7 +72,7 @@ def init(
     table = Table("label", "class")
     table.add_column("annotations", justify="right")
     for name, n in draft.counts.most_common():
-        table.add_row(escape(printable(name)) or "(empty)", draft.dataset.class_of(name) or "–", str(n))
+        table.add_row(escape(printable(name)) or "(empty)", draft.dataset.find_class(name) or "–", str(n))
     out.print(table)
     for note in draft.notes:
         err.print(spell_note(note), highlight=False, soft_wrap=True)

@@ -123,7 +123,7 @@ def detect(
     """Find events in recordings; one bad file never ends the batch."""
     with catch_chatter() as chatter:
         with usage_errors():
-            kinds, part = _formats(formats), parse_shard(shard)
+            kinds, part = _parse_formats(formats), parse_shard(shard)
             if part and cache is None:
                 raise ConfigError("--shard needs --cache, a folder that all parts share")
             parse_channel(channel, words=("mean", "loudest", "each"))
@@ -140,7 +140,7 @@ def detect(
             for option, folder in (("--out", None if part else out_folder), ("--cache", cache)):
                 if folder is not None:
                     check_folder(folder, option)
-            tasks = _tasks(finding, out_folder)
+            tasks = _plan_tasks(finding, out_folder)
         failures = list(finding.failures)
         batch = Batch(classifier, settings, kinds, cache, part, clock, quiet, channel=channel, failures=failures)
         _run(batch, tasks, workers, chatter)
@@ -285,7 +285,7 @@ def _show_events(console: Console, found: Detections) -> None:
         console.print(f"… and {len(found.events) - SHOWN_EVENTS} more, in the files")
 
 
-def _formats(text: str) -> list[str]:
+def _parse_formats(text: str) -> list[str]:
     kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
     for kind in kinds:
         if kind not in FORMATS:
@@ -317,9 +317,9 @@ def _check_found(finding: Finding, start_time: str | None) -> None:
         )
 
 
-def _tasks(finding: Finding, out_folder: Path) -> list[Task]:
+def _plan_tasks(finding: Finding, out_folder: Path) -> list[Task]:
     """Give every recording a place for its results: its folder, as it was found."""
-    places = [out_folder.joinpath(*_parents(recording.name)) for recording in finding.recordings]
+    places = [out_folder.joinpath(*_list_parents(recording.name)) for recording in finding.recordings]
     # Recordings that would write over each other's results get a folder each, by their full name; a disk may hold
     # upper and lower case for the same.
     stems = [str(place / Path(r.name).stem).casefold() for place, r in zip(places, finding.recordings, strict=True)]
@@ -336,5 +336,5 @@ def _tasks(finding: Finding, out_folder: Path) -> list[Task]:
     return tasks
 
 
-def _parents(name: str) -> list[str]:
+def _list_parents(name: str) -> list[str]:
     return [printable(part) for part in name.split("/")[:-1] if part not in ("", ".", "..")]

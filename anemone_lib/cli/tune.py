@@ -106,7 +106,7 @@ def evaluate(
 
             evaluate_dataset(
                 dataset,
-                part=_part(split) or "test",
+                part=_check_part(split) or "test",
                 model=model,
                 config=config,
                 cache=cache,
@@ -117,13 +117,13 @@ def evaluate(
             return
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
-        settings, samples = _samples(folder, annotations, model, config, cache, reading)
+        settings, samples = _score_folder(folder, annotations, model, config, cache, reading)
         if labels:
-            samples.check_labels(_names(labels) or [])
+            samples.check_labels(_parse_names(labels) or [])
         counts = count_recordings(
-            samples, settings, labels=_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
+            samples, settings, labels=_parse_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
-    if other := samples.other_labels(_names(labels) or [settings.target_class]):
+    if other := samples.other_labels(_parse_names(labels) or [settings.target_class]):
         err.print(spell_note(other), highlight=False, soft_wrap=True)
     _show_counts([sample.name for sample in samples], counts)
     pooled = total(counts).to_dict()
@@ -210,7 +210,7 @@ def tune(
                 allow_seen=allow_seen,
                 bout_gap=bout_gap,
                 per=per,
-                part=_part(split),
+                part=_check_part(split),
                 seconds=seconds,
                 force=force,
                 out_folder=out_folder,
@@ -222,15 +222,15 @@ def tune(
             raise ConfigError(f"{out_folder} is no folder; make it, or name one that is there")
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
-        settings, samples = _samples(folder, annotations, model, config, cache, reading)
+        settings, samples = _score_folder(folder, annotations, model, config, cache, reading)
         if labels:
-            samples.check_labels(_names(labels) or [])
-        if other := samples.other_labels(_names(labels) or [settings.target_class]):
+            samples.check_labels(_parse_names(labels) or [])
+        if other := samples.other_labels(_parse_names(labels) or [settings.target_class]):
             err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(
             samples,
             settings,
-            labels=_names(labels),
+            labels=_parse_names(labels),
             bout_gap=bout_gap,
             holdout=holdout,
             seed=seed,
@@ -279,13 +279,13 @@ def _choose_source(
     return folder or Path(), chosen
 
 
-def _part(name: str | None) -> str | None:
+def _check_part(name: str | None) -> str | None:
     if name not in (None, "train", "validation", "test"):
         raise ConfigError(f"--split is {name!r}; it must be train, validation or test")
     return name
 
 
-def _samples(
+def _score_folder(
     folder: Path, annotations: Path | None, model: str | None, config: Path | None, cache: Path, reading: dict[str, Any]
 ) -> tuple[InferenceConfig, "ScoredFolder"]:
     """Score the annotated recordings of a folder, or find their scores."""
@@ -294,7 +294,7 @@ def _samples(
     check_folder(cache, "--cache")
     with catch_chatter():
         classifier = load_classifier(model)
-    settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
+    settings = choose_config(config, classifier)
     found = find_annotated_recordings(folder, annotations=annotations)
     said: list[str] = []
     with catch_chatter() as chatter, progress_bars() as bars:
@@ -317,7 +317,7 @@ def _samples(
     return settings, samples
 
 
-def _names(text: str | None) -> list[str] | None:
+def _parse_names(text: str | None) -> list[str] | None:
     from anemone_lib.notebook.parameters import parse_list
 
     return parse_list(text) or None

@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.markup import escape
 
 from anemone_lib.cli.common import out
-from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
 from anemone_lib.files import check_folder, write_atomically
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
@@ -23,7 +22,7 @@ def tune_by_verdicts(
     from anemone_lib.tables.verdicts import read_verdicts
 
     classifier = load_classifier(model)
-    settings = choose_config(InferenceConfig.load(config) if config else None, classifier)
+    settings = choose_config(config, classifier)
     verdicts = [one for one in read_verdicts(table) if one.kind == "event"]
     if other := {one.model_sha256 for one in verdicts} - {"", classifier.sha256}:
         raise ConfigError(

@@ -68,7 +68,7 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
     {'toadfish': 2}
     """
     recordings = read_recordings(dataset)
-    hours = {part: sum(_length(one, part) for one in recordings) / 3600 for part in PARTS}
+    hours = {part: sum(_measure_length(one, part) for one in recordings) / 3600 for part in PARTS}
     calls = {
         part: {name: sum(one.count_calls(part)[name] for one in recordings) for name in dataset.calls} for part in PARTS
     }
@@ -103,7 +103,7 @@ def warn_of_few(recordings: Sequence[LabelledRecording], dataset: Dataset) -> li
     return messages
 
 
-def _length(one: LabelledRecording, part: str) -> float:
+def _measure_length(one: LabelledRecording, part: str) -> float:
     start, end = one.spans.get(part, (0.0, 0.0))
     return end - start
 

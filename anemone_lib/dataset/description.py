@@ -45,7 +45,7 @@ class SplitByName(BaseModel):
 
     @field_validator("train", "validation", "test", mode="before")
     @classmethod
-    def _none_is_empty(cls, value: Any) -> Any:
+    def _read_none_as_empty(cls, value: Any) -> Any:
         return () if value is None else [str(name) for name in value] if isinstance(value, list | tuple) else value
 
     @model_validator(mode="after")
@@ -95,7 +95,7 @@ class Dataset(BaseModel):
     ...     target_class="meagre",
     ...     labels={"lt": "toadfish", "m": "meagre", "?": None},
     ... )
-    >>> dataset.class_of("LT"), dataset.class_of("?")
+    >>> dataset.find_class("LT"), dataset.find_class("?")
     ('toadfish', None)
     """
 
@@ -136,7 +136,7 @@ class Dataset(BaseModel):
 
     @field_validator("recordings", mode="before")
     @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
+    def _accept_one_or_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("channel", mode="before")
@@ -149,7 +149,7 @@ class Dataset(BaseModel):
 
     @field_validator("labels", mode="before")
     @classmethod
-    def _labels_are_text(cls, value: Any) -> Any:
+    def _check_labels(cls, value: Any) -> Any:
         return {str(label): name for label, name in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
@@ -182,7 +182,7 @@ class Dataset(BaseModel):
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def class_of(self, label: str) -> str | None:
+    def find_class(self, label: str) -> str | None:
         """Return the class of a label; None where it is neither a call nor background.
 
         Upper and lower case are the same. A label that is the name of a class belongs to it.

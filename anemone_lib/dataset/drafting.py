@@ -96,8 +96,8 @@ def draft_dataset(
     (2, ('noise', 'toadfish'), 4000)
     """
     home = Path(relative_to or folder)
-    place = _relative(Path(folder), home)
-    tables_at = "same" if annotations is None else _relative(Path(annotations), home)
+    place = _spell_relative(Path(folder), home)
+    tables_at = "same" if annotations is None else _spell_relative(Path(annotations), home)
     probe = Dataset(
         recordings=(place,), annotations=tables_at, classes=(BACKGROUND, "x"), target_class="x", timezone=timezone
     ).with_folder(home)
@@ -166,7 +166,7 @@ def _list(counts: Counter[str]) -> str:
     return ", ".join(f"{label!r} ({n})" for label, n in counts.most_common()) or "no annotation at all"
 
 
-def _relative(path: Path, home: Path) -> str:
+def _spell_relative(path: Path, home: Path) -> str:
     """Spell a path relative to the description's folder."""
     try:
         return Path(os.path.relpath(path.resolve(), home.resolve())).as_posix()

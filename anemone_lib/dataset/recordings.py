@@ -68,9 +68,9 @@ class LabelledRecording:
 
     def count_calls(self, part: str | None = None) -> Counter[str]:
         """Count the annotations of each class: all, or those of which one part holds the most."""
-        return Counter(one.label for one in self.annotations if part is None or self._part_of(one) == part)
+        return Counter(one.label for one in self.annotations if part is None or self._find_part(one) == part)
 
-    def _part_of(self, one: Annotation) -> str | None:
+    def _find_part(self, one: Annotation) -> str | None:
         overlaps = {
             part: min(one.end_time, end) - max(one.start_time, start) for part, (start, end) in self.spans.items()
         }
@@ -180,7 +180,7 @@ def label_recording(path: Path, table: Path, annotations: Sequence[Annotation], 
     named, unclear = [], []
     for one in annotations:
         try:
-            name = dataset.class_of(one.label)
+            name = dataset.find_class(one.label)
         except ConfigError as error:
             raise ConfigError(f"{table.name}: {error}") from None
         if name is None:
@@ -228,7 +228,7 @@ def assign_spans(recordings: Iterable[LabelledRecording], dataset: Dataset) -> l
             for one in recordings
         ]
     parts = {name: part for part in PARTS for name in getattr(split, part)}
-    known = {name for one in recordings for name in _names_of(one, dataset)}
+    known = {name for one in recordings for name in _list_names(one, dataset)}
     if missing := sorted(set(parts) - known):
         raise ConfigError(
             f"the split names {missing[0]}, which is no annotated recording of the dataset; they are "
@@ -236,7 +236,7 @@ def assign_spans(recordings: Iterable[LabelledRecording], dataset: Dataset) -> l
         )
     spanned = []
     for one in recordings:
-        part = next((parts[name] for name in _names_of(one, dataset) if name in parts), None)
+        part = next((parts[name] for name in _list_names(one, dataset) if name in parts), None)
         spanned.append(replace(one, spans={part: (0.0, one.duration)} if part else {}))
     return spanned
 
@@ -250,7 +250,7 @@ def cut_annotations(annotations: Sequence[Annotation], span: tuple[float, float]
     )
 
 
-def _names_of(one: LabelledRecording, dataset: Dataset) -> tuple[str, ...]:
+def _list_names(one: LabelledRecording, dataset: Dataset) -> tuple[str, ...]:
     relative = one.path.relative_to(dataset.folder) if one.path.is_relative_to(dataset.folder) else one.path
     return relative.as_posix(), one.path.name, one.path.stem
 

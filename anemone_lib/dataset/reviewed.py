@@ -100,12 +100,12 @@ def add_verdicts(
 def _find_class(one: Verdict, dataset: Dataset) -> str | None:
     """The class of what was reviewed; None where it is not clear."""
     if one.is_call:
-        return dataset.class_of(one.label) if one.kind == "event" else None
+        return dataset.find_class(one.label) if one.kind == "event" else None
     if not one.label:
         return None
     if one.label.casefold().startswith("not "):
         return dataset.classes[0] if len(dataset.calls) == 1 else None
-    return dataset.class_of(one.label)
+    return dataset.find_class(one.label)
 
 
 def _take_majority(said: Sequence[Verdict]) -> Verdict:

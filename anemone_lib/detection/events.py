@@ -111,7 +111,7 @@ def smooth(probabilities: np.ndarray, *, smoothing_window: int) -> np.ndarray:
 
     columns = probabilities.reshape(len(probabilities), -1)
     smoothed = np.full_like(columns, np.nan)
-    for start, stop in _runs(np.isfinite(columns).all(axis=1)):
+    for start, stop in _find_runs(np.isfinite(columns).all(axis=1)):
         # The edge is repeated half a filter wide; scipy would do so only up to the length of a short run.
         padded = np.pad(columns[start:stop], ((smoothing_window // 2,) * 2, (0, 0)), mode="edge")
         middle = slice(smoothing_window // 2, smoothing_window // 2 + stop - start)
@@ -182,7 +182,7 @@ def find_events(
         raise ValueError(f"target_class is {target_class!r}; it must be one of {', '.join(classes)}")
     target = smooth(probabilities[:, list(classes).index(target_class)], smoothing_window=smoothing_window)
     with np.errstate(invalid="ignore"):
-        runs = _runs(target >= confidence_threshold)
+        runs = _find_runs(target >= confidence_threshold)
 
     joined: list[list[tuple[int, int]]] = []
     for run in runs:
@@ -234,7 +234,7 @@ def decide_events(scores: Scores, config: InferenceConfig) -> list[Event]:
     if config.target_class not in scores.classes:
         raise ConfigError(f"target_class is {config.target_class!r}; the scores know {', '.join(scores.classes)}")
     events: list[Event] = []
-    for first, stop, begin, end in _between_pauses(scores):
+    for first, stop, begin, end in _split_at_pauses(scores):
         part = slice(first, stop)
         events += find_events(
             scores.probabilities[part],
@@ -251,7 +251,7 @@ def decide_events(scores: Scores, config: InferenceConfig) -> list[Event]:
     return events
 
 
-def _between_pauses(scores: Scores) -> Iterator[tuple[int, int, float, float]]:
+def _split_at_pauses(scores: Scores) -> Iterator[tuple[int, int, float, float]]:
     """Yield the windows and the seconds of each stretch that was recorded without a pause; no event spans one."""
     middles = (scores.start_times + scores.end_times) / 2
     times = [0.0, *(pause.time for pause in scores.pauses), scores.duration]
@@ -267,7 +267,7 @@ def name_event(recording_id: str, class_name: str, start_time: float, end_time: 
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _runs(present: np.ndarray) -> list[tuple[int, int]]:
+def _find_runs(present: np.ndarray) -> list[tuple[int, int]]:
     """Half-open index ranges of consecutive true values."""
     edges = np.flatnonzero(np.diff(present.astype(np.int8), prepend=0, append=0))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

@@ -76,13 +76,13 @@ def build_result(
     result : dict of what JSON knows
     """
     return {
-        "predictions": _predictions(scores) if lazy else list(_predictions(scores)),
+        "predictions": _list_predictions(scores) if lazy else list(_list_predictions(scores)),
         "events": [_describe_event(event, scores.start_time, scores.pauses) for event in events],
         "metadata": dict(metadata),
     }
 
 
-def _predictions(scores: Scores) -> Iterator[dict[str, Any]]:
+def _list_predictions(scores: Scores) -> Iterator[dict[str, Any]]:
     classes, starts, ends = scores.classes, np.round(scores.start_times, 6), np.round(scores.end_times, 6)
     scored = np.flatnonzero(np.isfinite(scores.probabilities).all(axis=1))
     for first in range(0, len(scored), BLOCK_WINDOWS):

@@ -45,7 +45,7 @@ def as_intervals(items: Intervals, *, labels: Iterable[str] | None = None) -> np
     """
     if labels is not None:
         chosen = {label.strip().casefold() for label in labels}
-        items = [item for item in items if _label_of(item).strip().casefold() in chosen]
+        items = [item for item in items if _read_label(item).strip().casefold() in chosen]
     rows = [(item.start_time, item.end_time) if isinstance(item, Event | Annotation) else item for item in items]
     intervals = np.asarray(rows, np.float64).reshape(len(rows), -1) if len(rows) else np.empty((0, 2))
     if intervals.shape[1] != 2:
@@ -122,7 +122,7 @@ def mark_windows(
 # ---------------------------------------------------------------------- inside
 
 
-def _label_of(item: Any) -> str:
+def _read_label(item: Any) -> str:
     if isinstance(item, Annotation):
         return item.label
     if isinstance(item, Event):

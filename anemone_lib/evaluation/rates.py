@@ -61,24 +61,24 @@ class Counts:
     @property
     def precision(self) -> float:
         """Matched part of the estimated events, 0 to 1; NaN if there are none."""
-        return self._rate("precision")
+        return self._get_rate("precision")
 
     @property
     def recall(self) -> float:
         """Matched part of the reference, 0 to 1; NaN if there is none."""
-        return self._rate("recall")
+        return self._get_rate("recall")
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall, 0 to 1; NaN if there is neither reference nor event."""
-        return self._rate("f1")
+        return self._get_rate("f1")
 
     @property
     def false_alarms_per_hour(self) -> float:
         """Unmatched estimated events per analysed hour; NaN without analysed audio."""
-        return self._rate("false_alarms_per_hour")
+        return self._get_rate("false_alarms_per_hour")
 
-    def _rate(self, metric: str) -> float:
+    def _get_rate(self, metric: str) -> float:
         return float(compute_rates(*astuple(self))[metric])
 
     def to_dict(self) -> dict[str, float | int | None]:

@@ -94,7 +94,7 @@ class ReviewPanel:
             placeholder="type here", description="keys:", layout=ipywidgets.Layout(width="14em")
         )
         self.keys.style.description_width = "initial"
-        self.keys.observe(self._pressed, "value")
+        self.keys.observe(self._take_keys, "value")
         self.hint = ipywidgets.HTML()
         self.speed = ipywidgets.Dropdown(
             options={f"{speed:g}×": speed} | SPEEDS, value=speed, description="speed", **narrow
@@ -188,7 +188,7 @@ class ReviewPanel:
         self._position = max(0, min(position, len(self.review.events) - 1))
         self._show()
 
-    def _pressed(self, change: Any) -> None:
+    def _take_keys(self, change: Any) -> None:
         """Take the letters that are new; the field is never emptied here, because more may be on their way."""
         old, new = change["old"] or "", change["new"] or ""
         same = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))

@@ -98,7 +98,7 @@ class TuningPanel:
             "min_gap_duration": ipywidgets.FloatSlider(min=0, max=longest, step=0.1, **wide),
             "min_event_duration": ipywidgets.FloatSlider(min=0, max=longest, step=0.1, **wide),
         }
-        names = [(f"{one.name}{self._use_of(one)}", k) for k, one in enumerate(self._recordings)]
+        names = [(f"{one.name}{self._describe_use(one)}", k) for k, one in enumerate(self._recordings)]
         self.recording = ipywidgets.Dropdown(options=names, description="recording shown", **wide)
         self.recording.value = max(range(len(names)), key=lambda k: len(self._bouts[k]))  # the one with most calls
         self.start = ipywidgets.FloatSlider(
@@ -110,7 +110,7 @@ class TuningPanel:
         for name, slider in self.sliders.items():
             slider.value = getattr(config, name)
             slider.description = f"{name} ({UNITS[name]})"
-            slider.observe(self._moved, "value")
+            slider.observe(self._take_sliders, "value")
         self._choose(None)
         self.recording.observe(self._choose, "value")
         self.start.observe(self._shift, "value")
@@ -126,14 +126,14 @@ class TuningPanel:
         self.widget: ipywidgets.VBox = ipywidgets.VBox(rows)
         self._show()
 
-    def _use_of(self, one: AnnotatedRecording) -> str:
+    def _describe_use(self, one: AnnotatedRecording) -> str:
         if self._tuning is None:
             return ""
         return " (set aside)" if any(one is other for other in self._tuning.held_out) else " (tuned on)"
 
     # ------------------------------------------------------------------ acts
 
-    def _moved(self, _: Any) -> None:
+    def _take_sliders(self, _: Any) -> None:
         self.config = self.config.replace(**{name: slider.value for name, slider in self.sliders.items()})
         self._show()
 
@@ -152,11 +152,11 @@ class TuningPanel:
         one = self._recordings[self.recording.value]
         if one.name in self._paths:
             with open_recording(self._paths[one.name], target_sr=self.config.target_sr, channel=self._channel) as sound:
-                self.sound.value = to_wav(*cut_clip(sound, *self._span(), margin=0))
+                self.sound.value = to_wav(*cut_clip(sound, *self._get_span(), margin=0))
         if change is not None:
             self.picture.value = self._draw()
 
-    def _span(self) -> tuple[float, float]:
+    def _get_span(self) -> tuple[float, float]:
         duration = self._recordings[self.recording.value].scores.duration
         return self.start.value, min(duration, self.start.value + SHOWN_S)
 
@@ -199,7 +199,7 @@ class TuningPanel:
     def _draw(self) -> bytes:
         """Draw the spectrogram and the probability of what is shown, with events and annotations."""
         k = self.recording.value
-        shown, config, (start, end) = self._recordings[k], self.config, self._span()
+        shown, config, (start, end) = self._recordings[k], self.config, self._get_span()
         events = [(event.start_time, event.end_time) for event in decide_events(shown.scores, config)]
         about = {"start_time": start, "end_time": end, "events": events, "bouts": self._bouts[k].tolist()}
         if shown.name not in self._paths:

@@ -72,10 +72,10 @@ def plot_hours(
     'Hour of the day'
     """
     ax = ax or new_axes((10, 4.2))
-    edges = _edges(dates)
+    edges = _compute_edges(dates)
     known = values[np.isfinite(values)]
     low, high = (
-        (0.0 if from_zero else float(known.min(initial=0)), 1.0) if not len(known) else _limits(known, from_zero)
+        (0.0 if from_zero else float(known.min(initial=0)), 1.0) if not len(known) else _choose_limits(known, from_zero)
     )
     ax.set_facecolor(NO_EFFORT_COLOUR)
     mesh = ax.pcolormesh(
@@ -152,7 +152,7 @@ def plot_diel(
     ax = ax or new_axes((5.6, 3.4))
     edges = np.arange(25)
     if sunrise is not None and sunset is not None and np.isfinite([sunrise, sunset]).all():
-        for number, (start, end) in enumerate(_night(sunrise, sunset)):
+        for number, (start, end) in enumerate(_find_night(sunrise, sunset)):
             ax.axvspan(start, end, color=NIGHT_COLOUR, zorder=0, label="night" if number == 0 else None)
     none = ~np.isfinite(rate)
     for number, hour in enumerate(np.flatnonzero(none).tolist()):
@@ -216,7 +216,7 @@ def plot_season(
     """
     ax = ax or new_axes((10, 3.6))
     x = date2num(dates)
-    for number, (start, end) in enumerate(_runs(effort_h == 0)):
+    for number, (start, end) in enumerate(_find_runs(effort_h == 0)):
         ax.axvspan(
             x[start] - _HALF_DAY,
             x[end - 1] + _HALF_DAY,
@@ -257,7 +257,7 @@ def plot_season(
 # ---------------------------------------------------------------------- inside
 
 
-def _limits(known: np.ndarray, from_zero: bool) -> tuple[float, float]:
+def _choose_limits(known: np.ndarray, from_zero: bool) -> tuple[float, float]:
     """Ends of a scale of colours: the loudest hundredth does not make all else dark."""
     if not len(known):
         return 0.0, 1.0
@@ -268,7 +268,7 @@ def _limits(known: np.ndarray, from_zero: bool) -> tuple[float, float]:
     return low, max(high, low + 1)
 
 
-def _edges(dates: np.ndarray) -> np.ndarray:
+def _compute_edges(dates: np.ndarray) -> np.ndarray:
     days = date2num(dates)
     return np.r_[days - _HALF_DAY, days[-1] + _HALF_DAY]
 
@@ -280,12 +280,12 @@ def _hatch(ax: Axes, edges: np.ndarray, masked: np.ndarray, colour: str) -> None
     mesh.set(hatch="////", edgecolor=to_rgba(colour, 0.75), linewidth=0)
 
 
-def _night(sunrise: float, sunset: float) -> list[tuple[float, float]]:
+def _find_night(sunrise: float, sunset: float) -> list[tuple[float, float]]:
     """The hours of the night between 0 and 24, for clocks of any offset."""
     return [(0.0, sunrise), (sunset, 24.0)] if sunrise < sunset else [(sunset, sunrise)]
 
 
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+def _find_runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """Runs of True as [start, end)."""
     steps = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(int)))
     return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))

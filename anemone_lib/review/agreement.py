@@ -83,10 +83,10 @@ def compute_kappa(
     table = np.zeros((len(names), len(names)))
     np.add.at(table, (one, two), 1)
     drawn = np.random.default_rng(seed).multinomial(n, (table / n).ravel(), size=n_resamples)
-    kappas = np.array([_kappa(row.reshape(table.shape)) for row in drawn])
+    kappas = np.array([_compute_kappa(row.reshape(table.shape)) for row in drawn])
     kappas = kappas[np.isfinite(kappas)]
     low, high = np.quantile(kappas, [0.025, 0.975]) if len(kappas) > n_resamples / 2 and n > 1 else (math.nan,) * 2
-    return Agreement(_kappa(table), float(low), float(high), float(np.trace(table) / n), n)
+    return Agreement(_compute_kappa(table), float(low), float(high), float(np.trace(table) / n), n)
 
 
 def compare_reviewers(verdicts: Iterable[Verdict]) -> dict[tuple[str, str], Agreement]:
@@ -122,7 +122,7 @@ def compare_reviewers(verdicts: Iterable[Verdict]) -> dict[tuple[str, str], Agre
     return agreements
 
 
-def _kappa(table: np.ndarray) -> float:
+def _compute_kappa(table: np.ndarray) -> float:
     total = table.sum()
     expected = float((table.sum(axis=0) * table.sum(axis=1)).sum() / total**2)
     return math.nan if expected >= 1 else (float(np.trace(table) / total) - expected) / (1 - expected)

@@ -96,7 +96,7 @@ class Review(VerdictBook):
     ) -> None:
         if order not in ORDERS:
             raise ValueError(f"order is {order!r}; it must be one of {', '.join(ORDERS)}")
-        super().__init__(_ordered(events, order, config.confidence_threshold), config)
+        super().__init__(_sort_events(events, order, config.confidence_threshold), config)
         self.table = Path(table)
         self.recording_name = recording_name
         self.start_utc = start_utc
@@ -148,7 +148,7 @@ class Review(VerdictBook):
 
     def rows(self) -> list[Annotation]:
         """Return every event and every row that a person added, labelled with its verdict, by start time."""
-        own = [self._box(event) for event in self.events]
+        own = [self._describe_event(event) for event in self.events]
         return sorted(own + self._added, key=lambda row: (row.start_time, row.end_time))
 
     def annotations(self) -> list[Annotation]:
@@ -222,7 +222,7 @@ class Review(VerdictBook):
             The table cannot be read, or none of its ids belong here.
         """
         rows = read_annotations(path, label=self.open_label, blank_label=self.open_label, detections=True)
-        before, after = self.rows(), [self._in_band(row) for row in rows]
+        before, after = self.rows(), [self._give_band(row) for row in rows]
         known = {row.id: k for k, row in enumerate(before) if row.id}
         with_id = [row for row in after if row.id]
         if known and with_id and not any(row.id in known for row in with_id):
@@ -237,7 +237,7 @@ class Review(VerdictBook):
         right.sort(key=lambda k: (after[k].start_time, after[k].end_time))
         matched = match_intervals([before[k] for k in left], [after[k] for k in right])
         pairs |= {left[i]: right[j] for i, j in matched}
-        changes = list(_changes(before, after, pairs))
+        changes = list(_list_changes(before, after, pairs))
         return sorted(changes, key=lambda change: (change.before or change.after).start_time)  # type: ignore[union-attr]
 
     def apply(self, changes: Sequence[Change]) -> None:
@@ -265,14 +265,14 @@ class Review(VerdictBook):
         if changes:
             self.save()
 
-    def _in_band(self, row: Annotation) -> Annotation:
+    def _give_band(self, row: Annotation) -> Annotation:
         """A row with a default band to draw it in, where it has none."""
         low_hz = 0.0 if row.low_hz is None else row.low_hz
         return replace(
             row, low_hz=low_hz, high_hz=max(low_hz, self.config.fmax_hz) if row.high_hz is None else row.high_hz
         )
 
-    def _box(self, event: Event) -> Annotation:
+    def _describe_event(self, event: Event) -> Annotation:
         """An event as a row: where a person moved it to, or where it was found."""
         found = Annotation(event.start_time, event.end_time, "", 0.0, self.config.fmax_hz, event.id)
         return replace(self._boxes.get(event.id, found), label=self.label(event))
@@ -288,7 +288,7 @@ class Review(VerdictBook):
         )
 
 
-def _ordered(events: Sequence[Event], order: str, threshold: float) -> list[Event]:
+def _sort_events(events: Sequence[Event], order: str, threshold: float) -> list[Event]:
     if order == "time":
         return sorted(events, key=lambda event: event.start_time)
     if order == "uncertain":
@@ -296,7 +296,7 @@ def _ordered(events: Sequence[Event], order: str, threshold: float) -> list[Even
     return sorted(events, key=lambda event: event.id)  # digits of a hash: as good as drawn, and the same again
 
 
-def _changes(before: Sequence[Annotation], after: Sequence[Annotation], pairs: dict[int, int]) -> Iterator[Change]:
+def _list_changes(before: Sequence[Annotation], after: Sequence[Annotation], pairs: dict[int, int]) -> Iterator[Change]:
     for i, old in enumerate(before):
         new = after[pairs[i]] if i in pairs else None
         if new is None:

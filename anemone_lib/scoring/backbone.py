@@ -136,11 +136,11 @@ class Backbone:
         return embeddings
 
     def _embed(self, window: np.ndarray) -> np.ndarray:
-        answer = np.asarray(self._runner.run(_level(window, self._n_samples), self.output), np.float32)
+        answer = np.asarray(self._runner.run(_level_window(window, self._n_samples), self.output), np.float32)
         return answer.reshape(-1, answer.shape[-1] if answer.ndim else 1).mean(axis=0)
 
 
-def _level(window: np.ndarray, n_samples: int) -> np.ndarray:
+def _level_window(window: np.ndarray, n_samples: int) -> np.ndarray:
     """A window without its mean, at the same peak as all others, followed by silence."""
     samples = np.zeros(n_samples, np.float32)
     moved = window.astype(np.float64) - window.mean(dtype=np.float64)

@@ -120,7 +120,7 @@ def find_model_file(uri: str | os.PathLike[str] | None = None) -> Path:
     >>> find_model_file().name
     'best_model.tflite'
     """
-    path = _local_path(uri)
+    path = _find_local_path(uri)
     if path.is_dir():
         candidates = [path / f"{STEM}.tflite", path / f"{STEM}.keras"]
     elif path.suffix == ".json":
@@ -142,7 +142,7 @@ def find_model_file(uri: str | os.PathLike[str] | None = None) -> Path:
     return model_path
 
 
-def _local_path(uri: str | os.PathLike[str] | None) -> Path:
+def _find_local_path(uri: str | os.PathLike[str] | None) -> Path:
     if uri is None:
         return DEMONSTRATION_MODEL
     if isinstance(uri, str) and "://" in uri:

@@ -304,7 +304,7 @@ def score_recording(
         if store and (kept := store.chunk(chunk, classifier.n_classes)) is not None:
             results[chunk] = kept
     todo = [chunk for chunk in chunks[shard[0] :: shard[1]] if chunk not in results]
-    for chunk, result in _scored(recording, todo, classifier, config, executor):
+    for chunk, result in _score_each(recording, todo, classifier, config, executor):
         results[chunk] = result
         if store and not isinstance(result, str):
             store.keep(chunk, result)
@@ -330,7 +330,7 @@ def name_recording_scores(recording: Recording, classifier: Classifier, config: 
     return name_scores(recording.sha256, classifier.sha256, config.scores_fingerprint, channel)
 
 
-def _scored(
+def _score_each(
     recording: Recording,
     chunks: Sequence[Chunk],
     classifier: Classifier,

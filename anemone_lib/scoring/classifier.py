@@ -116,12 +116,12 @@ class LiteRTClassifier:
         self.version = card.version if card else path.stem
         self._path, self._num_threads = path, num_threads
         self._local = threading.local()
-        _, expected, answer = self._interpreter()
+        _, expected, answer = self._get_interpreter()
         self.input_shape = _read_shape(expected["shape"], path)
         self.n_classes = int(answer["shape"][-1])
         _check_card(self, path)
 
-    def _interpreter(self) -> tuple[Any, Any, Any]:
+    def _get_interpreter(self) -> tuple[Any, Any, Any]:
         """This thread's interpreter, ready for one image."""
         if hasattr(self._local, "ready"):
             return self._local.ready
@@ -146,13 +146,13 @@ class LiteRTClassifier:
         _check_images(images, self.input_shape)
         if len(images) == 0:
             return np.zeros((0, self.n_classes), np.float32)
-        interpreter, expected, answer = self._interpreter()
+        interpreter, expected, answer = self._get_interpreter()
         answers = np.empty((len(images), self.n_classes), answer["dtype"])
-        for image, row in zip(_quantised(images, expected), answers, strict=True):
+        for image, row in zip(_quantise(images, expected), answers, strict=True):
             interpreter.set_tensor(expected["index"], image[np.newaxis])
             interpreter.invoke()
             row[:] = interpreter.get_tensor(answer["index"])[0]
-        return _calibrated(_dequantised(answers, answer, self.card), self.card)
+        return _calibrate(_dequantise(answers, answer, self.card), self.card)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path, checked there against the same hash."""
@@ -195,7 +195,7 @@ class KerasClassifier:
             return np.zeros((0, self.n_classes), np.float32)
         with self._lock:
             answer = np.asarray(self._model(images, training=False), np.float32)
-        return _calibrated(answer, self.card)
+        return _calibrate(answer, self.card)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path, checked there against the same hash."""
@@ -276,7 +276,7 @@ def _check_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ModelError(f"{what} have shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})")
 
 
-def _quantised(images: np.ndarray, details: Any) -> np.ndarray:
+def _quantise(images: np.ndarray, details: Any) -> np.ndarray:
     """Images as the model's input type; only fully quantised models take anything but float32."""
     if details["dtype"] is np.float32:
         return np.ascontiguousarray(images, np.float32)
@@ -285,7 +285,7 @@ def _quantised(images: np.ndarray, details: Any) -> np.ndarray:
     return np.clip(np.round(images / scale + zero), limits.min, limits.max).astype(details["dtype"])
 
 
-def _dequantised(answer: np.ndarray, details: Any, card: ModelCard | None) -> np.ndarray:
+def _dequantise(answer: np.ndarray, details: Any, card: ModelCard | None) -> np.ndarray:
     if details["dtype"] is np.float32:
         return answer
     scale, zero = details["quantization"]
@@ -319,7 +319,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _calibrated(probabilities: np.ndarray, card: ModelCard | None) -> np.ndarray:
+def _calibrate(probabilities: np.ndarray, card: ModelCard | None) -> np.ndarray:
     """Divide the logits by the card's temperature (Guo et al. 2017, On calibration of modern neural networks)."""
     if card is None or card.temperature == 1.0:
         return probabilities

@@ -82,21 +82,21 @@ def describe_condition(measures: np.ndarray, starts: np.ndarray, duration: float
     if not heard.any():
         return []
     return [
-        *_dead(measures, heard, starts, duration),
-        *_clipped(measures, heard, np.diff(starts, append=duration)),
-        *_offset(measures, heard),
+        *_find_dead(measures, heard, starts, duration),
+        *_find_clipped(measures, heard, np.diff(starts, append=duration)),
+        *_find_offset(measures, heard),
     ]
 
 
-def _dead(measures: np.ndarray, heard: np.ndarray, starts: np.ndarray, duration: float) -> Iterator[str]:
+def _find_dead(measures: np.ndarray, heard: np.ndarray, starts: np.ndarray, duration: float) -> Iterator[str]:
     constant = heard & (measures[:, LOWEST] == measures[:, HIGHEST])
     if not constant.any():
         return
     ends = np.append(starts[1:], duration)
     if (constant | ~heard).all() and len(np.unique(measures[heard, LOWEST])) == 1:
         yield (
-            f"every sample is {_level(measures[heard, LOWEST][0])}: the hydrophone, its cable or the recorder was "
-            "dead; that there are no events means nothing"
+            f"every sample is {_format_level(measures[heard, LOWEST][0])}: the hydrophone, its cable or the recorder "
+            "was dead; that there are no events means nothing"
         )
         return
     edges = np.flatnonzero(np.diff(constant.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
@@ -105,18 +105,18 @@ def _dead(measures: np.ndarray, heard: np.ndarray, starts: np.ndarray, duration:
     for first, stop in runs[:3]:
         until = "to the end" if stop == len(starts) else f"to {ends[stop - 1]:.2f} s"
         yield (
-            f"from {starts[first]:.2f} s {until} every sample is {_level(measures[first, LOWEST])}: nothing was heard "
-            "there; that there are no events means nothing"
+            f"from {starts[first]:.2f} s {until} every sample is {_format_level(measures[first, LOWEST])}: nothing was "
+            "heard there; that there are no events means nothing"
         )
     if len(runs) > 3:
         yield f"{len(runs) - 3} more stretches without sound, {total:.6g} s in all"
 
 
-def _level(value: float) -> str:
+def _format_level(value: float) -> str:
     return "0" if value == 0 else f"{value:.3g} of full scale"
 
 
-def _clipped(measures: np.ndarray, heard: np.ndarray, lengths: np.ndarray) -> Iterator[str]:
+def _find_clipped(measures: np.ndarray, heard: np.ndarray, lengths: np.ndarray) -> Iterator[str]:
     moving = heard & (measures[:, LOWEST] < measures[:, HIGHEST])
     if not moving.any():
         return
@@ -129,7 +129,7 @@ def _clipped(measures: np.ndarray, heard: np.ndarray, lengths: np.ndarray) -> It
         )
 
 
-def _offset(measures: np.ndarray, heard: np.ndarray) -> Iterator[str]:
+def _find_offset(measures: np.ndarray, heard: np.ndarray) -> Iterator[str]:
     moving = heard & (measures[:, LOWEST] < measures[:, HIGHEST])
     if not moving.any():
         return

@@ -122,7 +122,7 @@ def find_gaps(
     recording: Recording, probabilities: np.ndarray, measures: np.ndarray, reasons: np.ndarray, grid: WindowGrid
 ) -> Iterator[Gap]:
     """Intervals that no scored window covers: they and the scored windows make up the whole recording."""
-    lost = _lost(recording, measures[:, LOST], grid)
+    lost = _find_lost(recording, measures[:, LOST], grid)
     starts, ends = place_windows(
         lost,
         first=0,
@@ -139,7 +139,7 @@ def find_gaps(
         yield Gap(start / grid.sample_rate, stop / grid.sample_rate, reason)
 
 
-def _lost(recording: Recording, shares: np.ndarray, grid: WindowGrid) -> list[Lost]:
+def _find_lost(recording: Recording, shares: np.ndarray, grid: WindowGrid) -> list[Lost]:
     """Find the lost samples again; `shares` says in which windows' own samples there are some."""
     spans: list[Lost] = []
     for first, stop in find_lost(np.where(shares == 1, np.float32(np.nan), np.float32(0))).tolist():

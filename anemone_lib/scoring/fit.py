@@ -9,14 +9,14 @@ from anemone_lib.promotion import Promotion
 from anemone_lib.scoring.classifier import Classifier
 
 
-def choose_config(config: InferenceConfig | None, classifier: Classifier) -> InferenceConfig:
+def choose_config(config: InferenceConfig | str | os.PathLike[str] | None, classifier: Classifier) -> InferenceConfig:
     """Return a configuration, or, where there is none, the settings that the model was trained with.
 
     Where the card names a target class and the event settings that were best for it, those are taken too.
 
     Parameters
     ----------
-    config : InferenceConfig, or None
+    config : InferenceConfig, path of a file of settings as in `InferenceConfig.load`, or None
     classifier : Classifier
 
     Returns
@@ -32,7 +32,7 @@ def choose_config(config: InferenceConfig | None, classifier: Classifier) -> Inf
     0.7
     """
     if config is not None:
-        return config
+        return config if isinstance(config, InferenceConfig) else InferenceConfig.load(config)
     card = classifier.card
     if card is None:
         return InferenceConfig()

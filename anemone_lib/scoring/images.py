@@ -115,18 +115,18 @@ def draw_images(
         raise ValueError(f"channels is {channels}; it must be 1 (level) or 3 (magma)")
     windows = np.asarray(windows, np.float32)
     n_windows, window_samples = windows.shape
-    layout = _layout(window_samples, sample_rate, n_fft, hop_length, float(fmax_hz), height_pixels, width_pixels)
+    layout = _plan_layout(window_samples, sample_rate, n_fft, hop_length, float(fmax_hz), height_pixels, width_pixels)
     shape = (n_windows, height_pixels, width_pixels, channels)
     images = np.empty(shape, np.float32) if out is None else out
     if images.shape != shape or images.dtype != np.float32:
         raise ValueError(f"out is {images.dtype} of shape {images.shape}; it must be float32 of shape {shape}")
     if n_windows == 0:
         return images
-    levels, highest, lowest, frames = _frames_of(windows, layout)
+    levels, highest, lowest, frames = _transform_frames(windows, layout)
 
     # Reference and range of each window, in dB, over all its frames.
-    reference = _decibels(highest)
-    bottom = np.maximum(_decibels(lowest) - reference, np.float32(-TOP_DB))
+    reference = _to_decibels(highest)
+    bottom = np.maximum(_to_decibels(lowest) - reference, np.float32(-TOP_DB))
     scale = np.divide(-1.0, bottom, out=np.zeros_like(bottom), where=bottom < 0)
     floor = reference + bottom
     # Of many bins few are shown: then rows are picked from single frames, which are repeated last.
@@ -168,7 +168,7 @@ class _Layout:
 
 
 @lru_cache(maxsize=32)
-def _layout(
+def _plan_layout(
     window_samples: int,
     sample_rate: int,
     n_fft: int,
@@ -203,7 +203,7 @@ def _layout(
     )
 
 
-def _frames_of(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _transform_frames(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Transform the frames of all windows, each once.
 
     Returns
@@ -271,10 +271,10 @@ def _transform(block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: 
     power += np.square(spectrum.imag)
     np.max(power, axis=1, out=highest)
     np.min(power, axis=1, out=lowest)
-    levels[:] = _decibels(power[:, : layout.n_drawn])
+    levels[:] = _to_decibels(power[:, : layout.n_drawn])
 
 
-def _decibels(power: np.ndarray) -> np.ndarray:
+def _to_decibels(power: np.ndarray) -> np.ndarray:
     levels = np.maximum(power, np.float32(POWER_FLOOR))
     np.log(levels, out=levels)
     levels *= _DB_PER_NEPER

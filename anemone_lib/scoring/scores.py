@@ -255,7 +255,7 @@ class ScoreCache:
 
     def chunk(self, chunk: Chunk, n_classes: int) -> ChunkScores | None:
         """Return a finished chunk; none if it is not there, or not whole."""
-        path = self._chunk_path(chunk)
+        path = self._locate_chunk(chunk)
         if not path.exists():
             return None
         try:
@@ -267,7 +267,7 @@ class ScoreCache:
 
     def keep(self, chunk: Chunk, scored: ChunkScores) -> None:
         """Keep a finished chunk."""
-        with write_atomically(self._chunk_path(chunk)) as file:
+        with write_atomically(self._locate_chunk(chunk)) as file:
             np.save(file, scored.to_array())
 
     def finish(self, scores: Scores) -> None:
@@ -282,5 +282,5 @@ class ScoreCache:
         if self._chunks.exists():
             self._chunks.rmdir()
 
-    def _chunk_path(self, chunk: Chunk) -> Path:
+    def _locate_chunk(self, chunk: Chunk) -> Path:
         return self._chunks / f"{chunk.first:08d}-{chunk.stop:08d}.npy"

@@ -33,7 +33,7 @@ def classify_windows(
     (2, 3)
     """
     takes_images = len(classifier.input_shape) == 3
-    canvas = _canvas(min(len(windows), config.batch_size), classifier.input_shape) if takes_images else None
+    canvas = _get_canvas(min(len(windows), config.batch_size), classifier.input_shape) if takes_images else None
     settings = choose_transform(config, classifier, sample_rate=sample_rate).image_settings
     probabilities = np.empty((len(windows), classifier.n_classes), np.float32)
     for first in range(0, len(windows), config.batch_size):
@@ -53,7 +53,7 @@ def classify_windows(
 _local = threading.local()
 
 
-def _canvas(n_images: int, image_shape: tuple[int, ...]) -> np.ndarray:
+def _get_canvas(n_images: int, image_shape: tuple[int, ...]) -> np.ndarray:
     """This thread's images, drawn over by every batch: memory used again costs less than memory anew."""
     canvas: np.ndarray | None = getattr(_local, "canvas", None)
     if canvas is None or len(canvas) < n_images or canvas.shape[1:] != image_shape:

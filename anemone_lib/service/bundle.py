@@ -1,12 +1,12 @@
 """Downloads the model bundle from S3 into the temporary folder, once."""
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anemone_lib.errors import ModelError
+from anemone_lib.files import write_atomically
 from anemone_lib.scoring.bundle import read_card
 
 
@@ -80,8 +80,6 @@ def _find_etag(s3: Any, bucket: str, key: str) -> str | None:
 
 def _download(s3: Any, bucket: str, key: str, path: Path) -> Path:
     if not path.exists():
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with write_atomically(path) as file:
             s3.download_fileobj(bucket, key, file)
-        Path(temporary).replace(path)
     return path

@@ -117,7 +117,7 @@ class Worker:
             self._recordings.create(f"{key}/plan.json", json.dumps(plan).encode())
             return plan
 
-        plan = self._read_json(f"{key}/plan.json") or self._attempt(job_id, "plan", work, self._fail_now)
+        plan = self._read_json(f"{key}/plan.json") or self._try_task(job_id, "plan", work, self._fail_now)
         return {"job_id": job_id, "chunks": plan["chunks"]}
 
     def score_chunk(self, job_id: str, chunk: Mapping[str, Any], *, deadline: float | None = None) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Worker:
             self._recordings.create(failed_key, json.dumps({"reason": failure.message}).encode())
             return {"chunk": name, "failed": True}
 
-        return self._attempt(job_id, name, work, give_up)
+        return self._try_task(job_id, name, work, give_up)
 
     def merge(self, job_id: str, failed: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Join the scores of the chunks and write the result in every format.
@@ -177,7 +177,7 @@ class Worker:
         if exists(self._results, key):
             every = [own["metadata"] for own in list_channels(json.loads(self._results.read(key)))]
         else:
-            every = self._attempt(job_id, "merge", lambda _: self._merge(job_id, failed), self._fail_now)
+            every = self._try_task(job_id, "merge", lambda _: self._merge(job_id, failed), self._fail_now)
         skipped = max(metadata["audio_duration"] - metadata["coverage"]["analysed_s"] for metadata in every)
         return {"job_id": job_id, "total_events": sum(m["total_events"] for m in every), "skipped_s": skipped}
 
@@ -292,7 +292,7 @@ class Worker:
         error = f" ({errors[name]})" if errors.get(name) else ""
         return f"its worker was stopped before it was done, {attempts} times{error}"
 
-    def _attempt(self, job_id: str, name: str, work: Callable[[Claim], T], give_up: Callable[[str, Problem], T]) -> T:
+    def _try_task(self, job_id: str, name: str, work: Callable[[Claim], T], give_up: Callable[[str, Problem], T]) -> T:
         """Claim a task and do it. What cannot be done, or was tried often enough, is given up with its reason."""
         claim = claim_chunk(self._recordings, job_id, name, owner=self._owner)
         if claim.attempt > MAX_ATTEMPTS:

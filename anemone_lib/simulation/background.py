@@ -48,9 +48,9 @@ class Background:
             self._snap_level = 10 ** (rng.uniform(0, 1.2) - 0.3) * self._gain * rms
         self._offset = np.float32(rng.normal(0, 2e-3) * (rng.random() < 0.3))
         self._period_s, self._n_read, self._sample_rate = rng.uniform(60, 600), 0, sample_rate
-        self._ready = self._next_frame()
+        self._ready = self._make_frame()
 
-    def _next_frame(self) -> np.ndarray:
+    def _make_frame(self) -> np.ndarray:
         """One frame, its edges faded."""
         now = self._n_read / self._sample_rate
         power = np.zeros(self._frame // 2 + 1)
@@ -73,7 +73,7 @@ class Background:
         done = 0
         while done < n:
             if len(self._ready) == self._fade:  # only the falling edge is left
-                following = self._next_frame()
+                following = self._make_frame()
                 following[: self._fade] += self._ready
                 self._ready = following
             part = self._ready[: min(n - done, len(self._ready) - self._fade)]

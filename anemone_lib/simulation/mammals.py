@@ -56,7 +56,7 @@ def make_humpback_song(rng: np.random.Generator, sample_rate: int) -> Sound:
             )
         )
     gap_s = rng.uniform(0.2, 1.5)
-    return _in_a_row(rng, sample_rate, units * int(rng.integers(1, 4)), gap_s)
+    return _join_in_a_row(rng, sample_rate, units * int(rng.integers(1, 4)), gap_s)
 
 
 def make_killer_whale_call(rng: np.random.Generator, sample_rate: int) -> Sound:
@@ -75,7 +75,7 @@ def make_killer_whale_call(rng: np.random.Generator, sample_rate: int) -> Sound:
             )
         )
     sounds = [Sound(call, 250, 2500) for call in calls]
-    return _in_a_row(rng, sample_rate, sounds, rng.uniform(0.1, 1.5))
+    return _join_in_a_row(rng, sample_rate, sounds, rng.uniform(0.1, 1.5))
 
 
 def make_sea_lion_barks(rng: np.random.Generator, sample_rate: int) -> Sound:
@@ -93,7 +93,7 @@ def make_sea_lion_barks(rng: np.random.Generator, sample_rate: int) -> Sound:
         )
         for _ in range(rng.integers(2, 16))
     ]
-    return _in_a_row(rng, sample_rate, barks, rng.uniform(0.05, 0.6))
+    return _join_in_a_row(rng, sample_rate, barks, rng.uniform(0.05, 0.6))
 
 
 def make_seal_trill(rng: np.random.Generator, sample_rate: int) -> Sound:
@@ -135,7 +135,7 @@ def make_minke_pulses(rng: np.random.Generator, sample_rate: int) -> Sound:
     most near 130 Hz (Risch et al. 2013, Bioacoustics 22:229); here 8 to 40 pulses up to 700 Hz (chosen)."""
     base, n = np.exp(rng.uniform(np.log(80), np.log(700))), int(rng.integers(8, 41))
     thump = _sing(rng, sample_rate, base * np.array([1.1, 1.0]), length_s=rng.uniform(0.04, 0.08), n_harmonics=3)
-    return _in_a_row(rng, sample_rate, [thump] * n, 1 / rng.uniform(3, 5) - 0.06, jitter=0.03)
+    return _join_in_a_row(rng, sample_rate, [thump] * n, 1 / rng.uniform(3, 5) - 0.06, jitter=0.03)
 
 
 def make_boing(rng: np.random.Generator, sample_rate: int) -> Sound:
@@ -159,7 +159,7 @@ def make_whistles(rng: np.random.Generator, sample_rate: int) -> Sound:
         )
         for _ in range(rng.integers(1, 6))
     ]
-    return _in_a_row(rng, sample_rate, whistles, rng.uniform(0.05, 1.0))
+    return _join_in_a_row(rng, sample_rate, whistles, rng.uniform(0.05, 1.0))
 
 
 # ---------------------------------------------------------------------- what voices are made of
@@ -195,7 +195,7 @@ def _sing(
     return Sound((samples + 1e-6).astype(np.float32), min(low, 0.9 * high), high)
 
 
-def _in_a_row(
+def _join_in_a_row(
     rng: np.random.Generator, sample_rate: int, sounds: list[Sound], gap_s: float, *, jitter: float = 0.2
 ) -> Sound:
     """Sounds one after the other, some louder than others, and the band that they share."""
@@ -213,7 +213,7 @@ def _in_a_row(
 Maker = Callable[[np.random.Generator, int], Sound]
 
 
-def _from_afar(make: Maker) -> Maker:
+def _move_away(make: Maker) -> Maker:
     """The same voice, in seven of ten cases with reverberation."""
 
     def made(rng: np.random.Generator, sample_rate: int) -> Sound:
@@ -239,4 +239,4 @@ _VOICES: dict[str, Maker] = {
 
 
 #: Voices of mammals as they are heard, annotated as ``biological``, by kind.
-MAMMALS: dict[str, Maker] = {kind: _from_afar(make) for kind, make in _VOICES.items()}
+MAMMALS: dict[str, Maker] = {kind: _move_away(make) for kind, make in _VOICES.items()}

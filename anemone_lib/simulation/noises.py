@@ -182,15 +182,15 @@ def boat(rng: np.random.Generator, frequency_hz: np.ndarray) -> np.ndarray:
     1000 Hz: Wenz 1962); numbers chosen."""
     f = np.maximum(frequency_hz, 1)
     broadband = 1 / (1 + (f / rng.uniform(50, 300)) ** rng.uniform(0.8, 2))
-    return 4 * (broadband + _lines(rng, f, rng.uniform(12, 90), rng.uniform(0.7, 0.95), 20.0))
+    return 4 * (broadband + _draw_lines(rng, f, rng.uniform(12, 90), rng.uniform(0.7, 0.95), 20.0))
 
 
 def hum(rng: np.random.Generator, frequency_hz: np.ndarray) -> np.ndarray:
     """Density of electric hum: 50 or 60 Hz and harmonics."""
-    return _lines(rng, frequency_hz, rng.choice([50.0, 60.0]), rng.uniform(0.4, 0.9), 100.0)
+    return _draw_lines(rng, frequency_hz, rng.choice([50.0, 60.0]), rng.uniform(0.4, 0.9), 100.0)
 
 
-def _lines(
+def _draw_lines(
     rng: np.random.Generator, frequency_hz: np.ndarray, fundamental_hz: float, decay: float, height: float
 ) -> np.ndarray:
     step = frequency_hz[1]

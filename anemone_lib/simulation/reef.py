@@ -196,7 +196,7 @@ def simulate_blocks(
         mixed[: len(tail)] += tail[: len(mixed)]
         for start, label, kind, sound, level in queue.take(first + len(noise), sample_rate):
             begin = round(start * sample_rate) - first
-            loud = sounds.echoes(streams[5], sample_rate, _at_level(sound, noise, begin, sample_rate, level))
+            loud = sounds.echoes(streams[5], sample_rate, _scale_to_level(sound, noise, begin, sample_rate, level))
             here = min(len(loud), len(mixed) - begin)
             mixed[begin : begin + here] += loud[:here]
             if len(loud) - here > len(after):
@@ -223,10 +223,10 @@ def _merge_sounds(
     transients = {kind: make for kind, make in noise_sounds.TRANSIENTS.items() if kind in noises}
     strikes = streams[0].uniform(1, 12) if transients else 0.0
     return merge(
-        _anemonefish(streams[2], sample_rate, duration, bouts, snr_db),
-        _others(streams[3], sample_rate, duration, neighbours, snr_db, sounds.NEIGHBOURS, "biological"),
-        _others(streams[4], sample_rate, duration, strikes, (0.0, 20.0), transients, ""),
-        _others(streams[6], sample_rate, duration, voices, snr_db, mammals.MAMMALS, "biological"),
+        _simulate_anemonefish(streams[2], sample_rate, duration, bouts, snr_db),
+        _simulate_others(streams[3], sample_rate, duration, neighbours, snr_db, sounds.NEIGHBOURS, "biological"),
+        _simulate_others(streams[4], sample_rate, duration, strikes, (0.0, 20.0), transients, ""),
+        _simulate_others(streams[6], sample_rate, duration, voices, snr_db, mammals.MAMMALS, "biological"),
         key=lambda item: item[0],
     )
 
@@ -295,7 +295,7 @@ def choose_noises(rng: np.random.Generator) -> tuple[str, ...]:
 # ---------------------------------------------------------------------- who calls when
 
 
-def _anemonefish(
+def _simulate_anemonefish(
     rng: np.random.Generator, sample_rate: int, duration: float, per_minute: float, snr_db: tuple[float, float]
 ) -> Iterator[_Heard]:
     """Bouts: one fish calls one to seven times, and now and then a smaller one answers, submitting."""
@@ -322,7 +322,7 @@ def _anemonefish(
             now = end + rng.uniform(0.2, 1.2)
 
 
-def _others(
+def _simulate_others(
     rng: np.random.Generator,
     sample_rate: int,
     duration: float,
@@ -343,7 +343,9 @@ def _others(
         yield now, label, kind, sound, rng.uniform(*level_db)
 
 
-def _at_level(sound: sounds.Sound, noise: np.ndarray, begin: int, sample_rate: int, level_db: float) -> np.ndarray:
+def _scale_to_level(
+    sound: sounds.Sound, noise: np.ndarray, begin: int, sample_rate: int, level_db: float
+) -> np.ndarray:
     """Scale a sound to its SNR over the noise around it."""
     half = sample_rate // 2
     around = noise[max(0, begin - half) : begin + len(sound.samples) + half]

@@ -42,7 +42,7 @@ class Sound:
 # ---------------------------------------------------------------------- what sounds are made of
 
 
-def _pulses(
+def _make_pulses(
     rng: np.random.Generator,
     sample_rate: int,
     *,
@@ -94,7 +94,7 @@ def _train(
     """Pulses a period apart, give or take, some louder than others."""
     gaps = period_s * (1 + jitter * rng.standard_normal(n - 1)).clip(0.6, 1.6)
     starts = np.concatenate([[0.0], np.cumsum(gaps)])
-    samples = _pulses(
+    samples = _make_pulses(
         rng,
         sample_rate,
         starts_s=starts,
@@ -213,7 +213,7 @@ def chorus(rng: np.random.Generator, sample_rate: int) -> Sound:
     samples = np.zeros(round((length + 0.1) * sample_rate), np.float32)
     for start in starts:
         low = rng.random() < 0.2
-        pop = _pulses(
+        pop = _make_pulses(
             rng,
             sample_rate,
             starts_s=np.zeros(1),
@@ -246,7 +246,7 @@ def make_squirrelfish_call(rng: np.random.Generator, sample_rate: int) -> Sound:
     (Parmentier et al. 2011, Front. Zool. 8:12)."""
     n, fundamental = int(rng.integers(4, 12)), rng.uniform(80, 130)
     gaps = np.linspace(1, rng.uniform(1.2, 2), n - 1) / fundamental
-    samples = _pulses(
+    samples = _make_pulses(
         rng,
         sample_rate,
         starts_s=np.concatenate([[0.0], np.cumsum(gaps)]),
@@ -308,7 +308,7 @@ def scrape(rng: np.random.Generator, sample_rate: int) -> Sound:
 def moan(rng: np.random.Generator, sample_rate: int) -> Sound:
     """Make a tonal fish, toadfish or the like: 100 to 300 Hz with harmonics, 0.3 to 1.5 s (chosen)."""
     length, fundamental = rng.uniform(0.3, 1.5), rng.uniform(100, 300)
-    return _tonal(rng, sample_rate, np.array([1.05, 1.0, 0.95]) * fundamental, length, n_harmonics=5)
+    return _make_tone(rng, sample_rate, np.array([1.05, 1.0, 0.95]) * fundamental, length, n_harmonics=5)
 
 
 def whale(rng: np.random.Generator, sample_rate: int) -> Sound:
@@ -316,7 +316,7 @@ def whale(rng: np.random.Generator, sample_rate: int) -> Sound:
     J. Acoust. Soc. Am. 120:1103, for the kind; the figures are chosen)."""
     base = np.exp(rng.uniform(np.log(80), np.log(700)))
     contour = base * np.exp(rng.uniform(-0.5, 0.7, 4))
-    return _tonal(rng, sample_rate, contour, rng.uniform(0.5, 3), n_harmonics=int(rng.integers(1, 5)))
+    return _make_tone(rng, sample_rate, contour, rng.uniform(0.5, 3), n_harmonics=int(rng.integers(1, 5)))
 
 
 def make_dolphin_clicks(rng: np.random.Generator, sample_rate: int) -> Sound:
@@ -332,7 +332,7 @@ def make_dolphin_clicks(rng: np.random.Generator, sample_rate: int) -> Sound:
     return Sound(samples, 500, 0.45 * sample_rate)
 
 
-def _tonal(
+def _make_tone(
     rng: np.random.Generator, sample_rate: int, contour_hz: np.ndarray, length_s: float, *, n_harmonics: int
 ) -> Sound:
     t = np.arange(round(length_s * sample_rate)) / sample_rate

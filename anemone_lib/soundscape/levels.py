@@ -59,7 +59,7 @@ def measure_power(
     hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
     hann *= 4 / n_fft  # a sine of amplitude 1 on a bin has power 1
     total, counted = np.zeros((n_columns, n_bins)), np.zeros(n_columns)
-    for first, last in _stretches(edges, max(1, BLOCK_SAMPLES // n_fft)):
+    for first, last in _cut_stretches(edges, max(1, BLOCK_SAMPLES // n_fft)):
         begin = start + first * hop_length + hop_length // 2 - n_fft // 2
         end = begin + (last - first - 1) * hop_length + n_fft
         samples = np.zeros(end - begin, np.float32)
@@ -89,7 +89,7 @@ def compute_fraction_shown(n_frames: int) -> float:
     return min(1.0, MAX_COLUMNS * STRETCHES * STRETCH_FRAMES / max(1, n_frames))
 
 
-def _stretches(edges: np.ndarray, block: int) -> Iterator[tuple[int, int]]:
+def _cut_stretches(edges: np.ndarray, block: int) -> Iterator[tuple[int, int]]:
     """Runs of frames to transform: all of them, or some of each column."""
     n_frames = int(edges[-1])
     if compute_fraction_shown(n_frames) == 1:

@@ -180,7 +180,7 @@ def describe_noise(recording: Recording, *, bands_hz: dict[str, tuple[float, flo
         raise ValueError(f"bands_hz names {', '.join(bands_hz)}; one must be 'calls', the band they are heard in")
     times, levels = measure_band_levels(recording, bands_hz)
     n_snaps, seconds, clipped, silent, n_samples = 0, 0.0, 0, 0, 0
-    for samples in _blocks(recording):
+    for samples in _read_blocks(recording):
         finite = np.isfinite(samples)
         samples = np.where(finite, samples, 0)
         n_samples += int(finite.sum())
@@ -233,7 +233,7 @@ def measure_band_levels(
         inside = (frequency >= low) & (frequency < high)
         # A Hann window spreads a sine's power over bins that add up to 1.5 of it (Harris 1978).
         level = power[:, inside].sum(axis=1) / 1.5 if inside.any() else np.full(len(power), np.nan)
-        levels[name] = _medians(10 * np.log10(np.maximum(level, 1e-20)), group)
+        levels[name] = _compute_medians(10 * np.log10(np.maximum(level, 1e-20)), group)
     n_columns = -(-len(power) // group)
     times = (np.arange(n_columns) + 0.5) * group * recording.duration / len(power)
     return np.minimum(times, recording.duration), levels
@@ -284,7 +284,7 @@ def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2
     frequency = np.fft.rfftfreq(n_fft, 1 / rate)
     inside = (frequency >= low_hz) & (frequency < min(high_hz, rate / 2))
     standing: list[np.ndarray] = []
-    for samples in _blocks(recording):
+    for samples in _read_blocks(recording):
         frames = samples[: len(samples) // n_fft * n_fft].reshape(-1, n_fft)
         frames = frames[np.isfinite(frames).all(axis=1) & frames.any(axis=1)]
         if len(frames) == 0:
@@ -303,7 +303,7 @@ def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2
     return sorted(tones, key=lambda tone: -tone.prominence_db)
 
 
-def _medians(values: np.ndarray, group: int) -> np.ndarray:
+def _compute_medians(values: np.ndarray, group: int) -> np.ndarray:
     """Median of every `group` neighbours, NaN left out."""
     rows = np.full((-(-len(values) // group), group), np.nan)
     rows.flat[: len(values)] = values
@@ -313,7 +313,7 @@ def _medians(values: np.ndarray, group: int) -> np.ndarray:
     return medians
 
 
-def _blocks(recording: Recording) -> Iterator[np.ndarray]:
+def _read_blocks(recording: Recording) -> Iterator[np.ndarray]:
     """All of the recording in blocks, or blocks spread evenly over it."""
     length = round(BLOCK_S * recording.sample_rate)
     n_blocks = max(1, -(-recording.n_samples // length))

@@ -67,14 +67,14 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
         geometry = event.sound_event.geometry
         if geometry is None:
             continue
-        start, end, low, high = _bounds(geometry)
+        start, end, low, high = _find_bounds(geometry)
         annotations.append(
-            Annotation(max(0.0, start), end, _label_of(event, question, path.name), low, high, str(event.uuid))
+            Annotation(max(0.0, start), end, _read_label(event, question, path.name), low, high, str(event.uuid))
         )
     return AnnotationTable(path, annotations, format="AOEF", names_recordings=True, other_recordings=others)
 
 
-def _bounds(geometry: Any) -> tuple[float, float, float | None, float | None]:
+def _find_bounds(geometry: Any) -> tuple[float, float, float | None, float | None]:
     """Start and end in seconds, low and high in Hz, of whatever was drawn."""
     coordinates = geometry.coordinates
     if geometry.type == "TimeStamp":
@@ -84,21 +84,21 @@ def _bounds(geometry: Any) -> tuple[float, float, float | None, float | None]:
     if geometry.type == "BoundingBox":
         start, low, end, high = coordinates
         return start, end, low, high
-    points = list(_points(coordinates))
+    points = list(_list_points(coordinates))
     times, frequencies = zip(*points, strict=True)
     return min(times), max(times), min(frequencies), max(frequencies)
 
 
-def _points(coordinates: Any) -> Iterator[tuple[float, float]]:
+def _list_points(coordinates: Any) -> Iterator[tuple[float, float]]:
     """Times and frequencies of a line, a polygon, or several of them."""
     if isinstance(coordinates[0], int | float):
         yield coordinates[0], coordinates[1]
     else:
         for part in coordinates:
-            yield from _points(part)
+            yield from _list_points(part)
 
 
-def _label_of(event: Any, question: Question, name: str) -> str:
+def _read_label(event: Any, question: Question, name: str) -> str:
     tags: dict[str, str] = {}
     for tag in event.tags:
         term = getattr(tag, "term", None)

@@ -22,13 +22,13 @@ def read_audacity(text: str, name: str, *, label: str = "", blank_label: str = "
     -------
     annotations : list of Annotation, in the order of the file
     """
-    annotations = list(_lines(text, name))
+    annotations = list(_read_lines(text, name))
     if not any(annotation.label for annotation in annotations):
         blank_label = label or blank_label
     return [a if a.label else replace(a, label=blank_label) for a in annotations]
 
 
-def _lines(text: str, name: str) -> Iterator[Annotation]:
+def _read_lines(text: str, name: str) -> Iterator[Annotation]:
     current: Annotation | None = None
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():

@@ -72,7 +72,7 @@ def write_calls(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*CALL_COLUMNS, *([DETECTED_BY] if detected_by else [])])
-    for event, number, call in _each(events):
+    for event, number, call in _list_calls(events):
         shown = describe_call(call)
         row = [recording_name, event.id, number, event.class_name, shown["start_time"], shown["end_time"]]
         row += [round(call.duration, 4), shown["low_hz"], shown["high_hz"], shown["peak_hz"], shown["n_pulses"]]
@@ -117,7 +117,7 @@ def write_raven_calls(
     header += ["Annotation", "Event ID", *_MEASURES, "Begin UTC", "Begin Local"]
     header += (["Begin File"] if recording_name else []) + ([DETECTED_BY] if detected_by else [])
     lines = [header]
-    for selection, (event, _, call) in enumerate(_each(events), start=1):
+    for selection, (event, _, call) in enumerate(_list_calls(events), start=1):
         shown = describe_call(call)
         row = [str(selection), "Spectrogram 1", "1"]
         row += [str(shown[key]) for key in ("start_time", "end_time", "low_hz", "high_hz")]
@@ -130,7 +130,7 @@ def write_raven_calls(
     return write_text(path, sign_table(text, detected_by))
 
 
-def _each(events: Sequence[Event]) -> Iterator[tuple[Event, int, Call]]:
+def _list_calls(events: Sequence[Event]) -> Iterator[tuple[Event, int, Call]]:
     """Every call with its event, and its number in it from 1."""
     for event in events:
         for number, call in enumerate(event.calls or (), start=1):

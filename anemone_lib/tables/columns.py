@@ -160,16 +160,16 @@ def find_labels(
             raise AnnotationError(
                 f"{table} has no column {label_column!r}; it has {', '.join(name for name in header if name.strip())}"
             )
-        return (None, [place]) if _is_one_hot(_cells(rows, place)) else (place, [])
+        return (None, [place]) if _is_one_hot(_read_cells(rows, place)) else (place, [])
     if label_column is not None:
         return None, []
     known = [
         columns[simplify_name(name)]
         for name in LABELS
         if simplify_name(name) in columns
-        and not (name in _CLASSES_TOO and _is_one_hot(_cells(rows, columns[simplify_name(name)])))
+        and not (name in _CLASSES_TOO and _is_one_hot(_read_cells(rows, columns[simplify_name(name)])))
     ]
-    filled = {place: sum(bool(text) for text in _cells(rows, place)) for place in known}
+    filled = {place: sum(bool(text) for text in _read_cells(rows, place)) for place in known}
     for place in known:
         if rows and filled[place] * 2 >= len(rows):
             return place, []
@@ -178,15 +178,15 @@ def find_labels(
     others = [
         k for k, name in enumerate(header) if name.strip() and simplify_name(name) not in _NO_LABELS and k not in known
     ]
-    classes = [k for k in others if _is_one_hot(_cells(rows, k))]
+    classes = [k for k in others if _is_one_hot(_read_cells(rows, k))]
     if not known and classes:
         return None, classes
     remarks = [columns[simplify_name(name)] for name in REMARKS if simplify_name(name) in columns]
     # Remarks here and there are none of our business; what is written beside every second row may well be its label.
-    others += [k for k in remarks if rows and 2 * sum(map(bool, _cells(rows, k))) >= len(rows)]
-    unknown = [k for k in others if any(text and not _NUMBER.fullmatch(text) for text in _cells(rows, k))]
+    others += [k for k in remarks if rows and 2 * sum(map(bool, _read_cells(rows, k))) >= len(rows)]
+    unknown = [k for k in others if any(text and not _NUMBER.fullmatch(text) for text in _read_cells(rows, k))]
     if simplify_name("selection") not in columns:  # Raven's own measurements are numbers, too
-        unknown += [k for k in others if k not in unknown and _are_scores(_cells(rows, k))]
+        unknown += [k for k in others if k not in unknown and _are_scores(_read_cells(rows, k))]
     if unknown:
         blank = f"; {', '.join(repr(header[k].strip()) for k in known)} is blank throughout" if known else ""
         raise AnnotationError(
@@ -203,12 +203,12 @@ def describe_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> st
 
 
 def _describe(header: Sequence[str], rows: Sequence[Sequence[str]], place: int) -> str:
-    values = list(dict.fromkeys(text for text in _cells(rows, place) if text))
+    values = list(dict.fromkeys(text for text in _read_cells(rows, place) if text))
     shown = ", ".join(repr(value[:40]) for value in values[:3]) or "blank"
     return f"{header[place].strip()!r} ({shown}{', …' * (len(values) > 3)})"
 
 
-def _cells(rows: Sequence[Sequence[str]], place: int) -> list[str]:
+def _read_cells(rows: Sequence[Sequence[str]], place: int) -> list[str]:
     return [row[place].strip() if place < len(row) else "" for row in rows]
 
 

@@ -66,7 +66,7 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
     -------
     table : AnnotationTable
     """
-    sheet = _sheet_of(text, path)
+    sheet = _read_sheet(text, path)
     timing = _Timing.of(sheet, question)
     label_place, classes = find_labels(sheet.header, sheet.rows, label_column=question.label_column, table=sheet.name)
     if label_place is None and not classes and question.label is None and not sheet.has("selection"):
@@ -76,13 +76,13 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
             "(--label-column), or give the label of all rows with label"
         )
     file_place = find_column(sheet.columns, names.FILES)
-    files = [_file_of(sheet, row, file_place) for row in sheet.rows]
+    files = [_find_file(sheet, row, file_place) for row in sheet.rows]
     chosen = choose_rows(files, question.recording_name, table=sheet.name)
-    others = Counter(_basename(files[k]) for k in range(len(files)) if k not in chosen)
+    others = Counter(_strip_folder(files[k]) for k in range(len(files)) if k not in chosen)
     if question.recording_name is None and file_place is not None and timing.offset is None:
         _check_one_recording(files, sheet.name)
     reader = _RowReader(sheet, timing, question, label_place, classes)
-    annotations = _without_second_views(sheet, sorted(chosen), files, reader)
+    annotations = _skip_second_views(sheet, sorted(chosen), files, reader)
     notes = []
     if others:
         listed = ", ".join(sorted(others)[:3]) + ", …" * (len(others) > 3)
@@ -104,16 +104,16 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
     return AnnotationTable(
         path=path,
         annotations=annotations,
-        format=_format_of(sheet, classes),
+        format=_name_format(sheet, classes),
         label_column=sheet.header[label_place].strip() if label_place is not None else "",
-        made_by=_maker_of(sheet, label_place),
+        made_by=_find_maker(sheet, label_place),
         names_recordings=any(files),
         other_recordings=dict(others),
         notes=tuple(notes),
     )
 
 
-def _without_remarks(text: str) -> str:
+def _blank_remarks(text: str) -> str:
     """Blank the lines of remarks before the header, also those of spreadsheets; line numbers stay true."""
     lines = text.split("\n")
     starts = {simplify_name(name) for name in names.STARTS}
@@ -125,8 +125,8 @@ def _without_remarks(text: str) -> str:
     return "\n".join(lines)
 
 
-def _sheet_of(text: str, path: Path) -> _Sheet:
-    text = _without_remarks(text)
+def _read_sheet(text: str, path: Path) -> _Sheet:
+    text = _blank_remarks(text)
     first = next((line for line in text.split("\n") if line.strip()), "")
     delimiter = max("\t,;", key=first.count)
     # Raven quotes nothing, so that a quotation mark is a part of its cell; R and spreadsheets quote the header too.
@@ -203,34 +203,34 @@ class _Timing:
         """Start and end of a row in seconds; none where it lies before the recording."""
         if self.utc is not None:
             return self._read_utc(row, where)
-        start = self._number(row, self.start, where)
+        start = self._read_number(row, self.start, where)
         if self.end is not None:
-            end = self._number(row, self.end, where)
+            end = self._read_number(row, self.end, where)
         else:
-            end = start + self._number(row, self.duration, where)
+            end = start + self._read_number(row, self.duration, where)
         check_times(start, end, where)
         if in_file and self.sheet.cell(row, self.offset).lower() not in _BLANK:
-            offset = self._number(row, self.offset, where)
+            offset = self._read_number(row, self.offset, where)
             return offset, offset + (end - start)
         return start, end
 
     def _read_utc(self, row: Sequence[str], where: str) -> tuple[float, float] | None:
-        begin = self._moment(row, self.utc, where)
+        begin = self._read_moment(row, self.utc, where)
         if self.milliseconds is not None and not begin.microsecond:
-            begin += timedelta(milliseconds=self._number(row, self.milliseconds, where))
+            begin += timedelta(milliseconds=self._read_number(row, self.milliseconds, where))
         assert self.began is not None
         start = round((begin - self.began).total_seconds(), 6)
         if self.utc_end is not None:
-            end = round((self._moment(row, self.utc_end, where) - self.began).total_seconds(), 6)
+            end = round((self._read_moment(row, self.utc_end, where) - self.began).total_seconds(), 6)
         else:
-            end = start + self._number(row, self.duration, where)
+            end = start + self._read_number(row, self.duration, where)
         if start < 0:
             self.outside.append(0)
             return None
         check_times(start, end, where)
         return start, end
 
-    def _moment(self, row: Sequence[str], place: int | None, where: str) -> datetime:
+    def _read_moment(self, row: Sequence[str], place: int | None, where: str) -> datetime:
         text = self.sheet.cell(row, place)
         try:
             moment = datetime.fromisoformat(text)
@@ -241,7 +241,7 @@ class _Timing:
             ) from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
-    def _number(self, row: Sequence[str], place: int | None, where: str) -> float:
+    def _read_number(self, row: Sequence[str], place: int | None, where: str) -> float:
         return parse_number(self.sheet.cell(row, place), self.sheet.header[place or 0].strip(), where)
 
 
@@ -264,14 +264,14 @@ class _RowReader:
         if times is None:
             return []
         low, high = (
-            None if self.sheet.cell(row, place).lower() in _BLANK else self.timing._number(row, place, where)
+            None if self.sheet.cell(row, place).lower() in _BLANK else self.timing._read_number(row, place, where)
             for place in (self.low, self.high)
         )
         check_band(low, high, where)
         identity = self.sheet.cell(row, self.id)
-        return [Annotation(*times, label, low, high, identity) for label in self._labels(row)]
+        return [Annotation(*times, label, low, high, identity) for label in self._read_labels(row)]
 
-    def _labels(self, row: Sequence[str]) -> list[str]:
+    def _read_labels(self, row: Sequence[str]) -> list[str]:
         if self.classes:
             return [self.sheet.header[k].strip() for k in self.classes if is_present(self.sheet.cell(row, k))]
         if self.label is None:
@@ -282,7 +282,7 @@ class _RowReader:
         return [text or self.question.blank_label]
 
 
-def _without_second_views(
+def _skip_second_views(
     sheet: _Sheet, chosen: Sequence[int], files: Sequence[str], reader: _RowReader
 ) -> list[Annotation]:
     """Read the rows; a selection that is shown as waveform and as spectrogram has a row for each view."""
@@ -304,14 +304,14 @@ def _without_second_views(
     return [annotation for found in kept for annotation in found]
 
 
-def _file_of(sheet: _Sheet, row: Sequence[str], place: int | None) -> str:
+def _find_file(sheet: _Sheet, row: Sequence[str], place: int | None) -> str:
     """The file that a row is of, with its folder where that has a column of its own (Kaleidoscope)."""
     name, folder = sheet.cell(row, place), sheet.cell(row, sheet.columns.get("folder"))
     return f"{folder}/{name}" if name and folder and not re.search(r"[/\\]", name) else name
 
 
 def _check_one_recording(files: Sequence[str], table: str) -> None:
-    found = sorted({_basename(file) for file in files if file})
+    found = sorted({_strip_folder(file) for file in files if file})
     if len(found) > 1:
         raise AnnotationError(
             f"{table} holds annotations of {len(found)} recordings ({', '.join(found[:3])}, …); "
@@ -319,7 +319,7 @@ def _check_one_recording(files: Sequence[str], table: str) -> None:
         )
 
 
-def _format_of(sheet: _Sheet, classes: Sequence[int]) -> str:
+def _name_format(sheet: _Sheet, classes: Sequence[int]) -> str:
     if sheet.has("in_file", "offset", "duration"):
         return "Kaleidoscope CSV"
     if classes:
@@ -331,7 +331,7 @@ def _format_of(sheet: _Sheet, classes: Sequence[int]) -> str:
     return "CSV"
 
 
-def _maker_of(sheet: _Sheet, label: int | None) -> str:
+def _find_maker(sheet: _Sheet, label: int | None) -> str:
     """Return the program that decided the rows; nothing where the table names none, as when a person did."""
     if sheet.has(DETECTED_BY):
         return "anemone"
@@ -348,5 +348,5 @@ def _maker_of(sheet: _Sheet, label: int | None) -> str:
     return ""
 
 
-def _basename(file: str) -> str:
+def _strip_folder(file: str) -> str:
     return re.split(r"[/\\]", file)[-1]

@@ -19,7 +19,9 @@ def same_name(one: str, other: str) -> bool:
     (True, False)
     """
     one, other = fold(one), fold(other)
-    return one == other or _stem(one) == _stem(other) or one == _stem(other) or _stem(one) == other
+    return (
+        one == other or _cut_suffix(one) == _cut_suffix(other) or one == _cut_suffix(other) or _cut_suffix(one) == other
+    )
 
 
 def choose_rows(files: Sequence[str], recording_name: str | None, *, table: str) -> set[int]:
@@ -44,16 +46,16 @@ def choose_rows(files: Sequence[str], recording_name: str | None, *, table: str)
     """
     if recording_name is None:
         return set(range(len(files)))
-    sought = _parts(recording_name)
+    sought = _split_path(recording_name)
     alike = {}
     for file in set(files) - {""}:
-        parts = _parts(file)
-        shared = _shared_end(parts, sought)
+        parts = _split_path(file)
+        shared = _count_shared_parts(parts, sought)
         if shared > 1 or (shared == 1 and min(len(parts), len(sought)) == 1):
             alike[file] = shared
     best = max(alike.values(), default=0)
     chosen = {file for file, shared in alike.items() if shared == best}
-    folders = {"/".join(_parts(file)[:-1]) for file in chosen}
+    folders = {"/".join(_split_path(file)[:-1]) for file in chosen}
     if len(folders) > 1:
         raise AnnotationError(
             f"{table} names {recording_name} in {len(folders)} folders ({', '.join(sorted(alike)[:3])}); "
@@ -67,7 +69,7 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
+def _count_shared_parts(one: Sequence[str], other: Sequence[str]) -> int:
     """How many parts two paths share at their ends; none if not even the names are alike."""
     if not one or not other or not same_name(one[-1], other[-1]):
         return 0
@@ -79,10 +81,10 @@ def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
     return shared
 
 
-def _parts(path: str) -> list[str]:
+def _split_path(path: str) -> list[str]:
     return [fold(part) for part in re.split(r"[/\\]", path.strip()) if part not in ("", ".")]
 
 
-def _stem(name: str) -> str:
+def _cut_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     return stem if stem and dot and len(suffix) <= 5 and suffix.isalnum() and not suffix.isdigit() else name

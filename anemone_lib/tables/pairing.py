@@ -142,23 +142,23 @@ def pair_tables(
                 f"{annotations} holds verdicts of a review, which are no annotations of whole recordings; name it as "
                 "verdicts in dataset.yaml"
             )
-        files = _in_one_table(finding.recordings, Path(annotations), notes)
+        files = _pair_in_one_table(finding.recordings, Path(annotations), notes)
     else:
         tables_folder = Path(annotations or folder)
         if not tables_folder.is_dir():
             raise AnnotationError(f"{tables_folder} is no folder; name one that holds recordings and their tables")
-        files = _in_folder(finding.recordings, tables_folder, notes, elsewhere=annotations is not None)
-        if workbooks := _workbooks_in(tables_folder):
+        files = _pair_in_folder(finding.recordings, tables_folder, notes, elsewhere=annotations is not None)
+        if workbooks := _find_workbooks(tables_folder):
             notes.append(
-                f"{spell_count(len(workbooks), 'workbook')} left out ({_listed(workbooks)}): save as CSV to be read"
+                f"{spell_count(len(workbooks), 'workbook')} left out ({_join_names(workbooks)}): save as CSV to be read"
             )
     without = sorted({recording.name for recording in finding.recordings} - {file.name for file in files})
     if without:
-        notes.append(f"{spell_count(len(without), 'recording')} without a table left out ({_listed(without)})")
+        notes.append(f"{spell_count(len(without), 'recording')} without a table left out ({_join_names(without)})")
     return AnnotatedFolder(tuple(sorted(files, key=lambda file: file.name)), tuple(notes))
 
 
-def _in_one_table(recordings: Sequence[FoundRecording], table: Path, notes: list[str]) -> list[AnnotatedFile]:
+def _pair_in_one_table(recordings: Sequence[FoundRecording], table: Path, notes: list[str]) -> list[AnnotatedFile]:
     """Pair every recording that a table of many names with it."""
     named: dict[str, list[tuple[FoundRecording, AnnotationTable]]] = defaultdict(list)
     for recording in recordings:
@@ -170,16 +170,16 @@ def _in_one_table(recordings: Sequence[FoundRecording], table: Path, notes: list
         for recording, found in alike:
             twins = [r.name for r, other in alike if other.annotations == found.annotations]
             if len(twins) > 1 and found.names_recordings:  # which of them is meant, only their folders could say
-                notes.append(f"{table.name} does not say which of {_listed(twins)} it means: left out")
+                notes.append(f"{table.name} does not say which of {_join_names(twins)} it means: left out")
                 break
             files.append(AnnotatedFile(Path(recording.source), table, recording.name))
     return files
 
 
-def _in_folder(
+def _pair_in_folder(
     recordings: Sequence[FoundRecording], folder: Path, notes: list[str], *, elsewhere: bool
 ) -> list[AnnotatedFile]:
-    tables = _tables_in(folder)
+    tables = _find_tables(folder)
     own = _assign(recordings, tables, anywhere=elsewhere)
     files, detected, passed_over = [], [], []
     for recording in recordings:
@@ -190,16 +190,16 @@ def _in_folder(
         if candidates:
             files.append(AnnotatedFile(Path(recording.source), candidates[0], recording.name))
             if candidates[1:]:
-                passed_over.append(f"{candidates[0].name} before {_listed([t.name for t in candidates[1:]])}")
+                passed_over.append(f"{candidates[0].name} before {_join_names([t.name for t in candidates[1:]])}")
     if detected:
         notes.append(
             f"{spell_count(len(detected), 'table')} of what anemone detected passed over: that is no truth "
-            f"({_listed([table.name for table in detected])})"
+            f"({_join_names([table.name for table in detected])})"
         )
     if passed_over:
         notes.append(
             f"{spell_count(len(passed_over), 'recording')} with several tables, of which one counts: "
-            f"{_listed(passed_over)}; put their rows into one table if all of them are annotations"
+            f"{_join_names(passed_over)}; put their rows into one table if all of them are annotations"
         )
     used = {table for tables in own.values() for table in tables}
     orphans = [table for tables_here in tables.values() for table in tables_here if table not in used]
@@ -207,14 +207,16 @@ def _in_folder(
     if reviews:
         notes.append(
             f"{spell_count(len(reviews), 'table')} of verdicts passed over, no annotations of whole recordings "
-            f"({_listed(reviews)}): name it as verdicts in dataset.yaml"
+            f"({_join_names(reviews)}): name it as verdicts in dataset.yaml"
         )
     orphans = [table for table in orphans if table.name not in reviews]
-    files += _in_common_tables([r for r in recordings if r.name not in {file.name for file in files}], orphans, notes)
+    files += _pair_in_common_tables(
+        [r for r in recordings if r.name not in {file.name for file in files}], orphans, notes
+    )
     return files
 
 
-def _in_common_tables(
+def _pair_in_common_tables(
     recordings: Sequence[FoundRecording], tables: Sequence[Path], notes: list[str]
 ) -> list[AnnotatedFile]:
     """Pair recordings without a table of their own with one of many recordings that names them."""
@@ -224,18 +226,18 @@ def _in_common_tables(
         left = [recording for recording in recordings if recording.name not in {file.name for file in files}]
         try:
             common = read_table(table, label_column="", label="", start_time=_ANY_TIME, recording_name="*")
-            found = _in_one_table(left, table, notes) if common.names_recordings else []
+            found = _pair_in_one_table(left, table, notes) if common.names_recordings else []
         except AnnotationError:
             found = []
         files += found
         if not found and table.name.lower().endswith(TABLE_SUFFIXES[:2]):
             unused.append(table.name)
     if unused:
-        notes.append(f"{spell_count(len(unused), 'table')} of no recording here ({_listed(unused)})")
+        notes.append(f"{spell_count(len(unused), 'table')} of no recording here ({_join_names(unused)})")
     return files
 
 
-def _tables_in(folder: Path) -> dict[str, list[Path]]:
+def _find_tables(folder: Path) -> dict[str, list[Path]]:
     """Tables by the folder that they lie in, relative to `folder`, folded."""
     tables: dict[str, list[Path]] = defaultdict(list)
     for parent, folders, names in os.walk(folder, followlinks=False):
@@ -245,7 +247,7 @@ def _tables_in(folder: Path) -> dict[str, list[Path]]:
     return tables
 
 
-def _workbooks_in(folder: Path) -> list[str]:
+def _find_workbooks(folder: Path) -> list[str]:
     """Names of workbooks, which many tables of annotations are kept in."""
     return sorted(
         name
@@ -283,16 +285,16 @@ def _assign(
     own: dict[str, list[Path]] = defaultdict(list)
     for here, paths in tables.items():
         for table in paths:
-            owners = _owners(table, stems.get(here, []))
+            owners = _find_owners(table, stems.get(here, []))
             if not owners and anywhere and here == ".":
-                owners = _owners(table, everywhere)
+                owners = _find_owners(table, everywhere)
                 owners = owners if len(owners) == 1 else []
             for owner in owners:
                 own[owner].append(table)
     return own
 
 
-def _owners(table: Path, stems: Sequence[tuple[str, str]]) -> list[str]:
+def _find_owners(table: Path, stems: Sequence[tuple[str, str]]) -> list[str]:
     """Of the recordings that a table's name begins with, those of the longest name."""
     fitting = [(len(stem), owner) for stem, owner in stems if fold(table.name).startswith(f"{stem}.")]
     longest = max(fitting, default=(0, ""))[0]
@@ -310,5 +312,5 @@ def _rank(table: Path) -> tuple[bool, bool, int, str]:
     return by_program, ".table." not in name, ending, name
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_NAMES]) + ", …" * (len(names) > SHOWN_NAMES)

@@ -119,7 +119,7 @@ def read_table(
     ('1 row of all.csv is of other recordings (a.wav)',)
     """
     path = Path(path)
-    text = _text_of(path)
+    text = _read_text(path)
     question = Question(label, blank_label, label_column, recording_name, start_time)
     first = next((line for line in text.split("\n") if line.strip()), "")
     if path.suffix.lower() == ".json" or first.lstrip().startswith(("{", "[")):
@@ -160,7 +160,7 @@ def is_detection(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _text_of(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -190,7 +190,7 @@ def _read_json(text: str, path: Path, question: Question) -> AnnotationTable:
 
         return read_aoef(path, question)
     try:
-        return AnnotationTable(path, list(_events_of(content)), format="JSON result", made_by="anemone")
+        return AnnotationTable(path, list(_read_events(content)), format="JSON result", made_by="anemone")
     except (ValueError, KeyError, TypeError) as error:
         raise AnnotationError(
             f"{path.name} is not a result of this program ({type(error).__name__}: {error}); "
@@ -198,7 +198,7 @@ def _read_json(text: str, path: Path, question: Question) -> AnnotationTable:
         ) from None
 
 
-def _events_of(content: dict[str, list[dict[str, object]]]) -> Iterator[Annotation]:
+def _read_events(content: dict[str, list[dict[str, object]]]) -> Iterator[Annotation]:
     for event in content["events"]:
         start, end = float(str(event["start_time"])), float(str(event["end_time"]))
         yield Annotation(start, end, str(event["class"]), id=str(event.get("id", "")))

@@ -108,10 +108,10 @@ def write_csv(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*CSV_COLUMNS, *extra])
     for interval in intervals:
-        low, high = _band(interval, low_hz, high_hz)
-        label, name, mean, maximum, windows = _words(interval)
+        low, high = _choose_band(interval, low_hz, high_hz)
+        label, name, mean, maximum, windows = _describe_interval(interval)
         begin, end = interval.start_time, interval.end_time
-        place = [_digits(x) for x in (begin, end, end - begin, low, high)]
+        place = [_format_number(x) for x in (begin, end, end - begin, low, high)]
         found = [mean, maximum, windows, format_utc(start_utc, begin, pauses), format_local(start_utc, begin, pauses)]
         writer.writerow([recording_name, name, label, *place, *found, *_sum_up(interval), *extra.values()])
     return write_text(path, sign_table(text.getvalue(), detected_by))
@@ -160,15 +160,15 @@ def write_raven(
     header += ["Annotation", "Mean Confidence", "Max Confidence", "Windows", "Event ID", "Begin UTC", "Begin Local"]
     header += extra
     lines = [header]
-    constant = [_one_line(str(value)) for value in extra.values()]
+    constant = [_join_lines(str(value)) for value in extra.values()]
     for number, interval in enumerate(intervals, start=1):
-        low, high = _band(interval, low_hz, high_hz)
-        label, name, mean, maximum, windows = _words(interval)
-        place = [_digits(x) for x in (interval.start_time, interval.end_time, low, high)]
+        low, high = _choose_band(interval, low_hz, high_hz)
+        label, name, mean, maximum, windows = _describe_interval(interval)
+        place = [_format_number(x) for x in (interval.start_time, interval.end_time, low, high)]
         clock = [spell(start_utc, interval.start_time, pauses) for spell in (format_utc, format_local)]
         found = [label, mean, maximum, windows, name, *clock]
         lines.append([str(number), "Spectrogram 1", "1", *place, *found, *constant])
-    return write_text(path, sign_table("".join("\t".join(line) + "\n" for line in lines), _one_line(detected_by)))
+    return write_text(path, sign_table("".join("\t".join(line) + "\n" for line in lines), _join_lines(detected_by)))
 
 
 def write_audacity(
@@ -204,21 +204,23 @@ def write_audacity(
     """
     text = io.StringIO()
     if detected_by:
-        text.write(f"0.0\t0.0\t{DETECTED_LABEL} {_one_line(detected_by)}\n")
+        text.write(f"0.0\t0.0\t{DETECTED_LABEL} {_join_lines(detected_by)}\n")
     for interval in intervals:
-        low, high = _band(interval, low_hz, high_hz)
-        text.write(f"{_digits(interval.start_time)}\t{_digits(interval.end_time)}\t{_words(interval)[0]}\n")
+        low, high = _choose_band(interval, low_hz, high_hz)
+        text.write(
+            f"{_format_number(interval.start_time)}\t{_format_number(interval.end_time)}\t{_describe_interval(interval)[0]}\n"
+        )
         if low is not None or high is not None:
-            text.write(f"\\\t{_digits(low) or '-1.0'}\t{_digits(high) or '-1.0'}\n")
-    return write_text(path, sign_table(text.getvalue(), _one_line(detected_by)))
+            text.write(f"\\\t{_format_number(low) or '-1.0'}\t{_format_number(high) or '-1.0'}\n")
+    return write_text(path, sign_table(text.getvalue(), _join_lines(detected_by)))
 
 
-def _words(interval: Interval) -> tuple[str, str, str, str, str]:
+def _describe_interval(interval: Interval) -> tuple[str, str, str, str, str]:
     """Label, id, mean and max confidence, windows; blank where the interval has none."""
     if isinstance(interval, Annotation):
-        return _one_line(interval.label), _one_line(interval.id), "", "", ""
+        return _join_lines(interval.label), _join_lines(interval.id), "", "", ""
     confidences = format_confidence(interval.mean_confidence), format_confidence(interval.max_confidence)
-    return _one_line(interval.class_name), interval.id, *confidences, str(interval.num_windows)
+    return _join_lines(interval.class_name), interval.id, *confidences, str(interval.num_windows)
 
 
 def _sum_up(interval: Interval) -> list[str]:
@@ -235,7 +237,7 @@ def _sum_up(interval: Interval) -> list[str]:
     ]
 
 
-def _band(interval: Interval, low_hz: float | None, high_hz: float | None) -> tuple[float | None, float | None]:
+def _choose_band(interval: Interval, low_hz: float | None, high_hz: float | None) -> tuple[float | None, float | None]:
     if isinstance(interval, Annotation):
         low_hz = low_hz if interval.low_hz is None else interval.low_hz
         if interval.high_hz is not None:
@@ -246,7 +248,7 @@ def _band(interval: Interval, low_hz: float | None, high_hz: float | None) -> tu
     return low_hz, high_hz
 
 
-def _digits(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     """A time or a frequency to the millionth, without an exponent and without zeros at the end but one."""
     if value is None:
         return ""
@@ -255,7 +257,7 @@ def _digits(value: float | None) -> str:
     return np.format_float_positional(np.float64(value), precision=6, unique=True, trim="0")
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return re.sub(r"[\t\r\n\0]+", " ", text).strip()
 
 
@@ -264,12 +266,12 @@ def _one_line(text: str) -> str:
 
 def save_csv(detections: Detections, path: Path) -> Path:
     """Write the events of detections as CSV."""
-    return write_csv(path, detections.events, **detections.band, **_origin(detections))
+    return write_csv(path, detections.events, **detections.band, **_describe_origin(detections))
 
 
 def save_raven(detections: Detections, path: Path) -> Path:
     """Write the events of detections as a Raven selection table."""
-    return write_raven(path, detections.events, **detections.band, **_origin(detections))
+    return write_raven(path, detections.events, **detections.band, **_describe_origin(detections))
 
 
 def save_audacity(detections: Detections, path: Path) -> Path:
@@ -277,7 +279,7 @@ def save_audacity(detections: Detections, path: Path) -> Path:
     return write_audacity(path, detections.events, **detections.band, detected_by=DETECTOR)
 
 
-def _origin(detections: Detections) -> dict[str, Any]:
+def _describe_origin(detections: Detections) -> dict[str, Any]:
     """Where the events come from, for every row of a table."""
     scores = detections.scores
     return {

@@ -158,8 +158,8 @@ def _move(paths: Sequence[Path], folder: Path) -> None:
 
 def _write_tflite(model: Any, path: Path, images: np.ndarray) -> dict[str, Any]:
     """Convert a model; return how near the two are, or refuse if that is not near enough."""
-    path.write_bytes(_converted(model, None))
-    parity = _parity(model, path, images)
+    path.write_bytes(_convert(model, None))
+    parity = _measure_parity(model, path, images)
     if not parity["max_abs_difference"] <= PARITY:
         raise ModelError(
             f"a probability of the .tflite model differs from that of the .keras model by "
@@ -307,12 +307,12 @@ def _draw_some(
     return np.concatenate(parts)
 
 
-def _converted(model: Any, images: np.ndarray | None) -> bytes:
+def _convert(model: Any, images: np.ndarray | None) -> bytes:
     """Convert to TensorFlow Lite; with images, to 8-bit weights and activations."""
     import_keras()
     import tensorflow as tf
 
-    with TemporaryDirectory() as folder, _quiet():
+    with TemporaryDirectory() as folder, _silence_converter():
         model.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if images is not None:
@@ -322,9 +322,9 @@ def _converted(model: Any, images: np.ndarray | None) -> bytes:
     return converted
 
 
-def _parity(model: Any, tflite_path: Path, images: np.ndarray) -> dict[str, Any]:
+def _measure_parity(model: Any, tflite_path: Path, images: np.ndarray) -> dict[str, Any]:
     exact = np.concatenate([np.asarray(model(images[k : k + 32], training=False)) for k in range(0, len(images), 32)])
-    lite = _alone(tflite_path)
+    lite = _load_alone(tflite_path)
     found = np.concatenate([lite.probabilities(images[k : k + 32]) for k in range(0, len(images), 32)])
     return {
         "max_abs_difference": float(np.abs(exact - found).max()),
@@ -344,9 +344,9 @@ def _try_int8(
 ) -> dict[str, Any]:
     """Replace the float model by an 8-bit one if the events stay the same; return how far they do."""
     path = tflite_path.with_name(f"{STEM}.int8.tflite")
-    path.write_bytes(_converted(model, images))
+    path.write_bytes(_convert(model, images))
     target, counts, changed = config.classes.index(config.target_class), [], []
-    models = [_alone(tflite_path), _alone(path)]
+    models = [_load_alone(tflite_path), _load_alone(path)]
     for one in recordings:
         with open_recording(one, target_sr=config.target_sr) as recording:
             seen = scale_transform(config, recording.sample_rate, transform_sr=transform_sr)
@@ -363,7 +363,7 @@ def _try_int8(
         "events_int8": counted.n_estimated,
         "events_matched": counted.n_matched,
         "windows_changed": part_changed,
-        "max_abs_difference": _parity(model, path, images)["max_abs_difference"],
+        "max_abs_difference": _measure_parity(model, path, images)["max_abs_difference"],
         "on": f"{spell_count(len(counts), 'recording')}, {counted.duration:g} s, threshold "
         f"{config.confidence_threshold:g}",
     }
@@ -373,13 +373,13 @@ def _try_int8(
     return agreement
 
 
-def _alone(tflite_path: Path) -> Classifier:
+def _load_alone(tflite_path: Path) -> Classifier:
     """The model itself, without a card."""
     return LiteRTClassifier(tflite_path, card=None, sha256=hashlib.sha256(tflite_path.read_bytes()).hexdigest())
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_converter() -> Iterator[None]:
     """Hold back what the converter prints, from Python and from below it."""
     sys.stderr.flush()
     saved, log = os.dup(2), logging.getLogger("tensorflow")

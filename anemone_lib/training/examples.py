@@ -177,12 +177,7 @@ def cut_examples(
     for one in stretches:
         if len(one.samples) == 0:
             continue
-        grid = lay_grid(
-            len(one.samples),
-            sample_rate=one.sample_rate,
-            window_duration=config.window_duration,
-            stride_duration=config.stride_duration,
-        )
+        grid = lay_grid(len(one.samples), sample_rate=one.sample_rate, **config.grid_settings)
         there, sure = mark_presence(
             one.annotations,
             start_times=grid.start_times,
@@ -367,11 +362,7 @@ def _draw(
         draw_images(
             np.ascontiguousarray(windows[k : k + 512], np.float32),
             sample_rate=sample_rate,
-            n_fft=config.n_fft,
-            hop_length=config.hop_length,
-            fmax_hz=config.fmax_hz,
-            height_pixels=config.height_pixels,
-            width_pixels=config.width_pixels,
+            **config.image_settings,
             channels=channels,
         )
         for k in range(0, len(windows), 512)

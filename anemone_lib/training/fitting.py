@@ -206,10 +206,22 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray) -> float:
     -------
     temperature : float, 0.25 to 4
     """
-    from scipy.optimize import minimize_scalar
 
-    def surprise(log_temperature: float) -> float:
-        true = apply_temperature(probabilities, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
+    def measure_surprise(temperature: float) -> float:
+        true = apply_temperature(probabilities, temperature)[np.arange(len(labels)), labels]
         return -float(np.mean(np.log(np.maximum(true, 1e-12))))
 
-    return round(float(np.exp(minimize_scalar(surprise, bounds=np.log([0.25, 4.0]), method="bounded").x)), 4)
+    return find_temperature(measure_surprise)
+
+
+def find_temperature(measure_surprise: Callable[[float], float]) -> float:
+    """Find the temperature from 0.25 to 4 at which validation windows surprise the model least.
+
+    >>> find_temperature(lambda temperature: (temperature - 2) ** 2)
+    2.0
+    """
+    from scipy.optimize import minimize_scalar
+
+    bounds = np.log([0.25, 4.0])
+    search = minimize_scalar(lambda log: measure_surprise(float(np.exp(log))), bounds=bounds, method="bounded")
+    return round(float(np.exp(search.x)), 4)

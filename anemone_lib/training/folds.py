@@ -59,7 +59,7 @@ def draw_folds(
         sums[fold] += parts[k]
         sizes[fold] += 1
         aside[fold].add(groups[k])
-    return [[_span(one, one.group in own) for one in recordings] for own in aside]
+    return [[_set_spans(one, one.group in own) for one in recordings] for own in aside]
 
 
 def cross_validate(
@@ -121,7 +121,7 @@ def cross_validate(
     return {name: _summarise(pairs) for name, pairs in found.items()}
 
 
-def _span(one: LabelledRecording, aside: bool) -> LabelledRecording:
+def _set_spans(one: LabelledRecording, aside: bool) -> LabelledRecording:
     middle = (1 - VALIDATION_PART) * one.duration
     if aside:
         return replace(one, spans={"test": (0.0, one.duration)})

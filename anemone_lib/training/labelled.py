@@ -238,11 +238,7 @@ def cut_labelled_windows(
     >>> windows.images.shape[1:], sum(windows.counts().values()) == len(windows)
     ((256, 256, 1), True)
     """
-    grid = lay_grid(
-        recording.n_samples,
-        sample_rate=recording.sample_rate,
-        **config.grid_settings,
-    )
+    grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
     labels = label_windows(
         annotations,
         start_times=grid.start_times,
@@ -264,7 +260,7 @@ def cut_labelled_windows(
         images.append(draw_bytes(window, recording.sample_rate, seen, channels) if np.isfinite(samples).all() else None)
     kept = [i for i, image in enumerate(images) if image is not None]
     return LabelledWindows(
-        np.concatenate([images[i] for i in kept]) if kept else _no_images(config, channels),
+        np.concatenate([images[i] for i in kept]) if kept else _make_no_images(config, channels),
         labels[chosen[kept]],
         np.full(len(kept), recording.name),
         grid.start_times[chosen[kept]],
@@ -359,5 +355,5 @@ def draw_bytes(windows: np.ndarray, sample_rate: int, config: InferenceConfig, c
     return np.round(images * 255).astype(np.uint8)
 
 
-def _no_images(config: InferenceConfig, channels: int) -> np.ndarray:
+def _make_no_images(config: InferenceConfig, channels: int) -> np.ndarray:
     return np.zeros((0, config.height_pixels, config.width_pixels, channels), np.uint8)

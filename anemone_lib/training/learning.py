@@ -18,6 +18,7 @@ from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, STEM
 from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.training.embedded import EmbeddedPool
 from anemone_lib.training.examples import ExamplePool, Examples
+from anemone_lib.training.fitting import find_temperature
 from anemone_lib.training.network import REDUCED, build_model, import_keras
 
 #: Windows drawn for an epoch, at least and at most.
@@ -125,7 +126,7 @@ def learn(
         model=model,
         temperature=_calibrate(probabilities, validation, multilabel),
         average_precision=_average_precisions(probabilities, validation, classes),
-        chance=_chances(validation, classes),
+        chance=_measure_chance(validation, classes),
         histories=histories,
         best_epochs=best_epochs,
         started_from=started_from,
@@ -165,15 +166,15 @@ def _fit(
     steps = epochs * -(-n // 64)
     highest = FURTHER_LEARNING_RATE if further else LEARNING_RATE
     head_only = max(1, epochs // 6) if further else 0
-    loss = _loss(keras, multilabel, n_classes)
-    learner.compile(_optimiser(keras, highest, steps), loss, jit_compile=False)
+    loss = _make_loss(keras, multilabel, n_classes)
+    learner.compile(_make_optimiser(keras, highest, steps), loss, jit_compile=False)
     x_validation = _reduce(front, validation.images)
     best, best_weights, history, best_epoch = -np.inf, learner.get_weights(), [], 0
     for epoch in range(1, epochs + 1):
         if head_only and epoch in (1, head_only + 1):
             for layer in learner.layers[:-1]:
                 layer.trainable = epoch > head_only
-            learner.compile(_optimiser(keras, highest, steps), loss, jit_compile=False)
+            learner.compile(_make_optimiser(keras, highest, steps), loss, jit_compile=False)
         drawn = pool.draw(n, rng, channels=network.input_shape[-1])
         target = np.concatenate([drawn.present, drawn.known], axis=1).astype(np.float32)
         fitted = learner.fit(_reduce(front, drawn.images), target, batch_size=64, epochs=1, verbose=0)
@@ -224,14 +225,14 @@ def take_features(model: Any, start_from: str) -> str:
     return f"{taken} of {len(ours)} layers of {described}"
 
 
-def _optimiser(keras: Any, highest: float, steps: int) -> Any:
+def _make_optimiser(keras: Any, highest: float, steps: int) -> Any:
     schedule = keras.optimizers.schedules.CosineDecay(
         highest / 50, steps, warmup_target=highest, warmup_steps=max(1, steps // 10), alpha=0.01
     )
     return keras.optimizers.AdamW(schedule, weight_decay=1e-3)
 
 
-def _loss(keras: Any, multilabel: bool, n_classes: int) -> Callable[[Any, Any], Any]:
+def _make_loss(keras: Any, multilabel: bool, n_classes: int) -> Callable[[Any, Any], Any]:
     """Cross-entropy over what is known; the target is `present` and `known` side by side."""
     ops = keras.ops
 
@@ -277,7 +278,7 @@ def _average_precisions(
     return precisions
 
 
-def _chances(validation: Examples, classes: Sequence[str]) -> dict[str, float | None]:
+def _measure_chance(validation: Examples, classes: Sequence[str]) -> dict[str, float | None]:
     columns = zip(classes[1:], validation.present.T[1:], validation.known.T[1:], strict=True)
     return {name: float(present[known].mean()) if known.any() else None for name, present, known in columns}
 
@@ -308,16 +309,14 @@ def _beats_chance(probabilities: np.ndarray, validation: Examples, seed: int) ->
 
 def _calibrate(probabilities: np.ndarray, validation: Examples, multilabel: bool) -> float:
     """Find the temperature at which the validation windows are least surprising, 0.25 to 4."""
-    from scipy.optimize import minimize_scalar
-
     if len(probabilities) == 0:
         return 1.0
     inner = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     logits = np.log(inner / (1 - inner)) if multilabel else np.log(inner)
     present, known = validation.present, validation.known
 
-    def surprise(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
+    def measure_surprise(temperature: float) -> float:
+        scaled = logits / temperature
         if multilabel:
             return float(np.mean(np.logaddexp(0, np.where(present, -scaled, scaled))[known]))
         log_p = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
@@ -325,4 +324,4 @@ def _calibrate(probabilities: np.ndarray, validation: Examples, multilabel: bool
         shared = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
         return -float(np.mean((shared * log_p).sum(axis=1)[sure])) if sure.any() else 0.0
 
-    return round(float(np.exp(minimize_scalar(surprise, bounds=np.log([0.25, 4.0]), method="bounded").x)), 4)
+    return find_temperature(measure_surprise)

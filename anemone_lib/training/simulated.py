@@ -87,7 +87,7 @@ def simulate_windows(
     """
     config = config or InferenceConfig()
     one = partial(
-        _simulated_windows_of,
+        _simulate_recording_windows,
         config=config,
         channels=channels,
         transform_sr=transform_sr,
@@ -101,7 +101,7 @@ def simulate_windows(
         return concatenate(list(pool.map(one, range(seed, seed + n_recordings))))
 
 
-def _simulated_windows_of(
+def _simulate_recording_windows(
     seed: int,
     *,
     config: InferenceConfig,

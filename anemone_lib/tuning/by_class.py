@@ -256,7 +256,7 @@ def _measure_windows(parts: Sequence[ScoredPart], name: str) -> dict[str, Any]:
     present, scores, groups = collect_windows(parts, name)
     values = [compute_average_precision(present, scores, weights=w) for w in resample_groups(groups.tolist())]
     value = compute_average_precision(present, scores)
-    return _entry(value, values, int(present.sum()), n_windows=len(present))
+    return _make_entry(value, values, int(present.sum()), n_windows=len(present))
 
 
 def _measure_segments(parts: Sequence[ScoredPart], name: str, threshold: float) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def _measure_segments(parts: Sequence[ScoredPart], name: str, threshold: float) 
     found = scores >= threshold
     values = [compute_f1(present, found, weights=w) for w in resample_groups(groups.tolist())]
     about = {"n_segments": len(present), "segment_s": SEGMENT_S, "threshold": round(float(threshold), 4)}
-    return _entry(compute_f1(present, found), values, int(present.sum()), **about)
+    return _make_entry(compute_f1(present, found), values, int(present.sum()), **about)
 
 
 def _measure_events(
@@ -283,8 +283,8 @@ def _measure_events(
         lengths += (bouts[:, 1] - bouts[:, 0]).tolist()
         gap = max(gap, part.annotated.shortest_gap if bout_gap is None else bout_gap)
     pooled = total(counts)
-    values = [_resampled_f1(counts, w) for w in resample_groups([part.group for part in parts])]
-    entry = _entry(pooled.f1 if pooled.n_reference else None, values, pooled.n_reference, **pooled.to_dict())
+    values = [_resample_f1(counts, w) for w in resample_groups([part.group for part in parts])]
+    entry = _make_entry(pooled.f1 if pooled.n_reference else None, values, pooled.n_reference, **pooled.to_dict())
     entry |= {
         "bout_gap_s": round(gap, 3),
         "median_bout_s": round(float(np.median(lengths)), 3) if lengths else None,
@@ -296,14 +296,14 @@ def _measure_events(
     return entry
 
 
-def _resampled_f1(counts: Sequence[Counts], weights: np.ndarray) -> float | None:
+def _resample_f1(counts: Sequence[Counts], weights: np.ndarray) -> float | None:
     there = sum(w * one.n_reference for w, one in zip(weights, counts, strict=True))
     found = sum(w * one.n_estimated for w, one in zip(weights, counts, strict=True))
     matched = sum(w * one.n_matched for w, one in zip(weights, counts, strict=True))
     return float(2 * matched / (there + found)) if there else None
 
 
-def _entry(value: float | None, resampled: Sequence[float | None], n: int, **about: Any) -> dict[str, Any]:
+def _make_entry(value: float | None, resampled: Sequence[float | None], n: int, **about: Any) -> dict[str, Any]:
     return {
         "value": None if value is None else round(value, 4),
         "interval": take_interval(resampled) if resampled and value is not None else None,

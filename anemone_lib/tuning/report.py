@@ -376,16 +376,16 @@ def _describe_rate(tuning: "Tuning", metric: str) -> dict[str, float | list[floa
     tuned, base = tuning.counts(), tuning.counts(tuning.base)
     gain, *gain_interval = tuning.gain(metric)
     return {
-        "tuned": _as_json(getattr(total(tuned), metric)),
-        "tuned_interval": [_as_json(bound) for bound in bootstrap_interval(tuned, metric=metric)],
-        "base": _as_json(getattr(total(base), metric)),
-        "base_interval": [_as_json(bound) for bound in bootstrap_interval(base, metric=metric)],
-        "gain": _as_json(gain),
-        "gain_interval": [_as_json(bound) for bound in gain_interval],
+        "tuned": _to_json(getattr(total(tuned), metric)),
+        "tuned_interval": [_to_json(bound) for bound in bootstrap_interval(tuned, metric=metric)],
+        "base": _to_json(getattr(total(base), metric)),
+        "base_interval": [_to_json(bound) for bound in bootstrap_interval(base, metric=metric)],
+        "gain": _to_json(gain),
+        "gain_interval": [_to_json(bound) for bound in gain_interval],
     }
 
 
-def _as_json(rate: float) -> float | None:
+def _to_json(rate: float) -> float | None:
     return None if math.isnan(rate) else rate
 
 

@@ -54,20 +54,20 @@ def test_what_contradicts_itself_is_an_error_that_names_it(changes, named):
 
 def test_a_label_has_one_class_whatever_its_case_and_an_unknown_one_is_an_error():
     dataset = Dataset(**FIELDS)
-    assert [dataset.class_of(label) for label in ("LT", " m ", "?", "toadfish")] == [
+    assert [dataset.find_class(label) for label in ("LT", " m ", "?", "toadfish")] == [
         "toadfish",
         "meagre",
         None,
         "toadfish",
     ]
     with pytest.raises(ConfigError, match="'w' is of no class"):
-        dataset.class_of("w")
+        dataset.find_class("w")
 
 
 def test_a_label_that_yaml_takes_for_a_number_is_still_a_label(tmp_path):
     path = tmp_path / "dataset.yaml"
     path.write_text(yaml.safe_dump({**FIELDS, "labels": {1: "toadfish"}}))
-    assert Dataset.load(path).class_of("1") == "toadfish"
+    assert Dataset.load(path).find_class("1") == "toadfish"
 
 
 def test_a_file_that_is_no_description_is_an_error_that_says_how_to_make_one(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from anemone_lib import ModelError, load_classifier
 from anemone_lib.scoring.bundle import BackboneCard, read_card
+from anemone_lib.service import bundle as service_bundle
 from anemone_lib.service.bundle import fetch_bundle
 from tests.service.conftest import MODELS
 
@@ -79,6 +80,17 @@ def test_a_backbone_comes_along_and_is_missed_where_it_is_not_there(s3, model, t
 def test_no_model_there_is_an_error_that_says_where_it_was_looked_for(s3, bucket):
     with pytest.raises(ModelError, match=f"s3://{bucket}/nowhere/best_model.tflite and .*S3_MODEL_KEY"):
         fetch_bundle(bucket, "nowhere/best_model.keras")
+
+
+def test_nothing_is_left_of_a_download_that_breaks_off(temporary_folder):
+    class Broken:
+        def download_fileobj(self, bucket, key, file):
+            file.write(b"half of the model")
+            raise ConnectionError("the connection was lost")
+
+    with pytest.raises(ConnectionError):
+        service_bundle._download(Broken(), MODELS, "best_model.tflite", temporary_folder / "best_model.tflite")
+    assert list(temporary_folder.iterdir()) == []
 
 
 def test_nothing_half_written_is_left_when_s3_fails(s3, model, monkeypatch):
