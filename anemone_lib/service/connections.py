@@ -9,6 +9,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, h11
 
 #: Seconds in which the head of a request must arrive, from the start of the connection or of the request.
 HEAD_S = 15.0
+#: Seconds for which a connection stays open after an answer, whatever came of the next request.
+KEEP_ALIVE_S = 15
 #: Seconds in which a client must read on, once its connection is full.
 READ_S = 60.0
 #: Connections that are open at once, at most.

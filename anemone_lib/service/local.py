@@ -19,8 +19,8 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
+from anemone_lib.service import connections
 from anemone_lib.service.app import create_app
-from anemone_lib.service.connections import PatientProtocol
 from anemone_lib.service.engine import Engine
 from anemone_lib.service.folder_store import FolderStore
 from anemone_lib.service.guard import CallerGuard
@@ -160,9 +160,9 @@ def make_server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> u
         host=host,
         port=port,
         log_level="warning",
-        http=PatientProtocol,
+        http=connections.PatientProtocol,
         ws="none",
-        timeout_keep_alive=15,
+        timeout_keep_alive=connections.KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         server_header=False,
     )

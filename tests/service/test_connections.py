@@ -16,8 +16,8 @@ POST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\
 @pytest.fixture
 def impatient(settings, monkeypatch):
     """The service with a patience of half a second."""
-    monkeypatch.setattr(connections, "HEAD_S", 0.5)
-    monkeypatch.setattr(connections, "READ_S", 0.5)
+    for name in ("HEAD_S", "KEEP_ALIVE_S", "READ_S"):
+        monkeypatch.setattr(connections, name, 0.5)
     monkeypatch.setattr(middleware, "BODY_IDLE_S", 0.5)
     with listening(Inside(settings).app) as front:
         yield front
