@@ -10,6 +10,8 @@ from anemone_lib.audio.recording import open_recording
 from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
 from anemone_lib.dataset.proposal import propose_settings
 from anemone_lib.dataset.recordings import LabelledRecording, find_files, read_recordings
+from anemone_lib.errors import spell_count
+from anemone_lib.tables.table import END_TOLERANCE_S
 
 #: With fewer calls or groups than this to learn from, a class is not learnt well.
 FEW_CALLS, FEW_GROUPS = 50, 3
@@ -75,6 +77,7 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
     errors = [*_find_leaks(recordings), *_find_beyond(recordings)]
     warnings = list(find_files(dataset).notes)
     warnings += [f"{one.name} is in no part of the split" for one in recordings if not one.spans]
+    warnings += _warn_of_odd_boxes(recordings)
     warnings += warn_of_few(recordings, dataset)
     warnings += _check_clocks(recordings, dataset)
     if isinstance(dataset.split, SplitByTime):
@@ -97,8 +100,9 @@ def warn_of_few(recordings: Sequence[LabelledRecording], dataset: Dataset) -> li
             messages.append(f"{name} has no call in the train part: the model cannot learn it")
         elif n < FEW_CALLS or groups < FEW_GROUPS:
             messages.append(
-                f"{name} has {n} calls of {groups} groups in the train part ({FEW_CALLS} calls of {FEW_GROUPS} groups "
-                "are the least advised): expect many calls to be missed where noise or animals differ"
+                f"{name} has {spell_count(n, 'call')} of {spell_count(groups, 'group')} in the train part "
+                f"({FEW_CALLS} calls of {FEW_GROUPS} groups are the least advised): expect many calls to be missed "
+                "where noise or animals differ"
             )
     return messages
 
@@ -131,11 +135,31 @@ def _find_leaks(recordings: Sequence[LabelledRecording]) -> list[str]:
 def _find_beyond(recordings: Sequence[LabelledRecording]) -> list[str]:
     late = [(one, sum(a.start_time >= one.duration for a in (*one.annotations, *one.unclear))) for one in recordings]
     return [
-        f"{one.table.name}: {n} annotations start after the end of {one.name} ({one.duration:.1f} s); "
-        "is it another recording's table?"
+        f"{one.table.name}: {spell_count(n, 'annotation')} {'starts' if n == 1 else 'start'} after the end of "
+        f"{one.name} ({one.duration:.1f} s); is it another recording's table?"
         for one, n in late
         if n
     ]
+
+
+def _warn_of_odd_boxes(recordings: Sequence[LabelledRecording]) -> list[str]:
+    """Say what is cut at a recording's end, and what a table says twice."""
+    messages = []
+    for one in recordings:
+        boxes = [(a.start_time, a.end_time, a.label) for a in (*one.annotations, *one.unclear)]
+        cut = sum(start < one.duration < end - END_TOLERANCE_S for start, end, _ in boxes)
+        again = len(boxes) - len(set(boxes))
+        if cut:
+            messages.append(
+                f"{one.table.name}: {spell_count(cut, 'annotation')} {'ends' if cut == 1 else 'end'} after the end of "
+                f"{one.name} ({one.duration:.1f} s) and {'is' if cut == 1 else 'are'} cut there"
+            )
+        if again:
+            messages.append(
+                f"{one.table.name}: {spell_count(again, 'annotation')} {'is' if again == 1 else 'are'} there already, "
+                "with the same times and class; was a table put into itself?"
+            )
+    return messages
 
 
 def _check_clocks(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[str]:
@@ -148,7 +172,11 @@ def _check_clocks(recordings: Sequence[LabelledRecording], dataset: Dataset) -> 
         if start is not None:
             times.append((start.astimezone(UTC).timestamp(), one))
     if unknown := len(recordings) - len(times):
-        messages.append(f"{unknown} recordings do not tell when they began; their events have no date")
+        does, its = ("does", "its") if unknown == 1 else ("do", "their")
+        messages.append(
+            f"{spell_count(unknown, 'recording')} {does} not tell when {'it' if unknown == 1 else 'they'} began; {its} "
+            "events have no date"
+        )
     times.sort(key=lambda pair: (pair[0], pair[1].name))
     for (first, one), (second, other) in itertools.pairwise(times):
         if second < first + one.duration - 0.5 and one.path.parent == other.path.parent:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from anemone_lib.audio.channels import Channel, parse_channel
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import ConfigError
 from anemone_lib.files import write_text
 
@@ -29,7 +30,7 @@ Part = Literal["train", "validation", "test"]
 
 
 class SplitByName(BaseModel):
-    """A split that names the recordings of each part, by file name, with or without the extension.
+    """A split that names the recordings of each part, by file name, with or without the extension, or by path.
 
     Examples
     --------
@@ -53,8 +54,8 @@ class SplitByName(BaseModel):
         seen: dict[str, str] = {}
         for part in PARTS:
             for name in getattr(self, part):
-                if seen.setdefault(Path(name).name, part) != part:
-                    raise ValueError(f"{name} is in both {seen[Path(name).name]} and {part}; leave it in one of them")
+                if seen.setdefault(name, part) != part:
+                    raise ValueError(f"{name} is in both {seen[name]} and {part}; leave it in one of them")
         return self
 
 
@@ -185,16 +186,17 @@ class Dataset(BaseModel):
     def find_class(self, label: str) -> str | None:
         """Return the class of a label; None where it is neither a call nor background.
 
-        Upper and lower case are the same. A label that is the name of a class belongs to it.
+        Upper and lower case are the same, and so are one blank and several. A label that is the name of a class belongs
+        to it.
 
         Raises
         ------
         ConfigError
             A label that the description does not know.
         """
-        folded = label.strip().casefold()
+        folded = fold_label(label)
         for known, name in (*self.labels.items(), *((name, name) for name in self.classes)):
-            if known.strip().casefold() == folded:
+            if fold_label(known) == folded:
                 return name
         raise ConfigError(
             f"label {label!r} is of no class; the description knows {', '.join(map(repr, self.labels))}: "

@@ -10,8 +10,15 @@ from typing import Any
 from anemone_lib.audio.channels import Channel
 from anemone_lib.dataset.description import Dataset
 from anemone_lib.dataset.proposal import propose_settings
-from anemone_lib.dataset.recordings import find_files, find_label_column, label_recording
+from anemone_lib.dataset.recordings import (
+    find_files,
+    find_label_column,
+    label_recordings,
+    name_recordings,
+    separate_namesakes,
+)
 from anemone_lib.dataset.splitting import draw_split
+from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import ConfigError
 from anemone_lib.tables.reading import read_annotations
 
@@ -127,16 +134,17 @@ def draft_dataset(
         "group": group or "day",
     }
     described = Dataset(**fields).with_folder(home)
-    recordings = [label_recording(p, t, own, described) for (p, t), own in zip(pairs, content, strict=True)]
+    recordings = label_recordings(pairs, content, described)
     if group is None and any(one.group == one.path.stem for one in recordings):
         described = Dataset(**{**fields, "group": "recording"}).with_folder(home)
-        recordings = [label_recording(p, t, own, described) for (p, t), own in zip(pairs, content, strict=True)]
-    drawn, why = draw_split(recordings, seed=seed, by=split)
+        recordings = label_recordings(pairs, content, described)
+    recordings = separate_namesakes(recordings, described)
+    drawn, why = draw_split(recordings, names=name_recordings(recordings, described), seed=seed, by=split)
     fields |= {"group": described.group, "split": drawn, "settings": propose_settings(recordings)}
     dataset = Dataset(**fields).with_folder(home)
     notes = [f"split: {why}", *pairs.notes]
-    known = {label.casefold(): name for label, name in meaning.items()}
-    unused = [label for label in counts if known.get(label.casefold()) is None]
+    known = {fold_label(label): name for label, name in meaning.items()}
+    unused = [label for label in counts if known.get(fold_label(label)) is None]
     notes += [f"label {label!r} ({counts[label]}) is of no class: neither call nor background" for label in unused]
     return Draft(dataset, counts, tuple(notes))
 
@@ -145,20 +153,20 @@ def _give_meaning(
     counts: Counter[str], labels: Mapping[str, str | None] | None, ask: Callable[[str, int], str | None] | None
 ) -> dict[str, str | None]:
     """Give every label of the tables its class."""
-    known = {label.strip().casefold(): name for label, name in (labels or {}).items()}
-    there = {label.casefold() for label in counts}
+    known = {fold_label(label): name for label, name in (labels or {}).items()}
+    there = {fold_label(label) for label in counts}
     if known and not there & set(known):
         raise ConfigError(f"no annotation has a label of {', '.join(labels or {})}; the tables hold {_list(counts)}")
     meaning: dict[str, str | None] = {label.strip(): name for label, name in (labels or {}).items()}
     by_name = bool(known)
     for label, n in counts.most_common():
-        if label.casefold() in known:  # upper and lower case are the same
+        if fold_label(label) in known:  # spelled in another way
             continue
         if ask is not None:
             meaning[label] = ask(label, n)
         else:
-            meaning[label] = None if by_name or not label else label
-        known[label.casefold()] = meaning[label]
+            meaning[label] = None if by_name or not label else " ".join(label.split())
+        known[fold_label(label)] = meaning[label]
     return meaning
 
 

@@ -4,25 +4,24 @@
 recording without a table is not annotated, and is left out and named; one with an empty table holds no call.
 """
 
-import csv
 import hashlib
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.finding import find_recordings
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
 from anemone_lib.dataset.reviewed import add_verdicts, read_reviewed
-from anemone_lib.detection.events import Annotation
-from anemone_lib.errors import AnnotationError, ConfigError, spell_count
+from anemone_lib.detection.events import Annotation, fold_label
+from anemone_lib.errors import AnnotationError, AudioError, ConfigError, spell_count
 from anemone_lib.tables.pairing import AnnotatedFile, AnnotatedFolder, pair_tables
-from anemone_lib.tables.reading import read_annotations
+from anemone_lib.tables.reading import read_annotations, read_columns
 
 #: A column with more different values than this does not hold labels.
 MAX_LABELS = 60
@@ -157,11 +156,10 @@ def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[Label
     """
     reviewed = read_reviewed(dataset)
     recordings = []
-    for file in find_files(dataset):
-        annotations = read_annotations(
-            file.table, label=label, label_column=dataset.label_column, recording_name=file.name
-        )
-        one = label_recording(file.recording, file.table, annotations, dataset)
+    files = find_files(dataset)
+    options: dict[str, Any] = {"label": label, "label_column": dataset.label_column}
+    tables = [read_annotations(file.table, recording_name=file.name, **options) for file in files]
+    for file, one in zip(files, label_recordings(files, tables, dataset), strict=True):
         verdicts = reviewed.pop(file.recording.resolve(), ())
         annotated, unclear = add_verdicts(one.annotations, one.unclear, verdicts, dataset)
         recordings.append(replace(one, annotations=annotated, unclear=unclear))
@@ -169,7 +167,33 @@ def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[Label
         one = label_recording(path, dataset.folder / str(dataset.verdicts), (), dataset)
         annotated, unclear = add_verdicts((), (), verdicts, dataset, duration=one.duration)
         recordings.append(replace(one, annotations=annotated, unclear=unclear))
-    return assign_spans(recordings, dataset)
+    return assign_spans(separate_namesakes(recordings, dataset), dataset)
+
+
+def label_recordings(
+    files: Sequence[AnnotatedFile], tables: Sequence[Sequence[Annotation]], dataset: Dataset
+) -> list[LabelledRecording]:
+    """Give the annotations of recordings the names of their classes; see `LabelledRecording`.
+
+    Raises
+    ------
+    AudioError
+        Some recordings cannot be read; the message names them all.
+    """
+    labelled, unreadable = [], []
+    for file, annotations in zip(files, tables, strict=True):
+        try:
+            labelled.append(label_recording(file.recording, file.table, annotations, dataset))
+        except ConfigError:
+            raise
+        except AudioError as error:
+            unreadable.append(str(error))
+    if unreadable:
+        raise AudioError(
+            f"{spell_count(len(unreadable), 'annotated recording')} cannot be read: {'; '.join(unreadable)}. Copy them "
+            "again, or move their tables elsewhere, so that they are left out"
+        )
+    return labelled
 
 
 def label_recording(path: Path, table: Path, annotations: Sequence[Annotation], dataset: Dataset) -> LabelledRecording:
@@ -234,11 +258,31 @@ def assign_spans(recordings: Iterable[LabelledRecording], dataset: Dataset) -> l
             f"the split names {missing[0]}, which is no annotated recording of the dataset; they are "
             f"{', '.join(sorted(one.name for one in recordings)[:6])}"
         )
-    spanned = []
+    spanned, unused = [], set(parts)
     for one in recordings:
-        part = next((parts[name] for name in _list_names(one, dataset) if name in parts), None)
-        spanned.append(replace(one, spans={part: (0.0, one.duration)} if part else {}))
+        name = next((name for name in _list_names(one, dataset) if name in parts), None)
+        spanned.append(replace(one, spans={parts[name]: (0.0, one.duration)} if name else {}))
+        unused -= {other for other in _list_names(one, dataset) if parts.get(other) == parts.get(name or "")}
+    if unused:
+        raise ConfigError(
+            f"the split has {min(unused)} in {parts[min(unused)]}, and the same recording under another name in "
+            "another part; leave it in one of them"
+        )
     return spanned
+
+
+def name_recordings(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[str]:
+    """Return what a split calls recordings: the file's name, or its path where another file has the same name."""
+    twins = Counter(one.name for one in recordings)
+    return [one.name if twins[one.name] == 1 else _list_names(one, dataset)[0] for one in recordings]
+
+
+def separate_namesakes(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[LabelledRecording]:
+    """Call groups that are single recordings by their paths where files in other folders have the same name."""
+    named = [one for one in recordings if one.group == one.path.stem]
+    paths = {one: Path(_list_names(one, dataset)[0]).with_suffix("").as_posix() for one in named}
+    twins = Counter(stem for stem, _ in {(one.group, path) for one, path in paths.items()})
+    return [replace(one, group=paths[one]) if one in paths and twins[one.group] > 1 else one for one in recordings]
 
 
 def cut_annotations(annotations: Sequence[Annotation], span: tuple[float, float]) -> tuple[Annotation, ...]:
@@ -275,13 +319,13 @@ def find_label_column(files: Sequence[AnnotatedFile], *, labels: Iterable[str] =
     unusual = list(dict.fromkeys(file.table for file in files if _needs_column(file)))
     if not unusual:
         return None
-    names = {label.strip().casefold() for label in labels}
+    names = {fold_label(label) for label in labels}
     found: Counter[str] = Counter()
     fitting: Counter[str] = Counter()
     for table in unusual:
         for column, values in _read_words(table).items():
             found[column] += 1
-            fitting[column] += bool(names & {value.casefold() for value in values})
+            fitting[column] += bool(names & {fold_label(value) for value in values})
     best = [column for column, n in fitting.items() if n] if names else list(found)
     if len(best) == 1:
         return best[0]
@@ -304,17 +348,12 @@ def _needs_column(file: AnnotatedFile) -> bool:
 
 def _read_words(table: Path) -> dict[str, set[str]]:
     """Columns of words, with their values: neither numbers nor file names nor Raven's views."""
-    text = table.read_text(encoding="utf-8-sig", errors="replace")
-    first = text.split("\n", 1)[0]
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=max("\t,;", key=first.count)))
     columns: dict[str, set[str]] = {}
-    for name in rows[0] if rows else ():
-        if name is None or re.search(
-            r"view|channel|selection|time|freq|file|path|confidence|score", name, re.IGNORECASE
-        ):
+    for name, cells in read_columns(table).items():
+        if re.search(r"view|channel|selection|time|freq|file|path|confidence|score", name, re.IGNORECASE):
             continue
-        values = {str(row[name]).strip() for row in rows if row.get(name) not in (None, "")}
+        values = set(cells) - {""}
         numbers = sum(bool(re.fullmatch(r"[-+]?[\d.,:eE]+", value)) for value in values)
         if values and len(values) <= MAX_LABELS and numbers < len(values):
-            columns[name.strip()] = values
+            columns[name] = values
     return columns

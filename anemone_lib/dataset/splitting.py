@@ -21,13 +21,14 @@ TRIES = 2000
 
 
 def draw_split(
-    recordings: Sequence[LabelledRecording], *, seed: int = 0, by: str = "auto"
+    recordings: Sequence[LabelledRecording], *, names: Sequence[str] = (), seed: int = 0, by: str = "auto"
 ) -> tuple[SplitByName | SplitByTime, str]:
     """Draw a split.
 
     Parameters
     ----------
     recordings : sequence of LabelledRecording
+    names : what to call them in the split, by default by their files' names
     seed : int
         The same seed draws the same split of the same recordings.
     by : "auto", "group", "time", or one part's name, which then holds all recordings
@@ -37,7 +38,7 @@ def draw_split(
     split : SplitByName or SplitByTime
     why : str, in words, what was drawn and why
     """
-    names = [one.name for one in recordings]
+    names = names or [one.name for one in recordings]
     if by in PARTS:
         return SplitByName.model_validate({by: names}), f"all {len(names)} recordings are of the {by} part"
     groups = sorted({one.group for one in recordings})
@@ -56,7 +57,9 @@ def draw_split(
     if len(groups) < 3:
         return SplitByTime(), f"{len(groups)} groups cannot be of three parts: every recording is cut in time instead"
     parts = _give_groups(recordings, groups, classes, seed)
-    chosen = {part: [one.name for one in recordings if parts[one.group] == part] for part in PARTS}
+    chosen = {
+        part: [name for name, one in zip(names, recordings, strict=True) if parts[one.group] == part] for part in PARTS
+    }
     return SplitByName.model_validate(chosen), (
         f"{len(groups)} groups drawn with seed {seed}: "
         + ", ".join(f"{len(chosen[part])} recordings to {part}" for part in PARTS)

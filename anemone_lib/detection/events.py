@@ -11,6 +11,7 @@ few in a bridged gap are not counted.
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -82,6 +83,19 @@ class Annotation:
     low_hz: float | None = None
     high_hz: float | None = None
     id: str = ""
+
+
+def fold_label(label: str) -> str:
+    """Spell a label so that labels that mean the same are equal.
+
+    Case, white space, and how accents are encoded (NFC, NFD) make no difference between labels.
+
+    Examples
+    --------
+    >>> fold_label(" Long  Grunt") == fold_label("long grunt"), fold_label("m\u00e9rou") == fold_label("me\u0301rou")
+    (True, True)
+    """
+    return " ".join(unicodedata.normalize("NFC", label).casefold().split())
 
 
 def smooth(probabilities: np.ndarray, *, smoothing_window: int) -> np.ndarray:

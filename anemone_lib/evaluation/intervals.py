@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from anemone_lib.detection.events import Annotation, Event
+from anemone_lib.detection.events import Annotation, Event, fold_label
 
 Intervals = np.ndarray | Sequence[Event | Annotation | Sequence[float]] | Sequence[Event] | Sequence[Annotation]
 
@@ -44,8 +44,8 @@ def as_intervals(items: Intervals, *, labels: Iterable[str] | None = None) -> np
            [3., 4.]])
     """
     if labels is not None:
-        chosen = {label.strip().casefold() for label in labels}
-        items = [item for item in items if _read_label(item).strip().casefold() in chosen]
+        chosen = {fold_label(label) for label in labels}
+        items = [item for item in items if fold_label(_read_label(item)) in chosen]
     rows = [(item.start_time, item.end_time) if isinstance(item, Event | Annotation) else item for item in items]
     intervals = np.asarray(rows, np.float64).reshape(len(rows), -1) if len(rows) else np.empty((0, 2))
     if intervals.shape[1] != 2:

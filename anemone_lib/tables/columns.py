@@ -154,13 +154,19 @@ def find_labels(
         No such column, or columns of which none is known to hold the labels.
     """
     columns = {simplify_name(name): k for k, name in reversed(list(enumerate(header))) if name.strip()}
+    raven = simplify_name("selection") in columns
+
+    def stands_for_class(place: int) -> bool:
+        cells = _read_cells(rows, place)  # every row of Raven is a call: 1 throughout is the code of a label there
+        return _is_one_hot(cells) and not (raven and {cell.lower() for cell in cells} <= {*_PRESENT})
+
     if label_column:
         place = columns.get(simplify_name(label_column))
         if place is None:
             raise AnnotationError(
                 f"{table} has no column {label_column!r}; it has {', '.join(name for name in header if name.strip())}"
             )
-        return (None, [place]) if _is_one_hot(_read_cells(rows, place)) else (place, [])
+        return (None, [place]) if stands_for_class(place) else (place, [])
     if label_column is not None:
         return None, []
     known = [
@@ -178,14 +184,14 @@ def find_labels(
     others = [
         k for k, name in enumerate(header) if name.strip() and simplify_name(name) not in _NO_LABELS and k not in known
     ]
-    classes = [k for k in others if _is_one_hot(_read_cells(rows, k))]
+    classes = [k for k in others if stands_for_class(k)]
     if not known and classes:
         return None, classes
     remarks = [columns[simplify_name(name)] for name in REMARKS if simplify_name(name) in columns]
     # Remarks here and there are none of our business; what is written beside every second row may well be its label.
     others += [k for k in remarks if rows and 2 * sum(map(bool, _read_cells(rows, k))) >= len(rows)]
     unknown = [k for k in others if any(text and not _NUMBER.fullmatch(text) for text in _read_cells(rows, k))]
-    if simplify_name("selection") not in columns:  # Raven's own measurements are numbers, too
+    if not raven:  # Raven's own measurements are numbers, too
         unknown += [k for k in others if k not in unknown and _are_scores(_read_cells(rows, k))]
     if unknown:
         blank = f"; {', '.join(repr(header[k].strip()) for k in known)} is blank throughout" if known else ""

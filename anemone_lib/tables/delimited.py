@@ -113,6 +113,13 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
     )
 
 
+def list_columns(text: str, path: Path) -> dict[str, list[str]]:
+    """List the cells of every column that has a name; see `anemone_lib.tables.reading.read_columns`."""
+    sheet = _read_sheet(text, path)
+    names_of = {k: name.strip() for k, name in enumerate(sheet.header) if name.strip()}
+    return {name: [sheet.cell(row, k) for row in sheet.rows] for k, name in names_of.items()}
+
+
 def _blank_remarks(text: str) -> str:
     """Blank the lines of remarks before the header, also those of spreadsheets; line numbers stay true."""
     lines = text.split("\n")

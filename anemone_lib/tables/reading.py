@@ -21,7 +21,7 @@ from anemone_lib.detection.events import Annotation
 from anemone_lib.detection.marks import DETECTED_LABEL
 from anemone_lib.errors import AnnotationError
 from anemone_lib.tables.audacity import read_audacity
-from anemone_lib.tables.delimited import Question, read_delimited
+from anemone_lib.tables.delimited import Question, list_columns, read_delimited
 from anemone_lib.tables.table import AnnotationTable
 
 _RESULT = re.compile(rb'\s*\{\s*"predictions"')
@@ -138,6 +138,21 @@ def read_table(
             "that says so; to read detections, use detections=True"
         )
     return table
+
+
+def read_columns(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Read the cells of a table with a line of column names, column by column, whatever they mean.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp(), "reef.csv")
+    >>> _ = path.write_text("start;end;heard by Ana\\n1;2;pop\\n")
+    >>> read_columns(path)["heard by Ana"]
+    ['pop']
+    """
+    path = Path(path)
+    return list_columns(_read_text(path), path)
 
 
 def is_detection(path: str | os.PathLike[str]) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detection.events import Annotation
+from anemone_lib.detection.events import Annotation, fold_label
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.scoring.images import draw_images
@@ -164,13 +164,13 @@ def label_windows(
         A label that belongs to no class.
     """
     order = [*(c for c in classes if c not in (target_class, background_class)), target_class]
-    known = {name.casefold(): name for name in classes}
-    known |= {label.strip().casefold(): name for label, name in (label_classes or {}).items()}
+    known = {fold_label(name): name for name in classes}
+    known |= {fold_label(label): name for label, name in (label_classes or {}).items()}
     labels = np.full(len(start_times), list(classes).index(background_class))
     touched = np.zeros(len(start_times), bool)
     present = {name: np.zeros(len(start_times), bool) for name in classes}
     for annotation in annotations:
-        name = known.get(annotation.label.strip().casefold())
+        name = known.get(fold_label(annotation.label))
         if name not in present:
             raise ConfigError(
                 f"label {annotation.label!r} at {annotation.start_time:.2f} s belongs to no class "

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from anemone_lib.config import InferenceConfig
+from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import AnnotationError, ConfigError
 from anemone_lib.evaluation.rates import Counts, bootstrap_interval, format_interval, format_rate, total
 from anemone_lib.promotion import Promotion
@@ -281,14 +282,14 @@ def _lay_parts(
     recordings: Iterable[AnnotatedRecording], groups: Mapping[str, str], *, labels: Iterable[str], target_class: str
 ) -> list[ScoredPart]:
     """Take annotated recordings for parts of groups, from the first window with a score to the last."""
-    targets, parts = {label.casefold() for label in labels}, []
+    targets, parts = {fold_label(label) for label in labels}, []
     for one in recordings:
         scored = np.flatnonzero(np.isfinite(one.scores.probabilities).all(axis=1))
         if len(scored) == 0:
             continue
         span = float(one.scores.start_times[scored[0]]), float(one.scores.end_times[scored[-1]])
         calls = [
-            replace(call, label=target_class) if call.label.casefold() in targets else call for call in one.annotations
+            replace(call, label=target_class) if fold_label(call.label) in targets else call for call in one.annotations
         ]
         parts.append(ScoredPart(AnnotatedRecording(one.scores, calls), (), groups.get(one.name, one.name), span))
     return parts

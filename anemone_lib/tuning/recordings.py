@@ -14,7 +14,7 @@ import numpy as np
 from anemone_lib.audio.channels import Channel
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
-from anemone_lib.detection.events import Annotation, decide_events
+from anemone_lib.detection.events import Annotation, decide_events, fold_label
 from anemone_lib.errors import AnemoneError, AnnotationError, ConfigError, spell_count
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals
 from anemone_lib.evaluation.matching import count_events
@@ -171,8 +171,8 @@ class ScoredFolder(Sequence[AnnotatedRecording]):
             Names the labels that there are.
         """
         names = sorted(labels)
-        there = {a.label.casefold() for recording in self.recordings for a in recording.annotations}
-        if there and not there & {label.casefold() for label in names}:
+        there = {fold_label(a.label) for recording in self.recordings for a in recording.annotations}
+        if there and not there & {fold_label(label) for label in names}:
             raise AnnotationError(f"{self.other_labels(names)}; name some that are there")
 
     def other_labels(self, labels: Iterable[str]) -> str:
@@ -182,9 +182,9 @@ class ScoredFolder(Sequence[AnnotatedRecording]):
         ----------
         labels : names that stand for the target class; upper and lower case are the same
         """
-        targets = {label.casefold() for label in labels}
+        targets = {fold_label(label) for label in labels}
         found = Counter(a.label for recording in self.recordings for a in recording.annotations)
-        other = {label: n for label, n in found.items() if label.casefold() not in targets}
+        other = {label: n for label, n in found.items() if fold_label(label) not in targets}
         if not other:
             return ""
         most = sorted(other.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -7,7 +7,7 @@ import soundfile
 from anemone_lib import InferenceConfig, detect
 from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, check_dataset, draft_dataset, read_recordings
 from anemone_lib.dataset.recordings import find_files, find_group
-from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.errors import AnnotationError, AudioError, ConfigError
 from tests.dataset.season import write_season
 
 MEANING = {"h": "hummer", "k": "knocker"}
@@ -72,6 +72,48 @@ def test_a_label_that_is_named_in_another_case_is_not_said_to_be_of_no_class(tmp
     assert read_recordings(draft.dataset)[0].count_calls() == {"grunter": 2}
 
 
+def test_labels_that_differ_in_blanks_or_in_how_accents_are_encoded_are_one_class(tmp_path):
+    write_calls(tmp_path / "reef.wav", ["m\u00e9rou", "me\u0301rou", "Long  grunt", "long grunt", "long grunt"])
+    draft = draft_dataset(tmp_path)
+    assert draft.dataset.classes == ("noise", "long grunt", "m\u00e9rou")
+    assert read_recordings(draft.dataset)[0].count_calls() == {"long grunt": 3, "m\u00e9rou": 2}
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig"])
+def test_the_column_of_labels_is_found_however_the_table_is_encoded(tmp_path, encoding):
+    write_calls(tmp_path / "reef.wav", ["lt", "m"])
+    table = tmp_path / "reef.csv"
+    table.write_bytes(table.read_text().replace("label", "Esp\u00e8ce").encode(encoding))
+    dataset = draft_dataset(tmp_path).dataset
+    assert dataset.label_column == "Esp\u00e8ce"
+    assert read_recordings(dataset)[0].count_calls() == {"lt": 1, "m": 1}
+
+
+def test_recordings_of_one_name_in_many_folders_are_groups_of_their_own_and_split(tmp_path):
+    for k in range(12):
+        write_calls(tmp_path / f"site{k:02d}" / "reef.wav", ["lt", "m", "m"])
+        soundfile.write(tmp_path / f"site{k:02d}" / "reef.wav", np.full(10 * 4000, k / 100), 4000)
+    draft = draft_dataset(tmp_path, group="recording")
+    assert isinstance(draft.dataset.split, SplitByName)
+    draft.dataset.save(tmp_path / "dataset.yaml")
+    recordings = read_recordings(Dataset.load(tmp_path / "dataset.yaml"))
+    assert len({one.group for one in recordings}) == 12
+    parts = [part for one in recordings for part in one.spans]
+    assert len(parts) == 12
+    assert set(parts) == {"train", "validation", "test"}
+    assert check_dataset(Dataset.load(tmp_path / "dataset.yaml")).errors == ()
+
+
+def test_a_recording_under_two_names_in_two_parts_is_an_error(tmp_path):
+    write_calls(tmp_path / "reef.wav", ["lt"])
+    write_calls(tmp_path / "north" / "pier.wav", ["lt"])
+    fields = draft_dataset(tmp_path).dataset.model_dump()
+    for names in (("reef.wav", "reef"), ("pier", "north/pier.wav")):
+        split = {"train": [names[0]], "test": [names[1]]}
+        with pytest.raises(ConfigError, match="another name"):
+            read_recordings(Dataset(**{**fields, "split": split}).with_folder(tmp_path))
+
+
 def test_one_table_may_name_all_recordings(tmp_path):
     rows = {
         name: write_calls(tmp_path / "audio" / name, ["a", "b", "a"], table=False)
@@ -124,6 +166,33 @@ def test_leaks_are_named(tmp_path):
     errors = check_dataset(leaky).errors
     assert any("2021-07-01" in text and "test" in text for text in errors)
     assert any("copy.wav" in text and "same audio" in text for text in errors)
+
+
+def test_what_a_table_says_twice_or_beyond_the_end_is_named(tmp_path):
+    rows = write_calls(tmp_path / "reef.wav", ["lt"] * 5)
+    with (tmp_path / "reef.csv").open("a") as table:
+        table.write(f"{rows[0][0]};{rows[0][1]};LT\n9.5;10.7;lt\n12;13;lt\n")
+    report = check_dataset(draft_dataset(tmp_path).dataset)
+    assert [text for text in report.warnings if "reef.csv" in text] == [
+        "reef.csv: 1 annotation ends after the end of reef.wav (10.0 s) and is cut there",
+        "reef.csv: 1 annotation is there already, with the same times and class; was a table put into itself?",
+    ]
+    assert report.errors == (
+        "reef.csv: 1 annotation starts after the end of reef.wav (10.0 s); is it another recording's table?",
+    )
+
+
+def test_all_recordings_that_cannot_be_read_are_named_with_the_way_out(tmp_path):
+    for name in ("a", "b", "c"):
+        write_calls(tmp_path / f"{name}.wav", ["lt"])
+    dataset = draft_dataset(tmp_path).dataset
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "b.wav").write_bytes(b"RIFF no recording")
+    for read in (lambda: draft_dataset(tmp_path), lambda: read_recordings(dataset)):
+        with pytest.raises(
+            AudioError, match=r"2 annotated recordings cannot be read: a\.wav.*b\.wav.*move their tables"
+        ):
+            read()
 
 
 def test_a_class_with_few_calls_is_warned_of(tmp_path):

@@ -109,6 +109,13 @@ def test_a_table_of_one_class_of_clips_is_one_hot_too(table):
     assert [(a.start_time, a.label) for a in read_annotations(path)] == [(3, "anemonefish")]
 
 
+def test_a_code_on_every_row_of_a_raven_table_is_a_label_and_no_class_called_like_the_column(table):
+    header = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tKlasse\n"
+    path = table(header + "1\tSpectrogram 1\t1\t1\t2\t50\t500\t1\n", "reef.Table.1.selections.txt")
+    assert labels_of(path, label_column="Klasse") == ["1"]
+    assert labels_of(path) == [""]  # which column holds the labels is not known
+
+
 def test_scores_of_another_program_are_no_labels(table):
     path = table("file,start_time,end_time,anemonefish\na.wav,0,3,0.02\na.wav,3,6,0.97\n", "scores.csv")
     with pytest.raises(AnnotationError, match=r"no column is known.*'anemonefish' \('0\.02', '0\.97'\)"):
