@@ -4,7 +4,7 @@
 
 - *The run.* `steps` has `make_request`, `plan_archive` and `run_archive`. `sources` finds the recordings, `inventory`
   reads their headers, `kept` finds scores that were made before, `state` remembers what is done, `running` hands out
-  the `units` of work to the `workers`, and `assembling` writes the tables.
+  the `units` of work to the `workers`, and `assembling` writes the tables, but for `months` that are as they were.
 - *The tables.* `tables` says which columns they have and where they lie. `noise` has what a run keeps of the sound of
   each minute, `minutes` the table of it, and `masking` the hours in which a call could not have been heard.
 - *On AWS.* `cloud` hands recordings over (`execution`), `batch` analyses them there (`packing`), and `quotas`

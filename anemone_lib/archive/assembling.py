@@ -1,11 +1,10 @@
 """Tables from scores: events, effort, hours and minutes of all recordings, site by site.
 
 *Conventions.* The rows of a recording lie in the file of the month in which it began; an hour in its own month. Where
-nothing tells when a recording began, it has events and effort, and no hours. Events are decided anew each time, in
-milliseconds a recording; nothing is scored, and the calls inside them were measured before.
+nothing tells when a recording began, it has events and effort, and no hours. Events are decided anew in the `months` of
+which something changed, in milliseconds a recording; nothing is scored, and the calls inside were measured before.
 """
 
-import hashlib
 import json
 import shutil
 from collections import Counter, defaultdict
@@ -24,7 +23,27 @@ from anemone_lib.archive.hours import count_hours
 from anemone_lib.archive.inventory import describe_recording, spell_times, write_inventory
 from anemone_lib.archive.masking import Masking, find_lowest_snr, mark_masked
 from anemone_lib.archive.measuring import decide_all_events, describe_calls
-from anemone_lib.archive.minutes import SiteLevels, choose_call_bands, find_reference, load_noise, tabulate_minutes
+from anemone_lib.archive.minutes import (
+    LEVELS,
+    SiteLevels,
+    choose_call_bands,
+    find_reference,
+    load_noise,
+    tabulate_levels,
+    tabulate_minutes,
+)
+from anemone_lib.archive.months import (
+    LEVELS_FOLDER,
+    Month,
+    Months,
+    add_counts,
+    hash_file,
+    read_effort,
+    read_month,
+    renew_verdicts,
+    write_levels,
+)
+from anemone_lib.archive.provenance import describe_archive, describe_model
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.schemas import EFFORT, HOURS
 from anemone_lib.archive.state import State
@@ -42,8 +61,6 @@ from anemone_lib.archive.tables import (
 from anemone_lib.audio.gaps import Pause, add_pauses
 from anemone_lib.detection.events import Event
 from anemone_lib.errors import ScoresError
-from anemone_lib.provenance import __version__, code_sha256
-from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.tables.verdicts import read_verdicts
 
@@ -74,7 +91,7 @@ Place = tuple[float, float]
 
 
 def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, Any]:
-    """Write all tables and ``archive.json``.
+    """Write all tables and ``archive.json``; months of a site that are as they were are not written again.
 
     Parameters
     ----------
@@ -94,21 +111,28 @@ def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, A
     folders = name_site_folders(state.list_sites())
     write_inventory(state, request, folder)
     labels = read_labels(folder)
+    months = Months(state, request, folder)
     totals: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
-    written: list[Path] = []
+    digests: dict[str, str] = {}
     maskings: dict[str, Masking] = {}
-    for site, of_site in groupby(load_analysed(state, request, folder), key=lambda one: one.row["site"]):
-        tables = SiteTables(folder, site, folders[site], request)
-        for month, of_month in groupby(of_site, key=_name_month):
-            tables.write_month(month, of_month, labels)
-        written += tables.finish()
-        statuses.update(tables.statuses)
-        totals.update(tables.totals)
+    rows = state.list_in_order(request.score_key, request.calls_key)
+    for site, of_site in groupby(rows, key=lambda row: row["site"]):
+        tables = SiteTables(state, folder, site, folders[site], request, months)
+        for month, of_month in groupby(of_site, key=lambda row: row["month"] or UNDATED):
+            tables.add_month(month, of_month, labels)
+        written = tables.finish()
+        months.keep(site, written)
+        for counted, more in zip((statuses, totals), add_counts(written), strict=True):
+            counted.update(more)
+        for one in written.values():
+            digests |= one.digests
         if tables.masking is not None:
             maskings[site] = tables.masking
-    _drop_others(folder, written)
-    provenance = describe_archive(request, folder, statuses, totals, sorted(written), maskings)
+        digests |= tables.hours
+    _drop_others(folder, digests)
+    digests = {name: digest for name, digest in digests.items() if not name.startswith(LEVELS_FOLDER)}
+    provenance = describe_archive(request, folder, statuses, totals, digests, maskings)
     write_provenance(folder, provenance)
     return provenance
 
@@ -118,81 +142,124 @@ class SiteTables:
 
     Parameters
     ----------
+    state : State
     folder : pathlib.Path, the archive's
     site, site_folder : str
     request : Request
+    months : Months
 
     Attributes
     ----------
-    statuses, totals : Counter, of recordings, events and seconds
     masking : Masking or None, from which noise on the reference call is not heard
+    hours : dict, SHA-256 of the files of hours by their path in the archive's folder
     """
 
-    def __init__(self, folder: Path, site: str, site_folder: str, request: Request) -> None:
-        self._folder, self._site, self._site_folder, self._request = folder, site, site_folder, request
+    def __init__(
+        self, state: State, folder: Path, site: str, site_folder: str, request: Request, months: Months
+    ) -> None:
+        self._state, self._folder, self._request = state, folder, request
+        self._site, self._site_folder = site, site_folder
+        self._known, self._key_of = months.recall(site), months.key_of
         self._bands = choose_call_bands(request)
         self._effort: dict[str, pa.Table] = {}
         self._levels = SiteLevels(request.classes)
-        self._place: Place | None = None
-        self._written: list[Path] = []
-        self.statuses: Counter[str] = Counter()
-        self.totals: Counter[str] = Counter()
+        self._months: dict[str, Month] = {}
         self.masking: Masking | None = None
+        self.hours: dict[str, str] = {}
 
-    def write_month(self, month: str, recordings: Iterable[Analysed], labels: Mapping[str, str]) -> None:
-        """Write the events and the minutes of a month, and keep its effort."""
+    def add_month(self, month: str, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> None:
+        """Write the events and the minutes of a month, where they are not as they would be, and keep its effort."""
+        if month not in self._known:
+            recordings = (_load(row, self._request, self._state, self._folder) for row in rows)
+            self._months[month] = self._write_month(month, recordings, labels)
+            return
+        self._months[month] = known = self._known[month]
+        events = self._place_file("events", month)
+        if renew_verdicts(self._folder / events, labels):
+            known.digests[events.as_posix()] = hash_file(self._folder / events)
+        self._effort[month] = read_effort(self._folder / self._place_file("effort", month))
+        if self._request.noise:
+            self._levels.add(month, read_month(self._folder / self._place_levels(month)))
+
+    def _write_month(self, month: str, recordings: Iterable[Analysed], labels: Mapping[str, str]) -> Month:
+        statuses: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
+        levels = [LEVELS.empty_table()]
+        place = None
         events, effort = [], []
         with ExitStack() as stack:
             add_minutes = None
             if self._request.noise:
-                add_minutes = stack.enter_context(open_table(self._place_file("minutes", month), "minutes"))
+                minutes = self._folder / self._place_file("minutes", month)
+                add_minutes = stack.enter_context(open_table(minutes, "minutes"))
             for one in recordings:
-                self.statuses[one.row["status"]] += 1
+                statuses[one.row["status"]] += 1
                 events += list(list_events(one, self._request, labels))
                 effort += list(list_effort(one))
                 if one.row["latitude"] is not None:
-                    self._place = self._place or (one.row["latitude"], one.row["longitude"])
+                    place = place or (one.row["latitude"], one.row["longitude"])
                 if add_minutes is not None and one.scores is not None:
-                    self._add_minutes(one, add_minutes)
-        self.totals["events"] += len(events)
+                    levels += self._add_minutes(one, add_minutes)
+        totals["events"] += len(events)
         for row in effort:
             if row["start_s"] is not None:
-                self.totals["effort_s" if row["analysed"] else "skipped_s"] += row["end_s"] - row["start_s"]
-        write_table(self._place_file("events", month), "events", events)
+                totals["effort_s" if row["analysed"] else "skipped_s"] += row["end_s"] - row["start_s"]
+        write_table(self._folder / self._place_file("events", month), "events", events)
         self._effort[month] = pa.Table.from_pylist(effort, EFFORT)
+        if self._request.noise:
+            table = pa.concat_tables(levels)
+            write_levels(self._folder / self._place_levels(month), table)
+            self._levels.add(month, table)
+        return Month(self._key_of(self._site, month) or "", {}, dict(statuses), dict(totals), place)
 
-    def _add_minutes(self, one: Analysed, add: Callable[[pa.Table], None]) -> None:
+    def _add_minutes(self, one: Analysed, add: Callable[[pa.Table], None]) -> list[pa.Table]:
         noise = load_noise(self._folder, one.row["sha256"], self._request)
         if noise is None:
-            return
+            return []
         levels = noise.add_up(list(self._bands.values())) + find_reference(one.row["calibration_db"])[0]
         table = tabulate_minutes(one, noise, levels[:, 0])
         add(table)
-        self._levels.add(table, levels)
+        return [tabulate_levels(table, levels)]
 
-    def finish(self) -> list[Path]:
-        """Write the hours and the effort; return the paths of all files of the site, in the archive's folder."""
-        _drop_others(self._folder, self._written, self._site_folder)  # months that are no more
-        events = read_table(self._folder, "events", site=self._site).to_pandas()
+    def finish(self) -> dict[str, Month]:
+        """Write the hours and the effort; return what was written, or held, of every month."""
+        parts = [read_month(self._folder / self._place_file("events", month)) for month in self._months]
+        events = pa.concat_tables(parts).to_pandas()
         effort = pa.concat_tables(self._effort.values()).to_pandas()
         effort = effort[~effort["recording"].isin(_list_copies(self._folder, self._site))]
-        places = {} if self._place is None else {self._site: self._place}
+        place = next((one.place for one in self._months.values() if one.place is not None), None)
+        places = {} if place is None else {self._site: place}
         noise = self._levels.to_frame(self._site)
         hours = count_hours(events, effort, classes=self._request.classes, noise=noise, places=places)
         for month, rows in hours.groupby(hours["hour_local"].dt.strftime("%Y-%m"), sort=True):
+            path = self._place_file("hours", str(month))
             rows = pa.Table.from_pandas(rows, HOURS, preserve_index=False).to_pylist()
-            write_table(self._place_file("hours", str(month)), "hours", rows)
+            self.hours[path.as_posix()] = hash_file(write_table(self._folder / path, "hours", rows))
         self.masking = mask_hours(hours, self._request)
         for month, table in self._effort.items():
-            rows = table.to_pylist()
-            if self.masking is not None:
-                self._levels.mark(rows, self.masking.limit_db)
-            write_table(self._place_file("effort", month), "effort", rows)
-        return self._written
+            self._write_effort(month, table)
+        return self._months
+
+    def _write_effort(self, month: str, table: pa.Table) -> None:
+        """Write the effort of a month, the last of its files, and take the digests of those that are new."""
+        rows = table.to_pylist()
+        if self.masking is not None:
+            self._levels.mark(month, rows, self.masking.limit_db)
+        effort = self._place_file("effort", month)
+        write_table(self._folder / effort, "effort", rows)
+        paths = [effort]
+        if month not in self._known:
+            paths += [self._place_file("events", month)]
+            if self._request.noise:
+                paths += [self._place_file("minutes", month), self._place_levels(month)]
+        for path in paths:
+            self._months[month].digests[path.as_posix()] = hash_file(self._folder / path)
 
     def _place_file(self, name: str, month: str) -> Path:
-        self._written.append(name_partition(name, self._site_folder, month))
-        return self._folder / self._written[-1]
+        return name_partition(name, self._site_folder, month)
+
+    def _place_levels(self, month: str) -> Path:
+        return Path(LEVELS_FOLDER) / self._site_folder / f"{month}.parquet"
 
 
 def mask_hours(hours: "pd.DataFrame", request: Request) -> Masking | None:
@@ -203,10 +270,6 @@ def mask_hours(hours: "pd.DataFrame", request: Request) -> Masking | None:
         return None
     noise_db = rows["noise_db"].to_numpy(float, na_value=np.nan)
     return mark_masked(noise_db, lowest_snr_db=lowest, call_level_db=request.call_level_db)
-
-
-def _name_month(one: Analysed) -> str:
-    return f"{one.began:%Y-%m}" if one.began else UNDATED
 
 
 def load_analysed(state: State, request: Request, folder: Path) -> Iterator[Analysed]:
@@ -324,72 +387,10 @@ def _list_copies(folder: Path, site: str) -> set[str]:
     return set(table.loc[table["status"] == "duplicate", "recording"])
 
 
-# ---------------------------------------------------------------------- provenance
-
-
-def describe_archive(
-    request: Request,
-    folder: Path,
-    statuses: Mapping[str, int],
-    totals: Mapping[str, float],
-    written: Iterable[Path],
-    maskings: Mapping[str, Masking],
-) -> dict[str, Any]:
-    """Return the content of ``archive.json``; see `anemone_lib.archive.tables.Archive`."""
-    paths, bands = [Path("recordings.parquet"), *written], choose_call_bands(request)
-    digests = {}
-    for path in paths:
-        with (folder / path).open("rb") as file:
-            digests[path.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "anemone": __version__,
-        "code_sha256": code_sha256(),
-        "sources": list(request.sources),
-        "model": describe_model(request.classifier),
-        "classes": list(request.classes),
-        "config": request.config.model_dump(),
-        "event_settings": {config.target_class: _pick_event_settings(config) for config in request.configs},
-        "config_fingerprint": request.config_sha256,
-        "scores_fingerprint": request.config.scores_fingerprint,
-        "channel": request.channel,
-        "timezone": request.timezone,
-        "start_time_format": request.start_time_format,
-        "site": request.site,
-        "noise": {"measured": request.noise, "calls_hz": {name: list(band) for name, band in bands.items()}},
-        "masking": {site: describe_limits(masking) for site, masking in sorted(maskings.items())},
-        "recordings": {"listed": sum(statuses.values()), **dict(sorted(statuses.items()))},
-        "effort_s": round(totals["effort_s"], 3),
-        "skipped_s": round(totals["skipped_s"], 3),
-        "events": totals["events"],
-        "tables": digests,
-    }
-
-
-def describe_model(classifier: Classifier) -> dict[str, Any]:
-    """Return what made the scores, and what its card says of calls in noise, which the report needs."""
-    about: dict[str, Any] = {"version": classifier.version, "sha256": classifier.sha256}
-    if classifier.card:
-        about |= {"summary": classifier.card.summary, "by_snr_db": classifier.card.metrics.get("by_snr_db")}
-    return about
-
-
-def describe_limits(masking: Masking) -> dict[str, Any]:
-    """Return the levels, in dB, that decide whether the reference call could have been heard."""
-    levels = {name: round(getattr(masking, name), 2) for name in ("call_level_db", "lowest_snr_db", "limit_db")}
-    return {**levels, "assumed": masking.assumed}
-
-
-def _pick_event_settings(config: Any) -> dict[str, Any]:
-    from anemone_lib.config import EVENT_FIELDS
-
-    return {name: getattr(config, name) for name in EVENT_FIELDS if name != "target_class"}
-
-
-def _drop_others(folder: Path, written: Iterable[Path], site_folder: str = "") -> None:
-    """Remove files of tables, or of one site's events, that belong to sites or months that are no more."""
+def _drop_others(folder: Path, written: Iterable[str]) -> None:
+    """Remove files of tables that belong to sites or months that are no more."""
     kept = {folder / path for path in written}
-    for name in ("events",) if site_folder else PARTITIONED:
-        root = folder / f"{name}.parquet" / site_folder
+    for root in (*(folder / f"{name}.parquet" for name in PARTITIONED), folder / LEVELS_FOLDER):
         for path in sorted(root.rglob("*.parquet")):
             if path not in kept:
                 path.unlink()

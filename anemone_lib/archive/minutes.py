@@ -102,6 +102,19 @@ def tabulate_minutes(one: Dated, noise: Noise, call_levels: np.ndarray) -> pa.Ta
     return pa.Table.from_arrays(arrays, schema=MINUTES)
 
 
+#: Columns of the minutes that hours and masked seconds are made of, beside the levels of every class.
+_STAMPS = ("recording", "start_utc", "start_local", "start_s", "seconds", "reference")
+LEVELS = pa.schema([*(MINUTES.field(name) for name in _STAMPS), pa.field("levels", pa.list_(pa.float32()))])
+
+
+def tabulate_levels(minutes: pa.Table, levels: np.ndarray) -> pa.Table:
+    """Return the levels of a recording's minutes [shape=(n_minutes, n_classes)], as `SiteLevels` takes them."""
+    offsets = np.arange(len(levels) + 1, dtype=np.int32) * levels.shape[1]
+    values = pa.array(levels.astype(np.float32).ravel())
+    columns = [*minutes.select(_STAMPS).columns, pa.ListArray.from_arrays(pa.array(offsets), values)]
+    return pa.Table.from_arrays(columns, schema=LEVELS)
+
+
 class SiteLevels:
     """The levels in the bands of the calls of one site, of all its minutes.
 
@@ -112,42 +125,53 @@ class SiteLevels:
 
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
-        self._stamps: list[pa.Table] = []
-        self._levels: list[np.ndarray] = []
+        self._months: dict[str, pa.Table] = {}
 
-    def add(self, minutes: pa.Table, levels: np.ndarray) -> None:
-        """Add the minutes of a recording, and their levels [shape=(n_minutes, n_classes)]."""
-        self._stamps.append(
-            minutes.select(["recording", "start_utc", "start_local", "start_s", "seconds", "reference"])
-        )
-        self._levels.append(levels.astype(np.float32))
+    def add(self, month: str, table: pa.Table) -> None:
+        """Add the minutes of a month, as `tabulate_levels` gives those of its recordings."""
+        self._months[month] = table
 
     def to_frame(self, site: str) -> "pd.DataFrame | None":
         """Return a row a minute and class, as `anemone_lib.archive.hours.count_hours` reads it; None of none."""
         import pandas as pd
 
-        if not self._stamps:
+        if not any(map(len, self._months.values())):
             return None
-        stamps = pa.concat_tables(self._stamps).select(["start_utc", "start_local", "reference"]).to_pandas()
-        levels = np.concatenate(self._levels).astype(np.float64)
+        table = pa.concat_tables(self._months.values())
+        stamps = table.select(["start_utc", "start_local", "reference"]).to_pandas()
+        levels = _spread_levels(table, len(self._classes)).astype(np.float64)
         frames = [
             stamps.assign(site=site, **{"class": name, "calls_db": levels[:, k]})
             for k, name in enumerate(self._classes)
         ]
         return pd.concat(frames, ignore_index=True)
 
-    def mark(self, effort: list[dict[str, Any]], limit_db: float) -> None:
-        """Add to intervals of effort how much of them is in minutes with more noise than a limit."""
-        loud: dict[str, np.ndarray] = {}
-        for table, levels in zip(self._stamps, self._levels, strict=True):
-            if len(table):
-                starts = table["start_s"].to_numpy()
-                loud[table["recording"][0].as_py()] = starts[levels[:, 0] > limit_db]
+    def mark(self, month: str, effort: list[dict[str, Any]], limit_db: float) -> None:
+        """Add to a month's intervals of effort how much of them is in minutes with more noise than a limit."""
+        loud = self._find_loud(month, limit_db)
         for row in effort:
             if row["analysed"] and row["recording"] in loud:
                 starts = loud[row["recording"]]
                 inside = np.minimum(starts + MINUTE_S, row["end_s"]) - np.maximum(starts, row["start_s"])
                 row["masked_s"] = round(float(np.maximum(inside, 0).sum()), 6)
+
+    def _find_loud(self, month: str, limit_db: float) -> dict[str, np.ndarray]:
+        """Starts of the minutes, in seconds, with more noise than a limit, of every recording that has minutes."""
+        table = self._months.get(month)
+        if table is None or not len(table):
+            return {}
+        starts, too_loud = table["start_s"].to_numpy(), _spread_levels(table, len(self._classes))[:, 0] > limit_db
+        names = table["recording"].to_pylist()
+        edges = [k for k in range(len(names)) if k == 0 or names[k] != names[k - 1]]
+        return {
+            names[begin]: starts[begin:end][too_loud[begin:end]]
+            for begin, end in zip(edges, [*edges[1:], len(names)], strict=True)
+        }
+
+
+def _spread_levels(table: pa.Table, n_classes: int) -> np.ndarray:
+    """Return the levels of minutes [shape=(n_minutes, n_classes)]."""
+    return table["levels"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(table), n_classes)
 
 
 def _round(levels: np.ndarray, steps: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,17 @@ class Request:
         """The classes of the events."""
         return tuple(config.target_class for config in self.configs)
 
-    @property
+    @cached_property
     def score_key(self) -> str:
         """The key of scores: the model, the settings that decide them, the channel."""
         return f"{self.classifier.sha256}-{self.config.scores_fingerprint}-{self.channel}"
 
-    @property
+    @cached_property
     def calls_key(self) -> str:
         """The key of measured calls, beside the recording: the scores and the settings of the events."""
         return f"{self.score_key}-{self.config_sha256}"
 
-    @property
+    @cached_property
     def config_sha256(self) -> str:
         """SHA-256 (hex) of all settings, of every class."""
         return hashlib.sha256("".join(config.fingerprint for config in self.configs).encode()).hexdigest()

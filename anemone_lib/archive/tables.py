@@ -12,7 +12,7 @@
     verdicts.csv                          what reviewers said of events
     scores/                               the probabilities, kept for other event settings
     noise/                                the levels of every recording
-    state/                                what is done and what is not, so that a stopped run goes on
+    state/                                what is done and what is not, so that a stopped run goes on; levels of hours
 
 A month is that of the recorder's own clock, like ``2023-02``; ``undated`` where nothing tells when a recording began.
 The columns `site` and times are in the files, so that each file is whole by itself; every reader of Parquet reads a
@@ -226,16 +226,20 @@ def open_table(path: Path, name: str) -> Iterator[Callable[[pa.Table], None]]:
     add : callable (table), that takes the next rows
     """
     parts: list[pa.Table] = []
+    n_rows = 0
     with (
         write_atomically(path) as file,
         pa.parquet.ParquetWriter(file, SCHEMAS[name], compression="zstd") as writer,
     ):
 
         def add(table: pa.Table) -> None:
+            nonlocal n_rows
             parts.append(table)
-            if sum(len(part) for part in parts) >= GROUP_MINUTES:
+            n_rows += len(table)
+            if n_rows >= GROUP_MINUTES:
                 writer.write_table(pa.concat_tables(parts))
                 parts.clear()
+                n_rows = 0
 
         yield add
         writer.write_table(pa.concat_tables([SCHEMAS[name].empty_table(), *parts]))

@@ -9,6 +9,7 @@ Levels are in dB re a full-scale sine, as everywhere in `anemone_lib`; `calibrat
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -224,6 +225,7 @@ class MinuteMeter:
         self._begin_minute()
 
 
+@lru_cache(maxsize=32)
 def lay_millidecades(nyquist_hz: float) -> np.ndarray:
     """Lay the edges of hybrid millidecades from 0 Hz to half a sample rate, for bins of 1 Hz.
 
@@ -250,7 +252,9 @@ def lay_millidecades(nyquist_hz: float) -> np.ndarray:
         number, bin_hz = number + 1, bin_hz + 1
     last = max(number, math.ceil(1000 * math.log10(nyquist_hz)))
     edges = np.r_[np.arange(bin_hz) - 0.5, 10 ** (np.arange(number, last) / 1000)]
-    return np.r_[edges[edges < nyquist_hz], nyquist_hz]
+    edges = np.r_[edges[edges < nyquist_hz], nyquist_hz]
+    edges.flags.writeable = False  # all who ask share it
+    return edges
 
 
 def add_bands(density: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -17,8 +17,8 @@ import soundfile
 
 from anemone_lib import InferenceConfig, load_classifier
 from anemone_lib.archive import make_request, open_archive, run_archive
-from anemone_lib.archive.assembling import describe_model
 from anemone_lib.archive.hours import count_hours
+from anemone_lib.archive.provenance import describe_model
 from anemone_lib.archive.tables import PARTITIONED, SCHEMAS, open_table, write_provenance, write_table
 from anemone_lib.simulation.season import simulate_minutes, simulate_season
 

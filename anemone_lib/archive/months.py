@@ -1,0 +1,165 @@
+"""The months of a site whose tables hold: nothing of their recordings is read again.
+
+*Conventions.* The files of a month are made of its rows in the state, of the scores and levels that lie beside, of the
+request and of the code. A key of all that is kept with the SHA-256 of every file; where both are as they were, the
+files are what they would be if they were written again.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from anemone_lib.archive.minutes import choose_call_bands
+from anemone_lib.archive.noise import name_noise
+from anemone_lib.archive.request import Request
+from anemone_lib.archive.schemas import EFFORT
+from anemone_lib.archive.state import State
+from anemone_lib.archive.tables import UNDATED, write_table
+from anemone_lib.files import write_atomically
+from anemone_lib.provenance import code_sha256
+
+#: Where, in the archive's folder, the levels lie from which hours and masked seconds are.
+LEVELS_FOLDER = "state/levels"
+
+
+@dataclass(frozen=True)
+class Month:
+    """What was written for a month of a site.
+
+    Attributes
+    ----------
+    key : str, of everything that its files are made of
+    digests : dict, SHA-256 of each file by its path in the archive's folder
+    statuses, totals : dict, numbers of recordings and events, and seconds
+    place : latitude and longitude of its first recording that has them, in degrees, or None
+    """
+
+    key: str
+    digests: dict[str, str] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, float] = field(default_factory=dict)
+    place: tuple[float, float] | None = None
+
+
+class Months:
+    """The months of an archive: what they are made of now, and what was written for them before.
+
+    Parameters
+    ----------
+    state : State
+    request : Request
+    folder : pathlib.Path, the archive's
+    """
+
+    def __init__(self, state: State, request: Request, folder: Path) -> None:
+        self._state, self._folder = state, folder
+        self._keys = _find_keys(state, request, folder)
+
+    def recall(self, site: str) -> dict[str, Month]:
+        """Return what was written for a site before: its months whose files hold, by name."""
+        kept = {month: Month(**about) for month, about in self._state.recall(_name_fact(site), {}).items()}
+        return {
+            month: one
+            for month, one in kept.items()
+            if one.key == self.key_of(site, month) and all(self._holds(*file) for file in one.digests.items())
+        }
+
+    def key_of(self, site: str, month: str) -> str | None:
+        """Return the key of what a month is made of; None of one that is not there."""
+        return self._keys.get((site, month))
+
+    def keep(self, site: str, months: Mapping[str, Month]) -> None:
+        """Keep what was written for a site."""
+        self._state.remember(_name_fact(site), {month: asdict(one) for month, one in months.items()})
+        self._state.flush()
+
+    def _holds(self, path: str, sha256: str) -> bool:
+        try:
+            return hash_file(self._folder / path) == sha256
+        except OSError:
+            return False
+
+
+def _name_fact(site: str) -> str:
+    return f"months of {site}"
+
+
+def _find_keys(state: State, request: Request, folder: Path) -> dict[tuple[str, str], str]:
+    bands = choose_call_bands(request)
+    made_by = [code_sha256(), request.score_key, request.calls_key, request.classes, request.noise, bands]
+    begun = hashlib.sha256(json.dumps(made_by).encode())
+    digests: dict[tuple[str, str], Any] = {}
+    names: list[str] = []
+    for row in state.list_in_order(request.score_key, request.calls_key):
+        names = names or [name for name in row.keys() if name != "walk"]  # noqa: SIM118 a row has no names itself
+        digest = digests.setdefault((row["site"], row["month"] or UNDATED), begun.copy())
+        digest.update(repr([row[name] for name in names]).encode("utf-8", "surrogatepass"))
+        if row["status"] == "analysed":
+            for path in (folder / "scores" / f"{row['scores']}.npz", name_noise(folder, row["sha256"], request)):
+                digest.update(_look(path))
+    return {name: digest.hexdigest() for name, digest in digests.items()}
+
+
+def _look(path: Path) -> bytes:
+    """What changes with a file, without reading it."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return b"none"
+    return f"{about.st_size} {about.st_mtime_ns}".encode()
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def add_counts(months: Mapping[str, Month]) -> tuple[Counter[str], Counter[str]]:
+    """Add up the statuses and the totals of months, in their order: a sum of seconds depends on it."""
+    statuses: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for month in months.values():
+        statuses.update(month.statuses)
+        totals.update(month.totals)
+    return statuses, totals
+
+
+# ---------------------------------------------------------------------- what is read of a month that holds
+
+
+def read_month(path: Path) -> pa.Table:
+    """Read one file of a table."""
+    return pa.parquet.ParquetFile(path).read()
+
+
+def read_effort(path: Path) -> pa.Table:
+    """Read the effort of a month as it was before its masked seconds were known."""
+    at = EFFORT.get_field_index("masked_s")
+    table = read_month(path)
+    return table.set_column(at, EFFORT.field(at), pa.nulls(len(table), EFFORT.field(at).type))
+
+
+def renew_verdicts(path: Path, labels: Mapping[str, str]) -> bool:
+    """Write what reviewers say by now of the events of a month; return whether it is something else than before."""
+    table = read_month(path)
+    verdicts = [labels.get(name) for name in table["id"].to_pylist()]
+    if verdicts == table["verdict"].to_pylist():
+        return False
+    rows = [{**row, "verdict": verdict} for row, verdict in zip(table.to_pylist(), verdicts, strict=True)]
+    write_table(path, "events", rows)
+    return True
+
+
+def write_levels(path: Path, table: pa.Table) -> None:
+    """Keep the levels of a month's minutes from which its hours and its masked seconds are."""
+    with write_atomically(path) as file:
+        pa.parquet.write_table(table, file, compression="zstd")
