@@ -159,7 +159,7 @@ class SiteTables:
     ) -> None:
         self._state, self._folder, self._request = state, folder, request
         self._site, self._site_folder = site, site_folder
-        self._known, self._key_of = months.recall(site), months.key_of
+        self._known, self._get_key = months.recall(site), months.get_key
         self._bands = choose_call_bands(request)
         self._effort: dict[str, pa.Table] = {}
         self._levels = SiteLevels(request.classes)
@@ -210,7 +210,7 @@ class SiteTables:
             table = pa.concat_tables(levels)
             write_levels(self._folder / self._place_levels(month), table)
             self._levels.add(month, table)
-        return Month(self._key_of(self._site, month) or "", {}, dict(statuses), dict(totals), place)
+        return Month(self._get_key(self._site, month) or "", {}, dict(statuses), dict(totals), place)
 
     def _add_minutes(self, one: Analysed, add: Callable[[pa.Table], None]) -> list[pa.Table]:
         noise = load_noise(self._folder, one.row["sha256"], self._request)

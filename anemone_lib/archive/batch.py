@@ -288,11 +288,6 @@ class BatchRun(Run):
         self.n_done += 1
         super()._take(job, found)
 
-    def _measure_job(self, job: Job) -> float:
-        if job.chunk is not None:
-            return (job.chunk.stop - job.chunk.first) * self._request.config.stride_duration
-        return float(job.row["duration"] or 0.0)
-
 
 def _work(state: State, folder: Path, request: Request, deadline: float) -> int:
     """Analyse and measure until the deadline; return how many recordings are left."""

@@ -52,8 +52,8 @@ class Cluster(Workers):
                 self._number = max(4, 2 * sum(self._ask("ncores").values()))
         return self._number
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Begin a piece of work."""
+    def submit(self, work: Callable[..., Any], *arguments: Any, limit_s: float = math.inf) -> Future[Any]:
+        """Begin a piece of work; Dask has no limit for its time."""
         self._check_connection()
         answer: Future[Any] = Future()
         answer.set_running_or_notify_cancel()

@@ -69,10 +69,10 @@ class Months:
         return {
             month: one
             for month, one in kept.items()
-            if one.key == self.key_of(site, month) and all(self._holds(*file) for file in one.digests.items())
+            if one.key == self.get_key(site, month) and all(self._holds(*file) for file in one.digests.items())
         }
 
-    def key_of(self, site: str, month: str) -> str | None:
+    def get_key(self, site: str, month: str) -> str | None:
         """Return the key of what a month is made of; None of one that is not there."""
         return self._keys.get((site, month))
 

@@ -1,9 +1,9 @@
 """Pieces of work that are out at the workers: handed out, waited for, and done again where a worker was killed.
 
 *Conventions.* No more are out than keep the workers busy. A killed process takes a pool with it: all that was out is
-done again alone, first as it was and then with less memory. Other executors (Dask) go on without the worker and try its
-pieces again themselves: what they give up is done with less memory beside the rest, and, since another piece may have
-killed the worker, alone at the end.
+done again alone, first as it was and then with less memory; what was not done in its time is given up. Other executors
+(Dask) go on without the worker and try its pieces again themselves: what they give up is done with less memory beside
+the rest, and, since another piece may have killed the worker, alone at the end.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +20,10 @@ from anemone_lib.scoring.scores import Chunk, ChunkScores, ScoreCache
 KILLED = (
     "a worker process was killed while it analysed this recording, also when it was done in small pieces; the memory "
     "may not be enough for it, or a decoder may not survive it"
+)
+LATE = (
+    "it was not done in its time (--timeout), so that its worker process was ended; a decoder may never come back from "
+    "it, or the disk may not answer"
 )
 
 
@@ -100,7 +104,7 @@ class Pieces:
             ready = self._workers.wait(self._out)
         except BrokenExecutor as error:
             raise GoneError(str(error)) from error
-        killed: list[Job] = []
+        killed: list[tuple[Future[Any], Job]] = []
         for future in ready:
             job = self._out.pop(future)
             reason = future.exception()
@@ -111,11 +115,11 @@ class Pieces:
             elif isinstance(reason, BrokenExecutor) and not self._workers.renewable:
                 self._broken = reason
             else:
-                killed.append(job)
+                killed.append((future, job))
         if self._workers.renewable:
             yield from self._do_again(killed)
             return
-        for job in killed:
+        for _, job in killed:
             if not job.killed:
                 self.begin(job.smaller())
             elif job.killed == 1:
@@ -136,7 +140,7 @@ class Pieces:
             if not future.cancelled() and future.exception() is None:
                 yield job, future.result()
 
-    def _do_again(self, killed: list[Job]) -> Iterator[tuple[Job, Any]]:
+    def _do_again(self, killed: list[tuple[Future[Any], Job]]) -> Iterator[tuple[Job, Any]]:
         """Do again, one after the other, what was out when a worker was killed, which breaks the pool."""
         if not killed:
             return
@@ -145,11 +149,12 @@ class Pieces:
             if future.exception() is None:
                 yield job, future.result()
             else:
-                killed.append(job)
+                killed.append((future, job))
             del self._out[future]
         self._workers.renew()
-        for job in killed:
-            yield job, self._do_alone(job)
+        for future, job in killed:
+            late = self._workers.is_late(future)
+            yield job, Outcome("failed", LATE) if late else self._do_alone(job)
 
     def _do_alone(self, job: Job) -> Any:
         for one in (job, job.smaller()):
@@ -160,6 +165,8 @@ class Pieces:
             if not was_killed(error):
                 self._refuse(error)
             self._workers.renew()
+            if self._workers.is_late(future):
+                return Outcome("failed", LATE)
         return Outcome("failed", KILLED)
 
     def _refuse(self, error: BaseException) -> None:

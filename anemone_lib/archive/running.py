@@ -12,7 +12,9 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from anemone_lib.archive.kept import find_obstacle
@@ -43,6 +45,9 @@ from anemone_lib.scoring.scores import ScoreCache, Scores
 
 #: Audio in a stretch of a large recording, seconds.
 STRETCH_S = 1800.0
+#: A piece of work has so much time, seconds, and so many times what pieces of its length took in this run. Until one is
+#: done, they are taken to be done at this many times real time.
+TIMEOUT_S, TIMES = 600.0, 20.0
 Progress = Callable[[float, float], None]
 
 
@@ -73,6 +78,7 @@ class Run:
     request : Request
     workers : Workers
     shard : (i, n), only every n-th recording from the i-th
+    timeout_s : float > 0, the time for a piece of work beside `TIMES` what is usual
     progress : callable (done, total), in seconds of audio, optional
     """
 
@@ -84,6 +90,7 @@ class Run:
         workers: Workers,
         *,
         shard: tuple[int, int] = (0, 1),
+        timeout_s: float = TIMEOUT_S,
         progress: Progress | None = None,
     ) -> None:
         self._state, self._folder, self._request, self._workers = state, folder, request, workers
@@ -94,6 +101,7 @@ class Run:
         self._later: deque[Mapping[str, Any]] = deque()
         self._total = self._done = 0.0
         self._n_done = 0
+        self._timeout_s, self._began, self._audio_s = timeout_s, monotonic(), 0.0
 
     def analyse(self) -> int:
         """Analyse the recordings that are not done; return their number.
@@ -148,6 +156,7 @@ class Run:
 
     def _collect(self) -> None:
         for job, found in self._pieces.collect():
+            self._audio_s += self._measure_job(job)
             self._take(job, found)
 
     # ------------------------------------------------------------------ what there is to do
@@ -251,16 +260,28 @@ class Run:
         self._pieces.begin(job)
 
     def _submit(self, job: Job) -> Future[Any]:
+        submit = partial(self._workers.submit, limit_s=self._choose_limit(job))
         what = self._request.classifier, self._request.config
         if job.noise:
-            return self._workers.submit(measure_recording_noise, job.task)
+            return submit(measure_recording_noise, job.task)
         if job.events is not None:
-            return self._workers.submit(measure_recording, job.task, job.events, *what)
+            return submit(measure_recording, job.task, job.events, *what)
         if job.chunk is not None:
-            return self._workers.submit(score_stretch, job.task, job.chunk.first, job.chunk.stop, *what)
+            return submit(score_stretch, job.task, job.chunk.first, job.chunk.stop, *what)
         if job.large is not None:
-            return self._workers.submit(finish_recording, job.task, job.large.parts, *what)
-        return self._workers.submit(analyse_recording, job.task, *what)
+            return submit(finish_recording, job.task, job.large.parts, *what)
+        return submit(analyse_recording, job.task, *what)
+
+    def _choose_limit(self, job: Job) -> float:
+        """Seconds after which a piece of work is given up: far more than it takes, so that only what hangs is late."""
+        usual = self._workers.number * (monotonic() - self._began) / self._audio_s if self._audio_s else 1 / TIMES
+        return self._timeout_s + TIMES * usual * self._measure_job(job)
+
+    def _measure_job(self, job: Job) -> float:
+        """Seconds of audio in a piece of work."""
+        if job.chunk is not None:
+            return (job.chunk.stop - job.chunk.first) * self._request.config.stride_duration
+        return float(job.row["duration"] or 0.0)
 
     def _take(self, job: Job, found: Any) -> None:
         """Keep the result of a piece of work; after the last stretch of a recording its last piece begins."""

@@ -21,7 +21,7 @@ from anemone_lib.archive.cloud import analyse_on_aws, check_reachable, collect_f
 from anemone_lib.archive.execution import Place
 from anemone_lib.archive.inventory import hash_alike, list_recordings, write_inventory
 from anemone_lib.archive.request import Request, make_request, restore_request
-from anemone_lib.archive.running import Progress, Run
+from anemone_lib.archive.running import TIMEOUT_S, Progress, Run
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import Archive, open_archive
 from anemone_lib.archive.workers import open_workers
@@ -91,6 +91,7 @@ def run_archive(
     shard: tuple[int, int] | None = None,
     aws: Place | None = None,
     wait_minutes: float = 60.0,
+    timeout_minutes: float = TIMEOUT_S / 60,
     note: Note = _quiet,
     progress: Progress | None = None,
 ) -> Archive | None:
@@ -114,6 +115,9 @@ def run_archive(
         Analyse recordings in S3 there, instead of here; see `anemone_lib.archive.cloud`.
     wait_minutes : float >= 0
         The run waits for this time while no worker of the Dask cluster can work.
+    timeout_minutes : float > 0
+        A process has this time for a piece of work, and 20 times what is usual for its length; then the process is
+        ended, and the recording has failed.
     note : callable (text), called with what was left out, what starts again, and what the run waits for
     progress : callable (done, total), in seconds of audio, optional
 
@@ -166,7 +170,8 @@ def run_archive(
             collect_from_aws(state, request, folder, note)
             where: dict[str, Any] = {"memory": memory, "scheduler": scheduler, "executor": executor}
             opened = stack.enter_context(open_workers(workers, **where, wait_minutes=wait_minutes, note=note))
-            run = Run(state, folder, request, opened, shard=shard or (0, 1), progress=progress)
+            limits: dict[str, Any] = {"shard": shard or (0, 1), "timeout_s": 60 * timeout_minutes}
+            run = Run(state, folder, request, opened, **limits, progress=progress)
             run.analyse()
             run.measure()
         if shard:

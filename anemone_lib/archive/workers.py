@@ -1,23 +1,32 @@
 """Who does the work: processes of this machine, a Dask cluster, or any executor.
 
 *Conventions.* A worker that is killed takes a pool of processes with it: what it was at is done again, alone and in
-smaller pieces, in a new pool, and given up the second time. A Dask cluster, which starts its workers itself, is in
-`anemone_lib.archive.cluster`.
+smaller pieces, in a new pool, and given up the second time. A process that is not done with a piece of work in its time
+ends itself, even where a decoder never returns; that piece is given up at once. A Dask cluster, which starts its
+workers itself, is in `anemone_lib.archive.cluster`.
 """
 
+import faulthandler
+import math
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import count
 from multiprocessing import get_all_start_methods, get_context
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
+from weakref import WeakKeyDictionary
 
 from anemone_lib.archive.units import watch_parent
 from anemone_lib.errors import ConfigError
 
 #: Memory of one worker process, bytes: what it loads, a chunk, and what decoders hold. Measured: 150 to 250 MB.
 WORKER_BYTES = 400 << 20
+#: The longest limit for a piece of work, seconds: a clock holds no longer one.
+MOST_S = 1e8
 
 
 class Workers:
@@ -39,8 +48,8 @@ class Workers:
         """How many pieces of work it does at once."""
         return self._number
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Begin a piece of work."""
+    def submit(self, work: Callable[..., Any], *arguments: Any, limit_s: float = math.inf) -> Future[Any]:
+        """Begin a piece of work; `limit_s` is the time, in seconds, that processes of this machine have for it."""
         for _ in range(2):
             self._executor = self._executor or self._make()
             try:
@@ -55,6 +64,10 @@ class Workers:
         """Wait until a piece of work is over; return those that are."""
         return wait(futures, return_when=FIRST_COMPLETED).done
 
+    def is_late(self, future: Future[Any]) -> bool:
+        """Tell whether a piece of work is one whose process ended itself, because it was not done in its time."""
+        return False
+
     def renew(self) -> None:
         """Let go of an executor that is broken; the next piece of work makes another."""
         if self.renewable and self._executor is not None:
@@ -65,6 +78,40 @@ class Workers:
         """Wait for what is being done, and drop the rest."""
         if self.renewable:
             self.renew()
+
+
+class Processes(Workers):
+    """Processes of this machine, each with a limit for the piece of work that it is at.
+
+    Parameters
+    ----------
+    number : int, of processes
+    folder : pathlib.Path, where each process notes what it is at
+    """
+
+    def __init__(self, number: int, folder: Path) -> None:
+        super().__init__(self._make_pool, number, renewable=True)
+        self._folder, self._numbers = folder, count()
+        self._out: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()
+
+    def _make_pool(self) -> Executor:
+        method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+        context = get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["anemone_lib.archive.units"])
+        return ProcessPoolExecutor(self.number, context, initializer=_begin_worker, initargs=(self._folder,))
+
+    def submit(self, work: Callable[..., Any], *arguments: Any, limit_s: float = math.inf) -> Future[Any]:
+        """Begin a piece of work, which its process ends after `limit_s` seconds, and itself with it."""
+        number = f"{next(self._numbers):020d}"
+        future = super().submit(_work_in_time, number, min(limit_s, MOST_S), work, *arguments)
+        self._out[future] = number
+        return future
+
+    def is_late(self, future: Future[Any]) -> bool:
+        """Tell whether a piece of work is one whose process ended itself, because it was not done in its time."""
+        notes = [path.read_text(errors="replace").partition("\n") for path in self._folder.iterdir()]
+        return any(number == self._out.get(future) and said for number, _, said in notes)
 
 
 @contextmanager
@@ -106,11 +153,12 @@ def open_workers(
         with open_cluster(scheduler, wait_minutes=wait_minutes, note=note) as cluster:
             yield cluster
     else:
-        workers = Workers(make := _Processes(count_workers(number, memory)), make.number, renewable=True)
-        try:
-            yield workers
-        finally:
-            workers.close()
+        with tempfile.TemporaryDirectory(prefix="anemone-workers-", ignore_cleanup_errors=True) as folder:
+            workers = Processes(count_workers(number, memory), Path(folder))
+            try:
+                yield workers
+            finally:
+                workers.close()
 
 
 def count_workers(number: int | None, memory: int | None) -> int:
@@ -151,23 +199,29 @@ def parse_memory(text: str) -> int:
         raise ConfigError(f"--memory is {text!r}; give an amount like 4GB or 512MiB") from None
 
 
-class _Processes:
-    """Makes pools of processes that end with the run, whatever ends it."""
+# ---------------------------------------------------------------------- in a worker process
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __call__(self) -> Executor:
-        method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-        context = get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload(["anemone_lib.archive.units"])
-        return ProcessPoolExecutor(self.number, context, initializer=_begin_worker)
+#: What this process is at, and, where it was not done in time, what Python says of that.
+_note: BinaryIO | None = None
 
 
-def _begin_worker() -> None:
+def _begin_worker(folder: Path) -> None:
+    global _note
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends its workers itself
     watch_parent()
+    _note = (folder / str(os.getpid())).open("wb", buffering=0)
+
+
+def _work_in_time(number: str, limit_s: float, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do a piece of work; after the limit this process ends, also where a decoder never gives Python a turn."""
+    assert _note is not None
+    _note.seek(0)
+    _note.write(f"{number}\n".encode())  # as long as the one before
+    faulthandler.dump_traceback_later(limit_s, exit=True, file=_note)
+    try:
+        return work(*arguments)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def was_killed(error: BaseException) -> bool:

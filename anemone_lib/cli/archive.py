@@ -179,6 +179,9 @@ def run(
     wait: Annotated[
         float, typer.Option(min=0, help="With --scheduler: minutes to wait while no worker of the cluster can work.")
     ] = 60,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Minutes for a recording, beside 20 times the usual; one that hangs fails.")
+    ] = 10,
     shard: Annotated[
         str | None,
         typer.Option(metavar="I/N", help="Analyse only the I-th of N parts of the recordings, and write no tables."),
@@ -229,6 +232,7 @@ def run(
                 shard=part,
                 aws=aws,
                 wait_minutes=wait,
+                timeout_minutes=timeout,
                 note=say,
                 progress=progress,
             )

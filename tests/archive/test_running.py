@@ -1,5 +1,6 @@
 """Runs: stopped anywhere, by any workers, with odd files among the recordings, the tables are the same bytes."""
 
+import ctypes
 import errno
 import os
 import random
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
@@ -17,10 +19,13 @@ import soundfile
 from anemone_lib.archive import assembling as assembling_module
 from anemone_lib.archive import make_request, open_archive, run_archive
 from anemone_lib.archive import running as running_module
+from anemone_lib.archive.pieces import Job
 from anemone_lib.archive.running import Run
-from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, analyse_recording
-from anemone_lib.archive.workers import WORKER_BYTES, count_workers, parse_memory
+from anemone_lib.archive.state import State
+from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, Task, analyse_recording
+from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers, parse_memory
 from anemone_lib.errors import ConfigError, ScoresError
+from anemone_lib.scoring.scores import Chunk
 from tests.conftest import ROOT
 
 
@@ -301,6 +306,50 @@ def test_a_recording_that_kills_its_workers_is_given_up_and_the_rest_is_done(mak
     assert failed["recording"].tolist() == ["north reef/20230227_223000.wav"]
     assert "a worker process was killed" in failed["problem"].iloc[0]
     assert archive.provenance["recordings"] == {"listed": 4, "analysed": 3, "failed": 1}
+
+
+def wait_at_loud_recordings(task, classifier, config):
+    """A unit of work that never comes back from one recording."""
+    if "20230227_223000.wav" in task.source:
+        threading.Event().wait()
+    return analyse_recording(task, classifier, config)
+
+
+def hold_python_at_loud_recordings(task, classifier, config):
+    """The same, in a library that gives no other thread a turn."""
+    if "20230227_223000.wav" in task.source:
+        ctypes.PyDLL(None).pause()
+    return analyse_recording(task, classifier, config)
+
+
+@pytest.mark.parametrize("hang", [wait_at_loud_recordings, hold_python_at_loud_recordings])
+def test_a_recording_that_hangs_costs_only_itself_and_is_tried_again(
+    make_season, analyse, out, tables_of, monkeypatch, hang
+):
+    folder, name = make_season(6), "north reef/20230227_223000.wav"
+    with monkeypatch.context() as patch:
+        patch.setattr(running_module, "analyse_recording", hang)
+        patch.setattr(Run, "_choose_limit", lambda run, job: 0.1 if job.row["recording"] == name else 1e9)
+        archive = analyse([folder], out("a"), workers=2)
+    failed = archive.recordings[archive.recordings["status"] == "failed"].set_index("recording")
+    assert failed.index.tolist() == [name]
+    assert "it was not done in its time (--timeout)" in failed.loc[name, "problem"]
+    assert archive.provenance["recordings"] == {"listed": 6, "analysed": 5, "failed": 1}
+    analyse([folder], out("a"))
+    analyse([folder], out("b"))
+    assert tables_of(out("a")) == tables_of(out("b"))
+
+
+def test_the_time_of_a_piece_of_work_is_far_more_than_it_takes(make_season, out, monkeypatch):
+    request, row = make_request([str(make_season(1))]), {"duration": 3600.0}
+    monkeypatch.setattr(running_module, "monotonic", lambda: 1000.0)
+    with State(out("a", "state.sqlite")) as state, open_workers(2) as workers:
+        run = Run(state, out("a"), request, workers)
+        assert run._choose_limit(Job(row, Task(""))) == 600 + 3600
+        assert run._choose_limit(Job(row, Task(""), Chunk(0, 0, 450))) == 600 + 180
+        run._audio_s = 7200.0  # in 36 s, by two workers: a hundred times real time
+        monkeypatch.setattr(running_module, "monotonic", lambda: 1036.0)
+        assert run._choose_limit(Job(row, Task(""))) == pytest.approx(600 + 20 * 36)
 
 
 def test_a_recording_for_which_there_is_no_memory_is_done_in_small_pieces(
