@@ -9,7 +9,7 @@ import numpy as np
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.classifier import apply_temperature
 from anemone_lib.training.labelled import LabelledWindows
-from anemone_lib.training.network import REDUCED, build_model, import_keras
+from anemone_lib.training.network import REDUCED, build_model, compile_model, import_keras, trace_rates
 
 #: Called with the number of epochs done and of all epochs.
 Progress = Callable[[int, int], None]
@@ -108,16 +108,8 @@ def train_classifier(
     learner = keras.Model(front.output, model.output) if front else model
     x, x_validation = reduce_windows(train, model).images, reduce_windows(validation, model).images
     steps = epochs * -(-len(train) // batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate / 100, steps, warmup_target=learning_rate, warmup_steps=max(1, steps // 20), alpha=0.01
-    )
-    learner.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=1e-3),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
-    callbacks = []
+    rates = trace_rates(learning_rate, steps, first=0.01, rise=0.05)
+    callbacks = [compile_model(learner, rates, "sparse_categorical_crossentropy", metrics=["accuracy"])]
     if progress:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1, epochs)))
     history = learner.fit(

@@ -19,7 +19,7 @@ from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.training.embedded import EmbeddedPool
 from anemone_lib.training.examples import ExamplePool, Examples
 from anemone_lib.training.fitting import find_temperature
-from anemone_lib.training.network import REDUCED, build_model, import_keras
+from anemone_lib.training.network import REDUCED, build_model, compile_model, import_keras, trace_rates
 
 #: Windows drawn for an epoch, at least and at most.
 EPOCH_WINDOWS = (512, 3000)
@@ -164,20 +164,19 @@ def _fit(
     least, most = EPOCH_WINDOWS
     n = int(np.clip(sum(pool.counts.values()), least, most))
     steps = epochs * -(-n // 64)
-    highest = FURTHER_LEARNING_RATE if further else LEARNING_RATE
+    rates = trace_rates(FURTHER_LEARNING_RATE if further else LEARNING_RATE, steps, first=0.02, rise=0.1)
     head_only = max(1, epochs // 6) if further else 0
     loss = _make_loss(keras, multilabel, n_classes)
-    learner.compile(_make_optimiser(keras, highest, steps), loss, jit_compile=False)
     x_validation = _reduce(front, validation.images)
     best, best_weights, history, best_epoch = -np.inf, learner.get_weights(), [], 0
     for epoch in range(1, epochs + 1):
-        if head_only and epoch in (1, head_only + 1):
+        if epoch in (1, head_only + 1):
             for layer in learner.layers[:-1]:
                 layer.trainable = epoch > head_only
-            learner.compile(_make_optimiser(keras, highest, steps), loss, jit_compile=False)
+            set_rate = compile_model(learner, rates, loss)
         drawn = pool.draw(n, rng, channels=network.input_shape[-1])
         target = np.concatenate([drawn.present, drawn.known], axis=1).astype(np.float32)
-        fitted = learner.fit(_reduce(front, drawn.images), target, batch_size=64, epochs=1, verbose=0)
+        fitted = learner.fit(_reduce(front, drawn.images), target, batch_size=64, verbose=0, callbacks=[set_rate])
         reached = _score(_predict(learner, x_validation, n_classes), validation)
         history.append({"loss": round(float(fitted.history["loss"][0]), 4)})
         if np.isfinite(reached):
@@ -223,13 +222,6 @@ def take_features(model: Any, start_from: str) -> str:
     if taken == 0:
         raise ModelError(f"no layer of {path} fits the network that is trained; start from none")
     return f"{taken} of {len(ours)} layers of {described}"
-
-
-def _make_optimiser(keras: Any, highest: float, steps: int) -> Any:
-    schedule = keras.optimizers.schedules.CosineDecay(
-        highest / 50, steps, warmup_target=highest, warmup_steps=max(1, steps // 10), alpha=0.01
-    )
-    return keras.optimizers.AdamW(schedule, weight_decay=1e-3)
 
 
 def _make_loss(keras: Any, multilabel: bool, n_classes: int) -> Callable[[Any, Any], Any]:

@@ -6,7 +6,7 @@ from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ModelError
 from anemone_lib.training.examples import ExamplePool, Stretch, cut_examples
 from anemone_lib.training.learning import learn, take_features
-from anemone_lib.training.network import build_model
+from anemone_lib.training.network import build_model, compile_model, import_keras, trace_rates
 
 CONFIG = InferenceConfig(
     model_classes="noise,hum,knock",
@@ -78,3 +78,31 @@ def test_several_networks_are_averaged_into_one_model_that_others_can_start_from
 def test_the_shipped_model_gives_its_features(rng):
     network = build_model((64, 128, 1), 4, activation="sigmoid", seed=1)
     assert take_features(network, "shipped").endswith("demo-3")
+
+
+@pytest.mark.parametrize(("n_steps", "first", "rise"), [(1, 0.02, 0.1), (60, 0.02, 0.1), (137, 0.01, 0.05)])
+def test_the_learning_rate_rises_and_falls_as_that_of_keras(n_steps, first, rise):
+    schedule = import_keras().optimizers.schedules.CosineDecay(
+        0.004 * first, n_steps, warmup_target=0.004, warmup_steps=max(1, int(rise * n_steps)), alpha=0.01
+    )
+    expected = [float(schedule(step)) for step in range(n_steps)]
+    assert trace_rates(0.004, n_steps, first=first, rise=rise) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_step_is_worked_out_once_and_each_has_its_own_learning_rate(rng):
+    model, traced, used = build_model((32, 64, 1), 3), [], []
+
+    def loss(target, probabilities):
+        traced.append(target)
+        return (target - probabilities) ** 2
+
+    rates = trace_rates(0.004, 6, first=0.02, rise=0.5)
+    set_rate = compile_model(model, rates, loss)
+    look = import_keras().callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: used.append(float(model.optimizer.learning_rate))
+    )
+    images, target = rng.random((24, 32, 64, 1), np.float32), np.eye(3, dtype=np.float32)[np.arange(24) % 3]
+    for _ in range(2):
+        model.fit(images, target, batch_size=8, verbose=0, callbacks=[set_rate, look])
+    assert len(traced) == 1
+    assert used == pytest.approx(rates.tolist())
