@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,13 +36,15 @@ class Terraform:
             cache.mkdir(exist_ok=True)
             self.environment.setdefault("TF_PLUGIN_CACHE_DIR", str(cache))
         self._ready: set[str] = set()
+        self._providers: list[subprocess.Popen] = []
+        self._attached: dict[str, str] = {}
 
     def __call__(self, root: str, *arguments: str, stdin: str = "", accept: tuple[int, ...] = (0,)) -> str:
         """Run a command in a folder of the copy; return what it printed, or fail with it."""
         result = subprocess.run(
             ["terraform", *arguments],
             cwd=self.folder / root,
-            env=self.environment,
+            env=self.environment_of(root) if arguments[0] != "init" else self.environment,
             input=stdin,
             capture_output=True,
             text=True,
@@ -50,6 +53,36 @@ class Terraform:
         said = f"{result.stdout}{result.stderr}"
         assert result.returncode in accept, f"terraform {' '.join(arguments)} in {root}:\n{said}"
         return result.stdout if result.returncode == 0 else said
+
+    def environment_of(self, root: str) -> dict[str, str]:
+        """The environment variables of a command in a folder: it finds the provider that runs already, if one does."""
+        attached = self._attached.get(root) or self._attached.get("")
+        return self.environment | ({"TF_REATTACH_PROVIDERS": attached} if attached else {})
+
+    def start_provider(self, root: str, *, for_all: bool = False) -> None:
+        """Start the provider of a folder, and let the commands there (or in all folders) use this one process.
+
+        Each command would start a provider for every step otherwise, three or four, and each works out its schema.
+        """
+        self.init(root)
+        [program] = (self.folder / root / ".terraform/providers").glob("*/*/*/*/*/terraform-provider-*")
+        settings = {**self.environment, "TMPDIR": str(self.folder)}  # where its socket is
+        process = subprocess.Popen(
+            [program, "-debug"], env=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._providers.append(process)
+        for line in process.stdout:
+            if address := re.search(r"TF_REATTACH_PROVIDERS='(.*)'", line):
+                self._attached["" if for_all else root] = address[1]
+                return
+        raise AssertionError(f"{program} ended with {process.wait()}")
+
+    def close(self) -> None:
+        """End the providers."""
+        for process in self._providers:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
     def init(self, root: str) -> None:
         """Initialise a folder, once; where the provider cannot be had, the test says so."""

@@ -1,4 +1,4 @@
-"""One copy of the configuration for all tests of it."""
+"""One copy of the configuration for all tests of it, and one provider."""
 
 import pytest
 
@@ -7,4 +7,7 @@ from tests.terraform.cli import terraform_in
 
 @pytest.fixture(scope="session")
 def terraform(tmp_path_factory):
-    return terraform_in(tmp_path_factory.mktemp("terraform") / "copy")
+    made = terraform_in(tmp_path_factory.mktemp("terraform") / "copy")
+    made.start_provider("environments/dev", for_all=True)
+    yield made
+    made.close()
