@@ -31,7 +31,8 @@ run "each_variable_refuses_a_wrong_value" {
   ]
 }
 
-run "the_state_is_kept_and_its_plans_are_not" {
+run "as_it_is_by_default" {
+  # The state is kept and its plans are not
   assert {
     condition     = aws_s3_bucket.state.bucket == "anemonefish-inference-state-123456789012"
     error_message = "The bucket is not named after project and account."
@@ -48,9 +49,8 @@ run "the_state_is_kept_and_its_plans_are_not" {
     condition     = [for rule in aws_s3_bucket_lifecycle_configuration.state.rule : rule.expiration[0].days if rule.filter[0].prefix == "plans/"] == [1]
     error_message = "Plans are kept longer than a day."
   }
-}
 
-run "each_role_trusts_one_environment_of_one_repository" {
+  # Each role trusts one environment of one repository
   assert {
     condition     = keys(aws_iam_role.github) == ["dev", "dev-plan", "prod", "prod-image"]
     error_message = "The roles are not those of the workflow."
@@ -69,9 +69,8 @@ run "each_role_trusts_one_environment_of_one_repository" {
     ])
     error_message = "A role can be taken from elsewhere than its environment of the repository."
   }
-}
 
-run "who_plans_changes_nothing" {
+  # Who plans changes nothing
   assert {
     condition = alltrue([
       for action in flatten([for statement in jsondecode(aws_iam_role_policy.github["dev-plan-read"].policy).Statement : statement.Action]) :
@@ -87,9 +86,8 @@ run "who_plans_changes_nothing" {
     condition     = !contains(keys(aws_iam_role_policy.github), "prod-image-change") && !contains(keys(aws_iam_role_policy.github), "prod-push")
     error_message = "Images and changes of prod are not apart."
   }
-}
 
-run "the_rights_of_an_environment_end_at_its_names" {
+  # The rights of an environment end at its names
   assert {
     condition = alltrue(flatten([
       for name, policy in aws_iam_role_policy.github : [
@@ -106,9 +104,8 @@ run "the_rights_of_an_environment_end_at_its_names" {
     ])) == toset(["FindByList", "SendLogs"])
     error_message = "A right that could be bound to names is not."
   }
-}
 
-run "what_the_options_make_may_be_made" {
+  # What the options make may be made
   assert {
     condition = length(setsubtract(
       ["ec2:CreateSecurityGroup", "ec2:CreateVpcEndpoint", "ec2:DeleteVpcEndpoints", "wafv2:CreateWebACL", "apigateway:SetWebACL"],
@@ -122,6 +119,12 @@ run "what_the_options_make_may_be_made" {
       statement.Sid == "MakeItInVpcs" || try(strcontains(jsonencode(statement.Condition), "prod"), false) if strcontains(jsonencode(statement.Action), "\"ec2:")
     ])
     error_message = "A network that is not the environment's can be changed."
+  }
+
+  # Without being asked for there is no shared repository
+  assert {
+    condition     = output.shared_repository_name == null && !contains(keys(aws_iam_role_policy.github), "prod-tag")
+    error_message = "There is a shared repository though nobody asked."
   }
 }
 
@@ -179,11 +182,4 @@ run "a_shared_repository_needs_both_environments" {
     environments      = ["prod"]
   }
   expect_failures = [var.shared_repository]
-}
-
-run "without_being_asked_for_there_is_no_shared_repository" {
-  assert {
-    condition     = output.shared_repository_name == null && !contains(keys(aws_iam_role_policy.github), "prod-tag")
-    error_message = "There is a shared repository though nobody asked."
-  }
 }

@@ -8,7 +8,8 @@ variables {
   model_s3_bucket = "models"
 }
 
-run "outputs" {
+run "as_it_is_by_default" {
+  # Outputs
   assert {
     condition     = output.api_endpoint == "https://abc123.execute-api.us-east-1.amazonaws.com/api/predict"
     error_message = "api_endpoint is not the HTTPS address of /predict."
@@ -25,6 +26,24 @@ run "outputs" {
     condition     = output.ecr_repository_url == "123456789012.dkr.ecr.us-east-1.amazonaws.com/mock"
     error_message = "ecr_repository_url is not the repository's."
   }
+
+  # Runs what the tag latest names
+  assert {
+    condition     = data.aws_ecr_image.latest[0].image_tag == "latest"
+    error_message = "Without an image by name, dev does not look at the tag latest."
+  }
+
+  # Archives are an option
+  assert {
+    condition     = length(module.archive) == 0 && output.archive_state_machine_arn == null && output.archive_run_command == null
+    error_message = "There is something for archives though nobody asked."
+  }
+
+  # A new version takes over as it is applied
+  assert {
+    condition     = output.rollout == null
+    error_message = "In dev an apply does not bring a new version to life."
+  }
 }
 
 run "refuses_settings_and_a_model_that_are_not_those_promoted" {
@@ -35,21 +54,6 @@ run "refuses_settings_and_a_model_that_are_not_those_promoted" {
   expect_failures = [output.api_endpoint]
 }
 
-run "runs_what_the_tag_latest_names" {
-  command = plan
-  assert {
-    condition     = data.aws_ecr_image.latest[0].image_tag == "latest"
-    error_message = "Without an image by name, dev does not look at the tag latest."
-  }
-}
-
-run "archives_are_an_option" {
-  assert {
-    condition     = length(module.archive) == 0 && output.archive_state_machine_arn == null && output.archive_run_command == null
-    error_message = "There is something for archives though nobody asked."
-  }
-}
-
 run "archives_run_the_image_model_and_settings_of_the_detector" {
   variables {
     enable_archive         = true
@@ -58,13 +62,6 @@ run "archives_run_the_image_model_and_settings_of_the_detector" {
   assert {
     condition     = output.archive_state_machine_arn != null && endswith(output.archive_run_command, "--bucket ${output.s3_output_bucket}")
     error_message = "The command does not name the state machine and the bucket."
-  }
-}
-
-run "a_new_version_takes_over_as_it_is_applied" {
-  assert {
-    condition     = output.rollout == null
-    error_message = "In dev an apply does not bring a new version to life."
   }
 }
 

@@ -31,7 +31,8 @@ run "takes_a_version_tag" {
   }
 }
 
-run "outputs" {
+run "as_it_is_by_default" {
+  # Outputs
   assert {
     condition     = output.api_endpoint == "https://abc123.execute-api.us-east-1.amazonaws.com/api/predict"
     error_message = "api_endpoint is not the HTTPS address of /predict."
@@ -44,6 +45,18 @@ run "outputs" {
     condition     = output.api_key_value == "a-key-made-by-aws-0123456789"
     error_message = "prod asks for no API key by default."
   }
+
+  # Archives are an option
+  assert {
+    condition     = length(module.archive) == 0 && output.archive_state_machine_arn == null && output.archive_run_command == null
+    error_message = "There is something for archives though nobody asked."
+  }
+
+  # A new version gets a share of the requests first
+  assert {
+    condition     = output.rollout.percent == 10 && output.rollout.minutes == 10
+    error_message = "In prod a new version takes over at once by default."
+  }
 }
 
 run "refuses_settings_and_a_model_that_are_not_those_promoted" {
@@ -54,13 +67,6 @@ run "refuses_settings_and_a_model_that_are_not_those_promoted" {
   expect_failures = [output.api_endpoint]
 }
 
-run "archives_are_an_option" {
-  assert {
-    condition     = length(module.archive) == 0 && output.archive_state_machine_arn == null && output.archive_run_command == null
-    error_message = "There is something for archives though nobody asked."
-  }
-}
-
 run "archives_run_the_image_model_and_settings_of_the_detector" {
   variables {
     enable_archive         = true
@@ -69,13 +75,6 @@ run "archives_run_the_image_model_and_settings_of_the_detector" {
   assert {
     condition     = output.archive_state_machine_arn != null && endswith(output.archive_run_command, "--bucket ${output.s3_output_bucket}")
     error_message = "The command does not name the state machine and the bucket."
-  }
-}
-
-run "a_new_version_gets_a_share_of_the_requests_first" {
-  assert {
-    condition     = output.rollout.percent == 10 && output.rollout.minutes == 10
-    error_message = "In prod a new version takes over at once by default."
   }
 }
 

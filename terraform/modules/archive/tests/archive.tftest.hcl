@@ -17,7 +17,8 @@ variables {
   }
 }
 
-run "function" {
+run "as_it_is_by_default" {
+  # Function
   assert {
     condition     = aws_lambda_function.this.function_name == "anemonefish-inference-test-archive" && aws_cloudwatch_log_group.function.name == "/aws/lambda/anemonefish-inference-test-archive"
     error_message = "The function or its log has another name than asked."
@@ -33,6 +34,65 @@ run "function" {
   assert {
     condition     = aws_lambda_function.this.reserved_concurrent_executions == -1 && aws_lambda_function.this.tracing_config[0].mode == "Active"
     error_message = "Concurrency is limited though nobody asked, or X-Ray is not active."
+  }
+
+  # Alarm
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.failed_runs.metric_name == "ExecutionsFailed" && length(coalesce(aws_cloudwatch_metric_alarm.failed_runs.alarm_actions, [])) == 0
+    error_message = "Failed runs are not counted, or somebody is told who was not named."
+  }
+
+  # Least privilege
+  assert {
+    condition     = alltrue([for role in [aws_iam_role.function, aws_iam_role.batches] : endswith(role.name, "-us-east-1") && length(role.name) <= 64]) && aws_iam_role.function.name != aws_iam_role.batches.name
+    error_message = "A deployment in another region would have roles of the same name, or one of the two has the other's."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for policy in [aws_iam_role_policy.function.policy, aws_iam_role_policy.batches.policy, output.user_policy] : [
+        for statement in jsondecode(policy).Statement : [for action in flatten([statement.Action]) : !strcontains(action, "*")]
+      ]
+    ]))
+    error_message = "An action has a wildcard."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for policy in [aws_iam_role_policy.function.policy, aws_iam_role_policy.batches.policy, output.user_policy] : [
+        for statement in jsondecode(policy).Statement :
+        alltrue([for action in flatten([statement.Action]) : can(regex("^(xray:|logs:(.*LogDelivery|ListLogDeliveries|PutResourcePolicy|DescribeResourcePolicies|DescribeLogGroups)$)", action))]) || !contains(flatten([statement.Resource]), "*")
+      ]
+    ]))
+    error_message = "A resource is \"*\" though the action knows resources."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for policy in [aws_iam_role_policy.function.policy, aws_iam_role_policy.batches.policy, output.user_policy] : [
+        for statement in jsondecode(policy).Statement : [
+          for resource in flatten([statement.Resource]) : strcontains(resource, "/archives/") if startswith(resource, "arn:aws:s3:::results/")
+        ]
+      ]
+    ]))
+    error_message = "Somebody may touch what is not of archives."
+  }
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement.Action if strcontains(jsonencode(statement.Resource), ":::public-ocean")
+    ])) == toset(["s3:GetObject", "s3:ListBucket"])
+    error_message = "The sources are not read, or not only read."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.function.policy, "s3:DeleteObject") && !strcontains(aws_iam_role_policy.batches.policy, "s3:DeleteObject")
+    error_message = "Something but the laptop deletes results."
+  }
+
+  # Outputs
+  assert {
+    condition     = output.state_machine_arn == aws_sfn_state_machine.this.arn && output.bucket == "results"
+    error_message = "The state machine's or the bucket's output is wrong."
+  }
+  assert {
+    condition     = output.run_command == "anemone archive run s3://BUCKET/PREFIX --out DIR --on aws --state-machine ${output.state_machine_arn} --bucket results"
+    error_message = "The command does not name state machine and bucket."
   }
 }
 
@@ -53,13 +113,6 @@ run "state_machine" {
   assert {
     condition     = jsondecode(aws_sfn_state_machine.this.definition).States.AnalyseBatches.ItemProcessor.States.AnalyseBatch.Parameters.FunctionName == aws_lambda_alias.live.arn
     error_message = "Batches do not go to the version that was published last."
-  }
-}
-
-run "alarm" {
-  assert {
-    condition     = aws_cloudwatch_metric_alarm.failed_runs.metric_name == "ExecutionsFailed" && length(coalesce(aws_cloudwatch_metric_alarm.failed_runs.alarm_actions, [])) == 0
-    error_message = "Failed runs are not counted, or somebody is told who was not named."
   }
 }
 
@@ -103,49 +156,6 @@ run "refuses_fewer_reserved_calls_than_batches_at_once" {
 }
 
 # Actions are named one by one, and resources too, but for the actions that know none.
-run "least_privilege" {
-  assert {
-    condition     = alltrue([for role in [aws_iam_role.function, aws_iam_role.batches] : endswith(role.name, "-us-east-1") && length(role.name) <= 64]) && aws_iam_role.function.name != aws_iam_role.batches.name
-    error_message = "A deployment in another region would have roles of the same name, or one of the two has the other's."
-  }
-  assert {
-    condition = alltrue(flatten([
-      for policy in [aws_iam_role_policy.function.policy, aws_iam_role_policy.batches.policy, output.user_policy] : [
-        for statement in jsondecode(policy).Statement : [for action in flatten([statement.Action]) : !strcontains(action, "*")]
-      ]
-    ]))
-    error_message = "An action has a wildcard."
-  }
-  assert {
-    condition = alltrue(flatten([
-      for policy in [aws_iam_role_policy.function.policy, aws_iam_role_policy.batches.policy, output.user_policy] : [
-        for statement in jsondecode(policy).Statement :
-        alltrue([for action in flatten([statement.Action]) : can(regex("^(xray:|logs:(.*LogDelivery|ListLogDeliveries|PutResourcePolicy|DescribeResourcePolicies|DescribeLogGroups)$)", action))]) || !contains(flatten([statement.Resource]), "*")
-      ]
-    ]))
-    error_message = "A resource is \"*\" though the action knows resources."
-  }
-  assert {
-    condition = alltrue(flatten([
-      for policy in [aws_iam_role_policy.function.policy, aws_iam_role_policy.batches.policy, output.user_policy] : [
-        for statement in jsondecode(policy).Statement : [
-          for resource in flatten([statement.Resource]) : strcontains(resource, "/archives/") if startswith(resource, "arn:aws:s3:::results/")
-        ]
-      ]
-    ]))
-    error_message = "Somebody may touch what is not of archives."
-  }
-  assert {
-    condition = toset(flatten([
-      for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement.Action if strcontains(jsonencode(statement.Resource), ":::public-ocean")
-    ])) == toset(["s3:GetObject", "s3:ListBucket"])
-    error_message = "The sources are not read, or not only read."
-  }
-  assert {
-    condition     = !strcontains(aws_iam_role_policy.function.policy, "s3:DeleteObject") && !strcontains(aws_iam_role_policy.batches.policy, "s3:DeleteObject")
-    error_message = "Something but the laptop deletes results."
-  }
-}
 
 run "nothing_is_read_that_was_not_named" {
   variables {
@@ -154,17 +164,6 @@ run "nothing_is_read_that_was_not_named" {
   assert {
     condition     = !anytrue([for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement.Sid == "ReadRecordings"])
     error_message = "There is a right to read recordings of no bucket."
-  }
-}
-
-run "outputs" {
-  assert {
-    condition     = output.state_machine_arn == aws_sfn_state_machine.this.arn && output.bucket == "results"
-    error_message = "The state machine's or the bucket's output is wrong."
-  }
-  assert {
-    condition     = output.run_command == "anemone archive run s3://BUCKET/PREFIX --out DIR --on aws --state-machine ${output.state_machine_arn} --bucket results"
-    error_message = "The command does not name state machine and bucket."
   }
 }
 

@@ -149,7 +149,8 @@ run "every_option_off" {
   }
 }
 
-run "buckets" {
+run "as_it_is_by_default" {
+  # Buckets
   assert {
     condition     = aws_s3_bucket.this["input"].bucket == "anemonefish-inference-test-input-123456789012" && aws_s3_bucket.this["output"].bucket == "anemonefish-inference-test-output-123456789012"
     error_message = "The buckets are not named after project, environment, use and account."
@@ -192,19 +193,8 @@ run "buckets" {
     condition     = alltrue([for cors in aws_s3_bucket_cors_configuration.this : one(cors.cors_rule).allowed_origins == toset(["https://reef.example.org", "http://localhost:3000", "https://abc123.execute-api.us-east-1.amazonaws.com"])])
     error_message = "The page at the API's root, or one of the origins asked for, may not use the buckets."
   }
-}
 
-run "any_origin" {
-  variables {
-    cors_allowed_origins = ["*"]
-  }
-  assert {
-    condition     = alltrue([for cors in aws_s3_bucket_cors_configuration.this : one(cors.cors_rule).allowed_origins == toset(["*"])])
-    error_message = "\"*\" does not stand alone."
-  }
-}
-
-run "api" {
+  # The API
   assert {
     condition     = toset(keys(aws_api_gateway_method.this)) == toset(concat(["GET /", "GET /health", "POST /predict", "POST /jobs", "GET /jobs/{id}", "DELETE /jobs/{id}", "POST /jobs/{id}/start"], [for path in ["/", "/health", "/predict", "/jobs", "/jobs/{id}", "/jobs/{id}/start"] : "OPTIONS ${path}"]))
     error_message = "The routes are not those of the service, each with its preflight."
@@ -245,31 +235,8 @@ run "api" {
     condition     = endswith(aws_lambda_permission.api.source_arn, "/api/*") && aws_lambda_permission.api.qualifier == "live"
     error_message = "Other APIs or stages may call the function."
   }
-}
 
-run "jobs" {
-  variables {
-    job_max_concurrency = 25
-  }
-  assert {
-    condition     = aws_sfn_state_machine.jobs.type == "STANDARD"
-    error_message = "The state machine is not a Standard one."
-  }
-  assert {
-    condition     = jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.MaxConcurrency == 25 && jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.ProcessorConfig.Mode == "INLINE"
-    error_message = "Chunks are not scored by an inline Map of the concurrency asked for."
-  }
-  assert {
-    condition     = alltrue([for key in ["Retry", "Catch"] : contains(keys(jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.States.ScoreChunk), key)])
-    error_message = "Retry and Catch are not inside the iteration."
-  }
-  assert {
-    condition     = alltrue([for name in ["Plan", "ScoreChunks", "Merge"] : jsondecode(aws_sfn_state_machine.jobs.definition).States[name].Catch[0].Next == "WriteFailure"]) && jsondecode(aws_sfn_state_machine.jobs.definition).States.WriteFailure.Next == "TellOfFailure"
-    error_message = "A failure is not written down and told of."
-  }
-}
-
-run "a_call_that_is_put_off_is_made_again_for_hours_and_is_never_a_gap" {
+  # A call that is put off is made again for hours and is never a gap
   assert {
     condition = alltrue([
       for state in [
@@ -294,9 +261,8 @@ run "a_call_that_is_put_off_is_made_again_for_hours_and_is_never_a_gap" {
     condition     = jsondecode(aws_sfn_state_machine.jobs.definition).States.WriteFailure.Retry[0].MaxAttempts < 10
     error_message = "A failure is told of hours later."
   }
-}
 
-run "the_function_is_told_of_executions_that_ended_from_outside" {
+  # The function is told of executions that ended from outside
   assert {
     condition     = toset(jsondecode(aws_cloudwatch_event_rule.dead_jobs.event_pattern).detail.status) == toset(["ABORTED", "FAILED", "TIMED_OUT"]) && jsondecode(aws_cloudwatch_event_rule.dead_jobs.event_pattern).detail.stateMachineArn == [aws_sfn_state_machine.jobs.arn]
     error_message = "The rule does not match every end without a result, of this state machine alone."
@@ -305,27 +271,8 @@ run "the_function_is_told_of_executions_that_ended_from_outside" {
     condition     = aws_cloudwatch_event_target.dead_jobs.arn == aws_lambda_alias.live[0].arn && aws_lambda_permission.dead_jobs.qualifier == "live" && aws_lambda_permission.dead_jobs.source_arn == aws_cloudwatch_event_rule.dead_jobs.arn && aws_lambda_permission.dead_jobs.principal == "events.amazonaws.com"
     error_message = "The live function is not told, or others may tell it."
   }
-}
 
-run "a_web_acl_of_its_own_lets_uploads_pass" {
-  variables {
-    enable_waf = true
-  }
-  assert {
-    condition     = contains([for rule in one([for rule in aws_wafv2_web_acl.api[0].rule : rule if rule.name == "core"]).statement[0].managed_rule_group_statement[0].rule_action_override : rule.name], "SizeRestrictions_BODY")
-    error_message = "Audio of over 8 KB is refused."
-  }
-  assert {
-    condition     = strcontains(jsonencode(one([for rule in aws_wafv2_web_acl.api[0].rule : rule if rule.name == "bodies-but-for-uploads"])), "/api/predict")
-    error_message = "The rules on bodies hold for uploads, or for no request at all."
-  }
-  assert {
-    condition     = aws_wafv2_web_acl_association.api[0].web_acl_arn == aws_wafv2_web_acl.api[0].arn
-    error_message = "The web ACL is not before the API."
-  }
-}
-
-run "alarms" {
+  # Alarms
   assert {
     condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["errors", "duration", "throttles", "api-5xx", "api-latency", "failed-jobs", "timed-out-jobs"])
     error_message = "An alarm is missing."
@@ -350,10 +297,8 @@ run "alarms" {
     condition     = alltrue([for group in [aws_cloudwatch_log_group.function, aws_cloudwatch_log_group.api, aws_cloudwatch_log_group.api_execution, aws_cloudwatch_log_group.jobs] : group.retention_in_days == 30])
     error_message = "A log is kept for another time than asked."
   }
-}
 
-# Actions are named one by one, and resources too, but for the actions that know none.
-run "least_privilege" {
+  # Least privilege
   assert {
     condition     = alltrue([for role in concat([aws_iam_role.function, aws_iam_role.jobs], aws_iam_role.api_logs) : endswith(role.name, "-us-east-1")])
     error_message = "A deployment in another region would have roles of the same name, and an account has each name once."
@@ -393,9 +338,8 @@ run "least_privilege" {
     condition     = !strcontains(aws_iam_role_policy.jobs.policy, "s3:") && aws_iam_role.function.name != aws_iam_role.jobs.name
     error_message = "The state machine touches objects, or shares the function's role."
   }
-}
 
-run "outputs" {
+  # Outputs
   assert {
     condition     = output.api_endpoint == "https://abc123.execute-api.us-east-1.amazonaws.com/api/predict"
     error_message = "api_endpoint is not the HTTPS address of /predict."
@@ -422,14 +366,65 @@ run "outputs" {
     ]) && length(setsubtract(["INFERENCE_CONFIG_FINGERPRINT", "MODEL_VERSION", "N_FFT", "S3_MODEL_BUCKET", "S3_MODEL_KEY"], keys(output.detector_environment))) == 0
     error_message = "Another function of the same model and settings would not have those of this one."
   }
-}
 
-run "without_a_canary_a_new_version_takes_over_as_it_is_applied" {
+  # Without a canary a new version takes over as it is applied
   assert {
     condition     = aws_lambda_alias.live[0].function_version == aws_lambda_function.this.version && length(aws_lambda_alias.shifted) == 0 && output.rollout == null
     error_message = "The alias waits for somebody to move it."
   }
 }
+
+run "any_origin" {
+  variables {
+    cors_allowed_origins = ["*"]
+  }
+  assert {
+    condition     = alltrue([for cors in aws_s3_bucket_cors_configuration.this : one(cors.cors_rule).allowed_origins == toset(["*"])])
+    error_message = "\"*\" does not stand alone."
+  }
+}
+
+run "jobs" {
+  variables {
+    job_max_concurrency = 25
+  }
+  assert {
+    condition     = aws_sfn_state_machine.jobs.type == "STANDARD"
+    error_message = "The state machine is not a Standard one."
+  }
+  assert {
+    condition     = jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.MaxConcurrency == 25 && jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.ProcessorConfig.Mode == "INLINE"
+    error_message = "Chunks are not scored by an inline Map of the concurrency asked for."
+  }
+  assert {
+    condition     = alltrue([for key in ["Retry", "Catch"] : contains(keys(jsondecode(aws_sfn_state_machine.jobs.definition).States.ScoreChunks.ItemProcessor.States.ScoreChunk), key)])
+    error_message = "Retry and Catch are not inside the iteration."
+  }
+  assert {
+    condition     = alltrue([for name in ["Plan", "ScoreChunks", "Merge"] : jsondecode(aws_sfn_state_machine.jobs.definition).States[name].Catch[0].Next == "WriteFailure"]) && jsondecode(aws_sfn_state_machine.jobs.definition).States.WriteFailure.Next == "TellOfFailure"
+    error_message = "A failure is not written down and told of."
+  }
+}
+
+run "a_web_acl_of_its_own_lets_uploads_pass" {
+  variables {
+    enable_waf = true
+  }
+  assert {
+    condition     = contains([for rule in one([for rule in aws_wafv2_web_acl.api[0].rule : rule if rule.name == "core"]).statement[0].managed_rule_group_statement[0].rule_action_override : rule.name], "SizeRestrictions_BODY")
+    error_message = "Audio of over 8 KB is refused."
+  }
+  assert {
+    condition     = strcontains(jsonencode(one([for rule in aws_wafv2_web_acl.api[0].rule : rule if rule.name == "bodies-but-for-uploads"])), "/api/predict")
+    error_message = "The rules on bodies hold for uploads, or for no request at all."
+  }
+  assert {
+    condition     = aws_wafv2_web_acl_association.api[0].web_acl_arn == aws_wafv2_web_acl.api[0].arn
+    error_message = "The web ACL is not before the API."
+  }
+}
+
+# Actions are named one by one, and resources too, but for the actions that know none.
 
 run "with_a_canary_requests_and_jobs_have_an_alias_each" {
   variables {
