@@ -172,8 +172,9 @@ def tune_dataset(
     """Find the event settings of every class on the validation part, or the thresholds of each group."""
     from anemone_lib.tuning.by_class import measure_classes, refuse_seen
     from anemone_lib.tuning.by_group import list_gains, measure_groups, save_groups, spell_gains, tune_groups
-    from anemone_lib.tuning.decisions import FILE_NAME, cross_check, load_decisions, tune_classes
-    from anemone_lib.tuning.report import BASE_FILE, doubt_gain, refuse_doubtful
+    from anemone_lib.tuning.decisions import FILE_NAME, load_decisions, tune_classes
+    from anemone_lib.tuning.doubts import refuse_doubtful
+    from anemone_lib.tuning.report import BASE_FILE
 
     if per not in (None, "group"):
         raise ConfigError(f"--per is {per!r}; it must be group, or left out")
@@ -212,18 +213,19 @@ def tune_dataset(
         )
         table, lines = _compare(old, new)
         out.print(table)
+    gains = measure_groups(parts, decisions, seconds=seconds, bout_gap=bout_gap) if per else []
     if per and compared:
-        gains = measure_groups(parts, decisions, seconds=seconds, bout_gap=bout_gap)
         out.print(_tabulate(list_gains(gains)))
         out.print(spell_gains(gains), highlight=False)
         lines += ["", *list_gains(gains), "", spell_gains(gains)]
-    doubts = []
-    if per is None and decisions.configs[settings.target_class] != settings:
-        gain = cross_check(parts, settings, bout_gap=bout_gap)
-        how += f" {spell_gain(settings.target_class, *gain)}"
-        doubts = doubt_gain(*gain)
+    doubts, said = _find_doubts(parts, decisions, before, gains, per=per, bout_gap=bout_gap)
     with refused_promotion():
-        refuse_doubtful([] if force else doubts)
+        refuse_doubtful([] if force else doubts.get(settings.target_class, []))
+    for name in () if force else doubts:
+        decisions = decisions.restore(name, before)
+        said.append(f"The settings of {name} are as before, because {', and '.join(doubts[name])}.")
+        err.print(spell_note(said[-1][:-1]), highlight=False, soft_wrap=True)
+    how = " ".join([how, *said])
     out_folder.mkdir(parents=True, exist_ok=True)
     base = settings.save(out_folder / BASE_FILE) if config else None  # what was given may be replaced below
     again = _write_command(
@@ -234,7 +236,7 @@ def tune_dataset(
         per=per,
         seconds=seconds,
         bout_gap=bout_gap,
-        flags=[*(["--allow-seen"] if allow_seen else []), *(["--force"] if doubts else [])],
+        flags=[*(["--allow-seen"] if allow_seen else []), *(["--force"] if force and doubts else [])],
     )
     lines += ["", f"The same settings are found again by `{again}`."]
     about = f"Model {classifier.version}, {classifier.sha256}; dataset {dataset.sha256}; code {code_sha256()}."
@@ -256,6 +258,24 @@ def tune_dataset(
     ]
     for written in paths:
         out.print(f"  {escape(str(written))}", highlight=False, soft_wrap=True)
+
+
+def _find_doubts(
+    parts: Sequence[Any], decisions: Any, before: Any, gains: Sequence[Any], *, per: str | None, bout_gap: float | None
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Say by class why its new settings cannot be believed, and in sentences what they gain."""
+    from anemone_lib.tuning.by_group import doubt_groups
+    from anemone_lib.tuning.decisions import doubt_classes
+
+    if per:
+        doubts, said = {name: doubt_groups(gains, name) for name in decisions.configs}, []
+    else:
+        found = doubt_classes(parts, decisions, before, bout_gap=bout_gap)
+        doubts, said = (
+            {name: own for name, (_, own) in found.items()},
+            [spell_gain(n, *g) for n, (g, _) in found.items()],
+        )
+    return {name: own for name, own in doubts.items() if own}, said
 
 
 def spell_gain(name: str, gain: float, low: float, high: float) -> str:

@@ -20,6 +20,7 @@ from anemone_lib.evaluation.rates import Counts, bootstrap_interval, format_inte
 from anemone_lib.promotion import Promotion
 from anemone_lib.tuning.by_class import ScoredPart
 from anemone_lib.tuning.decisions import THRESHOLDS, Decisions, choose_plateau
+from anemone_lib.tuning.doubts import doubt_gain
 from anemone_lib.tuning.recordings import AnnotatedRecording, count_recordings
 from anemone_lib.tuning.sweep import SearchSpace, sweep_settings
 
@@ -112,15 +113,13 @@ def measure_groups(
 
     Returns
     -------
-    gains : list of GroupGain, by class and group; groups with nothing left to test on are left out
+    gains : list of GroupGain, by class and group; of a group with nothing left to test on, without counts
     """
     gains = []
     for name, config in decisions.configs.items():
         for group in sorted({part.group for part in parts}):
             own = [part for part in parts if part.group == group]
             rest = [part.annotated for part in _leave(own, seconds)]
-            if not rest:
-                continue
             tuned = decisions.groups.get(group, {}).get(name, config)
             first = [_begin(part, seconds).annotated for part in own]
             before, after = (
@@ -204,9 +203,10 @@ def list_gains(gains: Sequence[GroupGain]) -> list[str]:
         rates = " → ".join(
             format_rate(counts.f1 if counts.n_reference else None, ".2f") for counts in (one.before, one.after)
         )
+        nothing = "no call" if one.after.duration else "nothing left"
         lines.append(
             f"| {one.group} | {one.class_name} | {one.n_first} | {change if one.n_first else 'none: as before'} "
-            f"| {one.after.n_reference} | {rates if one.after.n_reference else 'no call'} |"
+            f"| {one.after.n_reference} | {rates if one.after.n_reference else nothing} |"
         )
     return lines
 
@@ -220,12 +220,13 @@ def spell_gains(gains: Sequence[GroupGain]) -> str:
     >>> spell_gains([gain])
     'toadfish: F1 of events 0.552 → 0.878, +0.326 (interval unknown, 95 % by group).'
     """
-    if not gains:
+    if not any(one.after.duration for one in gains):
         return "Nothing follows the first seconds of any recording: there is nothing to test on."
     sentences = []
     for name in dict.fromkeys(one.class_name for one in gains):
         before, after = (
-            [getattr(one, side) for one in gains if one.class_name == name] for side in ("before", "after")
+            [getattr(one, side) for one in gains if one.class_name == name and one.after.duration]
+            for side in ("before", "after")
         )
         if not total(after).n_reference:
             sentences.append(f"{name}: no call after the first seconds.")
@@ -236,6 +237,23 @@ def spell_gains(gains: Sequence[GroupGain]) -> str:
             f"{name}: F1 of events {f1_before:.3f} → {f1:.3f}, {f1 - f1_before:+.3f} ({interval}, 95 % by group)."
         )
     return " ".join(sentences)
+
+
+def doubt_groups(gains: Sequence[GroupGain], name: str) -> list[str]:
+    """Say why the groups' own thresholds of one class cannot be believed; empty where none is another.
+
+    Examples
+    --------
+    >>> loss = [GroupGain(day, "grunt", 6, 0.9, 0.7, Counts(9, 9, 8, 99), Counts(9, 9, 7, 99)) for day in "ab"]
+    >>> doubt_groups(loss, "grunt"), doubt_groups(loss, "knock")
+    (['F1 is lower after the first seconds by 0.111 (-0.111 to -0.111)'], [])
+    """
+    own = [one for one in gains if one.class_name == name]
+    if all(one.threshold == one.threshold_before for one in own):
+        return []
+    before, after = ([getattr(one, side) for one in own if one.after.duration] for side in ("before", "after"))
+    gain = total(after).f1 - total(before).f1
+    return doubt_gain(gain, *bootstrap_interval(after, baseline=before), where="after the first seconds")
 
 
 def save_groups(

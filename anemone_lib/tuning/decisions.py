@@ -20,6 +20,7 @@ from anemone_lib.evaluation.segments import compute_f1
 from anemone_lib.files import write_text
 from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.tuning.by_class import ScoredPart, choose_decisions, collect_segments
+from anemone_lib.tuning.doubts import doubt_edges, doubt_gain
 from anemone_lib.tuning.recordings import count_recordings
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 
@@ -53,6 +54,14 @@ class Decisions:
     def to_card(self) -> dict[str, dict[str, float | int]]:
         """Return what a model's card keeps of it."""
         return {name: {f: getattr(config, f) for f in TUNED} for name, config in self.configs.items()}
+
+    def restore(self, name: str, before: "Decisions") -> "Decisions":
+        """Return the same with the settings of one class as they were before."""
+        thresholds = {one: value for one, value in self.segment_thresholds.items() if one != name}
+        thresholds |= {one: value for one, value in before.segment_thresholds.items() if one == name}
+        groups = {group: {one: own for one, own in of.items() if one != name} for group, of in self.groups.items()}
+        groups = {group: own for group, own in groups.items() if own}
+        return Decisions({**self.configs, name: before.configs[name]}, thresholds, groups, self.untuned)
 
     def save(self, path: Path, *, model_sha256: str) -> Path:
         """Write to a JSON file, whole or not at all."""
@@ -166,6 +175,31 @@ def cross_check(
         old.append(total(count_recordings(own, before, labels=[name], bout_gap=bout_gap)))
         new.append(total(count_recordings(own, chosen, labels=[name], bout_gap=bout_gap)))
     return total(new).f1 - total(old).f1, *bootstrap_interval(new, baseline=old)
+
+
+def doubt_classes(
+    parts: Sequence[ScoredPart], decisions: Decisions, before: Decisions, *, bout_gap: float | None = None
+) -> dict[str, tuple[tuple[float, float, float], list[str]]]:
+    """Say of every class whose settings changed what that gains on groups not tuned on, and why not to believe it.
+
+    Parameters
+    ----------
+    parts : sequence of ScoredPart, which `decisions` were found on
+    decisions, before : Decisions
+    bout_gap : float >= 0, in seconds
+
+    Returns
+    -------
+    found : dict of class to the gain with its interval, as `cross_check` returns it, and the doubts
+    """
+    found = {}
+    longest = max((part.annotated.shortest_gap for part in parts), default=0.0) if bout_gap is None else bout_gap
+    for name, config in decisions.configs.items():
+        if config != before.configs[name]:
+            gain = cross_check(parts, before.configs[name], bout_gap=bout_gap)
+            edges = doubt_edges(config, _space(config).axes, bout_gap=longest)
+            found[name] = gain, [*doubt_gain(*gain, where="on groups not tuned on"), *edges]
+    return found
 
 
 def _space(config: InferenceConfig) -> SearchSpace:

@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -247,27 +247,17 @@ def score_annotated_recordings(
     """
     check_fit(classifier, config)
     pairs = list(files)
+    opening: dict[str, Any] = {"target_sr": config.target_sr, "channel": channel}
+    clock: dict[str, Any] = {"timezone": timezone, "start_time_format": start_time_format}
+    reading: dict[str, Any] = {"label": config.target_class, "label_column": label_column, "blank_label": blank_label}
     scored, failures, notes = [], [], []
     for done, pair in enumerate(pairs, start=1):
         name = getattr(pair, "name", Path(pair[0]).name)
         try:
-            with open_recording(
-                pair[0],
-                target_sr=config.target_sr,
-                timezone=timezone,
-                start_time_format=start_time_format,
-                name=name,
-                channel=channel,
-            ) as recording:
+            with open_recording(pair[0], name=name, **opening, **clock) as recording:
                 # The table first: a wrong line is said before an hour of audio is scored.
-                table = read_table(
-                    pair[1],
-                    label=config.target_class,
-                    label_column=label_column,
-                    blank_label=blank_label,
-                    recording_name=_name_in_table(Path(pair[1]), name),
-                    start_time=recording.start_time,
-                ).within(recording.duration)
+                reading |= {"recording_name": _name_in_table(Path(pair[1]), name), "start_time": recording.start_time}
+                table = read_table(pair[1], **reading).within(recording.duration)
                 if not table.annotations and table.other_recordings:
                     raise AnnotationError(f"{table.path.name} names other recordings only: {'; '.join(table.notes)}")
                 scores = score_recording(recording, classifier, config, cache=cache)
@@ -292,7 +282,12 @@ def _name_in_table(table: Path, name: str) -> str:
 
 
 def split_recordings(
-    recordings: Sequence[AnnotatedRecording], *, labels: Iterable[str], holdout: float = 0.3, seed: int = 0
+    recordings: Sequence[AnnotatedRecording],
+    *,
+    labels: Iterable[str],
+    holdout: float = 0.3,
+    seed: int = 0,
+    groups: Mapping[str, str] | None = None,
 ) -> tuple[list[AnnotatedRecording], list[AnnotatedRecording]]:
     """Set recordings aside for the test, some with calls and some without, where there are both.
 
@@ -303,6 +298,8 @@ def split_recordings(
     holdout : float in (0, 1), part of the recordings
     seed : int
         With the same recordings, in whatever order, the same seed sets the same ones aside.
+    groups : mapping of a recording's name to its group, optional
+        Groups are set aside whole; a recording that it does not name is a group of its own.
 
     Returns
     -------
@@ -327,20 +324,25 @@ def split_recordings(
     """
     if not 0 < holdout < 1:
         raise ConfigError(f"holdout is {holdout}; it must be between 0 and 1, like 0.3")
-    if len(recordings) < 2:
-        raise AnnotationError(
-            f"{len(recordings)} annotated recording; it takes two to tune on one and test on the other"
-        )
     labels = list(labels)
     order = sorted(range(len(recordings)), key=lambda k: (recordings[k].scores.recording_sha256, recordings[k].name))
-    shuffled = np.random.default_rng(seed).permutation(order)
-    with_calls = [k for k in shuffled if len(recordings[k].bouts(labels=labels))]
-    without = [k for k in shuffled if k not in with_calls]
-    n_out = min(len(recordings) - 1, max(1, round(holdout * len(recordings))))
+    whole: dict[object, list[int]] = {}
+    for k in order:
+        whole.setdefault((groups or {}).get(recordings[k].name, k), []).append(k)
+    sets = list(whole.values())
+    if len(sets) < 2:
+        raise AnnotationError(
+            f"{spell_count(len(sets), 'group' if groups else 'annotated recording')}; it takes two to tune on one and "
+            "test on the other"
+        )
+    shuffled = np.random.default_rng(seed).permutation(len(sets))
+    with_calls = [j for j in shuffled if any(len(recordings[k].bouts(labels=labels)) for k in sets[j])]
+    without = [j for j in shuffled if j not in with_calls]
+    n_out = min(len(sets) - 1, max(1, round(holdout * len(sets))))
     # Recordings with calls in proportion, one at least on either side, and no more than there are.
-    n_calls_out = max(round(n_out * len(with_calls) / len(recordings)), min(1, len(with_calls) - 1))
+    n_calls_out = max(round(n_out * len(with_calls) / len(sets)), min(1, len(with_calls) - 1))
     n_calls_out = max(0, n_out - len(without), min(n_calls_out, len(with_calls) - 1, n_out))
-    out = {*with_calls[:n_calls_out], *without[: n_out - n_calls_out]}
+    out = {k for j in (*with_calls[:n_calls_out], *without[: n_out - n_calls_out]) for k in sets[j]}
     # By name, so that what is drawn, reported and resampled does not depend on the order of the recordings either.
     named = sorted(range(len(recordings)), key=lambda k: (recordings[k].name, recordings[k].scores.recording_sha256))
     return [recordings[k] for k in named if k not in out], [recordings[k] for k in named if k in out]

@@ -15,6 +15,7 @@ from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_int
 from anemone_lib.files import write_text
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.provenance import __version__, code_sha256
+from anemone_lib.tuning.doubts import list_doubts, refuse_doubtful
 
 if TYPE_CHECKING:
     from anemone_lib.tuning.search import Tuning
@@ -80,14 +81,15 @@ def describe_tuning(tuning: "Tuning") -> dict[str, Any]:
     }
 
 
-def write_report(tuning: "Tuning", *, command: str = "") -> str:
-    """Write the page that goes with promoted settings.
+def write_report(tuning: "Tuning", *, command: str = "", promoted: bool = False) -> str:
+    """Write a page on the settings, which goes with them where they are promoted.
 
     Parameters
     ----------
     tuning : Tuning
     command : str
         The command that finds the same settings again from the same recordings; see `write_command`.
+    promoted : bool, whether they are promoted, in spite of doubts where there are any
 
     Returns
     -------
@@ -96,14 +98,15 @@ def write_report(tuning: "Tuning", *, command: str = "") -> str:
     content = describe_tuning(tuning)
     f1 = content["held_out"]["f1"]
     low, high = f1["gain_interval"]
+    said = "Promoted by force, though" if promoted else "Not promoted, because"
     verdict = "The tuned settings are better" if low is not None and low > 0 else "**No gain is shown**"
     lines = [
         f"# Settings for {tuning.config.target_class}",
         "",
         f"{verdict} on recordings they were not tuned on: F1 {format_rate(f1['gain'], '+.3f', unknown='unknown')} "
-        f"({format_interval(low, high, '+.3f')}, 95 % bootstrap by recording).",
+        f"({format_interval(low, high, '+.3f')}, 95 % bootstrap by {'group' if tuning.groups else 'recording'}).",
         "",
-        *([f"Promoted by force, though {', and '.join(doubts)}.", ""] if (doubts := list_doubts(tuning)) else []),
+        *([f"{said} {', and '.join(doubts)}.", ""] if (doubts := list_doubts(tuning)) else []),
         *_list_settings(tuning),
         *_list_rates(tuning, content),
         *_list_recordings(content),
@@ -118,71 +121,6 @@ def hash_recordings(tuning: "Tuning") -> str:
         f"{one.scores.recording_sha256} {one.annotations_sha256}\n" for one in (*tuning.tuned_on, *tuning.held_out)
     ]
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-
-
-#: Settings whose lowest value that is tried stands for all below it: beyond it nothing changes.
-_OPEN_BELOW = ("smoothing_window", "min_gap_duration", "min_event_duration")
-
-
-def list_doubts(tuning: "Tuning") -> list[str]:
-    """Say why settings should not be promoted, in parts of a sentence.
-
-    Parameters
-    ----------
-    tuning : Tuning
-
-    Returns
-    -------
-    doubts : list of str
-        A loss, a gain whose interval includes 0 or is unknown, and values at the edge of what was tried. None for
-        settings that are the ones before.
-    """
-    if tuning.config == tuning.base:
-        return []
-    doubts = doubt_gain(*tuning.gain())
-    for name, values in () if tuning.by_hand else tuning.sweep.space.axes.items():
-        value = getattr(tuning.config, name)
-        ends = values[-1:] if name in _OPEN_BELOW else (values[0], values[-1])
-        if name == "min_gap_duration" and value >= tuning.bout_gap:
-            continue  # longer gaps would join what counts as two bouts
-        if len(values) > 1 and value in ends:
-            doubts.append(f"the best {name} is {value:g}, the edge of what was tried")
-    return doubts
-
-
-def doubt_gain(gain: float, low: float, high: float) -> list[str]:
-    """Say why a gain of F1 cannot be believed: a list with one part of a sentence, or empty."""
-    interval = format_interval(low, high, "+.3f")
-    if math.isnan(gain):
-        return ["the gain of F1 on recordings set aside is unknown"]
-    if gain < 0:
-        return [f"F1 is lower on recordings set aside by {-gain:.3f} ({interval})"]
-    if not low > 0:
-        unknown = math.isnan(low)
-        return [
-            f"the gain of F1 on recordings set aside is {gain:+.3f}, "
-            + (
-                "and too few recordings are set aside to say how far to trust it"
-                if unknown
-                else f"and its interval ({interval}) includes 0"
-            )
-        ]
-    return []
-
-
-def refuse_doubtful(doubts: list[str]) -> None:
-    """Refuse a promotion that cannot be believed.
-
-    Raises
-    ------
-    ConfigError
-        There are doubts; one sentence says which.
-    """
-    if doubts:
-        raise ConfigError(
-            f"not promoted, because {', and '.join(doubts)}; annotate more recordings, or promote all the same with "
-            "--force (in a notebook: force = True)"
-        )
 
 
 def write_command(
@@ -293,7 +231,7 @@ def promote_tuning(
             force=bool(doubts),
         )
     page, details = folder / PAGE_FILE, folder / DETAILS_FILE
-    write_text(page, write_report(tuning, command=command))
+    write_text(page, write_report(tuning, command=command, promoted=True))
     write_text(details, json.dumps(describe_tuning(tuning), indent=1) + "\n")
     promotion = Promotion(tuning.config, tuning.tuned_on[0].scores.model_sha256, hash_recordings(tuning))
     return [promotion.save(folder / SETTINGS_FILE), page, details, base]
@@ -373,7 +311,7 @@ def _list_provenance(tuning: "Tuning", content: dict[str, Any], command: str) ->
 
 def _describe_rate(tuning: "Tuning", metric: str) -> dict[str, float | list[float | None] | None]:
     """One rate on the recordings set aside: tuned, base, gain, and the interval of each."""
-    tuned, base = tuning.counts(), tuning.counts(tuning.base)
+    tuned, base = tuning.add_up(tuning.counts()), tuning.add_up(tuning.counts(tuning.base))
     gain, *gain_interval = tuning.gain(metric)
     return {
         "tuned": _to_json(getattr(total(tuned), metric)),

@@ -7,7 +7,7 @@ never windows, are set aside: windows of one recording are too much alike to tes
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ScoresError
 from anemone_lib.evaluation.rates import Counts, bootstrap_interval, total
 from anemone_lib.scoring.classifier import Classifier, load_classifier
+from anemone_lib.tuning.doubts import list_doubts
 from anemone_lib.tuning.recordings import (
     AnnotatedRecording,
     count_recordings,
     score_annotated_recordings,
     split_recordings,
 )
-from anemone_lib.tuning.report import describe_tuning, list_doubts, promote_tuning, write_report
+from anemone_lib.tuning.report import describe_tuning, promote_tuning, write_report
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
 
 
@@ -39,7 +40,7 @@ class Tuning:
     tuned_on, held_out : lists of AnnotatedRecording, used for the search and set aside
     labels : names that stood for the target class
     bout_gap : float, in seconds
-    holdout, seed, beta, max_false_alarms_per_hour : as in `tune`
+    holdout, seed, beta, max_false_alarms_per_hour, groups : as in `tune`
     by_hand : bool, whether `config` was set by a person, and is not what the search found
 
     Examples
@@ -77,6 +78,7 @@ class Tuning:
     beta: float = 1.0
     max_false_alarms_per_hour: float | None = None
     by_hand: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def objective(self) -> str:
@@ -124,11 +126,18 @@ class Tuning:
 
         Returns
         -------
-        gain, low, high : float, the difference of the rate and its 95 % interval by recording; NaN where unknown
+        gain, low, high : float, the difference of the rate and its 95 % interval by group; NaN where unknown
         """
-        best, base = self.counts(), self.counts(self.base)
+        best, base = self.add_up(self.counts()), self.add_up(self.counts(self.base))
         gain = getattr(total(best), metric) - getattr(total(base), metric)
         return gain, *bootstrap_interval(best, baseline=base, metric=metric)
+
+    def add_up(self, counts: Sequence[Counts]) -> list[Counts]:
+        """Add up the counts of the recordings set aside by group, which intervals are drawn by."""
+        whole: dict[object, list[Counts]] = {}
+        for k, (one, own) in enumerate(zip(self.held_out, counts, strict=True)):
+            whole.setdefault(self.groups.get(one.name, k), []).append(own)
+        return [total(own) for own in whole.values()]
 
     @property
     def doubts(self) -> list[str]:
@@ -139,9 +148,9 @@ class Tuning:
         """Return everything that the report says, for programs; a rate that is unknown is None."""
         return describe_tuning(self)
 
-    def report(self, *, command: str = "") -> str:
-        """Return the page that goes with the promoted settings, in Markdown; see `write_report`."""
-        return write_report(self, command=command)
+    def report(self, *, command: str = "", promoted: bool = False) -> str:
+        """Return the page on the settings, in Markdown; see `write_report`."""
+        return write_report(self, command=command, promoted=promoted)
 
     def promote(
         self,
@@ -182,6 +191,7 @@ def tune(
     space: SearchSpace | None = None,
     beta: float = 1.0,
     max_false_alarms_per_hour: float | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Tuning:
     """Find the best event settings on some recordings, and compare them with `base` on the others.
 
@@ -196,6 +206,8 @@ def tune(
     holdout, seed : as in `split_recordings`
     space : SearchSpace, by default `SearchSpace.around(base)`
     beta, max_false_alarms_per_hour : as in `Sweep.best`
+    groups : mapping of a recording's name to its group, optional
+        Groups are set aside whole, and intervals are by group; by default every recording is one.
 
     Returns
     -------
@@ -237,7 +249,7 @@ def tune(
         raise ScoresError(
             f"the recordings were scored in {len(makers)} ways (models or settings); score them again with one"
         )
-    tuned_on, held_out = split_recordings(recordings, labels=labels, holdout=holdout, seed=seed)
+    tuned_on, held_out = split_recordings(recordings, labels=labels, holdout=holdout, seed=seed, groups=groups)
     if bout_gap is None:
         bout_gap = max(one.shortest_gap for one in recordings)
     sweep = sweep_settings(
@@ -255,6 +267,7 @@ def tune(
         seed=seed,
         beta=beta,
         max_false_alarms_per_hour=max_false_alarms_per_hour,
+        groups=groups or {},
     )
 
 
@@ -323,6 +336,7 @@ def compare_score_settings(
             seed=tuning.seed,
             beta=tuning.beta,
             max_false_alarms_per_hour=tuning.max_false_alarms_per_hour,
+            groups=tuning.groups,
         )
     return compared
 

@@ -8,6 +8,7 @@ from anemone_lib.notebook.datasets import (
     choose_notebook_config,
     choose_training_config,
     find_annotations,
+    score_unseen,
 )
 from anemone_lib.notebook.training import choose_notebook_start
 from anemone_lib.tables.verdicts import Verdict, write_verdicts
@@ -89,6 +90,14 @@ def test_what_people_annotated_and_accepted_in_a_review_is_found_for_a_recording
     assert len(found) == table + 1
     assert (0.05, 0.25) in [(one.start_time, one.end_time) for one in found]
     assert find_annotations(path, "elsewhere.wav") == find_annotations("", recording) == ()
+
+
+def test_what_is_not_learnt_from_is_scored_once_a_recording(path):
+    classifier = load_classifier()
+    config = choose_notebook_config(path, classifier, {})
+    scored = score_unseen(path, classifier=classifier, config=config)
+    assert len(scored) == len({one.name for one in scored}) == 3
+    assert all(4 < one.scores.analysed_duration <= 5 for one in scored)  # half of 10 s each
 
 
 def test_a_backbone_without_a_dataset_is_refused():

@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError
+from anemone_lib.evaluation.rates import Counts
 from anemone_lib.promotion import Promotion
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.scoring.windows import WindowGrid
-from anemone_lib.tuning.by_group import list_gains, save_groups, spell_gains, tune_each_group
+from anemone_lib.tuning.by_group import doubt_groups, list_gains, save_groups, spell_gains, tune_each_group
 from anemone_lib.tuning.decisions import Decisions
 from anemone_lib.tuning.recordings import AnnotatedRecording
 
@@ -60,9 +63,22 @@ def test_where_nothing_is_heard_first_the_threshold_stays_and_the_table_says_so(
 
 def test_nothing_to_test_on_is_said_and_nothing_is_invented(deployments):
     _, gains = tune_each_group(deployments, CONFIG, {}, labels=["grunt"], seconds=59)
-    assert gains == []
-    assert list_gains(gains) == []
+    assert [line.split(" | ")[4:] for line in list_gains(gains)[2:]] == [["0", "nothing left |"]] * 3
     assert "nothing to test on" in spell_gains(gains)
+
+
+def test_own_thresholds_that_lose_or_cannot_be_measured_are_doubted(deployments):
+    groups = {"a.wav": "loud", "b.wav": "faint", "c.wav": "faint"}
+    _, gains = tune_each_group(deployments, CONFIG, groups, labels=["grunt"], seconds=20)
+    assert "includes 0" in doubt_groups(gains, "grunt")[0]  # of two deployments, one gains
+    worse = [replace(one, before=one.after, after=one.before) for one in gains]
+    assert "F1 is lower after the first seconds by 0.500" in doubt_groups(worse, "grunt")[0]
+    better = [replace(gains[0], group=f"faint {k}") for k in range(3)]
+    assert doubt_groups(better, "grunt") == []
+    assert "too few to say" in doubt_groups(better[:1], "grunt")[0]
+    nothing = Counts(0, 0, 0, 0.0)
+    assert "is unknown" in doubt_groups([replace(gains[0], before=nothing, after=nothing)], "grunt")[0]
+    assert doubt_groups([replace(gains[0], threshold=0.9)], "grunt") == []  # as before
 
 
 def test_no_second_to_tune_on_is_refused(deployments):

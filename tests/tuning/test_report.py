@@ -15,8 +15,9 @@ from anemone_lib.errors import ConfigError
 from anemone_lib.promotion import Promotion
 from anemone_lib.simulation.dataset import write_dataset
 from anemone_lib.tuning import search
+from anemone_lib.tuning.doubts import doubt_gain
 from anemone_lib.tuning.recordings import find_annotated_recordings, score_annotated_recordings
-from anemone_lib.tuning.report import doubt_gain, write_command
+from anemone_lib.tuning.report import write_command
 from anemone_lib.tuning.search import tune
 from anemone_lib.tuning.sweep import SearchSpace
 from tests.conftest import ROOT
@@ -95,7 +96,7 @@ def test_a_promotion_counts_both_configurations_on_both_sets_once(recordings, tm
         ((-0.1, -0.2, 0.0), "F1 is lower on recordings set aside by 0.100"),
         ((0.1, -0.02, 0.2), "+0.100, and its interval (-0.020 to +0.200) includes 0"),
         ((0.1, 0.0, 0.2), "includes 0"),
-        ((0.1, math.nan, math.nan), "too few recordings are set aside"),
+        ((0.1, math.nan, math.nan), "too few to say how far to trust it"),
         ((math.nan, math.nan, math.nan), "is unknown"),
         ((0.1, 0.02, 0.2), None),
     ],
@@ -109,6 +110,7 @@ def test_a_gain_is_believed_only_where_its_interval_lies_above_0(gain, words):
 def test_what_cannot_be_believed_is_not_promoted_unless_forced(recordings, tmp_path):
     edge = SearchSpace((1, 3), (0.6, 0.7), (0.1,), (0.2,))  # two thresholds: both are edges
     tuning = tune(recordings, InferenceConfig(stride_duration=0.5), space=edge)
+    assert "Not promoted, because " in tuning.report()  # nothing was: the page does not say that it was forced
     assert any("the edge of what was tried" in doubt and "confidence_threshold" in doubt for doubt in tuning.doubts)
     assert not any("min_gap_duration" in doubt for doubt in tuning.doubts)  # one value is no search
     with pytest.raises(ConfigError, match="not promoted, because .*the edge of what was tried.*--force"):

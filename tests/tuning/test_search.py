@@ -140,6 +140,18 @@ def test_of_two_recordings_one_with_calls_is_tuned_on(rng, calls):
     assert tuned[0].annotations
 
 
+def test_groups_are_set_aside_whole_and_intervals_are_by_group(season):
+    groups = {one.name: f"day {k // 3}" for k, one in enumerate(season)}
+    tuned_on, held_out = split_recordings(season, labels=["anemonefish"], groups=groups)
+    assert not {groups[one.name] for one in tuned_on} & {groups[one.name] for one in held_out}
+    assert len(tuned_on) + len(held_out) == len(season)
+    tuning = tune(season, InferenceConfig(), groups=groups)
+    assert len(tuning.add_up(tuning.counts())) == len({groups[one.name] for one in tuning.held_out}) < len(held_out)
+    assert total(tuning.add_up(tuning.counts())) == total(tuning.counts())
+    with pytest.raises(AnnotationError, match="1 group; it takes two"):
+        split_recordings(season, labels=["anemonefish"], groups={one.name: "2021" for one in season})
+
+
 def test_one_recording_cannot_be_split(season):
     with pytest.raises(AnnotationError, match="1 annotated recording; it takes two"):
         split_recordings(season[:1], labels=["anemonefish"])
