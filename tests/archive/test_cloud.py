@@ -110,9 +110,9 @@ def call(event, seconds=900.0):
 
 @pytest.fixture(scope="module")
 def reefs(tmp_path_factory):
-    """A bucket with a season of 25 recordings, and the tables of a run on this machine over them."""
+    """A bucket with a season of 15 recordings, and the tables of a run on this machine over them."""
     root = tmp_path_factory.mktemp("reefs")
-    write_season(root / "season", 24)
+    write_season(root / "season", 14)
     shutil.copy(root / "season" / LOUD, root / "season/south/2023/20230301_000000.wav")  # a copy
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -151,7 +151,7 @@ def machine(bucket, monkeypatch):
         execution_module, "open_client", lambda name, region: made if name == "stepfunctions" else opened(name, region)
     )
     monkeypatch.setattr(cloud_module, "POLL_S", 0.0)
-    monkeypatch.setattr(cloud_module, "BATCH_FILES", 7)
+    monkeypatch.setattr(cloud_module, "BATCH_FILES", 4)
     return made
 
 
@@ -180,7 +180,7 @@ def test_a_run_on_aws_gives_the_same_tables_and_leaves_nothing_there(bucket, mac
     archive = run(progress=lambda done, total: steps.append((done, total)))
     assert read_bytes(out("aws")) == near
     assert len(machine.calls) == 4
-    assert archive.provenance["recordings"]["listed"] == 25
+    assert archive.provenance["recordings"]["listed"] == 15
     assert archive.provenance["recordings"]["duplicate"] == 1
     assert steps[-1][1] > steps[0][0] >= 0
     assert steps == sorted(steps)
@@ -215,7 +215,7 @@ def test_a_run_that_is_stopped_joins_its_execution_and_hands_over_only_what_is_m
     assert any("joined" in note for note in run.notes)
     assert len(machine.executions) == 2
     assert len(machine.calls) == 5  # of the four batches, and of the new recording
-    assert run().provenance["recordings"]["listed"] == 25
+    assert run().provenance["recordings"]["listed"] == 15
     assert read_bytes(out("aws")) == near
 
 
@@ -248,7 +248,7 @@ def test_report_collects_what_is_there(machine, run, out, monkeypatch):
         machine.describe_execution(executionArn=f"x:{about['run']}")
     notes = []
     archive = report_archive(out("aws"), note=notes.append)
-    assert archive.provenance["recordings"]["analysed"] >= 20
+    assert archive.provenance["recordings"]["analysed"] >= 12
     assert "`anemone archive run --on aws` collects the rest" in notes[0]
     run()
     assert len(machine.executions) == 1
@@ -322,7 +322,7 @@ def test_a_full_disk_ends_the_run_with_what_to_do_and_the_next_goes_on(machine, 
 
     with monkeypatch.context() as patch:
         patch.setattr(State, "take_over", fill)
-        with pytest.raises(units_module.DiskFullError, match="0 of 25 recordings are done and kept: make room"):
+        with pytest.raises(units_module.DiskFullError, match="0 of 15 recordings are done and kept: make room"):
             run()
     run()
     assert read_bytes(out("aws")) == near
@@ -337,7 +337,7 @@ def test_a_function_of_other_code_is_said_once(machine, run, monkeypatch):
 def test_failures_without_a_reason_end_the_run(machine, run, monkeypatch):
     machine.tolerated, machine.invoke = 1.0, lambda event: 1 / 0
     monkeypatch.setattr(execution_module.Execution, "list_failures", lambda self: {})
-    with pytest.raises(ScoresError, match=r"failed \(States.ExceedToleratedFailureThreshold: too many\); 0 of 25"):
+    with pytest.raises(ScoresError, match=r"failed \(States.ExceedToleratedFailureThreshold: too many\); 0 of 15"):
         run()
     assert len(machine.executions) == 1
 
@@ -412,7 +412,7 @@ def test_a_function_with_another_model_is_refused_with_what_to_do(machine, run, 
 @pytest.mark.parametrize(
     ("ended", "said"),
     [
-        ({"word": "ABORTED"}, r"was stopped; 0 of 25 recordings are done and kept: run again"),
+        ({"word": "ABORTED"}, r"was stopped; 0 of 15 recordings are done and kept: run again"),
         ({"word": "TIMED_OUT"}, "took longer than its state machine allows"),
         (
             {"word": "FAILED", "error": "States.Runtime", "cause": "no such path"},
@@ -524,7 +524,7 @@ def test_a_batch_that_needs_several_calls_goes_on_where_the_last_one_ended(store
     calls = []
 
     def slow(self, audio_s):
-        return len(self.finished) + len(+self._under_way) < 10
+        return len(self.finished) + len(+self._under_way) < 5
 
     monkeypatch.setattr(BatchRun, "_fits", slow)
     analysed = running_module.analyse_recording

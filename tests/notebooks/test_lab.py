@@ -53,13 +53,14 @@ def lab(tmp_path_factory):
         server.wait(30)
 
 
-@pytest.fixture
-def page(lab):
+@pytest.fixture(scope="module")
+def page():
+    """One page for all tests: what it loaded of JupyterLab stays in the browser's cache."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        opened = browser.new_page(viewport={"width": 1300, "height": 1000})
+        opened = browser.new_page(viewport={"width": 1000, "height": 800})
         opened.set_default_timeout(PATIENCE_MS)
         yield opened
         browser.close()
@@ -113,7 +114,6 @@ def test_what_is_shown_and_played_is_what_is_stored_after_run_all(lab, page):
     path = folder / "mine.wav"
     write_recording(path, duration=120, seed=5, bouts_per_minute=4)
     prepare(folder, "04_review_events", "next", recording=str(path), order="time")
-    page.set_viewport_size({"width": 1000, "height": 800})
     run_all(page, address, "04_review_events")
     page.get_by_text("mine.Table.1.selections.txt").first.wait_for()  # the last cells are done; the panel lives on
     status = page.locator(".widget-html").filter(has_text="Event 1 of").first
