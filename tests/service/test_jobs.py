@@ -179,35 +179,33 @@ def test_a_direct_invocation_gives_what_detect_finds_and_keeps_it_if_asked(funct
     assert comparable(result) == expected
 
 
-def test_a_recording_goes_up_in_parts_in_any_order(settings, reef, monkeypatch, tmp_path):
+def test_a_recording_goes_up_in_parts_in_any_order(settings, local, reef, monkeypatch):
     content = reef.read_bytes()
     monkeypatch.setattr(jobs, "PART_BYTES", 1_000_000)
-    stores = make_stores(input_bucket="", output_bucket="", folder=tmp_path)
-    with serving(replace(settings, store=tmp_path)) as client:
-        job = client("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
-        assert [part["number"] for part in job["upload"]["parts"]] == [1, 2, 3, 4, 5, 6]
-        start = f"/jobs/{job['job_id']}/start"
-        urls = {part["number"]: part["url"] for part in job["upload"]["parts"]}
+    job = local("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
+    assert [part["number"] for part in job["upload"]["parts"]] == [1, 2, 3, 4, 5, 6]
+    start = f"/jobs/{job['job_id']}/start"
+    urls = {part["number"]: part["url"] for part in job["upload"]["parts"]}
 
-        def put(number):
-            answer = requests.put(urls[number], data=content[(number - 1) * 1_000_000 : number * 1_000_000])
-            return {"number": number, "etag": answer.headers["ETag"]}
+    def put(number):
+        answer = requests.put(urls[number], data=content[(number - 1) * 1_000_000 : number * 1_000_000])
+        return {"number": number, "etag": answer.headers["ETag"]}
 
-        parts = [put(number) for number in (6, 2, 1, 3, 5)]
-        refused = client("POST", start, **as_json({"parts": parts}))
-        assert (refused.status, refused.json()["error"]) == (400, "upload_incomplete")
-        refused = client("POST", start, **as_json({"parts": [*parts, {"number": 4, "etag": '"guessed"'}]}))
-        assert "part 4 was not uploaded" in refused.json()["message"]
-        requests.put(urls[4], data=b"cut off")
-        refused = client("POST", start, **as_json({"parts": [*parts, {"number": 4, "etag": '"guessed"'}]}))
-        assert "part 4 has the ETag" in refused.json()["message"]
-        assert client("PUT", f"/jobs/{job['job_id']}/parts/7", body=b"x").status == 404
-        assert requests.put(urls[6], data=bytes(1_000_000)).status_code == 413
-        parts = [put(6), put(4), *parts[1:]]
-        assert client("GET", f"/jobs/{job['job_id']}").json()["state"] == "uploading"
-        assert client("POST", start, **as_json({"parts": parts})).status == 202
-        assert requests.put(urls[1], data=content[:1_000_000]).status_code == 409
-    assert stores[0].read(f"jobs/{job['job_id']}/recording") == content
+    parts = [put(number) for number in (6, 2, 1, 3, 5)]
+    refused = local("POST", start, **as_json({"parts": parts}))
+    assert (refused.status, refused.json()["error"]) == (400, "upload_incomplete")
+    refused = local("POST", start, **as_json({"parts": [*parts, {"number": 4, "etag": '"guessed"'}]}))
+    assert "part 4 was not uploaded" in refused.json()["message"]
+    requests.put(urls[4], data=b"cut off")
+    refused = local("POST", start, **as_json({"parts": [*parts, {"number": 4, "etag": '"guessed"'}]}))
+    assert "part 4 has the ETag" in refused.json()["message"]
+    assert local("PUT", f"/jobs/{job['job_id']}/parts/7", body=b"x").status == 404
+    assert requests.put(urls[6], data=bytes(1_000_000)).status_code == 413
+    parts = [put(6), put(4), *parts[1:]]
+    assert local("GET", f"/jobs/{job['job_id']}").json()["state"] == "uploading"
+    assert local("POST", start, **as_json({"parts": parts})).status == 202
+    assert requests.put(urls[1], data=content[:1_000_000]).status_code == 409
+    assert (settings.store / "recordings" / "jobs" / job["job_id"] / "recording").read_bytes() == content
 
 
 def test_a_multipart_upload_to_s3_is_completed_once(s3, cloud, rng):
@@ -250,24 +248,23 @@ def test_a_key_never_leaves_the_folder(tmp_path):
         store.read("../secret")
 
 
-def test_a_job_that_is_started_fifty_times_at_once_is_worked_on_once(settings, reef, monkeypatch, tmp_path):
+def test_a_job_that_is_started_fifty_times_at_once_is_worked_on_once(settings, local, reef, monkeypatch):
     content = reef.read_bytes()
     monkeypatch.setattr(jobs, "PART_BYTES", 1_000_000)
-    with serving(replace(settings, store=tmp_path)) as client:
-        job = client("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
-        parts = []
-        for part in job["upload"]["parts"]:
-            block = content[(part["number"] - 1) * 1_000_000 : part["number"] * 1_000_000]
-            answer = requests.put(part["url"], data=block)
-            parts.append({"number": part["number"], "etag": answer.headers["ETag"]})
-        start = as_json({"parts": parts})
-        with ThreadPoolExecutor(50) as pool:
-            answers = list(pool.map(lambda _: client("POST", f"/jobs/{job['job_id']}/start", **start), range(50)))
-        assert [answer.status for answer in answers] == [202] * 50
-        assert ended(client, job["job_id"])["state"] == "done"
-        again = client("POST", f"/jobs/{job['job_id']}/start", **start)
-        assert (again.status, again.json()["state"]) == (202, "done")
-    folder = tmp_path / "recordings" / "jobs" / job["job_id"]
+    job = local("POST", "/jobs", **as_json({"filename": reef.name, "size_bytes": len(content)})).json()
+    parts = []
+    for part in job["upload"]["parts"]:
+        block = content[(part["number"] - 1) * 1_000_000 : part["number"] * 1_000_000]
+        answer = requests.put(part["url"], data=block)
+        parts.append({"number": part["number"], "etag": answer.headers["ETag"]})
+    start = as_json({"parts": parts})
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: local("POST", f"/jobs/{job['job_id']}/start", **start), range(50)))
+    assert [answer.status for answer in answers] == [202] * 50
+    assert ended(local, job["job_id"])["state"] == "done"
+    again = local("POST", f"/jobs/{job['job_id']}/start", **start)
+    assert (again.status, again.json()["state"]) == (202, "done")
+    folder = settings.store / "recordings" / "jobs" / job["job_id"]
     assert (folder / "recording").read_bytes() == content
     assert {path.name for path in folder.glob("claims/*/*")} == {"0001.json"}
 

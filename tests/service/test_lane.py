@@ -245,27 +245,27 @@ def start_server(model, store):
     return process, url
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_was_stopped_goes_on_at_once_when_it_is_started_again(how, model, tmp_path, write_wav, noise):
+def test_a_server_that_was_stopped_goes_on_at_once_when_it_is_started_again(model, tmp_path, write_wav, noise):
     content = write_wav(noise(900, 16000), 16000).read_bytes()
     process, url = start_server(model, tmp_path)
     try:
-        job = requests.post(f"{url}/jobs", json={"filename": "reef.wav", "size_bytes": len(content)}).json()
-        etag = requests.put(job["upload"]["parts"][0]["url"], data=content).headers["ETag"]
-        requests.post(f"{url}/jobs/{job['job_id']}/start", json={"parts": [{"number": 1, "etag": etag}]})
-        folder = tmp_path / "recordings" / "jobs" / job["job_id"]
-        wait_for(lambda: list(folder.glob("claims/*/*")))
-        (folder / ".anemone-left").write_bytes(b"half")
-        process.send_signal(how)
-        process.wait(timeout=claims.LEASE_S / 4)
-        began = time.monotonic()
-        process, url = start_server(model, tmp_path)
-        while (done := requests.get(f"{url}/jobs/{job['job_id']}").json())["state"] == "running":
-            assert time.monotonic() - began < claims.LEASE_S / 2  # nobody waited for a claim to expire
-            time.sleep(0.05)
-        assert done["state"] == "done", done
-        assert requests.get(done["result_url"]).json()["metadata"]["total_windows"] == 2249
-        assert not (folder / ".anemone-left").exists()
+        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            job = requests.post(f"{url}/jobs", json={"filename": "reef.wav", "size_bytes": len(content)}).json()
+            etag = requests.put(job["upload"]["parts"][0]["url"], data=content).headers["ETag"]
+            requests.post(f"{url}/jobs/{job['job_id']}/start", json={"parts": [{"number": 1, "etag": etag}]})
+            folder = tmp_path / "recordings" / "jobs" / job["job_id"]
+            wait_for(lambda folder=folder: list(folder.glob("claims/*/*")))
+            (folder / ".anemone-left").write_bytes(b"half")
+            process.send_signal(how)
+            process.wait(timeout=claims.LEASE_S / 4)
+            began = time.monotonic()
+            process, url = start_server(model, tmp_path)
+            while (done := requests.get(f"{url}/jobs/{job['job_id']}").json())["state"] == "running":
+                assert time.monotonic() - began < claims.LEASE_S / 2, how  # nobody waited for a claim to expire
+                time.sleep(0.05)
+            assert done["state"] == "done", (how, done)
+            assert requests.get(done["result_url"]).json()["metadata"]["total_windows"] == 2249
+            assert not (folder / ".anemone-left").exists()
     finally:
         process.kill()
         process.wait()
