@@ -117,7 +117,7 @@ def test_what_is_shown_and_played_is_what_is_stored_after_run_all(lab, page):
     run_all(page, address, "04_review_events")
     page.get_by_text("mine.Table.1.selections.txt").first.wait_for()  # the last cells are done; the panel lives on
     status = page.locator(".widget-html").filter(has_text="Event 1 of").first
-    n_events = int(re.search(r"Event 1 of (\d+)", status.inner_text())[1])
+    n_events = int(re.search(r"Event 1 of (\d+)", status.text_content())[1])
     assert n_events >= 6
     see_the_whole_panel(page)
     page.screenshot(path=str(folder / "review.png"))
