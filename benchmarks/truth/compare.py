@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--curve", action="store_true", help="also train on 5, 10, 20, 50, 100 calls a class")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="train so many times, from --seed on, and print means")
     parser.add_argument("--backbone", type=Path, help="network whose embeddings a linear head is trained on")
     parser.add_argument("--backbone-rate", type=int, help="of it, as of `anemone train`")
     parser.add_argument("--backbone-window", type=float, help="of it, as of `anemone train`")
@@ -92,7 +93,8 @@ def _report(
     yield ""
     yield f"- {datetime.now(UTC):%Y-%m-%d}, Anemone {anemone_lib.__version__}, code {code_sha256()[:12]}"
     yield from (f"- {line}" for line in describe_machine())
-    about = f"seed {options.seed}, at most {options.epochs} epochs"
+    seeds = [str(one.seed) for one in _list_seeds(options)]
+    about = f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, at most {options.epochs} epochs"
     yield f"- {about}; ResNet18: {options.resnet_steps} steps of 64 windows" if "resnet" in methods else f"- {about}"
     if options.backbone and "backbone" in methods:
         yield f"- backbone {options.backbone.name}"
@@ -115,23 +117,32 @@ def _compare_on_split(
     dataset: Dataset, recordings: Sequence[LabelledRecording], methods: Sequence[str], options: argparse.Namespace
 ) -> Iterator[str]:
     split = f"cut in time, {dataset.split.fractions}" if hasattr(dataset.split, "fractions") else "by name"
-    yield f"{len(recordings)} recordings, split {split}. {_count_calls(dataset, recordings)}. 95 % intervals by group."
+    brackets = "95 % intervals by group" if options.seeds == 1 else "Mean (lowest–highest) of the seeds"
+    yield f"{len(recordings)} recordings, split {split}. {_count_calls(dataset, recordings)}. {brackets}."
     yield ""
     heading = [f"{name}, {text}" for name in dataset.calls for text in MEASURES.values()]
     yield f"| method | {' | '.join(heading)} | processor minutes |"
     yield f"|---|{'---:|' * (len(heading) + 1)}"
     for method in methods:
         began = _spend()
-        _, _, measures = judge(dataset, METHODS[method](dataset, recordings, recordings, options))
-        cells = [spell(measures[name][key]) for name in dataset.calls for key in MEASURES]
+        found = [
+            judge(dataset, METHODS[method](dataset, recordings, recordings, one))[2] for one in _list_seeds(options)
+        ]
+        cells = [spell_seeds([one[name][key] for one in found]) for name in dataset.calls for key in MEASURES]
         yield f"| {method} | {' | '.join(cells)} | {_spend() - began:.1f} |"
+
+
+def _list_seeds(options: argparse.Namespace) -> list[argparse.Namespace]:
+    """The options, once for each seed."""
+    return [argparse.Namespace(**{**vars(options), "seed": options.seed + k}) for k in range(options.seeds)]
 
 
 def _compare_on_folds(
     dataset: Dataset, recordings: Sequence[LabelledRecording], methods: Sequence[str], options: argparse.Namespace
 ) -> Iterator[str]:
     folds = draw_folds(recordings, options.folds, seed=options.seed)
-    yield f"{len(folds)} folds by group: mean (each fold). Event settings are chosen on the groups that are trained on."
+    means = "mean (each fold)" if options.seeds == 1 else "mean (each fold), of all seeds"
+    yield f"{len(folds)} folds by group: {means}. Event settings are chosen on the groups that are trained on."
     yield ""
     for k, fold in enumerate(folds, start=1):
         names = ", ".join(sorted({one.group for one in fold if "test" in one.spans}))
@@ -142,30 +153,19 @@ def _compare_on_folds(
     yield f"|---|{'---:|' * (len(heading) + 1)}"
     pooled = []
     for method in methods:
-        began, found, tests, rests = _spend(), [], [], []
-        own: dict[str, dict[str, InferenceConfig]] = {}
-        annotated: dict[str, dict[str, InferenceConfig]] = {}
-        for fold in folds:
-            decisions, parts, measures = judge(dataset, METHODS[method](dataset, fold, fold, options))
-            found.append(measures)
-            tests += parts
-            own |= {part.group: _choose_calls(dataset, decisions) for part in parts}
-            tuned, rest = tune_groups(parts, decisions, seconds=FIRST_S)
-            rests += rest
-            annotated |= {part.group: own[part.group] | tuned.groups.get(part.group, {}) for part in parts}
-        cells = [spell_folds([one[name][key] for one in found]) for name in dataset.calls for key in MEASURES]
+        began = _spend()
+        found, together = zip(*(_judge_folds(dataset, method, folds, one) for one in _list_seeds(options)), strict=True)
+        cells = [
+            spell_folds([average([one[k][name][key] for one in found]) for k in range(len(folds))])
+            for name in dataset.calls
+            for key in MEASURES
+        ]
         yield f"| {method} | {' | '.join(cells)} | {_spend() - began:.1f} |"
-        base = next(iter(own.values()))
-        pooled.append(
-            (
-                method,
-                measure_classes(tests, base, group_configs=own),
-                *(measure_classes(rests, base, group_configs=configs) for configs in (own, annotated)),
-            )
-        )
+        pooled.append((method, together))
     yield ""
+    brackets = "with 95 % intervals by group" if options.seeds == 1 else "mean (lowest–highest) of the seeds"
     yield (
-        f"The tests of all folds together, with 95 % intervals by group; and after the first {FIRST_S:g} s of each "
+        f"The tests of all folds together, {brackets}; and after the first {FIRST_S:g} s of each "
         "recording, with the thresholds of the groups trained on → with thresholds that were found in those seconds:"
     )
     yield ""
@@ -173,12 +173,34 @@ def _compare_on_folds(
     heading = [f"{name}, {title}" for name in dataset.calls for title in titles]
     yield f"| method | {' | '.join(heading)} |"
     yield f"|---|{'---:|' * len(heading)}"
-    for method, whole, before, after in pooled:
+    for method, together in pooled:
         cells = []
         for name in dataset.calls:
-            cells += [spell(whole[name][key]) for key in ("average_precision", "event_f1")]
-            cells.append(" → ".join(spell({**one[name]["event_f1"], "interval": None}) for one in (before, after)))
+            cells += [spell_seeds([one[0][name][key] for one in together]) for key in ("average_precision", "event_f1")]
+            later = (average([one[k][name]["event_f1"] for one in together]) for k in (1, 2))
+            cells.append(" → ".join(spell({**entry, "interval": None}) for entry in later))
         yield f"| {method} | {' | '.join(cells)} |"
+
+
+def _judge_folds(
+    dataset: Dataset, method: str, folds: Sequence[Sequence[LabelledRecording]], options: argparse.Namespace
+) -> tuple[list[dict[str, dict[str, Any]]], tuple[dict[str, dict[str, Any]], ...]]:
+    """Train and measure on each fold; return the measures of each, and of all tests together: with the settings of
+    the groups trained on, the same after the first seconds, and there with the thresholds found in those seconds."""
+    found, tests, rests = [], [], []
+    own: dict[str, dict[str, InferenceConfig]] = {}
+    annotated: dict[str, dict[str, InferenceConfig]] = {}
+    for fold in folds:
+        decisions, parts, measures = judge(dataset, METHODS[method](dataset, fold, fold, options))
+        found.append(measures)
+        tests += parts
+        own |= {part.group: _choose_calls(dataset, decisions) for part in parts}
+        tuned, rest = tune_groups(parts, decisions, seconds=FIRST_S)
+        rests += rest
+        annotated |= {part.group: own[part.group] | tuned.groups.get(part.group, {}) for part in parts}
+    base = next(iter(own.values()))
+    together = [(tests, own), (rests, own), (rests, annotated)]
+    return found, tuple(measure_classes(parts, base, group_configs=configs) for parts, configs in together)
 
 
 def _trace_curve(
@@ -234,6 +256,22 @@ def spell(entry: Mapping[str, Any]) -> str:
         return "no call"
     low_high = entry["interval"]
     return f"{entry['value']:.3f}" + (f" ({low_high[0]:.2f}–{low_high[1]:.2f})" if low_high else "")
+
+
+def average(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One measure of all seeds: their mean, and from the lowest to the highest; of a single one its interval."""
+    known = [entry["value"] for entry in entries if entry["value"] is not None]
+    if len(entries) == 1 or not known:
+        return dict(entries[0])
+    return {"value": float(np.mean(known)), "interval": (min(known), max(known))}
+
+
+def spell_seeds(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Spell a measure of all seeds."""
+    if len(entries) == 1 or entries[0]["value"] is None:
+        return spell(entries[0])
+    mean = average(entries)
+    return f"{mean['value']:.3f} ({mean['interval'][0]:.3f}–{mean['interval'][1]:.3f})"
 
 
 def spell_folds(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -163,6 +163,32 @@ def test_folds_are_compared_in_place_of_the_split(compare, season, capsys):
     assert "–" in pooled[1]
 
 
+def test_several_seeds_give_means_from_the_lowest_to_the_highest(compare, season, capsys, monkeypatch):
+    seeds = []
+
+    def shipped(dataset, train_on, recordings, options):
+        seeds.append(options.seed)
+        return compare.METHODS["boosting"](dataset, train_on, recordings, options)
+
+    monkeypatch.setattr(compare, "METHODS", {**compare.METHODS, "shipped": shipped})
+    compare.main([str(season), "--methods", "shipped", "--folds", "2", "--split", "--seed", "4", "--seeds", "2"])
+    text = capsys.readouterr().out
+    assert seeds == [4, 5, 4, 4, 5, 5]
+    assert "seeds 4, 5" in text
+    split, folds, pooled = ([*row.strip("| ").split(" | ")] for row in text.splitlines() if row.startswith("| shipped"))
+    mean, low, high = (float(part.strip("()")) for part in split[1].replace("–", " ").split())
+    assert low <= mean <= high
+    assert folds[1].count(",") == 1  # of two folds
+    assert "–" in pooled[1]
+
+
+def test_the_mean_of_several_seeds_is_between_the_lowest_and_the_highest(compare):
+    entries = [{"value": value, "interval": (0.0, 1.0)} for value in (0.97, 0.98, 0.99)]
+    assert compare.spell_seeds(entries) == "0.980 (0.970–0.990)"
+    assert compare.spell_seeds(entries[:1]) == "0.970 (0.00–1.00)"
+    assert compare.spell_seeds([{"value": None, "interval": None}] * 2) == "no call"
+
+
 @pytest.mark.slow
 def test_one_run_prints_every_method_on_the_split_and_on_the_folds(compare, season, capsys):
     compare.main([str(season), "--methods", "shipped,boosting", "--folds", "2", "--split"])
