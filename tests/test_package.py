@@ -18,6 +18,13 @@ def test_importing_the_package_loads_nothing_heavy():
     assert answer.stdout.strip() == "[]"
 
 
+def test_simulation_is_imported_without_what_takes_long():
+    heavy = ["scipy.interpolate", "scipy.signal", "scipy.stats", "tensorflow"]
+    script = f"import sys, anemone_lib.simulation; print([name for name in {heavy!r} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
 def test_every_public_name_exists_and_is_documented():
     for name in anemone_lib.__all__:
         thing = getattr(anemone_lib, name)

@@ -9,8 +9,6 @@ species: the frequencies and durations are those of the papers named, everything
 from collections.abc import Callable
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
-from scipy.signal import fftconvolve
 
 from anemone_lib.simulation.sounds import Sound
 
@@ -31,6 +29,8 @@ def reverberate(rng: np.random.Generator, sample_rate: int, samples: np.ndarray)
     -------
     heard : np.ndarray [shape=(m,)], float32, longer than `samples` by half the time of the fall
     """
+    from scipy.signal import fftconvolve  # takes longer to import than all else here
+
     fall_s = np.exp(rng.uniform(np.log(0.2), np.log(3.0)))
     t = np.arange(round(0.5 * fall_s * sample_rate)) / sample_rate
     tail = rng.standard_normal(len(t), np.float32) * np.exp(-6.9 * t / fall_s).astype(np.float32)
@@ -176,6 +176,8 @@ def _sing(
     roughness_hz: float = 0.0,
 ) -> Sound:
     """A tone along a contour: its harmonics rise and fall by themselves, rough where its loudness is modulated."""
+    from scipy.interpolate import PchipInterpolator  # takes long to import, too
+
     n = max(8, round(length_s * sample_rate))
     t = np.arange(n) / sample_rate
     pitch = PchipInterpolator(np.linspace(0, n / sample_rate, len(contour_hz)), contour_hz)(t)

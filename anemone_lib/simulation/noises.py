@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.fft import irfft, rfft
-from scipy.signal import fftconvolve
 
 from anemone_lib.simulation.sounds import (
     Sound,
@@ -60,6 +59,8 @@ def make_snaps(rng: np.random.Generator, sample_rate: int, n: int = 24) -> np.nd
 def make_sonar(rng: np.random.Generator, sample_rate: int) -> Sound:
     """Make pings: tones or sweeps of 0.02 to 1 s, 1 to 8 of them, 0.3 to 3 s apart, at 300 to 8000 Hz (sonars and
     echo sounders, of which the lowest are heard here: Richardson et al. 1995, Marine Mammals and Noise; chosen)."""
+    from scipy.signal import fftconvolve  # takes longer to import than all else here
+
     low = np.exp(rng.uniform(np.log(300), np.log(min(8000, 0.4 * sample_rate))))
     high = min(0.45 * sample_rate, low * np.exp(abs(rng.normal(0, 0.3)) * (rng.random() < 0.5)))
     n = max(8, round(np.exp(rng.uniform(np.log(0.02), np.log(1.0))) * sample_rate))

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 
 @dataclass(frozen=True)
@@ -335,6 +334,8 @@ def make_dolphin_clicks(rng: np.random.Generator, sample_rate: int) -> Sound:
 def _make_tone(
     rng: np.random.Generator, sample_rate: int, contour_hz: np.ndarray, length_s: float, *, n_harmonics: int
 ) -> Sound:
+    from scipy.interpolate import PchipInterpolator  # takes longer to import than all else here
+
     t = np.arange(round(length_s * sample_rate)) / sample_rate
     pitch = PchipInterpolator(np.linspace(0, length_s, len(contour_hz)), contour_hz)(t)
     phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
