@@ -176,7 +176,11 @@ def make_request(
     parse_channel(channel)
     read_clock("", timezone=timezone, start_time_format=start_time_format)
     classifier = load_classifier(model)
-    base = config or (described.to_config() if described is not None else choose_config(None, classifier))
+    if config is not None or described is None:
+        base = choose_config(config, classifier)
+    else:  # the event settings that were best for its target, as every other command takes them
+        decisions = classifier.card.decisions if classifier.card else {}
+        base = described.to_config().replace(**decisions.get(described.target_class, {}))
     base = base.replace(**(settings or {}))
     check_fit(classifier, base)
     names = described.calls if described is not None else (base.target_class,)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -213,6 +213,19 @@ def _show(card: ModelCard, folder: Path) -> None:
         for key, value in content.items():
             if key in ("validation", "test"):  # printed as tables
                 continue
-            out.print(f"  {heading}: {escape(key)}: {escape(str(value))}", highlight=False, soft_wrap=True)
+            words = f"{heading}: {key.replace('_', ' ')}: {_spell(value)}"
+            out.print(f"  {escape(words)}", highlight=False, soft_wrap=True)
     for file in (*card.sha256, "best_model.json"):
         out.print(f"  {escape(str(folder / file))}", highlight=False, soft_wrap=True)
+
+
+def _spell(value: Any) -> str:
+    """Spell what a card says, for people: names with what belongs to them, numbers in few digits."""
+    if isinstance(value, dict):
+        inner = {str(key).replace("_", " "): own for key, own in value.items()}
+        return ", ".join(
+            f"{key} ({_spell(v)})" if isinstance(v, dict) else f"{key} {_spell(v)}" for key, v in inner.items()
+        )
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_spell, value))
+    return "unknown" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -38,7 +38,9 @@ class OwnTraining:
     Attributes
     ----------
     card : ModelCard, of the bundle that was written
-    history : mapping of ``loss`` to a value an epoch, of the first network
+    history : mapping of ``loss`` and ``validation``, the average precision of `test`, to a value an epoch, of the first
+        network
+    recordings : tuple of str, names of those of the validation part
     test : LabelledWindows, of the validation part, those that hold one class or none for certain
     probabilities : np.ndarray [shape=(n, n_classes)], float32, of these windows
     temperature : float
@@ -51,6 +53,7 @@ class OwnTraining:
     probabilities: np.ndarray
     temperature: float
     answers: Mapping[str, np.ndarray]
+    recordings: tuple[str, ...] = ()
 
 
 def read_transform_rate(start_from: str) -> int | None:
@@ -167,8 +170,9 @@ def train_own_classes(
         models[f"previous ({previous.version})"] = previous
     answers = {name: _ask(model, stretches, config)[certain] for name, model in models.items()}
     curve = card.training["learning_curves"][0]
-    history = {"loss": [row["loss"] for row in curve]}
-    return OwnTraining(card, history, test, answers["new"], card.temperature, answers)
+    history = {key: [row[key] for row in curve if row.get(key) is not None] for key in ("loss", "validation")}
+    names = tuple(one.recording for one in stretches)
+    return OwnTraining(card, history, test, answers["new"], card.temperature, answers, names)
 
 
 def trace_own_curve(

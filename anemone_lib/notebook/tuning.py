@@ -190,7 +190,8 @@ class TuningPanel:
         rows = "".join(f"<tr>{''.join(f'<td>{value}</td>' for value in row)}</tr>" for row in cells)
         titles = "".join(f"<th>{head}</th>" for head in ("", *heads))
         self.status.value = (
-            "<style>.anemone-rates :is(td, th) {padding: 0 0.8em; text-align: right}</style>"
+            "<style>.anemone-rates {font-size: 85%; line-height: 1.4} .anemone-rates :is(td, th) {padding: 0 0.4em; "
+            "text-align: right} .anemone-rates td:first-child {white-space: nowrap}</style>"
             f"<table class=anemone-rates><tr>{titles}</tr>{rows}</table>"
             f"<small>decided in {1000 * self.decided_in:.0f} ms</small>"
         )

@@ -15,6 +15,7 @@ from anemone_lib.detection.events import Event
 from anemone_lib.errors import spell_count
 from anemone_lib.plots.axes import EVENT_COLOUR, new_figure
 from anemone_lib.plots.spectrogram import draw_spectrogram
+from anemone_lib.plots.timeaxis import set_time_axis
 from anemone_lib.plots.waveform import filter_band, plot_waveform
 
 
@@ -78,8 +79,8 @@ def plot_calls(
         box = (call.start_time, call.low_hz), call.duration, call.high_hz - call.low_hz
         below.add_patch(Rectangle(*box, fill=False, edgecolor=EVENT_COLOUR, linewidth=1.2))
     below.set_ylim(0, min(config.fmax_hz, rate / 2))
-    below.set(xlabel="Time (s)", ylabel="Frequency (Hz)")
-    below.set_xlim(first / rate, stop / rate)
+    below.set_ylabel("Frequency (Hz)")
+    set_time_axis(below, first / rate, stop / rate)
     return figure
 
 

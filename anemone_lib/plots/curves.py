@@ -296,6 +296,7 @@ def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = No
     Parameters
     ----------
     history : ``loss`` and ``val_loss`` by epoch, as Keras keeps them
+        Or ``validation``, the average precision of the windows set aside, which has an axis of its own.
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -311,6 +312,11 @@ def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = No
         ax.plot(
             epochs, history["val_loss"], color=EVENT_COLOUR, linestyle="--", marker="s", markersize=3, label="set aside"
         )
+    if len(precision := history.get("validation", ())) == len(epochs):
+        beside = ax.twinx()
+        beside.plot(epochs, precision, color=EVENT_COLOUR, linestyle="--", marker="s", markersize=3)
+        beside.set(ylabel="Average precision", ylim=(0, 1.02))
+        ax.plot([], [], color=EVENT_COLOUR, linestyle="--", marker="s", markersize=3, label="set aside (right)")
     ax.set(xlabel="Epoch", ylabel="Loss (cross-entropy)", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)

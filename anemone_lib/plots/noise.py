@@ -42,6 +42,8 @@ def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None
     styles = {"calls": "-", "below": "--", "above": "-.", "shrimp": ":"}
     for (name, levels), spare in zip(context.levels.items(), cycle(SERIES), strict=False):
         colour, style = colours.get(name, spare), styles.get(name, "-")
+        if not np.isfinite(levels).any():  # the sample rate does not reach so far
+            continue
         width = 2.2 if name == "calls" else 1.4
         low, high = context.bands_hz[name]
         label = f"{name}, {low:g} to {high:g} Hz"

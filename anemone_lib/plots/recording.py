@@ -304,9 +304,8 @@ def plot_events(
     rows = max(1, -(-len(chosen) // columns))
     figure = new_figure((max(4.0, 3.0 * columns), 0.6 + 2.4 * rows))
     of = f" of {len(events)}, with the highest confidence" if len(chosen) < len(events) else ""
-    figure.suptitle(
-        f"{shorten(recording.name)}\n{spell_count(len(chosen), 'event')}{of}", fontsize="medium", parse_math=False
-    )
+    said = f"{spell_count(len(chosen), 'event')}{of}; the lines mark start and end"
+    figure.suptitle(f"{shorten(recording.name)}\n{said}", fontsize="medium", parse_math=False)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     rate = recording.sample_rate
     for ax, event in zip(grid.flat, chosen, strict=False):
@@ -317,7 +316,7 @@ def plot_events(
         for time in (0, event.duration):
             ax.axvline(time, color=EVENT_COLOUR, linewidth=1.5)
         ax.set_title(
-            f"{format_times(event)}\nmean {event.mean_confidence:.2f}, max {event.max_confidence:.2f}",
+            f"{format_times(event)}\nconfidence {event.mean_confidence:.2f}, max {event.max_confidence:.2f}",
             fontsize="small",
         )
         ax.tick_params(labelsize="small")

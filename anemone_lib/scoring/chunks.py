@@ -225,6 +225,7 @@ def merge(
                 recording.sample_rate,
                 original_rate=recording.original_sample_rate,
                 n_fft=choose_transform(config, classifier, sample_rate=recording.sample_rate).n_fft,
+                trained_sr=_read_rate(classifier),
             ),
         ),
         channel=recording.channel_read,
@@ -328,6 +329,12 @@ def name_recording_scores(recording: Recording, classifier: Classifier, config: 
     """Name the scores of an open recording, as a cache does; its SHA-256 is found for it."""
     channel = "mean" if recording.channels == 1 else recording.channel_read
     return name_scores(recording.sha256, classifier.sha256, config.scores_fingerprint, channel)
+
+
+def _read_rate(classifier: Classifier) -> int | None:
+    """The sample rate that a model was trained at, in Hz, where its card names one."""
+    rate = classifier.card.settings.get("target_sr") if classifier.card else None
+    return int(rate) if rate else None
 
 
 def _score_each(

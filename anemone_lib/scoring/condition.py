@@ -142,7 +142,7 @@ def _find_offset(measures: np.ndarray, heard: np.ndarray) -> Iterator[str]:
         )
 
 
-def describe_rates(sample_rate: int, *, original_rate: int, n_fft: int) -> list[str]:
+def describe_rates(sample_rate: int, *, original_rate: int, n_fft: int, trained_sr: int | None = None) -> list[str]:
     """Warn of a sample rate that no hydrophone has, and of a transform that does not fit the rate.
 
     Parameters
@@ -150,19 +150,28 @@ def describe_rates(sample_rate: int, *, original_rate: int, n_fft: int) -> list[
     sample_rate : int, in Hz, that the windows are cut from
     original_rate : int, in Hz, of the file
     n_fft : int
+    trained_sr : int, in Hz, optional
+        The rate of the recordings that the model was trained on, with this transform: neither is odd then.
 
     Returns
     -------
     warnings : list of str
+
+    Examples
+    --------
+    >>> len(describe_rates(4000, original_rate=4000, n_fft=256))
+    2
+    >>> describe_rates(4000, original_rate=4000, n_fft=256, trained_sr=4000)
+    []
     """
     warnings = []
-    if not RATES_HZ[0] <= original_rate <= RATES_HZ[1]:
+    if not min(RATES_HZ[0], trained_sr or RATES_HZ[0]) <= original_rate <= RATES_HZ[1]:
         warnings.append(
             f"the sample rate is {original_rate:,} Hz; hydrophones record {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz: is "
             "the header right?"
         )
     length = n_fft / sample_rate
-    if not FRAME_S[0] <= length <= FRAME_S[1]:
+    if sample_rate != trained_sr and not FRAME_S[0] <= length <= FRAME_S[1]:
         fitting = fit_transform(sample_rate)
         target_sr = round(n_fft * DEFAULT_RATE_HZ / fit_transform(DEFAULT_RATE_HZ)[0])
         why = "pulses vanish in it" if length > FRAME_S[1] else "frequencies blur in it"

@@ -6,12 +6,13 @@ Imports audio and what lies below it.
 """
 
 from anemone_lib.soundscape.minutes import Minutes, calibrate, measure_minutes
-from anemone_lib.soundscape.noise import NoiseContext, describe_noise
+from anemone_lib.soundscape.noise import NoiseContext, describe_noise, lay_bands
 
 __all__ = [
     "Minutes",
     "NoiseContext",
     "calibrate",
     "describe_noise",
+    "lay_bands",
     "measure_minutes",
 ]

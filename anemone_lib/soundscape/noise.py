@@ -18,6 +18,21 @@ from anemone_lib.soundscape.levels import measure_power
 BANDS_HZ = {"below": (20.0, 300.0), "calls": (300.0, 1000.0), "above": (1000.0, 2000.0), "shrimp": (2000.0, 20_000.0)}
 
 
+def lay_bands(calls_hz: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    """Lay the bands of `BANDS_HZ` around the band of other calls.
+
+    Examples
+    --------
+    >>> lay_bands((300.0, 1000.0)) == BANDS_HZ
+    True
+    >>> lay_bands((25.0, 700.0))["above"]
+    (700.0, 1400.0)
+    """
+    low, high = calls_hz
+    below = {"below": (20.0, low)} if low > 2 * 20.0 else {}
+    return {**below, "calls": (low, high), "above": (high, 2 * high), "shrimp": BANDS_HZ["shrimp"]}
+
+
 BLOCK_S = 10.0
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import json
 import os
 import random
 import shutil
@@ -24,7 +25,9 @@ from anemone_lib.archive.running import Run
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, Task, analyse_recording
 from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers, parse_memory
+from anemone_lib.dataset import Dataset
 from anemone_lib.errors import ConfigError, ScoresError
+from anemone_lib.scoring import DEMONSTRATION_MODEL
 from anemone_lib.scoring.scores import Chunk
 from tests.conftest import ROOT
 
@@ -104,6 +107,20 @@ def test_a_dead_and_a_clipped_stretch_are_in_the_effort(tmp_path, analyse, out):
     effort = analyse([tmp_path / "dead.wav", tmp_path / "loud.wav"], out("a")).effort.set_index("recording")
     assert effort.loc["dead.wav", "dead_s"] == pytest.approx(2.0, abs=0.4)
     assert effort.loc["loud.wav", "clipped"] == pytest.approx(0.32, abs=0.02)
+
+
+def test_with_a_dataset_the_targets_settings_are_those_of_the_models_card(tmp_path):
+    model = shutil.copytree(DEMONSTRATION_MODEL, tmp_path / "model")
+    card = json.loads((model / "best_model.json").read_text())
+    card["decisions"] = {"anemonefish": {"confidence_threshold": 0.73, "smoothing_window": 3}}
+    (model / "best_model.json").write_text(json.dumps(card))
+    fields = {"recordings": (".",), "classes": card["classes"], "target_class": "anemonefish"}
+    description = Dataset(**fields).save(tmp_path / "dataset.yaml")
+    request = make_request([str(tmp_path)], model=str(model), dataset=description)
+    assert (request.configs[0].confidence_threshold, request.configs[0].smoothing_window) == (0.73, 3)
+    changed = {"confidence_threshold": 0.6}
+    request = make_request([str(tmp_path)], model=str(model), dataset=description, settings=changed)
+    assert request.configs[0].confidence_threshold == 0.6
 
 
 def test_every_class_of_a_description_has_events_and_hours(tmp_path, make_season, analyse, out):

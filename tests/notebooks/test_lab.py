@@ -106,6 +106,12 @@ def test_moving_a_slider_changes_the_number_of_events(lab, page):
     assert before != ["2", "2"]
     assert page.locator(".widget-image").first.is_visible()
     page.screenshot(path=str(folder / "sliders.png"))
+    page.set_viewport_size({"width": 1000, "height": 900})
+    page.wait_for_function(
+        "() => { const table = document.querySelector('.widget-html table'); const area = table.closest("
+        "'.jp-OutputArea-output'); return area.clientWidth < 700 && table.getBoundingClientRect().right <= "
+        "area.getBoundingClientRect().right }"
+    )  # all columns are in view
 
 
 def test_what_is_shown_and_played_is_what_is_stored_after_run_all(lab, page):

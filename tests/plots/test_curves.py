@@ -7,7 +7,7 @@ from anemone_lib.evaluation.rates import Counts
 from anemone_lib.evaluation.windows import count_confusions, measure_reliability, trace_thresholds
 from anemone_lib.plots.waveform import filter_band
 from anemone_lib.plots.windows import draw_window, draw_window_with_librosa, measure_pixel_difference
-from anemone_lib.soundscape.noise import BANDS_HZ, NoiseContext
+from anemone_lib.soundscape.noise import BANDS_HZ, NoiseContext, lay_bands
 
 THRESHOLDS = np.linspace(0.1, 0.9, 9)
 CURVE = {
@@ -137,6 +137,20 @@ def test_a_figure_of_windows_has_titles_and_a_scale(write_wav, noise, loudness):
         figure = charts.plot_seen_windows(recording, scores, config, [0, 2], titles=["quiet", "surest call"])
     assert [ax.get_title() for ax in figure.axes[:2]] == ["quiet\n0.0 to 1.0 s", "surest call\n0.8 to 1.8 s"]
     assert "Level in this window" in figure.axes[-1].get_ylabel()
+
+
+def test_the_precision_of_the_windows_set_aside_has_an_axis_of_its_own(drawn):
+    ax = drawn(charts.plot_history({"loss": [0.6, 0.4, 0.3], "validation": [0.5, 0.8, 0.9]}))
+    assert [other.get_ylabel() for other in ax.figure.axes] == ["Loss (cross-entropy)", "Average precision"]
+    assert "set aside (right)" in texts(ax)
+
+
+def test_a_band_that_the_sample_rate_does_not_reach_is_not_in_the_legend(drawn):
+    levels = {"calls": np.full(5, -50.0), "shrimp": np.full(5, np.nan)}
+    context = NoiseContext(np.arange(5.0), levels, lay_bands((30.0, 400.0)), float("nan"), [], 0.0, 0.0)
+    ax = drawn(charts.plot_noise(context, duration=5.0))
+    assert "calls, 30 to 400 Hz" in texts(ax)
+    assert not any("shrimp" in text for text in texts(ax))
 
 
 def test_curves_say_which_recordings_they_show(drawn):

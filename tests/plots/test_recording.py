@@ -255,7 +255,7 @@ def test_the_gallery_shows_the_events_of_the_highest_confidence_in_the_order_of_
     assert len(events) == 3
     figure = plot_events(reef, events, CONFIG, max_events=2)
     first, second = (ax for ax in figure.axes if ax.get_title())
-    assert first.get_title().startswith(f"{events[0].start_time:.1f}–{events[0].end_time:.1f} s\nmean 0.90")
+    assert first.get_title().startswith(f"{events[0].start_time:.1f}–{events[0].end_time:.1f} s\nconfidence 0.90")
     assert second.get_title().startswith(f"{events[2].start_time:.1f}–")
     assert [line.get_xdata()[0] for line in first.lines] == [0, events[0].duration]
     assert "2 events of 3" in figure.get_suptitle()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anemone_lib import InferenceConfig, detect, open_recording
+from anemone_lib import InferenceConfig, detect, load_classifier, open_recording
 from anemone_lib.scoring import merge, plan, score_chunk
 from anemone_lib.scoring.condition import measure
 
@@ -72,6 +72,15 @@ def test_a_rate_that_no_hydrophone_has_is_said(write_wav, noise, loudness, sampl
     config = InferenceConfig.for_sample_rate(sample_rate)
     (text,) = warnings_of(write_wav(noise(3, sample_rate), sample_rate), loudness, config)
     assert f"{sample_rate:,} Hz" in text
+
+
+def test_a_model_that_was_trained_at_a_low_rate_is_not_said_to_be_given_a_wrong_one(write_wav, noise, loudness):
+    config = InferenceConfig(target_sr=4000, n_fft=256, hop_length=64, fmax_hz=1000)
+    path = write_wav(noise(3, 4000), 4000)
+    assert len(warnings_of(path, loudness, config)) == 2  # the rate, and frames of 64 ms
+    card = load_classifier().card
+    loudness.card = card.model_copy(update={"settings": config.model_dump(), "transform_sr": None})
+    assert warnings_of(path, loudness, config) == []
 
 
 @pytest.mark.parametrize(
