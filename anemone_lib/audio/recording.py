@@ -73,7 +73,7 @@ def open_recording(
     target_sr : int > 0, in Hz, or None
         Resample to this rate; None keeps the recording's own.
     timezone : str, optional
-        Time zone of the clock that named the file, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names and metadata that
+        Time zone of the time in the file name, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names and metadata that
         do not state their offset; UTC by default.
     start_time : datetime or str, optional
         When it began, where neither the name nor the file tells, like ``"2023-02-10 00:00:01"``.

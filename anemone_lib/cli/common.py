@@ -39,7 +39,7 @@ ConfigOption = Annotated[
 ]
 TimezoneOption = Annotated[
     str | None,
-    typer.Option(help="Clock that named the files, like Asia/Tokyo or +09:00, for names that do not say. Else UTC."),
+    typer.Option(help="Time zone of times in file names, like Asia/Tokyo or +09:00, if the names have none. Else UTC."),
 ]
 StartTimeFormatOption = Annotated[
     str | None, typer.Option(help="How dates are written in the names, like %d-%m-%Y_%Hh%M (strptime).")

@@ -38,7 +38,7 @@ def init(
         str,
         typer.Option(help="auto, group, time (each recording cut in time), or train, validation, test: all of it."),
     ] = "auto",
-    timezone: Annotated[str, typer.Option(help="Time zone of the clock that named the files.")] = "UTC",
+    timezone: Annotated[str, typer.Option(help="Time zone of the times in file names.")] = "UTC",
     channel: ChannelOption = "mean",
     seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
     out_file: Annotated[Path | None, typer.Option("--out", help="Default: dataset.yaml in the folder.")] = None,

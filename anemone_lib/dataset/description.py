@@ -121,7 +121,7 @@ class Dataset(BaseModel):
     split: SplitByTime | SplitByName = Field(
         default_factory=SplitByTime, description="Names for each part, or {by: time, fractions: [...]}."
     )
-    timezone: str = Field("UTC", description="Time zone of the clock that named the files.")
+    timezone: str = Field("UTC", description="Time zone of the times in file names.")
     channel: int | str = Field("mean", description="Which of several hydrophones: a number from 1, mean or loudest.")
     start_time_format: str | None = Field(None, description="How file names tell the time, like %Y%m%d_%H%M_.")
     settings: dict[str, int | float | str | None] = Field(

@@ -136,7 +136,7 @@ class Engine:
         source : path, ``s3://`` address or binary file object
         name : str, optional
             Name of the recording, if the source has none.
-        timezone : str, of the clock that named the file
+        timezone : str, of the time in the file name
         channel : str, a number from 1, ``mean``, ``loudest`` or ``each``
         overrides : mapping, optional
             Event settings to change.

@@ -85,7 +85,7 @@ ObjectKey = Annotated[
 ]
 
 _NAME = "Name of the recording; tells when it began."
-_ZONE = "Clock that named the file, like Asia/Tokyo or +09:00."
+_ZONE = "Time zone of the time in the file name, like Asia/Tokyo or +09:00."
 _CHANNEL = "The channel to analyse, if there are several: a number from 1, mean, loudest or each."
 _CONFIG = 'Event settings that differ from those in force, like {"confidence_threshold": 0.7}.'
 

@@ -154,8 +154,8 @@ class NoiseContext:
             found.append(f"{self.clipped:.2%} of the samples are overdriven: the gain was too high.")
         if self.masked > 0.1:
             found.append(
-                f"In {self.masked:.0%} of the time the calls' band is {MASKED_DB:g} dB louder than when it is quiet: "
-                "faint calls are masked then."
+                f"In {self.masked:.0%} of the time, the band of the calls is {MASKED_DB:g} dB louder than in quiet "
+                "times: the noise then masks faint calls."
             )
         if self.tones and min(tone.frequency_hz for tone in self.tones) < 1000:
             lowest = ", ".join(f"{tone.frequency_hz:.0f}" for tone in self.tones[:3])

@@ -91,7 +91,7 @@ def test_a_passing_boat_masks_the_calls_while_it_passes(record, rng):
     samples += tone(120, 40, 0.02)
     context = describe_noise(record(samples))
     assert context.masked == pytest.approx(0.25, abs=0.02)
-    assert "louder than when it is quiet" in context.doubts()[0]
+    assert "louder than in quiet times" in context.doubts()[0]
     assert "Tones stay at 120 Hz" in context.doubts()[1]
 
 

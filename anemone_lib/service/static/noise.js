@@ -45,8 +45,8 @@ function findDoubts(samples, rate, config) {
   const heard = levels.filter((level) => level > SILENT_DB).sort((a, b) => a - b); // digital silence is no measure of the quiet
   const masked = levels.filter((level) => level > heard[Math.floor(heard.length / 10)] + MASKED_DB).length / levels.length;
   if (masked > 0.1) {
-    doubts.push(`In ${share(masked)} of the time it is ${MASKED_DB} dB louder where calls are heard than when it is quiet: ` +
-      "faint calls are masked then.");
+    doubts.push(`In ${share(masked)} of the time, the band of the calls is ${MASKED_DB} dB louder than in quiet times: ` +
+      "the noise then masks faint calls.");
   }
   return doubts;
 }

@@ -137,15 +137,15 @@ function takeUp() {
 // Why there are no events: what was heard instead, and how near it came.
 function explainNothing() {
   const { result, config } = shown, doubts = ["", ...(shown.doubts || [])].join(" ");
-  if (!result.predictions.length) return "Nothing of it could be analysed; the notes above say why.";
+  if (!result.predictions.length) return "No part of the recording could be analysed; the notes above say why.";
   const counts = new Map();
   for (const prediction of result.predictions) counts.set(prediction.class, (counts.get(prediction.class) || 0) + 1);
   const n = result.predictions.length;
   const heard = [...counts].sort((a, b) => b[1] - a[1]).map(([name, count]) => `${name} in ${count} of ${n} windows`).join(", ");
   const target = config && config.target_class;
-  if (!target || !(target in result.predictions[0].probabilities)) return `No event. What it sounds like: ${heard}.${doubts}`;
+  if (!target || !(target in result.predictions[0].probabilities)) return `No event. The most probable sounds: ${heard}.${doubts}`;
   const best = result.predictions.reduce((a, b) => (b.probabilities[target] > a.probabilities[target] ? b : a));
-  return `No event reached the threshold. What it sounds like: ${heard}. The highest confidence of a single window was ` +
+  return `No event reached the threshold. The most probable sounds: ${heard}. The highest confidence of a single window was ` +
     `${best.probabilities[target].toFixed(2)}, at ${best.start_time.toFixed(1)} s; an event needs neighbouring windows that agree. ` +
     `Move the threshold down to see weaker candidates.${doubts}`;
 }

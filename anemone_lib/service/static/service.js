@@ -50,7 +50,7 @@ function tellSeconds(seconds) {
 function follow({ name, file }) {
   const began = performance.now();
   return (loaded) => {
-    if (loaded >= file.size) return tell(`Looking through ${name}`);
+    if (loaded >= file.size) return tell(`Analysing ${name}`);
     const seconds = (performance.now() - began) / 1000, speed = loaded / seconds;
     const rest = seconds > 0.5 && speed ? `, ${tellSize(speed)} a second, ${tellSeconds((file.size - loaded) / speed)} left` : "";
     tell(`Sending ${name}: ${tellSize(loaded)} of ${tellSize(file.size)}${rest}`, loaded / file.size);
@@ -110,7 +110,7 @@ async function runJob(item) {
   for (let pause = 0.1; job.state === "running"; pause = Math.min(5, 1.2 * pause)) {
     const { done, total } = job.chunks;
     if (!total) tell(`Opening ${item.name}`);
-    else tell(`Looking through ${item.name}: ${done} of ${total} parts`, done / total);
+    else tell(`Analysing ${item.name}: ${done} of ${total} parts`, done / total);
     await wait(pause);
     job = await lookAt(item);
   }
@@ -168,14 +168,14 @@ function abandon(item) {
 function explain({ status, error }, name) {
   const operator = "If it happens again, tell the person who runs this service.";
   const words = {
-    undecodable_audio: `${name} cannot be read as a recording: it may be damaged, or hold no sound. Play it with another program; ` +
+    undecodable_audio: `${name} cannot be read as a recording: it may be damaged, or contain no sound. Play it with another program; ` +
       "if that works, save it as WAV or FLAC and choose it again.",
     too_large: `${name} is too large for this service. Cut it into shorter recordings.`,
     too_long: `${name} is too long for this service. Cut it into shorter recordings.`,
     job_failed: `The analysis of ${name} failed. Choose it again. ${operator}`,
     interrupted: `The upload of ${name} was interrupted. Choose the recording again to send it.`,
     upload_incomplete: `${name} did not arrive whole. Choose it again to send it.`,
-    no_such_job: "This result is not here, or no longer: results are kept for a limited time. Choose the recording again.",
+    no_such_job: "This result does not exist, or it was removed: results are kept for a limited time. Choose the recording again.",
     busy: "The service has too much to do. Wait a minute, then choose the recording again.",
     disk_full: "The service has no room left on its disk. Tell the person who runs it, then choose the recording again.",
     network: "There is no connection to the service. Check the network, then choose the recording again.",
@@ -187,7 +187,7 @@ function explain({ status, error }, name) {
   }
   if (error in words) return words[error];
   if (status === 400 || status === 422) {
-    return "An option does not fit. Check the threshold (0 to 1), the clock (like Asia/Tokyo or +09:00) and the channel, " +
+    return "An option is not valid. Check the threshold (0 to 1), the time zone (like Asia/Tokyo or +09:00) and the channel, " +
       "then choose the recording again.";
   }
   return `The service has a fault. Choose the recording again in a few minutes. ${operator}`;

@@ -13,7 +13,7 @@ output "api_endpoint" {
 }
 
 output "api_key_value" {
-  description = "The API key, to send as x-api-key; null where keys are off."
+  description = "The API key, to send as x-api-key; null if keys are off."
   value       = module.inference.api_key_value
   sensitive   = true
 }
@@ -54,21 +54,21 @@ output "alarm_topic_arn" {
 }
 
 output "archive_run_command" {
-  description = "Command that runs an archive on AWS; null where enable_archive is off."
+  description = "Command that runs an archive on AWS; null if enable_archive is off."
   value       = one(module.archive[*].run_command)
 }
 
 output "archive_state_machine_arn" {
-  description = "State machine that batches of an archive are handed to (ANEMONE_ARCHIVE_STATE_MACHINE); its bucket (ANEMONE_ARCHIVE_BUCKET) is s3_output_bucket. Null where enable_archive is off."
+  description = "State machine that takes the batches of an archive (ANEMONE_ARCHIVE_STATE_MACHINE); its bucket (ANEMONE_ARCHIVE_BUCKET) is s3_output_bucket. Null if enable_archive is off."
   value       = one(module.archive[*].state_machine_arn)
 }
 
 output "archive_user_policy" {
-  description = "Policy of those who run archives on AWS, as JSON; null where enable_archive is off."
+  description = "Policy for people who run archives on AWS, as JSON; null if enable_archive is off."
   value       = one(module.archive[*].user_policy)
 }
 
 output "rollout" {
-  description = "What terraform/rollout.sh moves, and which alarms it watches meanwhile; null where enable_canary is off."
+  description = "What terraform/rollout.sh moves, and which alarms it watches; null if enable_canary is off."
   value       = module.inference.rollout
 }

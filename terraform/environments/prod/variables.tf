@@ -1,7 +1,7 @@
 # The settings of prod. Each is checked where it is used, in the modules; here only what prod asks beyond that.
 
 variable "alarm_email" {
-  description = "Address that alarms are sent to, once it has confirmed; null sends none."
+  description = "Address that gets alarms after it has confirmed; null sends no alarms."
   type        = string
   default     = null
 }
@@ -56,27 +56,27 @@ variable "archive_memory_size" {
 }
 
 variable "archive_reserved_concurrent_executions" {
-  description = "Calls kept for archives, and the most at once, taken from the account's share; null shares with all functions."
+  description = "Calls that are reserved for archives, and also the most at once; they are taken from the calls of the account. null shares with all functions."
   type        = number
   default     = null
 }
 
 variable "archive_source_buckets" {
-  description = "Buckets whose recordings `anemone archive run --on aws` may read, those of others that are public too."
+  description = "Buckets whose recordings `anemone archive run --on aws` may read; name public buckets of other people too."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
 variable "archive_timeout" {
-  description = "Seconds after which a run of an archive is given up; what is done by then is kept."
+  description = "Seconds after which a run of an archive is stopped; the results so far are kept."
   type        = number
   default     = 604800
   nullable    = false
 }
 
 variable "archive_tolerated_failure_percentage" {
-  description = "Batches of a hundred that may fail before the others are stopped; a recording that cannot be analysed is no failure of its batch."
+  description = "Batches of a hundred that may fail before the others are stopped; a recording that cannot be analysed is not a failure of its batch."
   type        = number
   default     = 50
   nullable    = false
@@ -90,14 +90,14 @@ variable "aws_region" {
 }
 
 variable "canary_minutes" {
-  description = "Minutes for which a new version has its share of the requests, where enable_canary is on."
+  description = "Minutes for which a new version gets its share of the requests, if enable_canary is on."
   type        = number
   default     = 10
   nullable    = false
 }
 
 variable "canary_percent" {
-  description = "Requests of a hundred that a new version gets first, where enable_canary is on."
+  description = "Percentage of the requests that a new version gets first, if enable_canary is on."
   type        = number
   default     = 10
   nullable    = false
@@ -114,13 +114,13 @@ variable "cors_allowed_origins" {
 }
 
 variable "dataset_sha256" {
-  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
+  description = "SHA-256 of the recordings and tables that the settings were tuned on, for information only; null if it is not known."
   type        = string
   default     = null
 }
 
 variable "ecr_repository_name" {
-  description = "Existing repository that images come from, such as the shared one of bootstrap; null makes one for this environment."
+  description = "Existing repository of the images, such as the shared repository of bootstrap; null makes a repository for this environment."
   type        = string
   default     = null
   validation {
@@ -137,21 +137,21 @@ variable "enable_api_key" {
 }
 
 variable "enable_archive" {
-  description = "Whether to make what `anemone archive run --on aws` hands its batches to."
+  description = "Whether to make the resources that `anemone archive run --on aws` needs."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "enable_canary" {
-  description = "Whether a new version of the function gets a share of the requests first, while alarms are watched; then terraform/rollout.sh moves it, and applying does not."
+  description = "Whether a new version of the function first gets a share of the requests, while alarms are watched; terraform/rollout.sh then moves the alias, not the apply."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "enable_waf" {
-  description = "Whether to make a WAF web ACL before the API, with the rules that AWS manages, of which uploads are exempt where they look at the body."
+  description = "Whether to make a WAF web ACL before the API, with the rules that AWS manages; rules that look at the body do not apply to uploads."
   type        = bool
   default     = false
   nullable    = false
@@ -165,7 +165,7 @@ variable "environment" {
 }
 
 variable "force_destroy" {
-  description = "Whether destroy may delete buckets and a repository that still hold something."
+  description = "Whether destroy may delete buckets and a repository that are not empty."
   type        = bool
   default     = false
   nullable    = false
@@ -202,13 +202,13 @@ variable "inference_config" {
 }
 
 variable "inference_config_fingerprint" {
-  description = "Fingerprint of inference_config; the function refuses to serve settings that do not have it."
+  description = "Fingerprint of inference_config; the function refuses to serve settings with another fingerprint."
   type        = string
   nullable    = false
 }
 
 variable "invocations_per_hour_alarm" {
-  description = "Calls of the function in an hour from which an alarm warns of the cost; null sets no such alarm."
+  description = "Number of calls of the function per hour above which an alarm warns of the cost; null sets no alarm."
   type        = number
   default     = null
 }
@@ -221,7 +221,7 @@ variable "job_max_concurrency" {
 }
 
 variable "job_timeout" {
-  description = "Seconds after which a job is given up."
+  description = "Seconds after which a job is stopped."
   type        = number
   default     = 86400
   nullable    = false
@@ -266,7 +266,7 @@ variable "lambda_provisioned_concurrent_executions" {
 }
 
 variable "lambda_reserved_concurrent_executions" {
-  description = "Most calls that may run at once, taken from the account's share; null sets no limit of its own."
+  description = "Most calls that may run at once, taken from the calls of the account; null sets no limit for this function."
   type        = number
   default     = null
 }
@@ -293,21 +293,21 @@ variable "log_retention_days" {
 }
 
 variable "manage_api_gateway_account" {
-  description = "Whether to set the role with which API Gateway writes logs, which is one for an account and region; bootstrap does that, so only where there is none."
+  description = "Whether to set the role with which API Gateway writes logs. An account has one such role in a region, and bootstrap sets it: use true only if it is not set."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "max_image_count" {
-  description = "Images kept beside those that ran (tagged live-…); the oldest beyond it are deleted."
+  description = "Number of images to keep, in addition to those that ran (tagged live-…); older images are deleted."
   type        = number
   default     = 20
   nullable    = false
 }
 
 variable "model_kms_key_arns" {
-  description = "Keys of KMS with which the model's bucket is encrypted, which the function may then use to read it; [] where it is encrypted with AWS's own keys."
+  description = "KMS keys with which the bucket of the model is encrypted; the function may use them to read it. [] if it is encrypted with AWS's own keys."
   type        = list(string)
   default     = []
   nullable    = false
@@ -327,7 +327,7 @@ variable "model_s3_key" {
 }
 
 variable "model_sha256" {
-  description = "Digest that the model bundle (the file that runs and its card) must have, as /health and every result name it under model_sha256; null accepts any."
+  description = "Digest that the model bundle (the file that runs and its card) must have; /health and every result have it under model_sha256. null accepts any model."
   type        = string
   default     = null
 }
@@ -347,7 +347,7 @@ variable "project_name" {
 }
 
 variable "pull_account_ids" {
-  description = "Accounts that may take images of this environment, such as that of prod from dev."
+  description = "Accounts that may take images of this environment, such as the account of prod for the images of dev."
   type        = list(string)
   default     = []
   nullable    = false
@@ -361,7 +361,7 @@ variable "s3_input_expiration_days" {
 }
 
 variable "s3_output_expiration_days" {
-  description = "Days until a result is deleted; what is left of it is gone a day later."
+  description = "Days until a result is deleted; its older version is deleted a day later."
   type        = number
   default     = 30
   nullable    = false
@@ -375,28 +375,28 @@ variable "store_api_key_in_secrets_manager" {
 }
 
 variable "tags" {
-  description = "Tags of every resource, beside Project, Environment and ManagedBy."
+  description = "Tags of every resource, in addition to Project, Environment and ManagedBy."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "throttle_burst_limit" {
-  description = "Requests that the API lets through at once, all clients together."
+  description = "Requests that the API accepts at once, from all clients together."
   type        = number
   default     = 40
   nullable    = false
 }
 
 variable "throttle_rate_limit" {
-  description = "Requests a second that the API lets through, all clients together."
+  description = "Requests per second that the API accepts, from all clients together."
   type        = number
   default     = 20
   nullable    = false
 }
 
 variable "vpc" {
-  description = "Existing VPC that the function must be in; null puts it in none, which it does not need."
+  description = "Existing VPC in which the function must be; null means no VPC, because the function does not need one."
   type = object({
     interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] where the VPC has them.
     route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] where they have it.
@@ -407,7 +407,7 @@ variable "vpc" {
 }
 
 variable "waf_web_acl_arn" {
-  description = "Existing WAF web ACL to put before the API; null puts none. Its rules must let audio of over 8 KB pass."
+  description = "Existing WAF web ACL to put before the API; null puts no ACL. Its rules must let audio of over 8 KB pass."
   type        = string
   default     = null
 }

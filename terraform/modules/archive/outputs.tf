@@ -1,5 +1,5 @@
 output "state_machine_arn" {
-  description = "State machine that batches are handed to: ANEMONE_ARCHIVE_STATE_MACHINE, or --state-machine."
+  description = "State machine that takes the batches: ANEMONE_ARCHIVE_STATE_MACHINE, or --state-machine."
   value       = aws_sfn_state_machine.this.arn
 }
 
@@ -19,6 +19,6 @@ output "lambda_function_name" {
 }
 
 output "user_policy" {
-  description = "Policy of those who run archives, as JSON: what the command calls, beside reading the recordings."
+  description = "Policy for people who run archives, as JSON: the calls of the command. The right to read the recordings is not in it."
   value       = jsonencode(local.user_policy)
 }

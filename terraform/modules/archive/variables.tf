@@ -1,5 +1,5 @@
 variable "alarm_topic_arn" {
-  description = "SNS topic that is told when a run fails; null tells none."
+  description = "SNS topic that gets a message when a run fails; null sends no message."
   type        = string
   default     = null
   validation {
@@ -50,7 +50,7 @@ variable "environment" {
 }
 
 variable "kms_key_arns" {
-  description = "Keys of KMS with which the model's bucket or a source is encrypted, which the function may then use to read it; [] where they are encrypted with AWS's own keys."
+  description = "KMS keys with which the bucket of the model or a source is encrypted; the function may use them to read it. [] if they are encrypted with AWS's own keys."
   type        = list(string)
   default     = []
   nullable    = false
@@ -68,7 +68,7 @@ variable "lambda" {
     ephemeral_storage_size         = optional(number, 6144)     # Size of /tmp in MB; recordings that cannot be read by byte range are spooled there, and results wait there.
     log_level                      = optional(string, "INFO")   # Least severity that the function logs.
     memory_size                    = optional(number, 3008)     # Memory of the function in MB; the processors grow with it.
-    reserved_concurrent_executions = optional(number)           # Calls kept for archives, and the most at once, taken from the account's share; null shares with all functions.
+    reserved_concurrent_executions = optional(number)           # Calls that are reserved for archives, and also the most at once; they are taken from the calls of the account. null shares with all functions.
   })
   nullable = false
   validation {
@@ -131,7 +131,7 @@ variable "project_name" {
 }
 
 variable "source_buckets" {
-  description = "Buckets whose recordings the function may read, those of others that are public too."
+  description = "Buckets whose recordings the function may read; name public buckets of other people too."
   type        = list(string)
   default     = []
   nullable    = false
@@ -142,7 +142,7 @@ variable "source_buckets" {
 }
 
 variable "timeout" {
-  description = "Seconds after which a run is given up; what is done by then is kept."
+  description = "Seconds after which a run is stopped; the results so far are kept."
   type        = number
   default     = 604800
   nullable    = false
@@ -153,7 +153,7 @@ variable "timeout" {
 }
 
 variable "tolerated_failure_percentage" {
-  description = "Batches of a hundred that may fail before the others are stopped; a recording that cannot be analysed is no failure of its batch."
+  description = "Batches of a hundred that may fail before the others are stopped; a recording that cannot be analysed is not a failure of its batch."
   type        = number
   default     = 50
   nullable    = false

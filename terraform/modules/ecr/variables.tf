@@ -27,7 +27,7 @@ variable "image_tag_mutability" {
 }
 
 variable "max_image_count" {
-  description = "Images kept beside those that ran (tagged live-…); the oldest beyond it are deleted."
+  description = "Number of images to keep, in addition to those that ran (tagged live-…); older images are deleted."
   type        = number
   default     = 10
   nullable    = false
@@ -48,7 +48,7 @@ variable "project_name" {
 }
 
 variable "pull_account_ids" {
-  description = "Accounts that may take images, such as that of prod from dev."
+  description = "Accounts that may take images, such as the account of prod for the images of dev."
   type        = list(string)
   default     = []
   nullable    = false

@@ -4,7 +4,7 @@ output "api_endpoint" {
 }
 
 output "api_key_value" {
-  description = "The API key, to send as x-api-key; null where keys are off."
+  description = "The API key, to send as x-api-key; null if keys are off."
   value       = one(aws_api_gateway_api_key.this[*].value)
   sensitive   = true
 }
@@ -45,7 +45,7 @@ output "detector_environment" {
 }
 
 output "rollout" {
-  description = "What terraform/rollout.sh moves, and which alarms it watches meanwhile; null where there is no canary."
+  description = "What terraform/rollout.sh moves, and which alarms it watches; null if there is no canary."
   value = var.canary.enabled ? {
     function = aws_lambda_function.this.function_name
     version  = aws_lambda_function.this.version

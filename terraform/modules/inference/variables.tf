@@ -1,8 +1,8 @@
 variable "alarms" {
-  description = "Who is told of alarms, and of which costs."
+  description = "Who gets alarms, and from which costs on."
   type = object({
-    email                = optional(string) # Address that alarms are sent to, once it has confirmed; null sends none.
-    invocations_per_hour = optional(number) # Calls of the function in an hour from which an alarm warns of the cost; null sets no such alarm.
+    email                = optional(string) # Address that gets alarms after it has confirmed; null sends no alarms.
+    invocations_per_hour = optional(number) # Number of calls of the function per hour above which an alarm warns of the cost; null sets no alarm.
   })
   default  = {}
   nullable = false
@@ -39,7 +39,7 @@ variable "aws_region" {
 }
 
 variable "canary" {
-  description = "Whether a new version of the function gets a share of the requests first, while alarms are watched; then terraform/rollout.sh moves the aliases, and applying does not."
+  description = "Whether a new version of the function first gets a share of the requests, while alarms are watched; terraform/rollout.sh then moves the aliases, not the apply."
   type = object({
     enabled = optional(bool, false) # Whether it does.
     minutes = optional(number, 10)  # Minutes for which it has that share.
@@ -72,7 +72,7 @@ variable "cors_allowed_origins" {
 }
 
 variable "dataset_sha256" {
-  description = "SHA-256 of the recordings and tables that the settings were tuned on, for the record; null where unknown."
+  description = "SHA-256 of the recordings and tables that the settings were tuned on, for information only; null if it is not known."
   type        = string
   default     = null
   validation {
@@ -88,7 +88,7 @@ variable "enable_api_key" {
 }
 
 variable "enable_waf" {
-  description = "Whether to make a WAF web ACL before the API, with the rules that AWS manages, of which uploads are exempt where they look at the body."
+  description = "Whether to make a WAF web ACL before the API, with the rules that AWS manages; rules that look at the body do not apply to uploads."
   type        = bool
   default     = false
   nullable    = false
@@ -180,7 +180,7 @@ variable "inference_config" {
 }
 
 variable "inference_config_fingerprint" {
-  description = "Fingerprint of inference_config; the function refuses to serve settings that do not have it."
+  description = "Fingerprint of inference_config; the function refuses to serve settings with another fingerprint."
   type        = string
   nullable    = false
   validation {
@@ -201,7 +201,7 @@ variable "job_max_concurrency" {
 }
 
 variable "job_timeout" {
-  description = "Seconds after which a job is given up."
+  description = "Seconds after which a job is stopped."
   type        = number
   default     = 86400
   nullable    = false
@@ -220,7 +220,7 @@ variable "lambda" {
     log_level                         = optional(string, "INFO")   # Least severity that the function logs.
     memory_size                       = optional(number, 3008)     # Memory of the function in MB; the processors grow with it.
     provisioned_concurrent_executions = optional(number, 0)        # Instances kept warm; each costs money all day.
-    reserved_concurrent_executions    = optional(number)           # Most calls that may run at once, taken from the account's share; null sets no limit of its own.
+    reserved_concurrent_executions    = optional(number)           # Most calls that may run at once, taken from the calls of the account; null sets no limit for this function.
     timeout                           = optional(number, 900)      # Seconds after which a call of the function is ended.
   })
   nullable = false
@@ -270,14 +270,14 @@ variable "log_retention_days" {
 }
 
 variable "manage_api_gateway_account" {
-  description = "Whether to set the role with which API Gateway writes logs, which is one for an account and region; bootstrap does that, so only where there is none."
+  description = "Whether to set the role with which API Gateway writes logs. An account has one such role in a region, and bootstrap sets it: use true only if it is not set."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "model_kms_key_arns" {
-  description = "Keys of KMS with which the model's bucket is encrypted, which the function may then use to read it; [] where it is encrypted with AWS's own keys."
+  description = "KMS keys with which the bucket of the model is encrypted; the function may use them to read it. [] if it is encrypted with AWS's own keys."
   type        = list(string)
   default     = []
   nullable    = false
@@ -309,7 +309,7 @@ variable "model_s3_key" {
 }
 
 variable "model_sha256" {
-  description = "Digest that the model bundle (the file that runs and its card) must have, as /health and every result name it under model_sha256; null accepts any."
+  description = "Digest that the model bundle (the file that runs and its card) must have; /health and every result have it under model_sha256. null accepts any model."
   type        = string
   default     = null
   validation {
@@ -352,7 +352,7 @@ variable "s3_input_expiration_days" {
 }
 
 variable "s3_output_expiration_days" {
-  description = "Days until a result is deleted; what is left of it is gone a day later."
+  description = "Days until a result is deleted; its older version is deleted a day later."
   type        = number
   default     = 30
   nullable    = false
@@ -370,13 +370,13 @@ variable "store_api_key_in_secrets_manager" {
 }
 
 variable "throttle" {
-  description = "How many requests the API lets through: all clients together, and with one API key."
+  description = "How many requests the API accepts: from all clients together, and with one API key."
   type = object({
     api_key_burst_limit = optional(number, 20)    # Requests at once with one API key.
     api_key_daily_quota = optional(number, 10000) # Requests a day with one API key.
     api_key_rate_limit  = optional(number, 10)    # Requests a second with one API key.
-    burst_limit         = optional(number, 40)    # Requests that the API lets through at once, all clients together.
-    rate_limit          = optional(number, 20)    # Requests a second that the API lets through, all clients together.
+    burst_limit         = optional(number, 40)    # Requests that the API accepts at once, from all clients together.
+    rate_limit          = optional(number, 20)    # Requests per second that the API accepts, from all clients together.
   })
   default  = {}
   nullable = false
@@ -395,7 +395,7 @@ variable "throttle" {
 }
 
 variable "vpc" {
-  description = "Existing VPC that the function must be in; null puts it in none, which it does not need."
+  description = "Existing VPC in which the function must be; null means no VPC, because the function does not need one."
   type = object({
     interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] where the VPC has them.
     route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] where they have it.
@@ -422,7 +422,7 @@ variable "vpc" {
 }
 
 variable "waf_web_acl_arn" {
-  description = "Existing WAF web ACL to put before the API; null puts none. Its rules must let audio of over 8 KB pass."
+  description = "Existing WAF web ACL to put before the API; null puts no ACL. Its rules must let audio of over 8 KB pass."
   type        = string
   default     = null
   validation {
