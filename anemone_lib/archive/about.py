@@ -271,7 +271,7 @@ def describe_problems(archive: Archive) -> str:
     if len(overlaps):
         parts.append(
             page.paragraph(
-                f"{spell_count(len(overlaps), 'recording')} overlap with the one before at the same site, by "
+                f"{spell_count(len(overlaps), 'recording')} overlap with the recording before at the same site, by "
                 f"{overlaps['overlap_s'].sum():,.1f} s in all: that time counts twice, in effort and in events."
             )
         )

@@ -321,7 +321,7 @@ def check_sources(sources: Iterable[str | os.PathLike[str]], site: str | None = 
         try:
             re.compile(site)
         except re.error as error:
-            raise ConfigError(f"--site is {site!r}, which is no regular expression: {error}") from None
+            raise ConfigError(f"--site is {site!r}, which is not a regular expression: {error}") from None
     for source in listing.sources:
         if _is_manifest(source):
             for _ in read_manifest(Path(source)):

@@ -47,9 +47,9 @@ SiteOption = Annotated[
     str | None,
     typer.Option(help="Regular expression that finds the site in a path. Default: the first folder below SOURCE."),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what went wrong.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what went wrong.")]
 NoiseOption = Annotated[
-    bool, typer.Option(help="Measure the levels of every minute, too: a third more work at 48 kHz.")
+    bool, typer.Option(help="Also measure the levels of every minute: a third more work at 48 kHz.")
 ]
 CallLevelOption = Annotated[
     float | None,
@@ -76,7 +76,7 @@ def library_errors() -> Iterator[None]:
         )
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        err.print("stopped; what was done is kept: run again to go on", highlight=False)
+        err.print("stopped; the results so far are kept: run the command again to go on", highlight=False)
         raise typer.Exit(130) from None
 
 
@@ -146,8 +146,8 @@ def _show_plan(folder: Path) -> None:
         shown.add_row(escape(printable(str(site))), f"{len(rows):,}", hours, *days, f"{gaps:,}")
     out.print(shown)
     odd = {
-        "overlap with the one before": table["overlap_s"].fillna(0) >= 1,
-        "have the same bytes as another": table["duplicate_of"].notna(),
+        "overlap with the recording before": table["overlap_s"].fillna(0) >= 1,
+        "have the same bytes as another recording": table["duplicate_of"].notna(),
         "have no time of day": table["start_utc"].isna() & table["problem"].isna(),
         "cannot be opened": table["problem"].notna(),
     }
@@ -255,7 +255,7 @@ def report(
     threshold: ThresholdOption = None,
     csv_files: Annotated[bool, typer.Option("--csv", help="Write the tables as CSV, too.")] = False,
     call_level: CallLevelOption = None,
-    gallery: Annotated[int, typer.Option(min=0, help="Events to listen to, of each of three kinds.")] = 8,
+    gallery: Annotated[int, typer.Option(min=0, help="Events to listen to, for each of three kinds.")] = 8,
     quiet: QuietOption = False,
 ) -> None:
     """Write the tables and the page again, with other event settings if wanted; nothing is scored.
@@ -357,7 +357,9 @@ def _choose_aws(place: str | None, state_machine: str | None, bucket: str | None
     if place != "aws":
         raise ConfigError(f"--on is {place!r}; it must be aws")
     if any(other is not None for other in others):
-        raise ConfigError("--on aws takes no --workers, --scheduler, --shard and --memory: these are about machines")
+        raise ConfigError(
+            "--on aws takes no --workers, --scheduler, --shard and --memory: they are for runs on your own machines"
+        )
     return find_place(state_machine, bucket)
 
 
@@ -384,7 +386,10 @@ def conclude(archive: Any, *, quiet: bool, **options: Any) -> bool:
             soft_wrap=True,
         )
         if counts.get("duplicate"):
-            say(f"{spell_count(counts['duplicate'], 'recording')} with the same bytes as another: counted once")
+            say(
+                f"{spell_count(counts['duplicate'], 'recording')} with the same bytes as another recording: "
+                "counted once"
+            )
         if counts.get("found"):
             say(f"{spell_count(counts['found'], 'recording')} not analysed yet: run again")
     if not (failed := counts.get("failed", 0)):

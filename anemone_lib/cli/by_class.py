@@ -46,7 +46,9 @@ def train_dataset(
     from anemone_lib.training.from_dataset import train_on_dataset
 
     if path is not None and (folder or annotations or labels or config or label_column or channel != "mean"):
-        raise ConfigError("--dataset says where recordings, tables, labels, channel and settings are; give it alone")
+        raise ConfigError(
+            "--dataset already says where recordings, tables, labels, channel and settings are; give it alone"
+        )
     if path is not None:
         dataset = Dataset.load(path)
         recordings = read_recordings(dataset)
@@ -188,18 +190,18 @@ def tune_dataset(
     if per is None:
         decisions, compared = tune_classes(parts, settings, bout_gap=bout_gap), parts
         how = (
-            f"Found on the {part} part, {len(parts)} recordings. The measures are of the same part, so that they are "
-            "better than on others: test the settings on the test part with `anemone evaluate`."
+            f"Found on the {part} part, {len(parts)} recordings. The measures are of the same part, so they are "
+            f"better than on other parts: test the settings on the test part with `anemone evaluate`."
         )
     else:
         decisions, compared = tune_groups(parts, before, seconds=seconds, bout_gap=bout_gap)
         how = (
-            f"Thresholds of each group, found on the first {seconds:g} s of its recordings ({part} part). The measures "
-            "are of what follows those seconds."
+            f"Thresholds of each group, found on the first {seconds:g} s of its recordings ({part} part). The "
+            f"measures are of the rest of the recordings."
         )
     for name in decisions.untuned:
         err.print(spell_note(f"{name} is not in the {part} part: its settings are as before"), highlight=False)
-    lines = ["No recording is long enough that something is left to test on."]
+    lines = ["No recording is long enough to leave a part for the test."]
     if compared:
         old, new = (
             measure_classes(
@@ -238,7 +240,7 @@ def tune_dataset(
         bout_gap=bout_gap,
         flags=[*(["--allow-seen"] if allow_seen else []), *(["--force"] if force and doubts else [])],
     )
-    lines += ["", f"The same settings are found again by `{again}`."]
+    lines += ["", f"The command `{again}` finds the same settings again."]
     about = f"Model {classifier.version}, {classifier.sha256}; dataset {dataset.sha256}; code {code_sha256()}."
     page = [f"# Settings for {', '.join(dataset.calls)}", "", how, "", *lines, "", about]
     paths = [
@@ -281,9 +283,15 @@ def _find_doubts(
 def spell_gain(name: str, gain: float, low: float, high: float) -> str:
     """Say what tuning gains on groups that it has not seen."""
     if math.isnan(gain):
-        return f"What they gain for {name} on groups that were not tuned on is unknown: there are fewer than two."
+        return (
+            f"How much they gain for {name} on groups that were not used for tuning is not known: there are fewer "
+            "than two groups."
+        )
     interval = format_interval(low, high, "+.3f")
-    return f"Each group decided as the others say: F1 of {name} {gain:+.3f} ({interval}, 95 % by group)."
+    return (
+        f"With each group decided by the settings of the other groups: F1 of {name} {gain:+.3f} ({interval}, 95 % by "
+        "group)."
+    )
 
 
 def _write_command(path: Path, model: str | None, *, base: Path | None, flags: Sequence[str], **options: Any) -> str:

@@ -34,7 +34,8 @@ ModelOption = Annotated[
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="Configuration: YAML, JSON or tfvars JSON. Default: what the model was trained with."
+        "--config",
+        help="Configuration: YAML, JSON or tfvars JSON. Default: the settings that the model was trained with.",
     ),
 ]
 TimezoneOption = Annotated[
@@ -46,7 +47,7 @@ StartTimeFormatOption = Annotated[
 ]
 ChannelOption = Annotated[
     str,
-    typer.Option("--channel", help="Which of several hydrophones is listened to: a number from 1, mean or loudest."),
+    typer.Option("--channel", help="Which of several hydrophones is analysed: a number from 1, mean or loudest."),
 ]
 
 

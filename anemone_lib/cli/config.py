@@ -63,7 +63,9 @@ def config_to_tfvars(
             print(promotion.to_tfvars(), end="")
             return
         if not out_file.name.endswith(".tfvars.json"):
-            raise ConfigError(f"--out is {out_file}; Terraform loads by itself only a name ending in .auto.tfvars.json")
+            raise ConfigError(
+                f"--out is {out_file}; Terraform loads only files whose name ends in .auto.tfvars.json by itself"
+            )
         promotion.save(out_file)
     print(out_file)
 

@@ -27,8 +27,10 @@ def init(
             help="Class of a label, again for every label: lt=toadfish; '?=' for neither call nor background."
         ),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="Class whose events are detected. Default: the commonest.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels. Default: found.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Class whose events are detected. Default: the class with most annotations.")
+    ] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels. Default: found by its name.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="Folder of the tables. Default: beside the audio.")] = None,
     group: Annotated[
         str | None,
@@ -42,7 +44,7 @@ def init(
     channel: ChannelOption = "mean",
     seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
     out_file: Annotated[Path | None, typer.Option("--out", help="Default: dataset.yaml in the folder.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a description that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a description that exists.")] = False,
 ) -> None:
     """Read recordings and their tables, show the labels, and write dataset.yaml."""
     from anemone_lib.dataset import draft_dataset
@@ -52,7 +54,7 @@ def init(
             raise ConfigError(f"--split is {split!r}; it must be one of {', '.join(SPLITS)}")
         path = out_file or folder / "dataset.yaml"
         if path.exists() and not overwrite:
-            raise ConfigError(f"{path} is there already; choose another name with --out, or replace it: --overwrite")
+            raise ConfigError(f"{path} exists already; choose another name with --out, or replace it with --overwrite")
         interactive = not label and sys.stdin.isatty() and sys.stdout.isatty()
         draft = draft_dataset(
             folder,

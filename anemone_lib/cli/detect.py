@@ -89,13 +89,11 @@ ShardOption = Annotated[
     typer.Option(metavar="I/N", help="Score only the I-th of N parts (1/4 … 4/4) into the cache, and write nothing."),
 ]
 StartTimeOption = Annotated[
-    str | None, typer.Option(help="When the recording began, like '2023-02-10 00:00:01'; of one recording only.")
+    str | None, typer.Option(help="When the recording began, like '2023-02-10 00:00:01'; for one recording only.")
 ]
 EachChannelOption = Annotated[
     str,
-    typer.Option(
-        help="Which of several hydrophones: a number from 1, mean, loudest, or each for results of every one."
-    ),
+    typer.Option(help="Which of several hydrophones: a number from 1, mean, loudest, or each for a result of each."),
 ]
 
 
@@ -118,7 +116,7 @@ def detect(
     start_time_format: StartTimeFormatOption = None,
     channel: EachChannelOption = "mean",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what went wrong.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only what went wrong.")] = False,
 ) -> None:
     """Find events in recordings; one bad file never ends the batch."""
     with catch_chatter() as chatter:
@@ -235,9 +233,9 @@ def _conclude(batch: Batch, finding: Finding, out_folder: Path, shard: str | Non
         names = ", ".join(batch.without_start[:SHOWN_NAMES]) + ", …" * (len(batch.without_start) > SHOWN_NAMES)
         err.print(
             spell_note(
-                f"nothing tells when {spell_count(len(batch.without_start), 'recording')} began ({names}), so that "
-                "there is no time of day in the tables; say how dates are written in the names with "
-                "--start-time-format, or when one began with --start-time"
+                f"{spell_count(len(batch.without_start), 'recording')} without a start time ({names}), so the "
+                f"tables have no time of day; say with --start-time-format how dates are written in the names, or "
+                "with --start-time when a recording began"
             ),
             highlight=False,
             soft_wrap=True,
@@ -261,7 +259,8 @@ def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str
         text = f"skipped {gap.start_time:.2f} to {gap.end_time:.2f} s: {gap.reason}"
         out.print(spell_note(text), highlight=False, soft_wrap=True)
     for path in kept:
-        text = f"{path} was not made by this program, or was changed since: it is kept, the result lies beside it"
+        text = f"{path} was not made by this program, or was changed since: it is kept, and the result is written "
+            "beside it"
         out.print(spell_note(text), highlight=False, soft_wrap=True)
     for path in paths:
         out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)
@@ -312,8 +311,8 @@ def _check_found(finding: Finding, start_time: str | None) -> None:
         raise ConfigError(f"there is nothing to analyse: {reasons}")
     if start_time is not None and len(finding.recordings) > 1:
         raise ConfigError(
-            f"--start-time is {start_time!r} for {len(finding.recordings)} recordings; it is of one recording: say how "
-            "dates are written in the names with --start-time-format"
+            f"--start-time is {start_time!r} for {len(finding.recordings)} recordings; it can be given for one "
+            "recording only: say with --start-time-format how dates are written in the names"
         )
 
 

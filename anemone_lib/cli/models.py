@@ -30,8 +30,9 @@ def train(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder of recordings, annotated throughout, with tables: reef.wav, reef.Table.1.selections.txt. "
-            "Without it and --dataset, the demonstration model is made anew, from simulated recordings."
+            help="Folder of recordings, annotated from start to end, with tables: reef.wav, "
+            "reef.Table.1.selections.txt. Without it and --dataset, the demonstration model is trained again, from "
+            "simulated recordings."
         ),
     ] = None,
     dataset: Annotated[
@@ -42,63 +43,68 @@ def train(
     ] = None,
     label_column: Annotated[
         str | None,
-        typer.Option(help="Column of the tables with the labels, where it is none of the usual; '' where none has."),
+        typer.Option(help="Column of the tables with the labels, if its name is unusual; '' if no column has labels."),
     ] = None,
     channel: ChannelOption = "mean",
     labels: Annotated[
         str | None,
-        typer.Option(help="Classes of labels that are no class themselves: pulse_train=anemonefish,grunt=biological."),
+        typer.Option(help="Classes of labels that are not names of classes: pulse_train=anemonefish,grunt=biological."),
     ] = None,
     config: ConfigOption = None,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")] = Path("out/model"),
     start_from: Annotated[
         str | None,
-        typer.Option(
-            help="Model bundle whose features are taken, shipped, or none: weights drawn at random. Default: shipped."
-        ),
+        typer.Option(help="Model bundle to start from, shipped, or none (random weights). Default: shipped."),
     ] = None,
     backbone: Annotated[
         Path | None,
         typer.Option(
-            help="Network of others whose embeddings are learnt from, in place of images: a .tflite, or the folder of "
-            "a SavedModel, like Perch, SurfPerch or BirdNET."
+            help="Network that others trained, like Perch, SurfPerch or BirdNET: a .tflite, or the folder "
+            "of a SavedModel. The model learns from its embeddings instead of images."
         ),
     ] = None,
     backbone_rate: Annotated[
-        int | None, typer.Option(min=100, help="Sample rate that the backbone takes, in Hz, where it is not known.")
+        int | None,
+        typer.Option(min=100, help="Sample rate that the backbone takes, in Hz, if its input does not show it."),
     ] = None,
     backbone_window: Annotated[
         float | None,
         typer.Option(min=0.01, max=60, help="Seconds in a window. Default: as much as the backbone takes."),
     ] = None,
     backbone_output: Annotated[
-        str | None, typer.Option(help="Name of the output that is the embedding, where there are several.")
+        str | None, typer.Option(help="Name of the output that has the embedding, if there are several outputs.")
     ] = None,
     head: Annotated[
-        Head, typer.Option(help="What learns from the embeddings: linear, or small, with a layer of 64 between.")
+        Head,
+        typer.Option(help="The part that learns from the embeddings: linear; or small, with a layer of 64 in between."),
     ] = Head.linear,
     multilabel: Annotated[
-        bool, typer.Option("--multilabel/--single-label", help="Classes may overlap, or each window has one.")
+        bool, typer.Option("--multilabel/--single-label", help="Classes may overlap, or each window has one class.")
     ] = True,
     members: Annotated[
-        int, typer.Option(min=1, max=10, help="Networks whose probabilities are averaged; each takes its time.")
+        int,
+        typer.Option(
+            min=1,
+            max=10,
+            help="Number of networks whose probabilities are averaged; each network is trained separately.",
+        ),
     ] = 1,
     folds: Annotated[
         int, typer.Option(min=0, help="Number of folds: for each, also train without its groups and test on them.")
     ] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Export even a model that is no better than chance.")] = False,
-    name: Annotated[str, typer.Option(help="What to call the model.")] = "anemone",
-    version: Annotated[str, typer.Option(help="Part of every result.")] = "v1.0",
+    force: Annotated[bool, typer.Option("--force", help="Also export a model that is not better than chance.")] = False,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "anemone",
+    version: Annotated[str, typer.Option(help="Version of the model; every result names it.")] = "v1.0",
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Times that windows are drawn, at most. Default: 12; of the demonstration model 5."),
+        typer.Option(min=1, help="Most epochs. Default: 12; for the demonstration model 5."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the weights, the order, and the split by recording.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the order, and the split by recording.")] = 0,
     without_calls: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of recordings without a known call: background to learn from. For the demonstration model, "
-            "the last third by name is kept, and the card says how many false alarms it gives."
+            help="Folder of recordings without a known call: background to learn from. For the demonstration "
+            "model, the last third by name is set aside, and the card says how many false alarms there are in it."
         ),
     ] = None,
     control: Annotated[
@@ -187,8 +193,8 @@ def export_model(
         settings = InferenceConfig.load(config) if config else None
         if recordings is None:
             raise ConfigError(
-                "the .keras and the .tflite model are compared on recordings like yours: --recordings FOLDER "
-                "(`anemone simulate FILE` writes one where you have none)"
+                "the .keras and the .tflite model are compared on recordings like yours: give --recordings FOLDER "
+                "(`anemone simulate FILE` writes a recording if you have none)"
             )
         paths = [Path(found.source) for found in find_recordings([recordings]).recordings[:MAX_COMPARED]]
         if not paths:

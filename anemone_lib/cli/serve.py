@@ -22,7 +22,7 @@ def serve(
     config: ConfigOption = None,
     store: Annotated[Path, typer.Option(help="Folder for the recordings and results of jobs.")] = Path("out/jobs"),
     limits: Annotated[
-        bool, typer.Option(help="Hold calls to 12 MB of audio and 29 s; AWS lets 4.5 MB and 29 s through.")
+        bool, typer.Option(help="Limit a call to 12 MB of audio and 29 s; on AWS the limits are 4.5 MB and 29 s.")
     ] = True,
 ) -> None:
     """Answer over HTTP: a page at /, POST /predict, POST /jobs, the interface's description at /docs."""

@@ -23,7 +23,7 @@ def simulate(
     bouts_per_minute: Annotated[float, typer.Option(help="Bouts of anemonefish calls.")] = 3.0,
     neighbours_per_minute: Annotated[float, typer.Option(help="Sounds of other reef animals.")] = 6.0,
     mammals_per_minute: Annotated[float, typer.Option(help="Voices of whales, dolphins and seals.")] = 0.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     noises: Annotated[str | None, typer.Option(help="Names separated by commas. Default: drawn from the seed.")] = None,
 ) -> None:
     """Write a simulated reef recording, and what is in it as a Raven selection table."""
@@ -33,7 +33,7 @@ def simulate(
     with usage_errors():
         truth_path = path.with_suffix(".truth.txt")
         if (there := [str(one) for one in (path, truth_path) if one.exists()]) and not overwrite:
-            raise ConfigError(f"{there[0]} is there already; choose another name, or replace it: --overwrite")
+            raise ConfigError(f"{there[0]} exists already; choose another name, or replace it with --overwrite")
         path.parent.mkdir(parents=True, exist_ok=True)
         truth = write_recording(
             path,

@@ -52,7 +52,7 @@ LabelsOption = Annotated[
 ]
 LabelColumnOption = Annotated[
     str | None,
-    typer.Option(help="Column of the tables that holds the labels, where it is none of the usual; '' where none does."),
+    typer.Option(help="Column of the tables that has the labels, if its name is unusual; '' if no column has labels."),
 ]
 BoutGapOption = Annotated[
     float | None,
@@ -61,11 +61,15 @@ BoutGapOption = Annotated[
     ),
 ]
 DatasetOption = Annotated[
-    Path | None, typer.Option("--dataset", help="Description of the data, in place of a folder: every class counts.")
+    Path | None,
+    typer.Option("--dataset", help="Description of the data, instead of a folder: every class is measured."),
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Part of the dataset: train, validation or test.")]
 AllowSeenOption = Annotated[
-    bool, typer.Option("--allow-seen", help="Also recordings that the model has seen; the result is no test then.")
+    bool,
+    typer.Option(
+        "--allow-seen", help="Also use recordings that the model was trained on; the result is then not a test."
+    ),
 ]
 CacheOption = Annotated[Path, typer.Option(help="Folder where scores are kept.")]
 CACHE = Path("out/scores")
@@ -162,7 +166,7 @@ def tune(
     start_time_format: StartTimeFormatOption = None,
     bout_gap: BoutGapOption = None,
     holdout: Annotated[float, typer.Option(help="Part of the recordings that is set aside for the test.")] = 0.3,
-    seed: Annotated[int, typer.Option(min=0, help="Which recordings are set aside.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed that decides which recordings are set aside.")] = 0,
     beta: Annotated[float, typer.Option(help="2 weighs missed calls more than false alarms, 0.5 less.")] = 1.0,
     max_false_alarms_per_hour: Annotated[
         float | None, typer.Option(min=0, help="Only settings with at most this many false alarms per hour.")
@@ -173,15 +177,17 @@ def tune(
     per: Annotated[
         str | None, typer.Option(help="group: a threshold for each group, from its first annotated seconds.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0, help="How many of them, of each recording.")] = 30.0,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="With --per: how many seconds of each recording are annotated.")
+    ] = 30.0,
     allow_seen: AllowSeenOption = False,
     verdicts: Annotated[
-        Path | None, typer.Option("--verdicts", help="Table of the verdicts of a review, in place of a folder.")
+        Path | None, typer.Option("--verdicts", help="Table of the verdicts of a review, instead of a folder.")
     ] = None,
     precision: Annotated[
         float | None, typer.Option(help="With --verdicts: the precision that the threshold must reach, like 0.9.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write settings whose gain cannot be believed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write settings even if their gain is doubtful.")] = False,
     out_folder: Annotated[
         Path, typer.Option("--out", help="Folder for settings and report, like terraform/environments/dev.")
     ] = Path("out/tuning"),
@@ -219,7 +225,7 @@ def tune(
         if out_folder == Path("out/tuning") or out_folder.is_dir():
             check_folder(out_folder, "--out")
         else:  # a wrong word for an environment must not make a new one
-            raise ConfigError(f"{out_folder} is no folder; make it, or name one that is there")
+            raise ConfigError(f"{out_folder} is not a folder; make it, or name a folder that exists")
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
         settings, samples = _score_folder(folder, annotations, model, config, cache, reading)
@@ -269,13 +275,13 @@ def _choose_source(
     A dataset says itself what its labels mean, where they are, and which channel is listened to.
     """
     if (folder is None) == (dataset is None):
-        raise ConfigError("give a folder of recordings, or --dataset with its description, one of the two")
+        raise ConfigError("give a folder of recordings, or --dataset with its description, but not both")
     if channel == "each":
         raise ConfigError("channel is 'each'; the tables do not say which hydrophone was annotated: choose one")
     chosen = parse_channel(channel)
     own = {"--labels": labels, "--label-column": label_column, "--channel": None if channel == "mean" else channel}
     if dataset and (repeated := [f"{option} is {value}" for option, value in own.items() if value is not None]):
-        raise ConfigError(f"{repeated[0]}; a dataset says that itself: change it in {dataset}")
+        raise ConfigError(f"{repeated[0]}; with a dataset, this is in the description: change it in {dataset}")
     return folder or Path(), chosen
 
 

@@ -26,8 +26,9 @@ def tune_by_verdicts(
     verdicts = [one for one in read_verdicts(table) if one.kind == "event"]
     if other := {one.model_sha256 for one in verdicts} - {"", classifier.sha256}:
         raise ConfigError(
-            f"{table} has verdicts on events of the model {min(other)[:12]}, the model is {classifier.sha256[:12]}; "
-            "give the model that was reviewed (--model), or review events of this one"
+            f"{table} has verdicts on events of the model {min(other)[:12]}, but the model is "
+            f"{classifier.sha256[:12]}; give the model whose events were reviewed (--model), or review events of this "
+            f"model"
         )
     curve = calibrate_precision([one.confidence for one in verdicts], [one.is_call for one in verdicts])
     threshold = curve.find_threshold(precision)

@@ -76,14 +76,14 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
     }
     errors = [*_find_leaks(recordings), *_find_beyond(recordings)]
     warnings = list(find_files(dataset).notes)
-    warnings += [f"{one.name} is in no part of the split" for one in recordings if not one.spans]
+    warnings += [f"{one.name} is not in any part of the split" for one in recordings if not one.spans]
     warnings += _warn_of_odd_boxes(recordings)
     warnings += warn_of_few(recordings, dataset)
     warnings += _check_clocks(recordings, dataset)
     if isinstance(dataset.split, SplitByTime):
         warnings.append(
-            "the split cuts each recording in time: its test says nothing of other days or places; "
-            "keep whole recordings for a test as well"
+            "the split cuts each recording in time: its test says nothing about other days or places; keep whole "
+            "recordings for a test as well"
         )
     return DatasetReport(recordings, hours, calls, tuple(errors), tuple(warnings), tuple(_suggest(recordings, dataset)))
 
@@ -100,9 +100,9 @@ def warn_of_few(recordings: Sequence[LabelledRecording], dataset: Dataset) -> li
             messages.append(f"{name} has no call in the train part: the model cannot learn it")
         elif n < FEW_CALLS or groups < FEW_GROUPS:
             messages.append(
-                f"{name} has {spell_count(n, 'call')} of {spell_count(groups, 'group')} in the train part "
-                f"({FEW_CALLS} calls of {FEW_GROUPS} groups are the least advised): expect many calls to be missed "
-                "where noise or animals differ"
+                f"{name} has {spell_count(n, 'call')} of {spell_count(groups, 'group')} in the train part (use at "
+                f"least {FEW_CALLS} calls of {FEW_GROUPS} groups): expect many calls to be missed where noise or "
+                "animals differ"
             )
     return messages
 
@@ -172,11 +172,7 @@ def _check_clocks(recordings: Sequence[LabelledRecording], dataset: Dataset) -> 
         if start is not None:
             times.append((start.astimezone(UTC).timestamp(), one))
     if unknown := len(recordings) - len(times):
-        does, its = ("does", "its") if unknown == 1 else ("do", "their")
-        messages.append(
-            f"{spell_count(unknown, 'recording')} {does} not tell when {'it' if unknown == 1 else 'they'} began; {its} "
-            "events have no date"
-        )
+        messages.append(f"{spell_count(unknown, 'recording')} without a start time: the events have no date")
     times.sort(key=lambda pair: (pair[0], pair[1].name))
     for (first, one), (second, other) in itertools.pairwise(times):
         if second < first + one.duration - 0.5 and one.path.parent == other.path.parent:

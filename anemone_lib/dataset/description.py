@@ -199,7 +199,7 @@ class Dataset(BaseModel):
             if fold_label(known) == folded:
                 return name
         raise ConfigError(
-            f"label {label!r} is of no class; the description knows {', '.join(map(repr, self.labels))}: "
+            f"label {label!r} belongs to no class; the description has {', '.join(map(repr, self.labels))}: "
             f"add it to labels, with null if it is neither a call nor background"
         )
 
@@ -235,7 +235,7 @@ class Dataset(BaseModel):
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not YAML: {error}") from None
         if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-            raise ConfigError(f"{path} must hold fields by name; `anemone dataset init FOLDER` writes one")
+            raise ConfigError(f"{path} must have fields with names; `anemone dataset init FOLDER` writes one")
         try:
             return cls(**content).with_folder(path.parent)
         except ConfigError as error:
@@ -251,7 +251,7 @@ class Dataset(BaseModel):
         """
         path = Path(path)
         if path.exists() and not overwrite:
-            raise ConfigError(f"{path} is there already; choose another name, or overwrite it with --overwrite")
+            raise ConfigError(f"{path} exists already; choose another name, or replace it with --overwrite")
         content = self.model_dump(mode="json")
         return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
 
@@ -260,5 +260,5 @@ def _explain(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"] if part not in ("SplitByTime", "SplitByName"))
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        return f"{name} is no field of a dataset; the fields are {', '.join(Dataset.model_fields)}"
+        return f"{name} is not a field of a dataset; the fields are {', '.join(Dataset.model_fields)}"
     return f"{name}: {message}" if name else message

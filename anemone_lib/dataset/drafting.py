@@ -116,7 +116,7 @@ def draft_dataset(
     classes = (BACKGROUND, *dict.fromkeys(name for name in meaning.values() if name and name != BACKGROUND))
     if len(classes) < 2:
         raise ConfigError(
-            f"no label is of a class; the tables hold {_list(counts)}: say which with --label LABEL=CLASS"
+            f"no label belongs to a class; the tables have {_list(counts)}: say which with --label LABEL=CLASS"
         )
     sizes = {name: sum(n for label, n in counts.items() if meaning.get(label) == name) for name in classes}
     target = target_class or max(classes[1:], key=lambda name: sizes[name])
@@ -145,7 +145,9 @@ def draft_dataset(
     notes = [f"split: {why}", *pairs.notes]
     known = {fold_label(label): name for label, name in meaning.items()}
     unused = [label for label in counts if known.get(fold_label(label)) is None]
-    notes += [f"label {label!r} ({counts[label]}) is of no class: neither call nor background" for label in unused]
+    notes += [
+        f"label {label!r} ({counts[label]}) belongs to no class: it is neither call nor background" for label in unused
+    ]
     return Draft(dataset, counts, tuple(notes))
 
 
@@ -156,7 +158,7 @@ def _give_meaning(
     known = {fold_label(label): name for label, name in (labels or {}).items()}
     there = {fold_label(label) for label in counts}
     if known and not there & set(known):
-        raise ConfigError(f"no annotation has a label of {', '.join(labels or {})}; the tables hold {_list(counts)}")
+        raise ConfigError(f"no annotation has a label of {', '.join(labels or {})}; the tables have {_list(counts)}")
     meaning: dict[str, str | None] = {label.strip(): name for label, name in (labels or {}).items()}
     by_name = bool(known)
     for label, n in counts.most_common():

@@ -229,7 +229,7 @@ def find_group(path: Path, dataset: Dataset, day: str | None = None) -> str:
     try:
         found = re.search(dataset.group, path.as_posix())
     except re.error as error:
-        raise ConfigError(f"group is {dataset.group!r}, which is no regular expression: {error}") from None
+        raise ConfigError(f"group is {dataset.group!r}, which is not a regular expression: {error}") from None
     if found is None:
         raise ConfigError(f"group is {dataset.group!r}, which is not in {path.as_posix()}; use recording, day or site")
     return found[1] if found.groups() else found[0]
@@ -255,7 +255,7 @@ def assign_spans(recordings: Iterable[LabelledRecording], dataset: Dataset) -> l
     known = {name for one in recordings for name in _list_names(one, dataset)}
     if missing := sorted(set(parts) - known):
         raise ConfigError(
-            f"the split names {missing[0]}, which is no annotated recording of the dataset; they are "
+            f"the split names {missing[0]}, which is not an annotated recording of the dataset; the recordings are "
             f"{', '.join(sorted(one.name for one in recordings)[:6])}"
         )
     spanned, unused = [], set(parts)
@@ -331,7 +331,7 @@ def find_label_column(files: Sequence[AnnotatedFile], *, labels: Iterable[str] =
         return best[0]
     columns = ", ".join(found) or "none"
     raise AnnotationError(
-        f"{unusual[0].name}: which column holds the labels is not clear ({columns} could); say it with --label-column"
+        f"{unusual[0].name}: it is not clear which column has the labels ({columns} could); say it with --label-column"
     )
 
 

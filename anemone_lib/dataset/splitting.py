@@ -40,7 +40,7 @@ def draw_split(
     """
     names = names or [one.name for one in recordings]
     if by in PARTS:
-        return SplitByName.model_validate({by: names}), f"all {len(names)} recordings are of the {by} part"
+        return SplitByName.model_validate({by: names}), f"all {len(names)} recordings are in the {by} part"
     groups = sorted({one.group for one in recordings})
     classes = sorted({name for one in recordings for name in one.count_calls()})
     scarce = [
@@ -52,10 +52,13 @@ def draw_split(
         few = f"{len(groups)} groups are few" if len(groups) < MIN_GROUPS else f"few groups hold {', '.join(scarce)}"
         return SplitByTime(), (
             f"{few if by == 'auto' else 'as asked'}: every recording is cut in time, 50 % to train, 15 % to validate, "
-            "35 % to test; this says nothing of other days or places, so test on recordings of their own as well"
+            "35 % to test; this says nothing about other days or places, so test on whole recordings as well"
         )
     if len(groups) < 3:
-        return SplitByTime(), f"{len(groups)} groups cannot be of three parts: every recording is cut in time instead"
+        return (
+            SplitByTime(),
+            f"{len(groups)} groups are too few for three parts: every recording is cut in time instead",
+        )
     parts = _give_groups(recordings, groups, classes, seed)
     chosen = {
         part: [name for name, one in zip(names, recordings, strict=True) if parts[one.group] == part] for part in PARTS

@@ -52,7 +52,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    name: str = Field(description="What to call the model.")
+    name: str = Field(description="Name of the model.")
     version: str = Field(description="Like v1.0; part of every result.")
     summary: str = Field("", description="In words: what it was trained on, what it never saw.")
     classes: tuple[str, ...] = Field(description="In the order of the model's outputs.")

@@ -37,7 +37,7 @@ def test_an_expression_finds_the_site_and_where_it_does_not_it_is_said(tmp_path)
     items, listing = items_of(tmp_path, site="([A-Z]{2}\\d\\d)_")
     assert [items[name].site for name in sorted(items)] == ["FK01", "GR02", tmp_path.name]
     assert listing.failures[0][0] == "c.wav"
-    with pytest.raises(ConfigError, match="no regular expression"):
+    with pytest.raises(ConfigError, match="not a regular expression"):
         check_sources([tmp_path], "(")
 
 

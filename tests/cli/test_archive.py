@@ -60,7 +60,7 @@ def test_a_season_from_the_plan_to_the_review(anemone, card, tmp_path):
         (("--on", "aws"), "give --state-machine and --bucket, or set ANEMONE_ARCHIVE_STATE_MACHINE"),
         (("--on", "aws", "--bucket", "b", "--state-machine", "reef"), "give an ARN like"),
         (("--on", "aws", "--bucket", "b", "--state-machine", MACHINE), "copy it (`aws s3 sync`) and give its s3://"),
-        (("--site", "("), "no regular expression"),
+        (("--site", "("), "not a regular expression"),
         (("--channel", "left"), "channel is 'left'"),
         (("--timezone", "Mars"), "timezone is 'Mars'"),
     ],

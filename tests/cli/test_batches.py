@@ -112,7 +112,7 @@ def test_names_without_a_date_are_one_warning_for_the_batch(anemone, reef, tmp_p
         reef(f"reef {k}.wav")
     result = anemone("detect", tmp_path / "season", "--out", tmp_path / "out", "--formats", "csv")
     assert result.exit_code == 0
-    assert result.stderr.count("nothing tells when 5 recordings began (reef 0.wav, reef 1.wav, reef 2.wav, …)") == 1
+    assert result.stderr.count("5 recordings without a start time (reef 0.wav, reef 1.wav, reef 2.wav, …)") == 1
     assert result.stderr.count("--start-time-format") == 1
 
 

@@ -24,7 +24,7 @@ def test_a_description_that_is_written_and_read_is_the_same(tmp_path):
 
 def test_an_existing_description_is_not_overwritten_unless_asked(tmp_path):
     path = Dataset(**FIELDS).save(tmp_path / "dataset.yaml")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         Dataset(**FIELDS).save(path)
     Dataset(**FIELDS).save(path, overwrite=True)
 
@@ -60,7 +60,7 @@ def test_a_label_has_one_class_whatever_its_case_and_an_unknown_one_is_an_error(
         None,
         "toadfish",
     ]
-    with pytest.raises(ConfigError, match="'w' is of no class"):
+    with pytest.raises(ConfigError, match="'w' belongs to no class"):
         dataset.find_class("w")
 
 

@@ -60,14 +60,14 @@ def test_a_label_spelled_in_two_cases_is_one_class_called_as_it_is_mostly_spelle
     draft = draft_dataset(tmp_path)
     assert draft.dataset.classes == ("noise", "Pé de peixe", "pop")
     assert read_recordings(draft.dataset)[0].count_calls() == {"Pé de peixe": 3, "pop": 1}
-    assert not any("of no class" in note for note in draft.notes)
+    assert not any("to no class" in note for note in draft.notes)
 
 
 def test_a_label_that_is_named_in_another_case_is_not_said_to_be_of_no_class(tmp_path):
     write_calls(tmp_path / "reef.wav", ["Grunt", "grunt", "pop"])
     draft = draft_dataset(tmp_path, labels={"GRUNT": "grunter"})
-    assert [note for note in draft.notes if "of no class" in note] == [
-        "label 'pop' (1) is of no class: neither call nor background"
+    assert [note for note in draft.notes if "to no class" in note] == [
+        "label 'pop' (1) belongs to no class: it is neither call nor background"
     ]
     assert read_recordings(draft.dataset)[0].count_calls() == {"grunter": 2}
 
@@ -151,7 +151,7 @@ def test_groups_are_days_sites_recordings_or_a_pattern():
     assert [group(kind) for kind in ("day", "site", "recording", r"buoy(\d)")] == [
         *("2021-07-12", "north", "buoy7_20210712_210000", "7")
     ]
-    with pytest.raises(ConfigError, match="no regular expression"):
+    with pytest.raises(ConfigError, match="not a regular expression"):
         group("(")
 
 

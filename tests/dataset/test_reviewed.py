@@ -69,7 +69,7 @@ def test_the_majority_of_reviewers_counts_and_a_draw_is_unclear(folder):
 
 
 def test_a_label_of_no_class_and_a_recording_that_is_gone_are_said(folder):
-    with pytest.raises(ConfigError, match="label 'boat' is of no class"):
+    with pytest.raises(ConfigError, match="label 'boat' belongs to no class"):
         read(folder, [say("a", 5, 6, "boat")])
     with pytest.raises(ConfigError, match="verdicts on gone.wav, which is not there"):
         read(folder, [say("gone", 5, 6, "toadfish")])
