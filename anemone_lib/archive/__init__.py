@@ -1,15 +1,15 @@
-"""A season of recordings, analysed as a whole: what is there, what was found, and how much was listened to.
+"""A season of recordings, analysed as a whole: the recordings, the events, and the time that was analysed.
 
 `open_archive` is where to start: it reads the tables of a folder that ``anemone archive run`` wrote.
 
 - *The run.* `steps` has `make_request`, `plan_archive` and `run_archive`. `sources` finds the recordings, `inventory`
   reads their headers, `kept` finds scores that were made before, `state` remembers what is done, `running` hands out
-  the `units` of work to the `workers`, and `assembling` writes the tables, but for `months` that are as they were.
-- *The tables.* `tables` says which columns they have and where they lie. `noise` has what a run keeps of the sound of
-  each minute, `minutes` the table of it, and `masking` the hours in which a call could not have been heard.
+  the `units` of work to the `workers`, and `assembling` writes the tables, except for `months` that did not change.
+- *The tables.* `tables` says which columns they have and where they are. `noise` keeps the levels of each minute,
+  `minutes` makes a table of them, and `masking` finds the hours in which a call could not have been heard.
 - *On AWS.* `cloud` hands recordings over (`execution`), `batch` analyses them there (`packing`), and `quotas`
   estimates how long that takes.
-- *The report.* `report` writes the page; `sounds` and `soundscape` are its part about the sound.
+- *The report.* `report` writes the page; `sounds` and `soundscape` write its part about the sound.
 
 Imports tuning, plots, dataset and what lies below them.
 """

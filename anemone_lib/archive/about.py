@@ -49,7 +49,7 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
     """List what a reader must know before believing the figures."""
     hours = archive.hours
     found = [
-        "An event is what the model took for a call, not a call that a person confirmed. Rates are events divided by "
+        "An event is a sound that the model took for a call; no person has confirmed it. Rates are events divided by "
         "the hours that were analysed."
     ]
     if summary := archive.provenance.get("model", {}).get("summary"):
@@ -58,7 +58,7 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
     if recordings:
         found.append(
             f"{spell_count(recordings, 'recording')} ({spell_hours(seconds / 3600)}, {spell_count(events, 'event')}) "
-            "without a clock: counted here, and in no figure over time."
+            "without a start time: they are counted here, but are in no figure over time."
         )
     without = sorted(set(hours["site"].unique()) - set(places))
     if without:
@@ -69,8 +69,8 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
     effort = hours.drop_duplicates(["site", "hour_utc", "hour_local"]).groupby("site")["effort_s"].sum() / 3600
     if few := [str(site) for site, one in effort.items() if one < LITTLE_EFFORT_H]:
         found.append(
-            f"Less than {LITTLE_EFFORT_H} hours of effort at {', '.join(few)}: a rate of an hour that was heard for "
-            "some seconds says little."
+            f"Less than {LITTLE_EFFORT_H} hours of effort at {', '.join(few)}: a rate from a few seconds of an hour "
+            "says little."
         )
     utc = hours["hour_utc"].dt.tz_localize(None)
     shift = (hours["hour_local"] - utc).dt.total_seconds() / 3600
@@ -81,7 +81,7 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
                 "the day are not the same hours. Give one time zone in the manifest."
             )
     if len(hours) and hours["noise_db"].isna().all():
-        found.append("The noise was not measured, so nobody can say in which hours calls could not have been heard.")
+        found.append("The noise was not measured, so it is not known in which hours calls could not have been heard.")
     elif (hours["noise_reference"] == "full scale").any():
         found.append("Levels are in dB re full scale where the recorder has no calibration in the manifest.")
     return found
@@ -93,16 +93,17 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
 def describe_reference(model: Mapping[str, Any]) -> str:
     """Say how it is decided whether calls could have been heard."""
     lowest = find_lowest_snr(model)
-    start = "An hour without events is a sign of no calls only if calls could have been heard in it. "
+    start = "If an hour has no events, there were no calls only if calls could have been heard. "
     if lowest is None:
         return start + (
             "The card of the model does not say how many calls it finds at which signal-to-noise ratio, so no hour is "
             "hatched."
         )
     return start + (
-        f"By its card, the model finds half of the calls from {lowest:+.1f} dB on (level of the call over the noise in "
-        "the band of the call, as its training measured it). Fainter calls, and calls from further away, are lost "
-        "earlier."
+        f"The model card says that the model finds half of the calls from {lowest:+.1f} dB on (level of the call over "
+        "the noise in "
+        "the band of the call, as its training measured it). Fainter calls, and calls from further away, are missed "
+        "at less noise."
     )
 
 
@@ -110,11 +111,11 @@ def describe_masking(masking: Masking) -> str:
     """Say which call is the reference call, and from which noise on it is not heard."""
     known = (
         f" The reference call is assumed to have {masking.call_level_db:.1f} dB here, {QUIET_SNR_DB:g} dB above the "
-        "quietest tenth of the hours; nobody measured it"
+        "quietest tenth of the hours; this level was not measured"
         if masking.assumed
         else f" The reference call has {masking.call_level_db:.1f} dB"
     )
-    return f"{known}. It is not heard where the noise has more than {masking.limit_db:.1f} dB."
+    return f"{known}. It cannot be heard if the noise is above {masking.limit_db:.1f} dB."
 
 
 # ---------------------------------------------------------------------- precision
@@ -153,12 +154,13 @@ def describe_precision(archive: Archive, class_name: str) -> str:
         )
     said = page.paragraph(
         f"{spell_count(len(confidences), 'event')} of {len(all_confidences):,} reviewed; a person heard a call in "
-        f"{int(calls.sum()):,}. What follows holds if events were drawn by their confidence or by chance, not picked."
+        f"{int(calls.sum()):,}. The following is valid if events were drawn by their confidence or at random, not "
+        "picked by a person."
     )
     try:
         curve = calibrate_precision(confidences, calls)
     except ConfigError as error:
-        return said + page.paragraph(f"More cannot be said: {error}.")
+        return said + page.paragraph(f"Nothing more is known: {error}.")
     edges = choose_edges(all_confidences)
     bins = measure_precision(confidences, calls, edges)
     try:
@@ -168,15 +170,15 @@ def describe_precision(archive: Archive, class_name: str) -> str:
         low, high = density.n_calls_interval
         said += page.paragraph(
             f"Of all events, {density.density:.0%} are calls (95 % credible interval {density.low:.0%} to "
-            f"{density.high:.0%}): {density.n_calls:,.0f} calls ({low:,.0f} to {high:,.0f}). Calls that made no event "
-            "are not among them."
+            f"{density.high:.0%}): {density.n_calls:,.0f} calls ({low:,.0f} to {high:,.0f}). Calls that the detector "
+            "missed are not among them."
         )
     except ConfigError as error:
         said += page.paragraph(f"How many calls there are in all cannot be estimated: {error}.")
     try:
         threshold: float | None = curve.find_threshold(WANTED_PRECISION)
         said += page.paragraph(
-            f"From a confidence of {threshold:.2f} on, at least {WANTED_PRECISION:.0%} of the events are calls."
+            f"At a confidence of {threshold:.2f} or more, at least {WANTED_PRECISION:.0%} of the events are calls."
         )
     except ConfigError as error:
         threshold = None
@@ -192,7 +194,9 @@ def describe_precision(archive: Archive, class_name: str) -> str:
     ]
     return (
         said
-        + page.figure(drawn.figure, alt=f"{alt}{grid[-1]:.2f}", caption="Fitted to the verdicts.", wide=False)
+        + page.figure(
+            drawn.figure, alt=f"{alt}{grid[-1]:.2f}", caption="The curve is fitted to the verdicts.", wide=False
+        )
         + page.table("Verdicts by confidence", ["confidence", "reviewed", "calls", "part"], rows, right=[1, 2, 3])
     )
 
@@ -243,7 +247,7 @@ def describe_effort(archive: Archive) -> str:
         timeline = page.figure(
             plot_timeline(spans[0], skipped=spans[1]).figure,
             alt=f"When each site was recorded. {summary}",
-            caption="By the recorders' own clocks. Recordings without a clock are not drawn.",
+            caption="Times are by the recorders' own clocks. Recordings without a start time are not drawn.",
         )
     return timeline + page.table("Effort by site", columns, rows, right=[1, 2, 3, 4])
 
@@ -315,7 +319,7 @@ def describe_citation(provenance: Mapping[str, Any]) -> str:
             "Intervals: Politis & Romano 1992 (block bootstrap), Hesterberg 2015 (few blocks), Garwood 1936 (counts).",
             "Call density: Navine et al. 2024, arXiv 2402.15360. Logistic precision: Wood & Kahl 2024.",
             "Levels: Miksis-Olds et al. 2021 (MANTA), Martin et al. 2021 (hybrid millidecades).",
-            "Cite the recordings, their owners and their permits, too: this page does not know them.",
+            "Cite the recordings, their owners and their permits, too: this page does not name them.",
         ]
     )
 
@@ -324,8 +328,8 @@ def describe_provenance(provenance: Mapping[str, Any]) -> str:
     """List what the tables were made with: versions, settings, every SHA-256."""
     rows = list(_flatten("", provenance))
     return page.paragraph(
-        "With the same recordings, these hashes and these settings the tables come out the same, byte for byte. All of "
-        "it is in archive.json; the SHA-256 of each recording is in recordings.parquet."
+        "With the same recordings, these hashes and these settings, the tables are the same, byte for byte. All of "
+        "this is in archive.json; the SHA-256 of each recording is in recordings.parquet."
     ) + page.table("Provenance", ["what", "value"], rows)
 
 

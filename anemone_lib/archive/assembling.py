@@ -1,8 +1,9 @@
 """Tables from scores: events, effort, hours and minutes of all recordings, site by site.
 
-*Conventions.* The rows of a recording lie in the file of the month in which it began; an hour in its own month. Where
-nothing tells when a recording began, it has events and effort, and no hours. Events are decided anew in the `months` of
-which something changed, in milliseconds a recording; nothing is scored, and the calls inside were measured before.
+*Conventions.* The rows of a recording are in the file of the month in which it began; an hour is in its own month. A
+recording without a start time has events and effort, but no hours. Events are decided again only in `months` in which
+something changed, which takes milliseconds for each recording; nothing is scored, and the calls inside events were
+measured before.
 """
 
 import json
@@ -138,7 +139,7 @@ def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, A
 
 
 class SiteTables:
-    """The tables of one site, written month by month; its hours last, for which all of it is known.
+    """The tables of one site, written month by month; the hours are written last, when all months are known.
 
     Parameters
     ----------
@@ -335,7 +336,7 @@ def list_effort(one: Analysed) -> Iterator[dict[str, Any]]:
     duration = one.row["duration_s"]
     if one.scores is None:
         reasons = {
-            "duplicate": f"it has the same bytes as {one.row['duplicate_of']}, which counts",
+            "duplicate": f"it has the same bytes as {one.row['duplicate_of']}, which is counted",
             "failed": one.row["problem"],
             "found": "it is not analysed yet",
         }
@@ -388,7 +389,7 @@ def _list_copies(folder: Path, site: str) -> set[str]:
 
 
 def _drop_others(folder: Path, written: Iterable[str]) -> None:
-    """Remove files of tables that belong to sites or months that are no more."""
+    """Remove files of tables whose site or month does not exist any more."""
     kept = {folder / path for path in written}
     for root in (*(folder / f"{name}.parquet" for name in PARTITIONED), folder / LEVELS_FOLDER):
         for path in sorted(root.rglob("*.parquet")):

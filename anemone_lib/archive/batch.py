@@ -1,9 +1,9 @@
 """A batch of recordings that is analysed away from the archive: the work of a function on AWS.
 
-*Conventions.* A batch is one object of JSON: rows of the plan, and what is asked of them. Its result is one zip file
-with what a shard leaves: ``state/state.sqlite``, ``scores/``, ``noise/``. A call has a deadline; what is done by then
-is stored, and the next call of the same batch goes on. A recording that fails costs only itself; a call in which
-nothing was done is an error, so that the calls come to an end.
+*Conventions.* A batch is one JSON object: rows of the plan, and the request. Its result is one zip file with the files
+of a shard: ``state/state.sqlite``, ``scores/``, ``noise/``. A call has a deadline: the results until then are stored,
+and the next call of the same batch goes on. A recording that fails does not stop the others. If a call does nothing, it
+is an error, so that the calls come to an end.
 
 `analyse_batch` is where to start. Imports what is in the image of the function, and no library of tables.
 """
@@ -109,7 +109,7 @@ def restore_batch(batch: Mapping[str, Any], classifier: Classifier) -> Request:
     request = Request((), None, configs, channel=about["channel"], noise=about["noise"], classifier=classifier)
     if request.score_key != batch["score_key"]:
         raise ConfigError(
-            "the function understands the settings otherwise: deploy the image of the version that calls it"
+            "the function reads the settings differently: deploy the image of the same version as this program"
         )
     return request
 
@@ -192,7 +192,7 @@ def _begin(state: State, folder: Path, batch: Mapping[str, Any]) -> None:
     (folder / "scores").mkdir(exist_ok=True)
     for name, content in batch["scores"].items():
         if not MEMBER.fullmatch(f"scores/{name}.npz"):
-            raise ConfigError(f"the batch has scores called {name!r}, which is no name of scores")
+            raise ConfigError(f"the batch has scores called {name!r}, which is not a name of scores")
         (folder / "scores" / f"{name}.npz").write_bytes(base64.b64decode(content))
     state.remember("code_sha256", code_sha256())
     state.begin_walk()
@@ -241,7 +241,7 @@ class BatchRun(Run):
 
     @property
     def finished(self) -> set[str]:
-        """The recordings of which all was done that was begun."""
+        """The recordings for which all work that was begun is done."""
         return set(self._under_way) - self.left
 
     def _is_ours(self, row: Mapping[str, Any]) -> bool:
@@ -255,7 +255,7 @@ class BatchRun(Run):
         return True
 
     def _fits(self, audio_s: float) -> bool:
-        """Tell whether so much audio is done in time, at the speed of this call until now."""
+        """Tell whether this much audio can be done in time, at the speed of this call until now."""
         now = monotonic()
         speed = self._audio_done / (now - self._began) if self._audio_done else FIRST_SPEED
         return (self._audio_out + audio_s) / speed < self._deadline - now
@@ -337,10 +337,11 @@ def _analyse(run: BatchRun, state: State, folder: Path, request: Request, deadli
 
 
 def _give_up(state: State, request: Request, name: str, seconds: float) -> int:
-    """Leave out the recording for which a whole call was not enough; return 1, the number of recordings."""
+    """Leave out a recording that needs more time than a whole call; return 1, the number of recordings."""
     if not name or seconds < RESERVE_S:
         raise ScoresError(
-            f"one call of the function ({seconds:.0f} s) was not enough for anything: give it a timeout of 900 s"
+            f"one call of the function ({seconds:.0f} s) was not enough for any recording: give the function a "
+            "timeout of 900 s"
         )
     reason = (
         f"one call of the function ({seconds:.0f} s) was not enough for it: analyse it without --on aws, on a machine"

@@ -1,7 +1,7 @@
 """The sound of events: a WAV file each, and a table by which Raven shows them all.
 
-*Conventions.* A clip has the samples of the recording at its own rate, as they are, as 16-bit PCM, without the scaling
-that a player would want: levels stay what they were. What is lost in the recording is silence in a clip.
+*Conventions.* A clip has the samples of the recording, at its own rate, as 16-bit PCM. They are not scaled, so the
+levels do not change. Lost samples of the recording are silence in a clip.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""A run on AWS: batches of recordings go to a state machine, what it found comes back into the archive's folder.
+"""A run on AWS: batches of recordings go to a state machine, and the results come back into the archive's folder.
 
-*Conventions.* This machine plans and keeps, AWS analyses: a batch is some rows of the plan as an object in a bucket
-(`anemone_lib.archive.batch`), its result is what a shard of a run leaves, and is taken over like that of a shard. A run
-that is stopped anywhere finds its execution again, joins it, and hands over only what is missing after its end. Of a
-batch that failed, each recording is tried once more, alone; what fails then has its row, with the reason.
+*Conventions.* This machine plans and keeps the results; AWS analyses. A batch is some rows of the plan, as an object in
+a bucket (`anemone_lib.archive.batch`). Its result has the files of a shard, and is taken over like a shard. If a run is
+stopped, the next run finds the execution, joins it, and hands over only what is missing after its end. If a batch
+fails, each of its recordings is tried once more, alone; a recording that fails again has a row with the reason.
 """
 
 import os
@@ -62,7 +62,7 @@ def check_reachable(sources: Iterable[str]) -> None:
     for source in sources:
         if not source.startswith("s3://") and ("://" in source or not source.lower().endswith(".csv")):
             raise ConfigError(
-                f"--on aws analyses recordings in S3, and {source} is not there: copy it (`aws s3 sync`) and give "
+                f"--on aws analyses recordings in S3, and {source} is not in S3: copy it (`aws s3 sync`) and give "
                 "its s3:// address, or leave --on aws out"
             )
 
@@ -106,7 +106,7 @@ def analyse_on_aws(
 
 
 def collect_from_aws(state: State, request: Request, folder: Path, note: Note) -> None:
-    """Take over what an execution of an earlier run has found by now; nothing happens where there is none."""
+    """Take over the results so far of an execution of an earlier run; do nothing if there is no such execution."""
     about = state.recall("aws")
     if about is None:
         return
@@ -115,7 +115,7 @@ def collect_from_aws(state: State, request: Request, folder: Path, note: Note) -
         status = hand.recall_execution().describe()
         hand.collect()
     except AnemoneError as error:
-        note(f"what is on AWS was not collected: {error}")
+        note(f"the results on AWS were not collected: {error}")
         return
     if status is not None:
         at_work = "is at work on AWS" if status.word in AT_WORK else "on AWS has ended"
@@ -162,8 +162,8 @@ class _Hand:
             return 0
         execution.start()
         self._note(
-            f"{spell_count(number, 'batch', 'batches')} on AWS ({execution.arn}): you may stop this program; the work "
-            "goes on, and the same command collects it"
+            f"{spell_count(number, 'batch', 'batches')} on AWS ({execution.arn}): you may stop this program: the work "
+            "goes on, and the same command collects the results"
         )
         return number
 
@@ -185,7 +185,7 @@ class _Hand:
             yield rows
 
     def _list_missing(self, measure: bool) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of what is to be analysed, and of what is analysed and lacks its calls or levels."""
+        """Yield the rows of recordings that are not analysed, or are analysed but have no calls or levels."""
         for row in self._state.each(UNDONE, (self._key,)):
             yield {**dict(row), **dict.fromkeys(OUTCOME)}
         if measure:
@@ -199,7 +199,7 @@ class _Hand:
                     yield dict(row)
 
     def _has_events(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether a recording has events whose calls are to be measured; where it has none, that is known now."""
+        """Tell whether a recording has events whose calls must be measured; if it has no event, note that now."""
         try:
             scores = Scores.load(self._locate_scores(row))
         except AnemoneError:
@@ -306,7 +306,7 @@ class _Hand:
         self._tell(self._total - self._state.add_up("duration", UNDONE, (self._key,)), self._total)
 
     def _take(self, path: Path, key: str) -> None:
-        """Take over a result: scores and levels first, then the rows that say they are whole."""
+        """Take over a result: first scores and levels, then the rows, which say that scores and levels are complete."""
         with tempfile.TemporaryDirectory(dir=path.parent) as name:
             place = Path(name)
             unpack_result(path, place)
@@ -327,12 +327,13 @@ class _Hand:
             self._state.take_over(database, key)
 
     def _compare_code(self, there: str | None) -> None:
-        """Say once where the function runs other code than this: the tables name the code that is here."""
+        """Say once if the function runs different code: the tables name the code of this program."""
         if there not in (None, code_sha256(), self._other_code):
             self._other_code = there
             self._note(
-                f"the function runs other code ({str(there)[:12]}) than this program ({code_sha256()[:12]}), of the "
-                "same version: deploy the image of this code where the tables must say what made them"
+                f"the function runs different code ({str(there)[:12]}) than this program ({code_sha256()[:12]}), of "
+                "the "
+                "same version: deploy the image of this code if the tables must name the code that made them"
             )
 
     # ------------------------------------------------------------------ what failed
@@ -382,14 +383,15 @@ class _Hand:
         try:
             execution.remove()
         except AnemoneError as error:
-            self._note(f"what was collected is still on AWS, and costs a little: {error}")
+            self._note(f"the collected results are still on AWS, and cost a little: {error}")
 
 
 def _spell_end(status: Status, throttled: bool) -> str:
     """Say why an execution ended before its time, and what to do about it."""
     if throttled:
         return (
-            "had no room for its calls for hours: raise the concurrency of the function, or lower max_concurrency of "
+            "could not start its calls for hours, because too many were running: raise the concurrency of the "
+            "function, or lower max_concurrency of "
             "the Terraform module"
         )
     said = {"ABORTED": "was stopped", "TIMED_OUT": "took longer than its state machine allows"}

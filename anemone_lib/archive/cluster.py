@@ -1,11 +1,11 @@
-"""A Dask cluster as workers: they come and go, and the run waits for them, but not for ever.
+"""A Dask cluster as workers: they come and go, and the run waits for them for a limited time.
 
-*Conventions.* A cluster that does nothing is never waited for in silence. Where nothing comes back, the scheduler is
-asked who is at work; where nobody is, the run says so after `SAY_S`, and ends after the time that it may wait. What
-Dask does itself: it starts a worker again that was ended for its memory, and gives its pieces to others, three times.
+*Conventions.* If no result comes back, the run asks the scheduler which workers are working. If no worker is working,
+the run says so after `SAY_S`, and ends after the time that it may wait. Dask itself starts a worker again that was
+ended because of its memory, and gives its pieces to other workers, three times.
 
-A worker above 80 % of its memory is *paused*: it begins nothing new until it has room. One whose memory does not come
-back stays paused with the pieces that it was given, so that the run has it started anew.
+A worker above 80 % of its memory is *paused*: it begins nothing new until it has room. If its memory does not come
+back, it stays paused and keeps its pieces, so the run has Dask start it again.
 """
 
 import math
@@ -62,7 +62,7 @@ class Cluster(Workers):
         return answer
 
     def _hand_over(self, asked: Any, answer: Future[Any]) -> None:
-        """Give on what became of a piece of work, also where it was lost on the way, unlike Dask's executor."""
+        """Pass on the result or the error of a piece of work, also if it was lost; Dask's executor does not."""
         try:
             error = asked.exception(timeout=ANSWER_S) if asked.status == "error" else None
             found = None if error else asked.result(timeout=ANSWER_S)
@@ -106,7 +106,7 @@ class Cluster(Workers):
         return ready
 
     def _find_trouble(self) -> tuple[str, list[str]]:
-        """Say why nobody is at work, and name the paused workers that can be started again; empty where someone is."""
+        """Say why no worker is working, and name paused workers that can be started again; empty if one is working."""
         address = self._address
         try:
             workers = self._ask("identity", n_workers=-1)["workers"]
@@ -125,7 +125,7 @@ class Cluster(Workers):
             )
         if workers:
             return f"none of {spell_count(len(workers), 'worker')} at {address} begins a piece of work", []
-        return f"there is no worker at {address}: start some (dask worker {address})", []
+        return f"there is no worker at {address}: start workers (dask worker {address})", []
 
     def _restart(self, names: list[str]) -> None:
         if names:
@@ -135,7 +135,7 @@ class Cluster(Workers):
                 self._note(f"paused workers could not be started again: {error}")
 
     def _ask(self, what: str, **options: Any) -> Any:
-        """Ask the scheduler for something; a scheduler that does not answer is an error, and no wait without end."""
+        """Ask the scheduler for something; if it does not answer, raise an error instead of waiting for ever."""
         asked = getattr(self._client.scheduler, what)
         return self._client.sync(asked, callback_timeout=ANSWER_S, **options)
 

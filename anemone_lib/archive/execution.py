@@ -93,7 +93,7 @@ def find_place(state_machine: str | None = None, bucket: str | None = None) -> P
 
 @dataclass(frozen=True)
 class Status:
-    """The status of an execution: a word of Step Functions, and the error of one that failed."""
+    """The status of an execution, in the words of Step Functions, and its error if it failed."""
 
     word: str
     error: str = ""
@@ -164,7 +164,7 @@ class Execution:
         return f"{self.place.state_machine.replace(':stateMachine:', ':execution:')}:{self.run}"
 
     def start(self) -> None:
-        """Start the execution; nothing happens where it was started before."""
+        """Start the execution; do nothing if it was started before."""
         about = {"bucket": self.place.bucket, "run": self.run}
         about |= {"prefix": f"{self.prefix}batches/", "results": f"{self.prefix}results/"}
         with _explain_refusal(f"start {self.place.state_machine}"):
@@ -207,7 +207,7 @@ class Execution:
         return json.loads(self._read(f"{self.prefix}batches/{number:06d}.json"))
 
     def list_results(self) -> Iterator[tuple[int, str]]:
-        """Yield the number of every batch that has a result, and a word that changes with the result."""
+        """Yield the number of every batch that has a result, and a text that changes when the result changes."""
         for key, etag in self._list("results/"):
             if found := re.search(r"/(\d+)\.zip$", key):
                 yield int(found[1]), etag

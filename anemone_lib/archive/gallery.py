@@ -1,4 +1,4 @@
-"""Events to look at and listen to: the surest, the least sure, and some by chance."""
+"""Events to look at and listen to: those of the highest and of the lowest confidence, and some at random."""
 
 from collections.abc import Callable
 from html import escape
@@ -23,7 +23,7 @@ LONGEST_S = 6.0
 
 
 def pick_events(events: "pd.DataFrame", n: int, *, seed: int = 0) -> dict[str, "pd.DataFrame"]:
-    """Pick events of the highest and the lowest confidence, and others by chance.
+    """Pick events of the highest and the lowest confidence, and others at random.
 
     Parameters
     ----------

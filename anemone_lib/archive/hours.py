@@ -1,9 +1,10 @@
-"""Events and effort counted by hour: the table from which rates are.
+"""Events and effort counted by hour: rates are computed from this table.
 
-*Conventions.* Hours are those of the recorder's own clock, which is what a day on the reef follows; where it is half an
-hour off UTC, so is the start of its hours in UTC. Where clocks were changed for daylight saving, an hour of the clock
-comes twice, with two starts in UTC, or not at all. Hours in which nothing was recorded have no row: nobody knows what
-they held. What has no time of day is in no hour, and `count_undated` says how much that is.
+*Conventions.* Hours are hours of the recorder's own clock, because a day on the reef follows it. If this clock differs
+from UTC by half an hour, its hours begin at half past the hour in UTC. If clocks were changed for daylight saving, an
+hour of the clock comes twice, with two starts in UTC, or not at all. Hours in which nothing was recorded have no row,
+because nobody knows whether there were calls. Events and effort without a time of day are in no hour; `count_undated`
+counts them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def count_hours(
     noise: "pd.DataFrame | None" = None,
     places: Mapping[str, tuple[float, float]] | None = None,
 ) -> "pd.DataFrame":
-    """Count events, and the seconds that were listened to, in every hour.
+    """Count events, and the seconds that were analysed, in every hour.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def count_hours(
 
 
 def recount_events(hours: "pd.DataFrame", events: "pd.DataFrame", effort: "pd.DataFrame") -> "pd.DataFrame":
-    """Count other events in the same hours: those of a higher confidence, say, or those that a person confirmed.
+    """Count other events in the same hours, like events of a higher confidence, or events that a person confirmed.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The inventory of an archive: the recordings by their headers, with duplicates, overlaps and clocks that do not fit.
 
-*Conventions.* Gaps and overlaps are between recordings of one recorder at one site (of the site, where no manifest
-tells recorders apart), by their own clocks. Recordings with the same bytes are one: the first counts, the others name
-it. Headers are read again only where a file changed.
+*Conventions.* Gaps and overlaps are between recordings of one recorder at one site, by their own clocks (if no manifest
+names recorders, between all recordings of the site). Recordings with the same bytes count once: the first counts, the
+others name it. A header is read again only if the file changed.
 """
 
 import json
@@ -108,7 +108,7 @@ def _probe_all(state: State, request: Request, tell: Note) -> None:
 
 
 def _look_ahead(look: Callable[[Any], Any], rows: Iterable[Any]) -> Iterator[Any]:
-    """Look at rows in order; at remote ones, several at once."""
+    """Look at rows in order; look at several remote recordings at once."""
     waiting: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(REMOTE_READERS, "anemone-header") as readers:
         for row in rows:
@@ -123,7 +123,7 @@ def _look_ahead(look: Callable[[Any], Any], rows: Iterable[Any]) -> Iterator[Any
 
 
 def hash_alike(state: State) -> None:
-    """Find the SHA-256 of local recordings that may be the same as another: of one size, and alike in part."""
+    """Find the SHA-256 of local recordings that may be the same as another: of the same size, with some equal bytes."""
     alike = (
         "sha256 IS NULL AND problem IS NULL AND source NOT LIKE '%://%' AND EXISTS (SELECT 1 FROM recordings AS other "
         "WHERE other.size = recordings.size AND other.sample = recordings.sample AND other.walk = recordings.walk "

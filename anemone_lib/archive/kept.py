@@ -1,7 +1,8 @@
-"""Scores that were made before, by jobs of a service or ``anemone detect --formats scores``: as good as a recording.
+"""Scores that were made before, by jobs of a service or ``anemone detect --formats scores``; they replace a recording.
 
-*Conventions.* What has them is a file or an object whose name ends in `SUFFIX`. The recording's name, content, clock,
-gaps and pauses are in it; its sound is not, so that calls, noise, and how loud or dead the sound was are not known.
+*Conventions.* Scores are in a file or an object whose name ends in `SUFFIX`. It has the recording's name, the SHA-256
+of its content, its clock, gaps and pauses. It does not have the sound, so calls and noise are not known, and neither is
+whether the sound is clipped or dead.
 """
 
 import hashlib
@@ -110,7 +111,7 @@ def name_kept(name: str, recording_name: str) -> str:
 
 
 def find_channel(source: str) -> str:
-    """Return the channel that kept scores are of, where they are of one of several; else nothing.
+    """Return the channel of kept scores, if the recording has several channels; else an empty text.
 
     >>> find_channel("jobs/7c1e/result.channel2.scores.npz"), find_channel("jobs/7c1e/result.scores.npz")
     ('2', '')
@@ -157,7 +158,7 @@ def describe_kept(scores: Scores, source: str, clock: Mapping[str, Any]) -> Prob
 
 
 def check_kept(scores: Scores, classifier: Classifier, config: InferenceConfig, channel: str) -> None:
-    """Check that kept scores are those that a run would make.
+    """Check that a run would make the same scores.
 
     Raises
     ------
@@ -181,7 +182,7 @@ def check_kept(scores: Scores, classifier: Classifier, config: InferenceConfig, 
 
 
 def find_obstacle(source: str, *, remote: bool) -> str:
-    """Say why the sound of a recording cannot be heard again; empty where it can.
+    """Say why the sound of a recording cannot be read again; empty if it can be read.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""Hours in which a call could not have been heard: no event there is no sign that no fish called.
+"""Hours in which a call could not have been heard: if such an hour has no event, fish may still have called.
 
-*Conventions.* A call is heard where its level is far enough above the noise in its band: by the signal-to-noise ratio
-at which the model, by the measures on its card, finds half of the calls. Levels are in dB with one reference.
+*Conventions.* A call can be heard if its level is far enough above the noise in its band. The limit is the
+signal-to-noise ratio at which the model finds half of the calls, by the measures on its card. All levels are in dB with
+the same reference.
 """
 
 from collections.abc import Mapping

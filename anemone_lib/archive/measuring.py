@@ -1,7 +1,8 @@
 """Calls inside the events of a recording: how many there are, and their medians.
 
-*Conventions.* The recording and the settings of the events decide the figures, nothing else: levels are kept in dB re
-full scale, and a calibration is added where the tables are written. What could not be measured is null, with a reason.
+*Conventions.* The figures depend only on the recording and on the settings of the events: levels are kept in dB re
+full scale, and a calibration is added when the tables are written. A value that could not be measured is null, with a
+reason.
 """
 
 from collections.abc import Mapping, Sequence

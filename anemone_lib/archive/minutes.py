@@ -1,7 +1,7 @@
-"""The table of minutes, and the levels in the band of the calls from which hours and masked time are.
+"""The table of minutes, and the levels in the band of the calls, from which hours and masked time are computed.
 
-*Conventions.* Levels lie in ``noise/`` beside the scores, by the SHA-256 of the recording, its channel and its rate.
-Tables have dB re full scale, a mean square of 1, as the levels of calls have, or dB re 1 µPa where the recorder is
+*Conventions.* Levels are in ``noise/`` beside the scores, named after the SHA-256 of the recording, its channel and its
+rate. Tables have dB re full scale (a mean square of 1, as the levels of calls), or dB re 1 µPa if the recorder is
 calibrated.
 """
 

@@ -1,8 +1,8 @@
 """The noise of a recording, minute by minute, as a run keeps it.
 
-*Conventions.* The recording decides the levels, and how it is read (channel, rate), nothing else. They are kept as
-hybrid millidecades in steps of 1/128 dB, in dB re a full-scale sine; bands of any width are added up from them, true to
-0.01 dB.
+*Conventions.* The levels depend only on the recording and on how it is read (channel, rate). They are kept as hybrid
+millidecades in steps of 1/128 dB, in dB re a full-scale sine. Bands of any width are added up from them, with an error
+of at most 0.01 dB.
 """
 
 import io

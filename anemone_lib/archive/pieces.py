@@ -1,9 +1,10 @@
-"""Pieces of work that are out at the workers: handed out, waited for, and done again where a worker was killed.
+"""Pieces of work at the workers: they are handed out, collected, and done again if a worker was killed.
 
-*Conventions.* No more are out than keep the workers busy. A killed process takes a pool with it: all that was out is
-done again alone, first as it was and then with less memory; what was not done in its time is given up. Other executors
-(Dask) go on without the worker and try its pieces again themselves: what they give up is done with less memory beside
-the rest, and, since another piece may have killed the worker, alone at the end.
+*Conventions.* Only as many pieces are handed out as keep the workers busy. When a process is killed, its pool breaks:
+all pieces that were handed out are done again, one at a time, first as before and then with less memory; a piece that
+is not done in its time is given up. Other executors (Dask) go on without the worker and try its pieces again
+themselves. A piece that they give up is done with less memory beside the others, and at the end alone, because another
+piece may have killed the worker.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +83,7 @@ class Pieces:
         return self._broken is not None or len(self._out) >= 2 * self._workers.number
 
     def begin(self, job: Job) -> None:
-        """Hand out a piece; where nobody takes it, `collect` says so after the last of those that are out."""
+        """Hand out a piece; if no worker takes it, `collect` says so after the pieces that were handed out before."""
         try:
             self._out[self._submit(job)] = job
         except BrokenExecutor as error:
@@ -141,7 +142,7 @@ class Pieces:
                 yield job, future.result()
 
     def _do_again(self, killed: list[tuple[Future[Any], Job]]) -> Iterator[tuple[Job, Any]]:
-        """Do again, one after the other, what was out when a worker was killed, which breaks the pool."""
+        """Do the pieces again, one after the other, that were handed out when a killed worker broke the pool."""
         if not killed:
             return
         wait(self._out)

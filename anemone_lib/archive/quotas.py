@@ -1,8 +1,8 @@
 """How long an execution on AWS takes within the quotas of an account: a simulation, second by second.
 
-*Conventions.* Every batch is one execution of its own of a Distributed Map, which calls the function once or more. It
-begins when there is room for it: among the executions of the map, the calls of the function, the environments of the
-function (whose number grows at a fixed rate) and the transitions of states that an account may make.
+*Conventions.* Every batch is one execution of a Distributed Map, which calls the function once or more. It begins when
+the quotas have room for it: the executions of the map, the calls of the function, the environments of the function
+(whose number grows at a fixed rate) and the transitions of states of the account.
 """
 
 from collections import Counter

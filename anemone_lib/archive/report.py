@@ -1,7 +1,7 @@
 """The report of a season, with its cautions: one page, ``report.html``, a single file.
 
-`write_report` is where to start. The page is made from the tables alone, but for the pictures and sounds of some
-events, for which their recordings are opened. The same tables give the same page.
+`write_report` is where to start. The page is made from the tables; recordings are opened only for the pictures and
+sounds of some events. The same tables give the same page.
 """
 
 import math

@@ -87,11 +87,11 @@ class Request:
 
     @property
     def probe_key(self) -> str:
-        """The key of what was read from headers: all that decides it."""
+        """The key of what was read from headers: everything on which it depends."""
         return json.dumps([self.timezone, self.start_time_format])
 
     def describe_clock(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """How the start of a recording is found: the manifest comes first."""
+        """Return the options that find the start of a recording: the manifest comes first."""
         start_time = about.get("start_time")
         return {
             "timezone": about.get("timezone") or self.timezone,

@@ -1,8 +1,8 @@
 """The analysis of all recordings: pieces of work go to the workers, and each result is kept at once.
 
-*Conventions.* No more pieces are out than keep the workers busy, so that memory does not grow with the archive. What a
-piece found is written before the next is handed out: scores first, then the row that says they are whole. A run that
-is killed anywhere goes on after the last row.
+*Conventions.* Only as many pieces are handed out as keep the workers busy, so memory does not grow with the archive.
+The result of a piece is written before the next piece is handed out: first the scores, then the row, which says that
+they are complete. If a run is killed, the next run goes on after the last row.
 """
 
 import errno
@@ -59,7 +59,7 @@ def forget_lost_scores(state: State, folder: Path, key: str) -> None:
 
 
 def refuse_full_disk(error: BaseException, state: State, folder: Path, key: str) -> None:
-    """End a run with what to do, where the disk is full."""
+    """If the disk is full, end the run and say what to do."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
         done = state.count("status = 'analysed' AND score_key = ?", (key,))
         raise DiskFullError(

@@ -1,6 +1,6 @@
 """A random sample of an archive's events for review, stratified over confidence, and the review's verdicts.
 
-*Conventions.* Verdicts lie in ``verdicts.csv`` in the archive's folder, where `open_survey` keeps them; the tables of
+*Conventions.* Verdicts are in ``verdicts.csv`` in the archive's folder, where `open_survey` writes them; the tables of
 the next run or report have them in the column `verdict`.
 """
 
@@ -27,7 +27,7 @@ COLUMNS = ("event_id", "site", "recording", "start_time", "end_time", "confidenc
 
 
 def draw_sample(folder: str | os.PathLike[str], n: int = 200, *, seed: int = 0) -> list[ReviewItem]:
-    """Draw events for review: as many of each range of confidence.
+    """Draw events for review: the same number from each range of confidence.
 
     Parameters
     ----------

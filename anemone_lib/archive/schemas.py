@@ -1,7 +1,7 @@
 """The columns of the tables of an archive, and what each means.
 
-*Conventions.* What is not known is null, never NaN, 0 or an empty text. Times of day are written twice, in UTC and by
-the recorder's own clock (without a zone: the difference of both is the offset).
+*Conventions.* A value that is not known is null, never NaN, 0 or an empty text. Times of day are written twice, in UTC
+and by the recorder's own clock (without a zone: the difference of both is the offset).
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
 """Rates over the day and over the season, with intervals, and sites compared: statistics on the table of hours.
 
-*Conventions.* A rate is events divided by hours of effort; hours without effort have none, and are not zero. What
-varies is the day: intervals come from drawing days again, in blocks of days that follow each other, since a day
-resembles the next (circular block bootstrap, Politis & Romano 1992; blocks of the cube root of the number of days).
-Percentiles are widened for few blocks as Student's t is (Hesterberg 2015, doi:10.1080/00031305.2015.1089789), and an
-interval is never narrower than chance alone makes it (Poisson: Garwood 1936): no event in ten hours is not a rate of
-exactly nothing.
+*Conventions.* A rate is the number of events divided by hours of effort; hours without effort have no rate, and it is
+not zero. Intervals show how much days differ: days are drawn at random, in blocks of days that follow each other,
+because one day is similar to the next (circular block bootstrap, Politis & Romano 1992; blocks of the cube root of the
+number of days). If there are few blocks, percentiles are widened as for Student's t (Hesterberg 2015,
+doi:10.1080/00031305.2015.1089789). An interval is never narrower than chance alone makes it (Poisson: Garwood 1936):
+ten hours without an event do not mean a rate of exactly zero.
 """
 
 import math
@@ -177,10 +177,10 @@ def measure_rate(days: SiteDays, *, level: float = 0.95, n_resamples: int = N_RE
 
 
 def measure_season(days: SiteDays, *, window_days: int = SEASON_WINDOW_DAYS, level: float = 0.95) -> Rates:
-    """Measure the rate around each day: of all hours of a window of days, half of them before and half after it.
+    """Measure the rate around each day, from all hours of a window of days around it.
 
-    A week is too short to draw its days again. Its interval is that of Student's t on the logarithm of the rate, from
-    how much the days of the window differ.
+    A week is too short to draw its days at random. Its interval comes from Student's t on the logarithm of the rate,
+    and from how much the days of the window differ.
 
     Parameters
     ----------

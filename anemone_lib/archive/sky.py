@@ -1,4 +1,4 @@
-"""Where the sun and the moon stand: from the library astral, whose errors are minutes and a degree or two.
+"""The position of the sun and the phase of the moon, by the library astral: its errors are minutes and a degree or two.
 
 *Conventions.* Places are in degrees, north and east positive. The phase of the moon is its elongation from the sun in
 degrees: 0 is new, 90 the first quarter, 180 full, 270 the last quarter; it is the same everywhere on Earth.

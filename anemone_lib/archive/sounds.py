@@ -1,4 +1,4 @@
-"""The sound on the page of a season: whether calls could have been heard, and what else there was to hear."""
+"""The sound on the page of a season: whether calls could have been heard, and what else the recordings contain."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_noise(season: "Season") -> str:
-    """Show the noise of every hour in the band of the calls, and the hours in which none could have been heard."""
+    """Show the noise of every hour in the band of the calls, and the hours in which no call could have been heard."""
     parts = [page.paragraph(about.describe_reference(season.model))]
     for site in season.sites:
         days = arrange_days(season.hours, site, season.classes[0])

@@ -1,10 +1,10 @@
-"""What a source names: folders, globs, files, a manifest, prefixes of buckets and listings of web servers.
+"""The recordings of a source: folders, globs, files, a manifest, prefixes of buckets and listings of web servers.
 
-*Conventions.* A recording is called by its path below what was given. Its site is what the manifest says; else what
-a regular expression finds in that path; else the first folder of that path; else the folder that was given.
+*Conventions.* The name of a recording is its path below the source. Its site is the site in the manifest; else what
+a regular expression finds in the path; else the first folder of the path; else the folder that was given as the source.
 
 A manifest is a CSV file with the column ``path`` and any of `MANIFEST_COLUMNS`. A path is relative to the manifest, or
-an address; of a folder, every recording in it gets the row's site, recorder and clock.
+an address. If it is a folder, every recording in it gets the site, recorder and clock of the row.
 """
 
 import csv
@@ -95,7 +95,7 @@ class Listing:
                 yield Item(found.name, source, self._find_site(found.name, source))
 
     def _find_kept(self, name: str, source: str, size: int | None = None, modified: str = "") -> Iterator[Item]:
-        """Yield the recording that scores are of which were made before, by the name that they know."""
+        """Yield the recording of scores that were made before, by the name in the scores."""
         if (channel := find_channel(source)) and channel != self.channel:
             self._other_channels[channel] += 1
             return

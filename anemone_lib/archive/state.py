@@ -1,10 +1,10 @@
-"""What a run knows of every recording: a database that a killed run leaves whole.
+"""What a run knows about every recording: a database that stays intact when the run is killed.
 
-*Conventions.* One file of SQLite, one row a recording. A row has three parts, each written by its own step: what the
-source says of it (`list_item`), what its header says (`keep_probe`), and what its analysis gave (`keep_outcome`). The
-scores lie beside, in ``scores/``, by the recording's SHA-256, the model's and the settings'. A row of an outcome names
-the model and settings (`score_key`); another key is another analysis, and the scores of the earlier one stay.
-The calls inside its events (`keep_calls`) belong to a recording's bytes and the settings of the events.
+*Conventions.* The database is one SQLite file with one row for each recording. A row has three parts, each written by
+its own step: what the source says about it (`list_item`), what its header says (`keep_probe`), and the outcome of its
+analysis (`keep_outcome`). The scores are in ``scores/``, named after the SHA-256 of the recording, of the model and of
+the settings. An outcome names the model and settings (`score_key`); another key is another analysis, and the earlier
+scores stay. The calls inside events (`keep_calls`) belong to the bytes of a recording and the settings of the events.
 
 Recordings have one order everywhere: by site, month (of the recorder's own clock), start, path; those
 without a start are last.
@@ -100,7 +100,7 @@ class State:
         self.close()
 
     def together(self) -> sqlite3.Connection:
-        """Begin a transaction that is one with the block."""
+        """Begin a transaction that ends with the block."""
         self._db.execute("BEGIN")
         return self._db
 
@@ -123,7 +123,7 @@ class State:
     # ------------------------------------------------------------------ the three parts of a row
 
     def begin_walk(self) -> None:
-        """Begin to list the sources: rows that are not listed again are of earlier sources, and do not count."""
+        """Begin to list the sources: rows that are not listed again belong to earlier sources, and do not count."""
         self.walk += 1
 
     def end_walk(self) -> None:
@@ -132,7 +132,7 @@ class State:
         self.flush()
 
     def list_item(self, item: Item, size: int | None, modified: str) -> str:
-        """Keep what a source says; return the recording's name, which is another where two would be named alike."""
+        """Keep what a source says; return the recording's name, which is changed if another has the same name."""
         name = item.recording
         row = self._db.execute("SELECT source, walk FROM recordings WHERE recording = ?", (name,)).fetchone()
         if row is not None and row["walk"] == self.walk and row["source"] != item.source:
@@ -185,7 +185,7 @@ class State:
         self._set(recording, {"probe_key": key, **values})
 
     def keep_outcome(self, recording: str, values: Mapping[str, Any]) -> None:
-        """Keep what an analysis gave, at once: it is not lost whatever comes next."""
+        """Keep the outcome of an analysis at once, so that it is not lost."""
         self._set(recording, values)
         self.flush()
 
@@ -352,7 +352,7 @@ class State:
             self.flush()
 
     def _each(self, where: str, values: Sequence[Any], step: int = 1000) -> Iterator[Any]:
-        """Yield rows in order; they may be changed meanwhile, for they are read in steps."""
+        """Yield rows in order; they may be changed meanwhile, because they are read in steps."""
         self.flush()
         names = [
             row[0] for row in self._db.execute(f"SELECT rowid FROM recordings WHERE {where} ORDER BY {ORDER}", values)

@@ -1,7 +1,7 @@
 """Plan, run, report: an archive from its sources to its tables.
 
-*Conventions.* One run at a time works in a folder: a second is refused. Shards of one run may work at the same time,
-each with a state of its own; the run without a shard takes over what they found, does what is missing, and writes the
+*Conventions.* Only one run at a time works in a folder: a second run is refused. Shards of one run may work at the same
+time, each with its own state; the run without a shard takes over their results, does what is missing, and writes the
 tables.
 """
 
@@ -188,7 +188,7 @@ def report_archive(
     call_level_db: float | None = None,
     note: Note = _quiet,
 ) -> Archive:
-    """Write the tables again from what is there, with other event settings if wanted; nothing is scored.
+    """Write the tables again from the results so far, if you like with other event settings; nothing is scored.
 
     Calls of events that are new are measured in recordings that are on this machine. What an execution on AWS has found
     by now is collected.
@@ -269,7 +269,7 @@ def _state_path(folder: Path, shard: tuple[int, int] | None) -> Path:
 
 
 def _say_what_is_new(state: State, request: Request, note: Note) -> None:
-    """Say that scores start anew where the model or the settings changed, and what is no longer among the sources."""
+    """Say if all is scored again because the model or the settings changed, and what is no longer among the sources."""
     before = state.recall("request")
     if before is not None:
         try:

@@ -1,9 +1,9 @@
 """The pieces of work of an archive: pure functions that any executor runs, here or on another machine.
 
 A small recording is one piece; a large plain WAV file is cut into stretches (`score_stretch`), which are put together
-afterwards (`finish_recording`). A piece reads the recording and the model by their addresses and writes nothing: what
-it found goes back to the run, which alone writes. What is wrong with a recording is an answer, not an error; an error
-is what stops the run, like a full disk.
+afterwards (`finish_recording`). A piece reads the recording and the model by their addresses and writes nothing: its
+result goes back to the run, and only the run writes. If something is wrong with a recording, the piece returns the
+reason; it raises an error only for what stops the run, like a full disk.
 """
 
 import errno

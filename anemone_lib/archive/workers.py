@@ -1,9 +1,9 @@
-"""Who does the work: processes of this machine, a Dask cluster, or any executor.
+"""The workers of a run: processes of this machine, a Dask cluster, or any executor.
 
-*Conventions.* A worker that is killed takes a pool of processes with it: what it was at is done again, alone and in
-smaller pieces, in a new pool, and given up the second time. A process that is not done with a piece of work in its time
-ends itself, even where a decoder never returns; that piece is given up at once. A Dask cluster, which starts its
-workers itself, is in `anemone_lib.archive.cluster`.
+*Conventions.* When a worker is killed, its pool of processes breaks. Its work is done again, alone and in smaller
+pieces, in a new pool, and is given up the second time. A process that does not finish a piece of work in its time ends
+itself, even if a decoder never returns; this piece is given up at once. A Dask cluster, which starts its workers
+itself, is in `anemone_lib.archive.cluster`.
 """
 
 import faulthandler

@@ -259,8 +259,7 @@ def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str
         text = f"skipped {gap.start_time:.2f} to {gap.end_time:.2f} s: {gap.reason}"
         out.print(spell_note(text), highlight=False, soft_wrap=True)
     for path in kept:
-        text = f"{path} was not made by this program, or was changed since: it is kept, and the result is written "
-            "beside it"
+        text = f"{path} was not made by this program, or was changed since: it is kept; the result is written beside it"
         out.print(spell_note(text), highlight=False, soft_wrap=True)
     for path in paths:
         out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)

@@ -114,8 +114,8 @@ def find_files(dataset: Dataset) -> AnnotatedFolder:
             notes.append(f"{spell_count(len(missing), 'recording')} without a table left out ({', '.join(missing)})")
     if not files and not dataset.verdicts:
         raise ConfigError(
-            f"no recording in {', '.join(dataset.recordings)} has a table; a table's name starts with the "
-            "recording's: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity labels)"
+            f"no recording in {', '.join(dataset.recordings)} has a table; the name of a table starts with the name "
+            "of its recording: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity labels)"
             + "".join(f"; {note}" for note in notes)
         )
     return AnnotatedFolder(tuple(files[path] for path in sorted(files)), tuple(dict.fromkeys(notes)))

@@ -23,10 +23,10 @@ OF_FOLDERS: dict[str, tuple[Any, str]] = {
     "label_column": (None, "set label_column in dataset.yaml"),
     "channel": ("mean", "set channel in dataset.yaml"),
     "label_classes": ({}, "set labels in dataset.yaml"),
-    "simulated_recordings": (32, "only your recordings are learnt from"),
+    "simulated_recordings": (32, "the model learns only from your recordings"),
     "learning_rate": (0.0005, "it rises and falls by itself"),
     "holdout": (0.25, "set split in dataset.yaml"),
-    "balance": (0.5, "classes are drawn half-way between their numbers and equality"),
+    "balance": (0.5, "classes are drawn half-way between their numbers and equal numbers"),
 }
 #: Those of them that notebook 2 has, too.
 SOURCES = ("folder", "annotations", "label_column", "channel")
@@ -76,7 +76,7 @@ def choose_notebook_config(
     if target not in config.classes:
         raise ConfigError(f"target_class is {target!r}; with this dataset it is one of {', '.join(description.calls)}")
     fixed = {name: value for name, value in changed.items() if name not in (*EVENT_FIELDS, "batch_size")}
-    _refuse(fixed, config, "with a dataset these settings are those of the model")
+    _refuse(fixed, config, "with a dataset, the settings of the model are used")
     return choose_decisions(config, classifier.card, target).replace(**changed)
 
 
@@ -145,7 +145,7 @@ def _refuse_passed_over(parameters: Mapping[str, Any], names: Iterable[str], dat
     for name in names:
         default, instead = OF_FOLDERS[name]
         if parameters.get(name, default) not in (default, None, "", getattr(dataset, name, default)):
-            raise ConfigError(f"{name} is {parameters[name]!r}, and does not count with a dataset: {instead}")
+            raise ConfigError(f"{name} is {parameters[name]!r}, but is not used with a dataset: {instead}")
 
 
 def _refuse(changed: Mapping[str, Any], config: InferenceConfig, instead: str) -> None:
@@ -214,7 +214,7 @@ def score_unseen(
     about: dict[str, Any] = {"classifier": classifier, "config": config, "timezone": description.timezone}
     parts = [part for part in ("validation", "test") if any(part in one.spans for one in recordings)]
     if not parts:
-        raise ConfigError(f"{dataset} has no validation and no test part, so that nothing is left to tune on")
+        raise ConfigError(f"{dataset} has no validation and no test part, so nothing is left to tune on")
     kept = None if cache is None else str(cache)
     unseen = []
     for one in recordings:  # of a recording that is cut in time, the parts lie side by side
@@ -224,7 +224,7 @@ def score_unseen(
     scored = [one.annotated for one in score_part(unseen, parts[0], cache=kept, **about)]
     learnt = sum("train" in one.spans and len(one.spans) == 1 for one in recordings)
     notes = (
-        [f"{spell_count(learnt, 'recording')} of the train part left out: the model has learnt from it"]
+        [f"{spell_count(learnt, 'recording')} of the train part left out, because the model has learned from it"]
         if learnt
         else []
     )

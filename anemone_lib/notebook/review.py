@@ -166,7 +166,7 @@ class ReviewPanel:
     def _decide(self, event: Any, label: str) -> None:
         if event is None:
             if self.review.events:
-                raise ValueError("no event is shown, so there is none to judge; go to another one (n, p)")
+                raise ValueError("no event is shown, so you cannot judge it; go to another event (n, p)")
             return
         self.review.relabel(event, label)
         if label not in (self.review.target, self.review.rejected_label, *self._names):
@@ -258,7 +258,7 @@ class ReviewPanel:
             button = ipywidgets.Button(description=text, button_style=style, layout=ipywidgets.Layout(width="auto"))
             button.on_click(lambda _, act=act: self._try(act))
             made.append(button)
-        label = ipywidgets.Text(placeholder="what it is, then Enter", description="something else:")
+        label = ipywidgets.Text(placeholder="what else it is, then Enter", description="something else:")
         label.style.description_width = "initial"
         label.continuous_update = False
         label.observe(lambda change: self._try(lambda: self._name(event, change["new"])), "value")
@@ -285,7 +285,7 @@ class ReviewPanel:
         if n and not self._blind:
             about[-1] += f", precision so far {precision:.0%} ({low:.0%} to {high:.0%})"
         if not review.open_events:
-            about.append("<b>all have a verdict</b>")
+            about.append("<b>all events have a verdict</b>")
         self.status.value = f"<b>Event {self._position + 1} of {len(review.events)}</b>: {' · '.join(about)}"
         names = "".join(f" · {k} {html.escape(name)}" for k, name in enumerate(self._names, start=1))
         self.hint.value = f"<small>a accept · r reject · u undo · n next · p previous{names}</small>"

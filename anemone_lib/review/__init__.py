@@ -1,9 +1,9 @@
 """A person's verdicts on events, and what they show about the detector.
 
-`Review` is where to start for one recording: it keeps the verdicts in a Raven table. `Survey` is for many: verdicts in
-one CSV, on events and quiet windows that `sampling` draws. `precision` has how often an event of a confidence is a
-call, `density` how many calls there are, `agreement` how far two reviewers agree. Imports tables, evaluation and what
-lies below them.
+`Review` is where to start for one recording: it keeps the verdicts in a Raven table. `Survey` is for many recordings:
+it keeps verdicts on events and quiet windows, which `sampling` draws, in one CSV. `precision` estimates how often an
+event of a confidence is a call, `density` how many calls there are, `agreement` how far two reviewers agree. Imports
+tables, evaluation and what lies below them.
 """
 
 from anemone_lib.review.agreement import Agreement, compare_reviewers, compute_kappa

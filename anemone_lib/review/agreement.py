@@ -17,7 +17,7 @@ class Agreement:
 
     Attributes
     ----------
-    kappa : float, agreement beyond chance, at most 1; NaN where chance alone explains all: both said one thing only
+    kappa : float, agreement beyond chance, at most 1; NaN if both reviewers gave the same verdict to all events
     low, high : float, its 95 % interval; NaN where it is unknown
     agreed : float in [0, 1], part of the events with the same verdict; NaN without an event
     n : int, events that both judged

@@ -10,7 +10,7 @@ from anemone_lib.evaluation.rates import compute_wilson_interval
 
 
 class VerdictBook(ABC):
-    """The labels of the events under review; `save` is called after every change, and says where they are kept.
+    """The labels of the events under review; `save`, which a review defines, is called after every change.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class VerdictBook(ABC):
         return f"not {self.target}"
 
     def label(self, event: Any) -> str:
-        """The label of an event, which is its verdict."""
+        """Return the label of an event, which is its verdict."""
         return self._labels[event.id]
 
     def accept(self, event: Any) -> None:
@@ -122,5 +122,5 @@ class VerdictBook(ABC):
 
     @abstractmethod
     def save(self) -> Path:
-        """Write the verdicts, whole or not at all. A review says where: `Review` beside one recording, `Survey` in a
+        """Write the verdicts, whole or not at all: `Review` writes them beside one recording, `Survey` into a
         table of many."""

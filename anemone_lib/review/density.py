@@ -54,14 +54,14 @@ def estimate_call_density(
 ) -> CallDensity:
     """Estimate what part of all events, or windows, are calls, without a threshold (Navine et al. 2024).
 
-    The verdicts of each bin of confidence say how often a call is in it; the bins weigh as much as they hold. Events of
-    a low confidence, which a threshold would drop, count as the verdicts say.
+    The verdicts of each bin of confidence show which part of its events are calls; a bin with more events has more
+    weight. Events of a low confidence, which a threshold would drop, count too, by their verdicts.
 
     Parameters
     ----------
     n_calls, n_reviewed : arrays of int [shape=(n_bins,)], verdicts of each bin that it is a call, and all verdicts
     population : array of int [shape=(n_bins,)], all events or windows of each bin
-        Those of the season, or of one day or site, if there calls are as common in each bin.
+        All of the season; or of one day or site, if calls are as common there in each bin.
     level : float in (0, 1)
     n_draws : int > 0
     seed : int
@@ -74,7 +74,7 @@ def estimate_call_density(
     Raises
     ------
     ConfigError
-        A bin that holds something has no verdict, or numbers that cannot be.
+        A bin with events has no verdict, or the numbers are impossible.
 
     Examples
     --------
@@ -106,8 +106,8 @@ def estimate_recall(
 ) -> CallDensity:
     """Estimate what part of the windows with calls lies in detected events.
 
-    The verdicts on events say how many of their windows count as found; those on random windows without an event say
-    how many of these hold a missed call. A window counts as holding a call if its event was accepted.
+    The verdicts on events show how many of their windows count as found. The verdicts on random windows without an
+    event show how many of these have a missed call. A window in an event has a call if the event was accepted.
 
     Parameters
     ----------
@@ -160,11 +160,13 @@ def _check_bins(
     if (accepted < 0).any() or (accepted > reviewed).any() or (sizes < 0).any():
         raise ConfigError("more calls than verdicts in a bin, or less than none; count the bins again")
     if not sizes.sum():
-        raise ConfigError("there is no event or window to estimate the calls of; give all of the season's")
+        raise ConfigError(
+            "there is no event or window from which calls can be estimated; give all events of the season"
+        )
     if (unknown := np.flatnonzero((sizes > 0) & (reviewed == 0))).size:
         part = 100 * sizes[unknown].sum() / sizes.sum()
         raise ConfigError(
             f"bin {int(unknown[0]) + 1} of {len(sizes)} has no verdict, and {part:.0f} % of all are in such bins; "
-            "review some of each bin (a stratified sample), or take fewer bins"
+            "review some events of each bin (a stratified sample), or use fewer bins"
         )
     return accepted, reviewed, sizes

@@ -1,8 +1,8 @@
 """Estimate from verdicts how often an event of a given confidence is a call, and from which threshold on.
 
 *Conventions.* A confidence is that of an event or a window, from 0 to 1; a verdict is True where a person heard a call.
-Which events were reviewed may depend on their confidence, as in a stratified sample, and on nothing else: then the
-precision *at* a confidence, or in a bin of confidences, is right however many of each were reviewed.
+The choice of the reviewed events may depend on their confidence, as in a stratified sample, but on nothing else. Then
+the precision *at* a confidence, or in a bin, is right, no matter how many events of each were reviewed.
 
 *Bins.* Bins are given by their edges, ascending. A confidence at an edge is in the upper bin; the first and the last
 bin are open to their sides.
@@ -109,7 +109,7 @@ class PrecisionCurve:
             best = float(self.predict([self.highest])[0][0])
             raise ConfigError(
                 f"precision {precision:g} is reached at no confidence that was reviewed: at the highest, "
-                f"{self.highest:.3f}, it is {best:.2f}; ask for less, or train on the verdicts"
+                f"{self.highest:.3f}, it is {best:.2f}; ask for a lower precision, or train on the verdicts"
             )
         return max(self.lowest, round(threshold, 6))
 
@@ -129,8 +129,9 @@ class PrecisionCurve:
 def calibrate_precision(confidences: ArrayLike, verdicts: ArrayLike) -> PrecisionCurve:
     """Fit how the probability that an event is a call depends on its confidence.
 
-    Logistic regression on the log odds of the confidence, with the penalty of Firth (1993): it is finite where every
-    verdict above some confidence is a call and none below, which is common among few verdicts.
+    This is a logistic regression on the log odds of the confidence, with the penalty of Firth (1993). With the penalty,
+    the result is finite even if all verdicts above some confidence are calls and none below, as often happens with few
+    verdicts.
 
     Parameters
     ----------
@@ -159,11 +160,13 @@ def calibrate_precision(confidences: ArrayLike, verdicts: ArrayLike) -> Precisio
     values, calls = _check_verdicts(confidences, verdicts)
     if len(values) < MIN_VERDICTS:
         raise ConfigError(
-            f"{spell_count(len(values), 'verdict')}; precision can be calibrated from {MIN_VERDICTS} on: review more"
+            f"{spell_count(len(values), 'verdict')}; precision needs at least {MIN_VERDICTS} verdicts: review more"
         )
     odds = _log_odds(values)
     if np.ptp(odds) < 1e-9:
-        raise ConfigError(f"all verdicts are of confidence {values[0]:.3f}; review events of other confidences, too")
+        raise ConfigError(
+            f"all reviewed events have the confidence {values[0]:.3f}; review events of other confidences, too"
+        )
     design = np.column_stack([np.ones(len(odds)), odds])
     weights = np.zeros(2)
     for _ in range(200):
@@ -220,7 +223,7 @@ class PrecisionBin:
 
 
 def choose_edges(confidences: ArrayLike, *, n_bins: int = 5) -> list[float]:
-    """Choose bins of which each higher one holds half as much: the few events of high confidence get bins of their own.
+    """Choose bins so that each higher bin has half as many events: events of high confidence get their own bins.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Choose the events of many recordings, and the windows without a detection, that are reviewed, and their order.
+"""Choose which events of many recordings, and which windows without an event, are reviewed, and in which order.
 
 *Conventions.* The confidence of an event is the highest of its windows, which is compared with the threshold.
-A quiet window overlaps no event. Everything that is drawn is drawn by a seed: the same seed draws the same again.
+A quiet window overlaps no event. Every random choice uses a seed: the same seed gives the same choice again.
 """
 
 import hashlib
@@ -144,8 +144,8 @@ def draw_items(
     ----------
     items : sequence of ReviewItem
     sample : one of `SAMPLES`
-        ``stratified`` draws as many of each range of confidence, one after the other, so that any first part of it is
-        stratified, too; ``random`` draws each with the same chance; ``uncertain`` begins with those nearest the
+        ``stratified`` draws the same number from each range of confidence, in turn, so that any first part of the
+        list is stratified, too; ``random`` draws each with the same chance; ``uncertain`` begins with those nearest the
         threshold; ``everything`` goes by recording and time.
     n : int >= 0, optional
         How many; by default all.

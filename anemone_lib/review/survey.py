@@ -107,8 +107,8 @@ class Survey(VerdictBook):
         for one in read_verdicts(self.table):
             if one.model_sha256 and self.model_sha256 and one.model_sha256 != self.model_sha256:
                 raise AnnotationError(
-                    f"{self.table.name} holds verdicts on events of the model {one.model_sha256[:12]}, and the model "
-                    f"is {self.model_sha256[:12]}; review into another table"
+                    f"{self.table.name} holds verdicts on events of the model {one.model_sha256[:12]}, but the model "
+                    f"is {self.model_sha256[:12]}; use another table for this review"
                 )
             if one.reviewer == self.reviewer and one.event_id in self._labels:
                 self._labels[one.event_id] = one.label
@@ -146,7 +146,7 @@ class Survey(VerdictBook):
         return write_verdicts(self.table, [*self._others, *self.verdicts])
 
     def judge(self, truth: Mapping[str | os.PathLike[str], Sequence[Annotation]]) -> None:
-        """Decide all that is offered by annotations that are true, for simulated recordings.
+        """Decide all events and windows that are offered by true annotations, for simulated recordings.
 
         Parameters
         ----------
@@ -210,7 +210,7 @@ class Survey(VerdictBook):
         windows = [one for one in self.verdicts if one.kind == "window"]
         if windows:
             missed = sum(one.is_call for one in windows)
-            lines.append(f"{missed} of {spell_count(len(windows), 'window')} without an event hold a call")
+            lines.append(f"{missed} of {spell_count(len(windows), 'window')} without an event have a call")
         try:
             recall = self.estimate_recall()
             lines.append(f"recall of windows with calls: {recall.density:.2f} ({recall.low:.2f} to {recall.high:.2f})")
@@ -276,7 +276,7 @@ class Survey(VerdictBook):
 
 
 def _mix(events: list[ReviewItem], windows: list[ReviewItem], seed: int) -> list[ReviewItem]:
-    """Put the windows among the events at random places, so that a reviewer does not know what is detected."""
+    """Put the windows at random places among the events, so that a reviewer does not know which are events."""
     if not windows:
         return events
     places = np.random.default_rng(seed).permutation(len(events) + len(windows))[: len(windows)]

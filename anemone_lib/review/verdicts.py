@@ -1,9 +1,10 @@
 """A person's verdict on events: accept, reject, relabel; kept in a table that Raven and Audacity open.
 
-*Conventions.* The label is the verdict, so that it survives every program that knows labels: the target class for an
-accepted event, ``not`` and the class for a rejected one, the class and a question mark for one that is open, any other
-text for one that is something else. Events are known by their id, which a Raven table keeps; where a program drops it,
-as Audacity does, by the most overlap. Rows that a person added have no id and stay as they are.
+*Conventions.* The label is the verdict, so that every program that has labels keeps it. An accepted event has the
+target class as its label; a rejected event has ``not`` and the class; an open event has the class and a question mark;
+an event that is something else has any other text. Events are found by their id, which a Raven table keeps. If a
+program drops the id, as Audacity does, events are found by the largest overlap. Rows that a person added have no id
+and do not change.
 """
 
 import os
@@ -65,8 +66,9 @@ class Review(VerdictBook):
     pauses : sequence of Pause, times that were not recorded, which the time of day counts
         When the recording began.
     order : ``uncertain`` (nearest the threshold first), ``time`` or ``random``
-        Only in random order does the precision so far estimate that of all events; with the uncertain events first it
-        is lower.
+            Only in random order, the precision so far is an estimate for all events. With the uncertain events first,
+            it is
+    lower.
 
     Raises
     ------
@@ -128,7 +130,7 @@ class Review(VerdictBook):
     # ------------------------------------------------------------------ verdicts
 
     def judge(self, annotations: Sequence[Annotation]) -> None:
-        """Decide every event by annotations that are true: one that overlaps an annotation of the target is accepted.
+        """Decide every event by true annotations: an event that overlaps an annotation of the target is accepted.
 
         For simulated recordings, whose truth is known, and for recordings that another person annotated.
 
@@ -152,7 +154,7 @@ class Review(VerdictBook):
         return sorted(own + self._added, key=lambda row: (row.start_time, row.end_time))
 
     def annotations(self) -> list[Annotation]:
-        """Return the rows to tune and train on: accepted, relabelled and added; none that is rejected or open."""
+        """Return the rows to tune and train on: accepted, relabelled and added events, no rejected or open events."""
         return [row for row in self.rows() if row.label not in (self.open_label, self.rejected_label)]
 
     def save(self) -> Path:
@@ -227,8 +229,8 @@ class Review(VerdictBook):
         with_id = [row for row in after if row.id]
         if known and with_id and not any(row.id in known for row in with_id):
             raise AnnotationError(
-                f"{Path(path).name} holds {spell_count(len(with_id), 'event')}, none of which is under review: it is "
-                "that of another recording, or of other settings; review into another table"
+                f"{Path(path).name} holds {spell_count(len(with_id), 'event')}, none of which is under review: the "
+                "table belongs to another recording, or to other settings; use another table for this review"
             )
         pairs = {known[row.id]: k for k, row in enumerate(after) if row.id in known}
         left = [k for k in range(len(before)) if k not in pairs]

@@ -266,11 +266,13 @@ def export_model(
     path = Path(model_path)
     path = path / f"{STEM}.keras" if path.is_dir() else path
     if path.suffix != ".keras":
-        raise ModelError(f"{path} is not a .keras file; export starts from what training wrote")
+        raise ModelError(f"{path} is not a .keras file; export needs the file that training wrote")
     if not path.is_file():
         raise ModelError(f"no model at {path}")
     if (its_card := read_card(path.with_suffix(".json"))) and its_card.backbone:
-        raise ModelError(f"{path} is a head on a backbone; its bundle is whole as `anemone train --backbone` wrote it")
+        raise ModelError(
+            f"{path} is a head on a backbone; use the bundle as `anemone train --backbone` wrote it, without export"
+        )
     keras = import_keras()
     with TemporaryDirectory() as alone:  # checked as serving would: version, safe mode, hash on the card
         for file in (path, path.with_suffix(".json")):
@@ -303,7 +305,7 @@ def _draw_some(
             some = cut_labelled_windows(recording, [], config, **options, max_windows=WINDOWS_OF_EACH)
             parts.append(some.images)
     if not any(map(len, parts)):
-        raise ModelError("no recording holds a window that can be read; give recordings like those to be analysed")
+        raise ModelError("no recording has a window that can be read; give recordings like those to be analysed")
     return np.concatenate(parts)
 
 

@@ -1,4 +1,4 @@
-"""The learning curve: what a model is worth that learnt from fewer calls, to tell whether more would help."""
+"""The learning curve: how good a model is if it learns from fewer calls. It shows whether more calls would help."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from anemone_lib.training.learning import measure_examples
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What a model is worth that learnt from a limited number of calls of each class.
+    """How good a model is that learned from a limited number of calls of each class.
 
     Attributes
     ----------
@@ -63,7 +63,9 @@ def trace_learning_curve(
         A number below 1, or no recording of the train part.
     """
     if few := [number for number in numbers if number < 1]:
-        raise ConfigError(f"{few[0]} calls a class are none to learn from; give numbers from 1, like 5, 10, 20")
+        raise ConfigError(
+            f"{few[0]} calls of each class are too few to learn from; give numbers from 1, like 5, 10, 20"
+        )
     config = configure(dataset, recordings)
     part = "test" if any("test" in one.spans for one in recordings) else "validation"
     test = cut_examples(read_stretches(recordings, part, config), config, most=20_000)
@@ -74,7 +76,7 @@ def trace_learning_curve(
     for number in drawn:
         stretches = read_stretches(keep_calls(recordings, number, seed=seed), "train", config)
         if not stretches:
-            raise ConfigError("no recording is of the train part; say in dataset.yaml which are")
+            raise ConfigError("no recording is in the train part; say in dataset.yaml which recordings are")
         pool = ExamplePool(stretches, config)
         for start in starts:
             learning = learn_from(pool, validation, config, start_from=start, epochs=epochs, seed=seed)

@@ -1,7 +1,7 @@
-"""A backbone in place of the images: settings that fit it, and windows that are embedded once.
+"""A backbone instead of images: settings that fit it, and windows that are embedded once.
 
-A backbone takes longer than all else, so windows are drawn and embedded once; every epoch draws from these. Mixing and
-moving them is as in `anemone_lib.training.examples`; stripes are not hidden.
+A backbone takes longer than all other steps, so windows are drawn and embedded once, and every epoch draws from them.
+They are mixed and moved as in `anemone_lib.training.examples`; stripes are not hidden.
 """
 
 import numpy as np

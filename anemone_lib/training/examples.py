@@ -1,11 +1,12 @@
-"""Labelled audio to learn from: stretches of recordings, and windows drawn from them anew for every epoch.
+"""Labelled audio to learn from: stretches of recordings, and windows that are drawn again for every epoch.
 
-*Conventions.* No window is thrown away: every moment of the audio may start a window, and what is rare is drawn more
-often. Half-way between counts and equality (the square root) is how often classes are drawn, and recordings within a
-class. A window drawn is moved by up to a few hundredths of a second, mixed with another one or with background of the
-same recordings (labels of both count, where the other is not much softer), and loses a stripe of time or frequency
-(SpecAugment; Park et al. 2019). Contrast is varied, which differs between recorders; loudness is not: images do not
-show it. What is learnt of a call is graded by how near it comes to the window's middle (`grade_presence`).
+*Conventions.* No window is thrown away: every moment of the audio may start a window, and rare classes are drawn more
+often. Classes, and recordings within a class, are drawn in proportion to the square root of their numbers. A drawn
+window is moved by up to a few hundredths of a second, mixed with another window or with background of the same
+recordings (the labels of both count, if the other is not much softer), and loses a stripe of time or frequency
+(SpecAugment; Park et al. 2019). Contrast is varied, because it differs between recorders; loudness is not, because
+images do not show it. The label of a call is graded by how near the call is to the middle of the window
+(`grade_presence`).
 """
 
 import os
@@ -203,7 +204,7 @@ def cut_examples(
 
 
 class ExamplePool:
-    """Every window that may be drawn from stretches, by what it holds.
+    """Every window that may be drawn from stretches, by the classes in it.
 
     Parameters
     ----------

@@ -93,8 +93,8 @@ def train_classifier(
     """
     if shared := set(train.recordings) & set(validation.recordings):
         raise ConfigError(
-            f"{len(shared)} recordings are in both sets ({min(shared)}, …); split by recording, or the validation "
-            "tests on what was learnt"
+            f"{len(shared)} recordings are in both sets ({min(shared)}, …); split by recording, otherwise the "
+            "validation uses windows that the model has learned"
         )
     if not 0 <= balance <= 1:
         raise ConfigError(f"balance is {balance:g}; it is between 0 (each window counts alike) and 1 (each class)")

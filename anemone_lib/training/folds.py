@@ -1,4 +1,4 @@
-"""Cross-validation by group: what a model is worth on groups that it was not trained on, when they are few."""
+"""Cross-validation by group: how good a model is on groups that it was not trained on, if there are few groups."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

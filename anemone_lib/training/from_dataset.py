@@ -1,4 +1,4 @@
-"""From a dataset's description to a model bundle: read, learn, refuse what learnt nothing, export, write the card."""
+"""From a dataset's description to a model bundle: read, train, check that the model learned, export, write the card."""
 
 import os
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def train_on_dataset(
     recordings : sequence of LabelledRecording, by default those of the dataset
     multilabel : bool, whether classes may overlap (sigmoid) or not (softmax)
     backbone : Backbone, optional
-        Its embeddings are learnt from, in place of images; a copy of it is part of the bundle.
+        The model learns from its embeddings instead of images; a copy of it is part of the bundle.
     head : "linear" or "small", on the backbone; see `anemone_lib.training.network.build_head`
     without_calls : path of a folder of recordings without a call, more background to learn from, optional
     force : bool, export a model even if it is no better than chance
@@ -75,11 +75,11 @@ def train_on_dataset(
     config = configure(dataset, recordings, backbone)
     stretches = read_stretches(recordings, "train", config)
     if not stretches:
-        raise ConfigError("no recording is of the train part; say in dataset.yaml which are")
+        raise ConfigError("no recording is in the train part; say in dataset.yaml which recordings are")
     quiet = _read_quiet(without_calls, config, dataset.channel) if without_calls else []
     pool = ExamplePool(stretches, config, background=quiet)
     if not any(pool.counts[name_] for name_ in config.classes[1:]):
-        raise ConfigError("the train part holds no call of any class; annotate some, or split otherwise")
+        raise ConfigError("the train part has no call of any class; annotate some, or change the split")
     validation = cut_examples(
         read_stretches(recordings, "validation", config), config, see=backbone.embed if backbone else None
     )
@@ -130,7 +130,7 @@ def learn_from(
         shape = (config.height_pixels, config.width_pixels, 1)
         return learn(pool, validation, config.classes, input_shape=shape, seed=seed, **options)
     if options.get("start_from"):
-        raise ConfigError("a head on a backbone starts from no other model; leave out start_from")
+        raise ConfigError("a head on a backbone cannot start from another model; leave out start_from")
     embedded = EmbeddedPool(pool, backbone, seed=seed)
     build = partial(build_head, embeddings=embedded.examples.images, kind=head)
     width = (backbone.n_features,)
@@ -170,17 +170,19 @@ def choose_start(
     if not backbone:
         options = {"--backbone-rate": rate, "--backbone-window": window, "--backbone-output": output}
         if named := [name for name, value in options.items() if value is not None]:
-            raise ConfigError(f"{named[0]} is given without --backbone; give the file of the backbone, too")
+            raise ConfigError(f"{named[0]} is given without --backbone; also give --backbone with the file")
         return {"start_from": None if start_from == "none" else start_from or DEFAULT_START}
     if start_from not in (None, "none"):
-        raise ConfigError("a head on a backbone starts from no other model; give --backbone or --start-from, not both")
+        raise ConfigError(
+            "a head on a backbone cannot start from another model; give --backbone or --start-from, not both"
+        )
     return {"backbone": Backbone(backbone, sample_rate=rate, window_duration=window, output=output), "head": head}
 
 
 def configure(
     dataset: Dataset, recordings: Sequence[LabelledRecording], backbone: Backbone | None = None
 ) -> InferenceConfig:
-    """Return the dataset's settings, those that it does not name as proposed, or as a backbone needs them."""
+    """Return the dataset's settings. A setting that it does not name is proposed, or is as a backbone needs it."""
     settings = {**propose_settings(recordings), **dataset.settings} if not dataset.settings else dataset.settings
     config = Dataset(**{**dataset.model_dump(), "settings": settings}).to_config()
     if backbone is None:

@@ -1,9 +1,9 @@
 """Labelled windows of annotated recordings, to train a classifier on.
 
-*Conventions.* A window belongs to a class when it holds at least 30 ms, or half, of one of its annotations: one pulse
-at the window's edge counts, since an isolated call of 0.1 s lies in only two or three windows and the median filter
-wants to see it in all of them. The target class goes before the others; a window that holds less than that of
-anything is unclear and left out; one that holds nothing is background. Images are kept in 8 bits while training.
+*Conventions.* A window belongs to a class if it contains at least 30 ms, or half, of one of its annotations. One pulse
+at the edge of a window counts, because an isolated call of 0.1 s lies in only two or three windows and the median
+filter needs it in all of them. The target class comes before the others. A window that contains less of an annotation
+is unclear and left out; a window without annotation is background. Images are kept in 8 bits while training.
 
 Sets are split by recording, never by window: windows of one recording share its hydrophone, its noise and its fish.
 """
@@ -95,7 +95,9 @@ class LabelledWindows:
         """
         names = np.unique(self.recordings)
         if len(names) < 2:
-            raise ConfigError(f"{len(names)} recording cannot be split; windows of one recording are not independent")
+            raise ConfigError(
+                f"{len(names)} recording cannot be split, because the windows of one recording are not independent"
+            )
         n_held = min(len(names) - 1, max(1, round(fraction * len(names))))
         apart = np.isin(self.recordings, np.random.default_rng(seed).permutation(names)[:n_held])
         return self.take(~apart), self.take(apart)
@@ -207,7 +209,7 @@ def cut_labelled_windows(
     Parameters
     ----------
     recording : Recording
-        Annotated throughout: a window without annotation is taken for background.
+        Annotated from start to end: a window without annotation is taken for background.
     annotations : sequence of Annotation
     config : InferenceConfig
         Its score-deciding settings, `classes` and `target_class` are read.
@@ -289,7 +291,7 @@ def cut_annotated_files(
         Its target class is the label of all annotations of a table that has no labels.
     channel : int or str, which of several hydrophones, as for `anemone_lib.open_recording`
     label_column : str, optional
-        Column of the tables with the labels, where it is none of the usual.
+        Column of the tables with the labels, if its name is unusual.
     channels, transform_sr, max_windows, label_classes, seed
         As for `cut_labelled_windows`.
 
@@ -340,7 +342,7 @@ def choose_windows(labels: np.ndarray, most: int | None, rng: np.random.Generato
 
 
 def find_background(config: InferenceConfig) -> str:
-    """Return the class of windows that hold nothing: ``noise``, or the first that is not the target."""
+    """Return the class of windows without annotation: ``noise``, or the first class that is not the target."""
     return "noise" if "noise" in config.classes else next(c for c in config.classes if c != config.target_class)
 
 

@@ -1,8 +1,8 @@
-"""Train a network on windows that are drawn anew for every epoch, and stop when validation gets no better.
+"""Train a network on windows that are drawn again for every epoch, and stop when the validation does not improve.
 
-*Method.* AdamW with a rise and a cosine fall of the learning rate. What is unknown of a window (`known`) counts for
-nothing. After every epoch the model is tested on the validation windows; the weights of the best epoch are kept.
-Starting from another model, its features are taken and only the new head learns at first, then everything.
+*Method.* AdamW, with a learning rate that rises and then falls along a cosine. Classes of a window that are not known
+(`known`) do not count. After every epoch, the model is tested on the validation windows; the weights of the best epoch
+are kept. If training starts from another model, its features are copied; at first only the new head learns, then all.
 """
 
 from collections.abc import Callable, Sequence
@@ -207,7 +207,7 @@ def take_features(model: Any, start_from: str) -> str:
     path = DEMONSTRATION_MODEL if start_from == "shipped" else Path(start_from)
     path = path / f"{STEM}.keras" if path.is_dir() else path
     if not path.is_file():
-        raise ModelError(f"no model to start from at {path}; give a bundle with its .keras, or none")
+        raise ModelError(f"there is no model to start from at {path}; give a bundle with its .keras, or none")
     described = load_classifier(path).version
     source = keras.models.load_model(path, compile=False, safe_mode=True)
     if members := [layer for layer in source.layers if isinstance(layer, keras.Model)]:
@@ -220,7 +220,7 @@ def take_features(model: Any, start_from: str) -> str:
             layer.set_weights(other.get_weights())
             taken += 1
     if taken == 0:
-        raise ModelError(f"no layer of {path} fits the network that is trained; start from none")
+        raise ModelError(f"no layer of {path} fits the network; start from none")
     return f"{taken} of {len(ours)} layers of {described}"
 
 
@@ -278,7 +278,8 @@ def _measure_chance(validation: Examples, classes: Sequence[str]) -> dict[str, f
 def _score(probabilities: np.ndarray, validation: Examples) -> float:
     """Mean average precision of the classes that validation holds; −inf where it holds none.
 
-    A class weighs by the square root of its windows: the precision of one that has a handful is mostly luck.
+    The weight of a class is the square root of its number of windows: with a handful of windows, precision is mostly
+    chance.
     """
     names = [str(k) for k in range(probabilities.shape[1])]
     found = _average_precisions(probabilities, validation, names)
@@ -290,7 +291,7 @@ def _score(probabilities: np.ndarray, validation: Examples) -> float:
 
 
 def _beats_chance(probabilities: np.ndarray, validation: Examples, seed: int) -> bool:
-    """Compare the score with the scores of the same probabilities moved in time, which know nothing of the calls."""
+    """Compare the score with the scores of the same probabilities moved in time, which do not depend on the calls."""
     reached, n = _score(probabilities, validation), len(probabilities)
     if not np.isfinite(reached) or n < 20 or reached > 1 - 1e-9:
         return True  # nothing to tell it by, or perfect

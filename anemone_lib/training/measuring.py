@@ -1,7 +1,7 @@
-"""What a model is worth: bouts found in simulated recordings, false alarms in those that hold no call.
+"""How good a model is: bouts found in simulated recordings, and false alarms in recordings without a call.
 
 *Conventions.* A bout is a run of calls less than 2 s apart: windows of a second and a median over five of them cannot
-tell them apart, so events are compared with bouts. No seed is one of the training's.
+separate these calls, so events are compared with bouts. The seeds are different from all seeds of the training.
 """
 
 import os
@@ -117,7 +117,7 @@ def measure_card(
     control: Sequence[str | os.PathLike[str]] = (),
     n_recordings: int = 4,
 ) -> dict[str, Any]:
-    """Measure what a card says of a model: bouts over SNR and sample rates, and false alarms over thresholds.
+    """Measure the figures on a model card: bouts over SNR and sample rates, and false alarms over thresholds.
 
     Parameters
     ----------

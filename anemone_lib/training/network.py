@@ -26,11 +26,11 @@ def build_model(
 ) -> Any:
     """Build the small network: about 47,000 weights and 4 million multiplications a window.
 
-    Rows are averaged to 32 first (a bin of the transform is drawn over several) and their mean over the window is
-    taken away, so that lasting noise and a recorder's response go. Columns are kept and taken in pairs, so that
-    pulses 10 ms apart stay apart. What is found in frequency counts by where it is, what is found in time by its
-    maximum and its mean, after each moment has seen an eighth of a second to each side: the number of pulses tells
-    fish apart.
+    First, rows are averaged to 32 (a bin of the transform covers several rows), and their mean over the window is
+    subtracted, which removes steady noise and the response of the recorder. Columns are kept and taken in pairs, so
+    pulses 10 ms apart stay separate. The network keeps the position of features in frequency. In time, it takes their
+    maximum and their mean, after each moment has seen an eighth of a second on each side, because the number of pulses
+    separates fish species.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The recipe of the demonstration model.
 
-It is made by `train_demonstration_model` alone, from fixed seeds and simulated recordings, and,
-where they are given, from real recordings without calls. `anemone_lib.training.measuring` says what it is worth.
+Only `train_demonstration_model` makes it, from fixed seeds and simulated recordings and, if they are given, from real
+recordings without calls. `anemone_lib.training.measuring` measures how good it is.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A dataset's recordings scored, and what a model is worth on one part of it, class by class.
+"""Score the recordings of a dataset, and measure how good a model is on one part of it, class by class.
 
-*Conventions.* Only the seconds of the part count: windows that reach outside are as if they had been skipped, and
-annotations are cut at its edges. Windows that are neither calls nor background for certain count for nothing.
+*Conventions.* Only the seconds of the part count: windows that reach outside are treated as skipped, and annotations
+are cut at the edges of the part. Windows that are not certainly calls or background do not count.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,7 +101,7 @@ def score_part(
     chosen = [one for one in recordings if part in one.spans]
     if not chosen:
         raise ConfigError(
-            f"no recording is of the {part} part; say in dataset.yaml which are, or write it anew with "
+            f"no recording is of the {part} part; say in dataset.yaml which recordings are, or write it again with "
             f"`anemone dataset init FOLDER --split {part}`, which makes all recordings the {part} part"
         )
     parts = []
@@ -140,7 +140,7 @@ def skip_outside(scores: Scores, span: tuple[float, float]) -> Scores:
 def refuse_seen(
     card: ModelCard | None, recordings: Iterable[LabelledRecording], part: str, *, seen: Sequence[str]
 ) -> None:
-    """Refuse to test on what the model was made with.
+    """Refuse to test on recordings that the model was trained or tuned on.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def refuse_seen(
     Raises
     ------
     ConfigError
-        A recording, by its hash, of which the card says that the model has seen the same seconds.
+        The card says that the model has seen the same seconds of a recording (with the same hash).
     """
     known = (card.training.get("recordings") or {}) if card else {}
     if not isinstance(known, Mapping):
@@ -167,7 +167,8 @@ def refuse_seen(
                 if row["sha256"] == one.sha256 and overlap > 1e-3:
                     raise ConfigError(
                         f"{one.name} is of the {part} part, but the model has seen {overlap:.1f} s of it ({name}); a "
-                        "result on it says nothing of new recordings: take others, or allow it with --allow-seen"
+                        "result on it says nothing about new recordings: use other recordings, or allow it with "
+                        "--allow-seen"
                     )
 
 
@@ -175,7 +176,7 @@ def refuse_seen(
 
 
 def choose_decisions(config: InferenceConfig, card: ModelCard | None, name: str) -> InferenceConfig:
-    """Return the settings that decide the events of one class: those of the card where it has them."""
+    """Return the settings that decide the events of one class: from the card, if it has them."""
     if name == config.target_class:
         return config
     return config.replace(**{**((card.decisions if card else {}).get(name, {})), "target_class": name})

@@ -1,9 +1,9 @@
-"""A threshold for each group, found on the first seconds that a person annotated of it, and what it gains on the rest.
+"""A threshold for each group, found on its first annotated seconds, and what it gains on the rest.
 
-*Conventions.* Thresholds do not transfer between deployments, for any method. A group (a deployment, a day, a site) has
-its own where its first seconds hold a call; elsewhere it keeps the threshold of all. Only the threshold is chosen anew:
-a few seconds would fit more settings by chance. Of thresholds that find these seconds equally well, the one nearest to
-that of all is taken.
+*Conventions.* A threshold that is good for one deployment is often bad for another, for every method. A group (a
+deployment, a day, a site) gets its own threshold if its first seconds have a call; otherwise it keeps the common
+threshold. Only the threshold is chosen again, because with a few seconds more settings would fit by chance. If several
+thresholds are equally good on these seconds, the one nearest to the common threshold is taken.
 """
 
 import re
@@ -221,7 +221,7 @@ def spell_gains(gains: Sequence[GroupGain]) -> str:
     'toadfish: F1 of events 0.552 → 0.878, +0.326 (interval unknown, 95 % by group).'
     """
     if not any(one.after.duration for one in gains):
-        return "Nothing follows the first seconds of any recording: there is nothing to test on."
+        return "No recording is longer than the first seconds: there is nothing to test on."
     sentences = []
     for name in dict.fromkeys(one.class_name for one in gains):
         before, after = (

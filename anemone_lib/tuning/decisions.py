@@ -1,7 +1,7 @@
 """The event settings of every class, found on the validation part.
 
-*Conventions.* Every class has its own threshold: classes differ in how sure a model can be of them. Groups may have
-their own, too (`anemone_lib.tuning.by_group`).
+*Conventions.* Every class has its own threshold, because the confidence of a model differs between classes. Groups may
+have their own thresholds, too (`anemone_lib.tuning.by_group`).
 """
 
 import json
@@ -81,7 +81,7 @@ class Decisions:
 def load_decisions(
     card: ModelCard | None, config: InferenceConfig, *, path: Path | None = None, model_sha256: str = ""
 ) -> Decisions:
-    """Return the settings of every class: of a file where there is one, else of the model's card.
+    """Return the settings of every class: from a file if there is one, else from the model's card.
 
     Parameters
     ----------
@@ -104,10 +104,10 @@ def load_decisions(
         thresholds = {name: float(value) for name, value in content["segment_thresholds"].items()}
         made_with = content["model_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} does not hold settings by class ({error}); `anemone tune` writes it") from None
+        raise ConfigError(f"{path} does not have settings by class ({error}); `anemone tune` writes it") from None
     if model_sha256 and made_with != model_sha256:
         raise ConfigError(
-            f"{path} was made with model {made_with[:12]}, this is {model_sha256[:12]}; tune anew with this model"
+            f"{path} was made with model {made_with[:12]}, this is {model_sha256[:12]}; tune again with this model"
         )
     configs |= {
         name: config.replace(**settings)
@@ -124,7 +124,7 @@ def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_g
     Parameters
     ----------
     parts : sequence of ScoredPart, of the validation part
-    config : InferenceConfig, what one comes with
+    config : InferenceConfig, the settings before
     bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
 
     Returns
@@ -148,7 +148,7 @@ def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_g
 def cross_check(
     parts: Sequence[ScoredPart], before: InferenceConfig, *, bout_gap: float | None = None
 ) -> tuple[float, float, float]:
-    """Measure what tuning gains on groups that it has not seen: each group is decided as the others say.
+    """Measure what tuning gains on groups that it has not seen: the settings for each group come from the other groups.
 
     Parameters
     ----------
@@ -203,10 +203,10 @@ def doubt_classes(
 
 
 def _space(config: InferenceConfig) -> SearchSpace:
-    """Few values of each setting: a validation part is small, and would fit many by chance.
+    """Return few values of each setting: a validation part is small, and with many values some would fit by chance.
 
-    Windows overlap, so that events with less than two windows of silence between them touch: a gap of 0 keeps apart
-    those that do not.
+    Windows overlap, so events with less than two windows of silence between them touch. A gap of 0 separates all other
+    events.
     """
     return SearchSpace(
         smoothing_window=(1, 3, 5),

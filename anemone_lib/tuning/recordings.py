@@ -56,7 +56,7 @@ class AnnotatedRecording:
 
     @property
     def shortest_gap(self) -> float:
-        """A window and a stride, in seconds: the shortest silence sure to hold an empty window."""
+        """A window and a stride, in seconds: the shortest silence that always contains an empty window."""
         grid = self.scores.grid
         return (grid.window_samples + grid.stride_samples) / grid.sample_rate
 
@@ -122,8 +122,9 @@ def find_annotated_recordings(
     if not annotated:
         notes = "".join(f". {note}" for note in annotated.notes)
         raise AnnotationError(
-            f"no recording in {folder} has a table of annotations in {annotations or folder}; a table's name starts "
-            "with the recording's: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity "
+            f"no recording in {folder} has a table of annotations in {annotations or folder}; the name of a table "
+            "starts with the name of its recording: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt "
+            "(Audacity "
             f"labels){notes}"
         )
     return annotated
@@ -206,7 +207,7 @@ def score_annotated_recordings(
     start_time_format: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScoredFolder:
-    """Score recordings, or find their scores in the cache, and read their annotations; a bad one never ends the batch.
+    """Score recordings, or find their scores in the cache, and read their annotations; a bad one never stops the batch.
 
     Parameters
     ----------
@@ -276,7 +277,7 @@ def score_annotated_recordings(
 
 
 def _name_in_table(table: Path, name: str) -> str:
-    """The recording's name as its table may have it: in a table of its own, folders say nothing."""
+    """The recording's name as its table may have it: folders do not matter in a table for one recording."""
     own = fold(table.name).startswith(f"{fold(Path(name).stem)}.")
     return Path(name).name if own else name
 
@@ -332,8 +333,8 @@ def split_recordings(
     sets = list(whole.values())
     if len(sets) < 2:
         raise AnnotationError(
-            f"{spell_count(len(sets), 'group' if groups else 'annotated recording')}; it takes two to tune on one and "
-            "test on the other"
+            f"{spell_count(len(sets), 'group' if groups else 'annotated recording')}; tuning needs two: one to tune "
+            "on, one to test on"
         )
     shuffled = np.random.default_rng(seed).permutation(len(sets))
     with_calls = [j for j in shuffled if any(len(recordings[k].bouts(labels=labels)) for k in sets[j])]

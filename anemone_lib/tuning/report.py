@@ -98,7 +98,7 @@ def write_report(tuning: "Tuning", *, command: str = "", promoted: bool = False)
     content = describe_tuning(tuning)
     f1 = content["held_out"]["f1"]
     low, high = f1["gain_interval"]
-    said = "Promoted by force, though" if promoted else "Not promoted, because"
+    said = "Promoted by force, although" if promoted else "Not promoted, because"
     verdict = "The tuned settings are better" if low is not None and low > 0 else "**No gain is shown**"
     lines = [
         f"# Settings for {tuning.config.target_class}",
@@ -211,7 +211,7 @@ def promote_tuning(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; promote to one that exists, like terraform/environments/dev")
+        raise ConfigError(f"{folder} is not a folder; give a folder that exists, like terraform/environments/dev")
     doubts = list_doubts(tuning)
     if not force:
         refuse_doubtful(doubts)
@@ -296,9 +296,9 @@ def _list_provenance(tuning: "Tuning", content: dict[str, Any], command: str) ->
     return [
         "## How to repeat it",
         "",
-        "The settings are a person's choice."
+        "A person chose these settings."
         if tuning.by_hand
-        else "With these recordings, tables and model, anyone finds the same settings"
+        else "With these recordings, tables and model, this command finds the same settings"
         + (f" by `{command}`." if command else "."),
         "",
         f"- configuration {tuning.config.fingerprint}",

@@ -1,8 +1,8 @@
 """Search the event settings on annotated recordings, and compare the best with the settings before.
 
 *Conventions.* Recordings are scored once; every setting is then tried on the same scores (`anemone_lib.tuning.sweep`),
-and the best by F1 (or F-beta) is compared with the settings before, on recordings that were set aside. Recordings,
-never windows, are set aside: windows of one recording are too much alike to test each other.
+and the best by F1 (or F-beta) is compared with the settings before, on recordings that were set aside. Whole recordings
+are set aside, never windows: windows of one recording are too similar to test each other.
 """
 
 import os

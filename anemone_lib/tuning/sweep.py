@@ -1,8 +1,9 @@
 """Try every combination of event settings on cached scores.
 
 *Conventions.* A setting is judged by its events, matched one to one with annotations (`anemone_lib.evaluation`); the
-counts of all recordings are added. Annotations closer than `bout_gap` are one bout, for every setting alike. By default
-that is a window and a stride: a shorter silence may hold no empty window, and then no setting can separate two calls.
+counts of all recordings are added. Annotations closer than `bout_gap` are one bout, for every setting alike. By
+default, it is a window and a stride: a shorter silence may have no empty window, and then no setting can separate two
+calls.
 
 `sweep_settings` is exact: for every setting it counts what `find_events` and `match_intervals` count. It is
 fast, because each recording's windows are compared with a threshold only once, and because `match_from_left` counts
@@ -93,7 +94,9 @@ class SearchSpace:
         """
         for name, values in self.axes.items():
             if getattr(config, name) not in values:
-                raise ConfigError(f"{name} is {getattr(config, name)}, which was not tried; tried were {values}")
+                raise ConfigError(
+                    f"{name} is {getattr(config, name)}, which was not tried; these values were tried: {values}"
+                )
         return tuple(values.index(getattr(config, name)) for name, values in self.axes.items())
 
 
@@ -161,32 +164,33 @@ class Sweep:
     ) -> InferenceConfig:
         """Choose the setting with the highest F-beta.
 
-        Of settings that are equally good, the one that changes the fewest settings of `base`, and then the one whose
-        threshold is nearest the middle of theirs: the far end of a plateau is a step from its edge.
+                If several settings are equally good, choose the one that changes the fewest settings of `base`, and
+                then the one
+        whose threshold is nearest to the middle of their thresholds, away from the edge of the plateau.
 
-        Parameters
-        ----------
-        base : InferenceConfig
-        beta : float > 0
-            2 counts a missed call four times a false alarm, 0.5 the other way round.
-        max_false_alarms_per_hour : float >= 0, optional
-            Only settings with at most this many are considered.
+            Parameters
+            ----------
+            base : InferenceConfig
+            beta : float > 0
+                2 counts a missed call four times a false alarm, 0.5 the other way round.
+            max_false_alarms_per_hour : float >= 0, optional
+                Only settings with at most this many are considered.
 
-        Returns
-        -------
-        config : InferenceConfig
+            Returns
+            -------
+            config : InferenceConfig
 
-        Raises
-        ------
-        ConfigError
-            Every setting has more false alarms; the message gives the smallest number.
-        AnnotationError
-            No recording has an annotation of the target class.
+            Raises
+            ------
+            ConfigError
+                Every setting has more false alarms; the message gives the smallest number.
+            AnnotationError
+                No recording has an annotation of the target class.
         """
         if self.n_reference.sum() == 0:
             raise AnnotationError(
-                f"no recording to tune on holds an annotation of {base.target_class}; "
-                "check the tables' labels, or say which stand for it"
+                f"no recording for tuning has an annotation of {base.target_class}; check the labels of the tables, "
+                "or say which labels mean this class"
             )
         found, matched = self.n_estimated.sum(axis=-1), self.n_matched.sum(axis=-1)
         score = compute_f_beta(self.n_reference.sum(), found, matched, beta=beta)
@@ -195,8 +199,8 @@ class Sweep:
             score = np.where(alarms <= max_false_alarms_per_hour + 1e-9, score, -1)
             if score.max() < 0:
                 raise ConfigError(
-                    f"max_false_alarms_per_hour is {max_false_alarms_per_hour}; of the {self.space.size} settings the "
-                    f"fewest has {alarms.min():.3g} per hour"
+                    f"max_false_alarms_per_hour is {max_false_alarms_per_hour}; of the {self.space.size} settings, "
+                    f"the best has {alarms.min():.3g} per hour"
                 )
         tied = np.argwhere(score >= score.max() - 1e-12)
         changes = np.zeros(len(tied), int)

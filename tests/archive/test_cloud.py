@@ -331,7 +331,7 @@ def test_a_full_disk_ends_the_run_with_what_to_do_and_the_next_goes_on(machine, 
 def test_a_function_of_other_code_is_said_once(machine, run, monkeypatch):
     monkeypatch.setattr(batch_module, "code_sha256", lambda: "0" * 64)
     run()
-    assert sum("the function runs other code (000000000000)" in note for note in run.notes) == 1
+    assert sum("the function runs different code (000000000000)" in note for note in run.notes) == 1
 
 
 def test_failures_without_a_reason_end_the_run(machine, run, monkeypatch):
@@ -475,10 +475,10 @@ def test_an_execution_with_other_score_settings_at_work_is_not_mixed_up(machine,
 def test_sources_that_are_not_in_s3_are_refused_with_what_to_do(run, make_season, tmp_path):
     folder = make_season(2)
     for source in (str(folder), "https://reef.example/2023/"):
-        with pytest.raises(ConfigError, match=r"is not there: copy it \(`aws s3 sync`\)"):
+        with pytest.raises(ConfigError, match=r"is not in S3: copy it \(`aws s3 sync`\)"):
             run(source=source)
     (tmp_path / "season.csv").write_text(f"path\n{folder}\n")
-    with pytest.raises(ConfigError, match=r"is not there: copy it \(`aws s3 sync`\)"):
+    with pytest.raises(ConfigError, match=r"is not in S3: copy it \(`aws s3 sync`\)"):
         run(source=str(tmp_path / "season.csv"))
 
 

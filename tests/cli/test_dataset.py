@@ -127,7 +127,7 @@ def test_the_command_of_the_report_finds_the_same_settings_again(anemone, season
     arguments = ("--dataset", season / "dataset.yaml", "--model", season / "model", "--cache", season / "scores")
     result = anemone("tune", *arguments, *options, "--out", "first", "--force")
     assert result.exit_code == 0, result.output
-    command = re.search(r"found again by `(.+)`", (tmp_path / "first/inference_config.md").read_text()).group(1)
+    command = re.search(r"The command `(.+)` finds", (tmp_path / "first/inference_config.md").read_text()).group(1)
     program, *words = shlex.split(command)
     assert program == "anemone"
     result = anemone(*words)
@@ -151,7 +151,7 @@ def test_the_command_of_the_report_begins_with_the_settings_that_were_given(anem
     assert result.exit_code == 0, result.output
     assert Promotion.load(values).config != config
     words = shlex.split(
-        re.search(r"found again by `(.+)`", (values.parent / "inference_config.md").read_text()).group(1)
+        re.search(r"The command `(.+)` finds", (values.parent / "inference_config.md").read_text()).group(1)
     )
     named = Promotion.load(words[words.index("--config") + 1])
     assert named.config.fingerprint == config.fingerprint

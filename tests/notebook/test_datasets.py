@@ -28,7 +28,7 @@ def path(tmp_path):
     [
         ({"folder": "reef"}, "folder is 'reef', and does not count with a dataset: dataset.yaml names the recordings"),
         ({"balance": 1.0}, "balance is 1.0, and does not count"),
-        ({"simulated_recordings": 8}, "simulated_recordings is 8, .*only your recordings are learnt from"),
+        ({"simulated_recordings": 8}, "simulated_recordings is 8, .*the model learns only from your recordings"),
         ({"label_classes": {"h": "hum"}}, "set labels in dataset.yaml"),
         ({"n_fft": 512}, "n_fft is 512, but .* is used: with a dataset, change settings and target_class in"),
         ({"confidence_threshold": 0.7}, "confidence_threshold is 0.7, but 0.5 is used"),

@@ -133,7 +133,7 @@ def test_what_is_shown_and_played_is_what_is_stored_after_run_all(lab, page):
     said = ["anemonefish", "not anemonefish", "anemonefish", "anemonefish"]
     wait_for(page, "Event 5 of", "4 reviewed")
     for k in (6, 7):
-        field = page.get_by_placeholder("what it is, then Enter").last
+        field = page.get_by_placeholder("what else it is, then Enter").last
         field.fill("grunt")
         field.press("Enter")
         wait_for(page, f"Event {min(k, n_events)} of", f"{k - 1} reviewed")

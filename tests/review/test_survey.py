@@ -83,7 +83,7 @@ def test_precision_and_recall_are_those_of_a_season_whose_calls_are_known(season
     assert recall.low <= found / (found + missed) <= recall.high
     assert recall.high - recall.low < 0.3
     said = "\n".join(survey.describe())
-    assert "windows without an event hold a call" in said
+    assert "windows without an event have a call" in said
     assert "recall of windows with calls: 0." in said
     assert "nan" not in said
     assert 0.5 < survey.calibrate().find_threshold(0.9) < 0.95

@@ -117,7 +117,7 @@ def test_what_cannot_be_believed_is_not_promoted_unless_forced(recordings, tmp_p
         tuning.promote(tmp_path)
     assert list(tmp_path.iterdir()) == []
     _, page, *_ = tuning.promote(tmp_path, recordings="reef", force=True)
-    assert "Promoted by force, though " in page.read_text()
+    assert "Promoted by force, although " in page.read_text()
     assert "--force`" in page.read_text()
 
 

@@ -148,12 +148,12 @@ def test_groups_are_set_aside_whole_and_intervals_are_by_group(season):
     tuning = tune(season, InferenceConfig(), groups=groups)
     assert len(tuning.add_up(tuning.counts())) == len({groups[one.name] for one in tuning.held_out}) < len(held_out)
     assert total(tuning.add_up(tuning.counts())) == total(tuning.counts())
-    with pytest.raises(AnnotationError, match="1 group; it takes two"):
+    with pytest.raises(AnnotationError, match="1 group; tuning needs two"):
         split_recordings(season, labels=["anemonefish"], groups={one.name: "2021" for one in season})
 
 
 def test_one_recording_cannot_be_split(season):
-    with pytest.raises(AnnotationError, match="1 annotated recording; it takes two"):
+    with pytest.raises(AnnotationError, match="1 annotated recording; tuning needs two"):
         split_recordings(season[:1], labels=["anemonefish"])
 
 
@@ -237,7 +237,7 @@ def test_terraform_reads_the_promoted_file_as_the_same_configuration(season, tmp
 
 
 def test_an_environment_that_does_not_exist_is_not_promoted_to(season, tmp_path):
-    with pytest.raises(ConfigError, match="prdo is no folder"):
+    with pytest.raises(ConfigError, match="prdo is not a folder"):
         tune(season, InferenceConfig()).promote(tmp_path / "prdo")
 
 
