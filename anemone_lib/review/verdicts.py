@@ -63,12 +63,11 @@ class Review(VerdictBook):
         Its target class, threshold and `fmax_hz` are read.
     recording_name : str
     start_utc : datetime, optional
-    pauses : sequence of Pause, times that were not recorded, which the time of day counts
         When the recording began.
+    pauses : sequence of Pause, times that were not recorded, which the time of day counts
     order : ``uncertain`` (nearest the threshold first), ``time`` or ``random``
-            Only in random order, the precision so far is an estimate for all events. With the uncertain events first,
-            it is
-    lower.
+        Only in random order, the precision so far is an estimate for all events. With the uncertain events first, it
+        is lower.
 
     Raises
     ------

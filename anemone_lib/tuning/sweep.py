@@ -164,28 +164,27 @@ class Sweep:
     ) -> InferenceConfig:
         """Choose the setting with the highest F-beta.
 
-                If several settings are equally good, choose the one that changes the fewest settings of `base`, and
-                then the one
-        whose threshold is nearest to the middle of their thresholds, away from the edge of the plateau.
+        If several settings are equally good, choose the one that changes the fewest settings of `base`, and then
+        the one whose threshold is nearest to the middle of their thresholds, away from the edge of the plateau.
 
-            Parameters
-            ----------
-            base : InferenceConfig
-            beta : float > 0
-                2 counts a missed call four times a false alarm, 0.5 the other way round.
-            max_false_alarms_per_hour : float >= 0, optional
-                Only settings with at most this many are considered.
+        Parameters
+        ----------
+        base : InferenceConfig
+        beta : float > 0
+            2 counts a missed call four times a false alarm, 0.5 the other way round.
+        max_false_alarms_per_hour : float >= 0, optional
+            Only settings with at most this many are considered.
 
-            Returns
-            -------
-            config : InferenceConfig
+        Returns
+        -------
+        config : InferenceConfig
 
-            Raises
-            ------
-            ConfigError
-                Every setting has more false alarms; the message gives the smallest number.
-            AnnotationError
-                No recording has an annotation of the target class.
+        Raises
+        ------
+        ConfigError
+            Every setting has more false alarms; the message gives the smallest number.
+        AnnotationError
+            No recording has an annotation of the target class.
         """
         if self.n_reference.sum() == 0:
             raise AnnotationError(

@@ -630,7 +630,7 @@ def test_events_are_a_strip_above_the_spectrogram_and_follow_the_threshold(page,
     slider.fill("1")
     assert page.locator("#events tr").count() == page.evaluate("view.regions.getRegions().length") == 0
     assert page.locator("#summary").inner_text().endswith("0 events in 20.0 s")
-    assert "the downloads are as before" in page.locator("#redecided").inner_text()
+    assert "The downloads and the calls are those of the first analysis" in page.locator("#redecided").inner_text()
     slider.fill("0")
     assert page.locator("#events tr").count() == 1
     assert page.locator("#redecided").is_hidden()
