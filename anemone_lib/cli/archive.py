@@ -357,9 +357,7 @@ def _choose_aws(place: str | None, state_machine: str | None, bucket: str | None
     if place != "aws":
         raise ConfigError(f"--on is {place!r}; it must be aws")
     if any(other is not None for other in others):
-        raise ConfigError(
-            "--on aws takes no --workers, --scheduler, --shard and --memory: they are for runs on your own machines"
-        )
+        raise ConfigError("--on aws takes no --workers, --scheduler, --shard and --memory: they are for your machines")
     return find_place(state_machine, bucket)
 
 
@@ -386,10 +384,7 @@ def conclude(archive: Any, *, quiet: bool, **options: Any) -> bool:
             soft_wrap=True,
         )
         if counts.get("duplicate"):
-            say(
-                f"{spell_count(counts['duplicate'], 'recording')} with the same bytes as another recording: "
-                "counted once"
-            )
+            say(f"{spell_count(counts['duplicate'], 'recording')} with the same bytes as another one: counted once")
         if counts.get("found"):
             say(f"{spell_count(counts['found'], 'recording')} not analysed yet: run again")
     if not (failed := counts.get("failed", 0)):

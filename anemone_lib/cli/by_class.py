@@ -46,9 +46,7 @@ def train_dataset(
     from anemone_lib.training.from_dataset import train_on_dataset
 
     if path is not None and (folder or annotations or labels or config or label_column or channel != "mean"):
-        raise ConfigError(
-            "--dataset already says where recordings, tables, labels, channel and settings are; give it alone"
-        )
+        raise ConfigError("--dataset says where recordings, tables, labels, channel and settings are; give it alone")
     if path is not None:
         dataset = Dataset.load(path)
         recordings = read_recordings(dataset)
@@ -191,13 +189,13 @@ def tune_dataset(
         decisions, compared = tune_classes(parts, settings, bout_gap=bout_gap), parts
         how = (
             f"Found on the {part} part, {len(parts)} recordings. The measures are of the same part, so they are "
-            f"better than on other parts: test the settings on the test part with `anemone evaluate`."
+            "better than on other parts: test the settings on the test part with `anemone evaluate`."
         )
     else:
         decisions, compared = tune_groups(parts, before, seconds=seconds, bout_gap=bout_gap)
         how = (
             f"Thresholds of each group, found on the first {seconds:g} s of its recordings ({part} part). The "
-            f"measures are of the rest of the recordings."
+            "measures are of the rest of the recordings."
         )
     for name in decisions.untuned:
         err.print(spell_note(f"{name} is not in the {part} part: its settings are as before"), highlight=False)
@@ -283,15 +281,9 @@ def _find_doubts(
 def spell_gain(name: str, gain: float, low: float, high: float) -> str:
     """Say what tuning gains on groups that it has not seen."""
     if math.isnan(gain):
-        return (
-            f"How much they gain for {name} on groups that were not used for tuning is not known: there are fewer "
-            "than two groups."
-        )
+        return f"Their gain for {name} on groups that were not used for tuning is unknown: fewer than two groups."
     interval = format_interval(low, high, "+.3f")
-    return (
-        f"With each group decided by the settings of the other groups: F1 of {name} {gain:+.3f} ({interval}, 95 % by "
-        "group)."
-    )
+    return f"Each group with settings from the other groups: F1 of {name} {gain:+.3f} ({interval}, 95 % by group)."
 
 
 def _write_command(path: Path, model: str | None, *, base: Path | None, flags: Sequence[str], **options: Any) -> str:

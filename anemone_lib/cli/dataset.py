@@ -27,9 +27,7 @@ def init(
             help="Class of a label, again for every label: lt=toadfish; '?=' for neither call nor background."
         ),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Class whose events are detected. Default: the class with most annotations.")
-    ] = None,
+    target: Annotated[str | None, typer.Option(help="Class to detect. Default: that with most annotations.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels. Default: found by its name.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="Folder of the tables. Default: beside the audio.")] = None,
     group: Annotated[

@@ -145,9 +145,7 @@ def draft_dataset(
     notes = [f"split: {why}", *pairs.notes]
     known = {fold_label(label): name for label, name in meaning.items()}
     unused = [label for label in counts if known.get(fold_label(label)) is None]
-    notes += [
-        f"label {label!r} ({counts[label]}) belongs to no class: it is neither call nor background" for label in unused
-    ]
+    notes += [f"label {label!r} ({counts[label]}) belongs to no class, call or background" for label in unused]
     return Draft(dataset, counts, tuple(notes))
 
 

@@ -76,7 +76,7 @@ def choose_notebook_config(
     if target not in config.classes:
         raise ConfigError(f"target_class is {target!r}; with this dataset it is one of {', '.join(description.calls)}")
     fixed = {name: value for name, value in changed.items() if name not in (*EVENT_FIELDS, "batch_size")}
-    _refuse(fixed, config, "with a dataset, the settings of the model are used")
+    _refuse(fixed, config, "with a dataset, settings come from the model; use another model")
     return choose_decisions(config, classifier.card, target).replace(**changed)
 
 

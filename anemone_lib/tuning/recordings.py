@@ -122,9 +122,8 @@ def find_annotated_recordings(
     if not annotated:
         notes = "".join(f". {note}" for note in annotated.notes)
         raise AnnotationError(
-            f"no recording in {folder} has a table of annotations in {annotations or folder}; the name of a table "
-            "starts with the name of its recording: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt "
-            "(Audacity "
+            f"no recording in {folder} has a table of annotations in {annotations or folder}; a table's name starts "
+            "with the name of its recording: reef.wav and reef.Table.1.selections.txt, reef.csv or reef.txt (Audacity "
             f"labels){notes}"
         )
     return annotated

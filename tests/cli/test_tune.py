@@ -55,7 +55,7 @@ def test_tables_may_use_other_labels(anemone, folder):
     [
         (["tune", "nowhere"], "nowhere is no folder"),
         (["tune", "season", "--labels", "whale"], "none is whale; name some that are there"),
-        (["tune", "season", "--out", "terraform/environments/prdo"], "prdo is no folder"),
+        (["tune", "season", "--out", "terraform/environments/prdo"], "prdo is not a folder"),
         (["evaluate", "season", "--annotations", "empty"], "no recording in season has a table"),
     ],
 )
@@ -93,7 +93,7 @@ def test_verdicts_give_the_threshold_that_reaches_a_precision(anemone, tmp_path)
         (["--precision", "0.9"], "belong together"),
         (["--verdicts", "verdicts.csv"], "belong together"),
         (["--verdicts", "verdicts.csv", "--precision", "90"], "precision is 90"),
-        (["--verdicts", "other.csv", "--precision", "0.9"], "the model that was reviewed"),
+        (["--verdicts", "other.csv", "--precision", "0.9"], "the model whose events were reviewed"),
     ],
 )
 def test_verdicts_that_give_no_threshold_are_refused(anemone, tmp_path, monkeypatch, options, words):

@@ -67,7 +67,7 @@ def test_a_label_that_is_named_in_another_case_is_not_said_to_be_of_no_class(tmp
     write_calls(tmp_path / "reef.wav", ["Grunt", "grunt", "pop"])
     draft = draft_dataset(tmp_path, labels={"GRUNT": "grunter"})
     assert [note for note in draft.notes if "to no class" in note] == [
-        "label 'pop' (1) belongs to no class: it is neither call nor background"
+        "label 'pop' (1) belongs to no class, call or background"
     ]
     assert read_recordings(draft.dataset)[0].count_calls() == {"grunter": 2}
 

@@ -26,8 +26,8 @@ def path(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"folder": "reef"}, "folder is 'reef', and does not count with a dataset: dataset.yaml names the recordings"),
-        ({"balance": 1.0}, "balance is 1.0, and does not count"),
+        ({"folder": "reef"}, "folder is 'reef', but is not used with a dataset: dataset.yaml names the recordings"),
+        ({"balance": 1.0}, "balance is 1.0, but is not used"),
         ({"simulated_recordings": 8}, "simulated_recordings is 8, .*the model learns only from your recordings"),
         ({"label_classes": {"h": "hum"}}, "set labels in dataset.yaml"),
         ({"n_fft": 512}, "n_fft is 512, but .* is used: with a dataset, change settings and target_class in"),
@@ -50,7 +50,9 @@ def test_event_settings_of_a_notebook_go_before_those_of_the_model_and_others_ar
     settings = {"confidence_threshold": 0.7, "target_class": "biological", "smoothing_window": 5}
     config = choose_notebook_config(path, classifier, settings)
     assert (config.confidence_threshold, config.target_class) == (0.7, "biological")
-    with pytest.raises(ConfigError, match="n_fft is 512, but 1024 is used: with a dataset these settings are those of"):
+    with pytest.raises(
+        ConfigError, match="n_fft is 512, but 1024 is used: with a dataset, settings come from the model"
+    ):
         choose_notebook_config(path, classifier, {"n_fft": 512})
     with pytest.raises(ConfigError, match="target_class is 'tuna'; with this dataset it is one of anemonefish, biolog"):
         choose_notebook_config(path, classifier, {"target_class": "tuna"})
@@ -62,7 +64,7 @@ def test_event_settings_of_a_notebook_go_before_those_of_the_model_and_others_ar
         (
             "folder",
             "elsewhere",
-            "folder is 'elsewhere', and does not count with a dataset: dataset.yaml names the recordi",
+            "folder is 'elsewhere', but is not used with a dataset: dataset.yaml names the recordi",
         ),
         ("annotations", "tables", "annotations is 'tables', .*: dataset.yaml says where the tables are"),
         ("label_column", "species", "label_column is 'species', .*: set label_column in dataset.yaml"),

@@ -179,7 +179,7 @@ def test_only_event_settings_change(season):
 
 def test_annotations_may_have_other_labels(season):
     renamed = [replace(one, annotations=[replace(a, label="A. percula") for a in one.annotations]) for one in season]
-    with pytest.raises(AnnotationError, match="no recording to tune on holds"):
+    with pytest.raises(AnnotationError, match="no recording for tuning has"):
         tune(renamed, InferenceConfig())
     tuning = tune(renamed, InferenceConfig(), labels=["a. percula"])
     assert tuning.config == tune(season, InferenceConfig()).config

@@ -143,12 +143,12 @@ def test_a_limit_on_false_alarms_that_nothing_meets_says_how_few_there_can_be():
     # One event over all of the 40.6 s, which is a false alarm, and a call of which nothing is found in 1 s.
     recordings = [make_annotated_recording(np.full(100, 0.9)), make_annotated_recording([0.0], [(0.2, 0.4)])]
     tried = sweep_settings(recordings, SearchSpace((1,), (0.5,), (0.1,), (0.2,)))
-    with pytest.raises(ConfigError, match=rf"_hour is 1; of the 1 settings the fewest has {3600 / 41.6:.3g} per hour"):
+    with pytest.raises(ConfigError, match=rf"_hour is 1; of the 1 settings, the best has {3600 / 41.6:.3g} per hour"):
         tried.best(InferenceConfig(), max_false_alarms_per_hour=1)
 
 
 def test_nothing_annotated_is_an_error_not_a_perfect_score():
-    with pytest.raises(AnnotationError, match="no recording to tune on holds an annotation of anemonefish"):
+    with pytest.raises(AnnotationError, match="no recording for tuning has an annotation of anemonefish"):
         sweep_settings([make_annotated_recording([0.9])], SearchSpace.around(InferenceConfig())).best(InferenceConfig())
 
 
