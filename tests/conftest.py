@@ -21,8 +21,9 @@ SHARED = ROOT.parent / "shared"
 SLOW_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "docs", "release")
 #: With several processes these begin first, so that no long file is left alone at the end.
 FIRST_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "cli", "archive", "training", "docs", "release")
-#: Folders whose tests all stay in one process, since they share what is slow to make. Elsewhere, those of a file do.
-SHARING_FOLDERS = ("aws",)
+#: Folders whose tests all stay in one process, by the name of what they share, which is slow to make. Elsewhere, those
+#: of a file do. Terraform's own tests run while AWS is applied, most of which is waiting.
+SHARED_BY = {"aws": "infrastructure", "terraform": "infrastructure"}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -34,7 +35,7 @@ def pytest_xdist_make_scheduler(config, log):
         def _split_scope(self, nodeid):
             path = nodeid.split("::")[0]
             folder = path.removeprefix("tests/").split("/")[0]
-            return folder if folder in SHARING_FOLDERS else path
+            return SHARED_BY.get(folder, path)
 
     return KeepTogether(config, log)
 
@@ -47,11 +48,11 @@ def folder_of(item):
 
 def pytest_collection_modifyitems(items):
     """Mark what takes long, and begin with the slowest."""
-    rank = {folder: number for number, folder in enumerate(FIRST_FOLDERS)}
+    rank = {SHARED_BY.get(folder, folder): number for number, folder in reversed([*enumerate(FIRST_FOLDERS)])}
     for item in items:
         if folder_of(item) in SLOW_FOLDERS:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: rank.get(folder_of(item), len(rank)))
+    items.sort(key=lambda item: rank.get(SHARED_BY.get(folder_of(item), folder_of(item)), len(FIRST_FOLDERS)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,6 +65,19 @@ def close_the_loop_of_plugins():
         warnings.simplefilter("ignore", DeprecationWarning)  # there may be none, from Python 3.12 on
         asyncio.get_event_loop().close()
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def cloud(request):
+    """AWS on this machine, applied in the background from the first test on that asks for it, if a test needs it."""
+    if not any(folder_of(item) == "aws" for item in request.session.items):
+        yield None
+        return
+    from tests.aws.conftest import Cloud
+
+    made = Cloud()
+    yield made
+    made.close()  # leave nothing running
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,7 @@ class Cloud:
 
     def __init__(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="anemone-aws-")
-        self._folder, self._process = Path(self._temporary.name), None
+        self._folder, self._process, self._terraform = Path(self._temporary.name), None, None
         self._made = ThreadPoolExecutor(1).submit(self._make)
 
     def result(self) -> LocalAws:
@@ -141,6 +141,8 @@ class Cloud:
 
     def close(self) -> None:
         """End the server, whatever is under way."""
+        if self._terraform:
+            self._terraform.close()
         if self._process:
             self._process.terminate()
             self._process.wait(30)
@@ -150,16 +152,16 @@ class Cloud:
     def _make(self) -> LocalAws:
         logs = self._folder / "functions"
         logs.mkdir()
-        terraform = terraform_in(self._folder / "terraform")
+        self._terraform = terraform = terraform_in(self._folder / "terraform")
         anyone = self._serve(logs)
-        terraform.environment.update(anyone.environment())
+        admin = make_operator(anyone)
+        terraform.environment.update(admin.environment())
         put_model(anyone.client("s3"))
         anyone.client("ecr").create_repository(repositoryName=DEV_REPOSITORY)  # by hand, before anything is applied
         push(anyone.client("ecr"), DEV_REPOSITORY, "the first")
         with ThreadPoolExecutor() as pool:  # most of it is waiting
             deployments = dict(zip(VARIABLES, pool.map(partial(apply, terraform), VARIABLES), strict=True))
-        admin, roles = identities(anyone)
-        terraform.environment.update(admin.environment())
+        roles = assume_roles(anyone)
         enforce(anyone.url)
         return LocalAws(admin, roles, deployments, logs)
 
@@ -204,7 +206,7 @@ def apply(terraform: Terraform, root: str) -> Deployment:
     """Apply one environment with the real provider: the repository first in prod; in dev it is there, with an image."""
     variables = terraform.folder / root / "terraform.tfvars.json"
     variables.write_text(json.dumps(VARIABLES[root]), encoding="utf-8")
-    terraform.init(root)
+    terraform.start_provider(root)
     before_the_image = ()
     if root.endswith("prod"):
         terraform(root, "apply", "-auto-approve", "-input=false", "-no-color", *TARGETS)
@@ -215,18 +217,24 @@ def apply(terraform: Terraform, root: str) -> Deployment:
     return Deployment(terraform, root, values, before_the_image)
 
 
-def identities(anyone: Identity) -> tuple[Identity, dict[str, Identity]]:
-    """Somebody who may do everything, and every role that was applied."""
-    iam, sts = anyone.client("iam"), anyone.client("sts")
+def make_operator(anyone: Identity) -> Identity:
+    """Somebody who may do everything."""
+    iam = anyone.client("iam")
     iam.create_user(UserName="operator")
     iam.attach_user_policy(UserName="operator", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     key = iam.create_access_key(UserName="operator")["AccessKey"]
+    return Identity(anyone.url, key["AccessKeyId"], key["SecretAccessKey"])
+
+
+def assume_roles(anyone: Identity) -> dict[str, Identity]:
+    """Every role that was applied."""
+    iam, sts = anyone.client("iam"), anyone.client("sts")
     roles = {}
     for role in iam.list_roles()["Roles"]:
         credentials = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
         keys = credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
         roles[role["RoleName"]] = Identity(anyone.url, *keys)
-    return Identity(anyone.url, key["AccessKeyId"], key["SecretAccessKey"]), roles
+    return roles
 
 
 def enforce(url: str) -> None:
@@ -244,17 +252,6 @@ def pytest_collection_modifyitems(items):
 def names_of(item) -> list[str]:
     """The fixtures of a test of this folder."""
     return getattr(item, "fixturenames", []) if Path(__file__).parent in item.path.parents else []
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cloud(request):
-    """The environments; they are applied in the background from the first test of this folder on, if one needs them."""
-    if not any("aws" in names_of(item) for item in request.session.items):
-        yield None
-        return
-    made = Cloud()
-    yield made
-    made.close()  # leave nothing running
 
 
 @pytest.fixture(scope="session")

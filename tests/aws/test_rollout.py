@@ -2,12 +2,11 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.aws.aws_command import AwsCommand
+
 FUNCTION = "anemonefish-inference-prod-inference"
 ALARM = "anemonefish-inference-prod-errors"
 
@@ -46,24 +45,21 @@ def rollout(aws, tmp_path):
     """Run the script on prod as applied; `sleep` passes at once, noted with what the alias gives away meanwhile."""
     programs, naps = tmp_path / "programs", tmp_path / "naps"
     programs.mkdir()
-    (programs / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.aws.aws_command "$@"\n')
+    command = AwsCommand(programs, aws.admin.client)
     (programs / "sleep").write_text(
         f'#!/bin/sh\naws lambda get-alias --function-name {FUNCTION} --name live --query RoutingConfig >>"{naps}"\n'
         f'[ "$(wc -l <"{naps}")" != "$ALARM_AT" ] || aws cloudwatch set-alarm-state --alarm-name {ALARM} '
         "--state-value ALARM --state-reason test\n"
     )
-    for program in programs.iterdir():
-        program.chmod(0o755)
+    (programs / "sleep").chmod(0o755)
     script = aws["prod"].terraform.folder / "rollout.sh"
 
     def run(**environ):
         result = subprocess.run(
             ["bash", script, "prod"],
             env={
-                **aws["prod"].terraform.environment,
+                **aws["prod"].terraform.environment_of(aws["prod"].root),
                 "PATH": f"{programs}:{os.environ['PATH']}",
-                "PYTHONPATH": str(ROOT),
-                "AWS_DEFAULT_REGION": "us-east-1",  # the command knows AWS_REGION, boto3 does not
                 "ALARM_AT": "none",
                 **environ,
             },
@@ -74,6 +70,7 @@ def rollout(aws, tmp_path):
         return result.returncode, result.stdout + result.stderr, naps.read_text().splitlines() if naps.exists() else []
 
     yield run
+    command.close()
     aws.admin.client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="OK", StateReason="test")
 
 

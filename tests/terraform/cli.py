@@ -67,6 +67,7 @@ class Terraform:
         self.init(root)
         [program] = (self.folder / root / ".terraform/providers").glob("*/*/*/*/*/terraform-provider-*")
         settings = {**self.environment, "TMPDIR": str(self.folder)}  # where its socket is
+        settings.pop("AWS_CA_BUNDLE", None)  # with it a provider can be configured only once
         process = subprocess.Popen(
             [program, "-debug"], env=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

@@ -5,6 +5,11 @@ import pytest
 from tests.terraform.cli import terraform_in
 
 
+@pytest.fixture(scope="session", autouse=True)
+def applied_meanwhile(cloud):
+    """The tests of `tests/aws` come next: what they need is made in the meantime."""
+
+
 @pytest.fixture(scope="session")
 def terraform(tmp_path_factory):
     made = terraform_in(tmp_path_factory.mktemp("terraform") / "copy")
