@@ -32,17 +32,20 @@ from anemone_lib.service.problems import Problem
 from anemone_lib.service.s3_store import S3Store
 from anemone_lib.service.stores import MissingObject
 from anemone_lib.service.work import AttemptError, Worker
+from anemone_lib.simulation import write_recording
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, OUTPUT, Inside, as_json, comparable, ended, run_job, serving
 
 
-@pytest.fixture
-def reef(write_wav, noise):
-    """Three minutes with pulse trains: 449 windows, in four chunks."""
-    return write_wav(noise(180, 16000), 16000, name="20230210_000001.wav")
+@pytest.fixture(scope="module")
+def reef(tmp_path_factory):
+    """Three minutes of a reef: 449 windows, in four chunks."""
+    path = tmp_path_factory.mktemp("reef") / "20230210_000001.wav"
+    write_recording(path, duration=180, seed=4, sample_rate=16_000, bouts_per_minute=4)
+    return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def expected(reef, model):
     return comparable(detect(reef, classifier=load_classifier(model)).to_dict())
 
