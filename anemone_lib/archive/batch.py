@@ -263,6 +263,10 @@ class BatchRun(Run):
     def _make_task(self, row: Mapping[str, Any], known: tuple[str, ...] = ()) -> Task:
         return replace(super()._make_task(row, known), deadline=self._deadline)
 
+    def _cut_stretches(self, row: Mapping[str, Any], task: Task) -> Iterator[Job]:
+        """Yield the stretches first: they are kept for the next call, and what is heard is not."""
+        return iter(sorted(super()._cut_stretches(row, task), key=lambda job: job.hear))
+
     def _do_all(self, jobs: Iterator[Job]) -> None:
         try:
             super()._do_all(jobs)

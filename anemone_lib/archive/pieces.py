@@ -12,7 +12,7 @@ from concurrent.futures import BrokenExecutor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from anemone_lib.archive.units import Outcome, Task
+from anemone_lib.archive.units import Heard, Outcome, Task
 from anemone_lib.archive.workers import Workers, was_killed
 from anemone_lib.detection.events import Event
 from anemone_lib.errors import AnemoneError
@@ -30,17 +30,18 @@ LATE = (
 
 @dataclass
 class Large:
-    """A recording in stretches: those that are scored, and how many are not."""
+    """A recording in stretches: those that are scored, what it was read for, and how many pieces are to be done."""
 
     task: Task
     cache: ScoreCache
     todo: int
+    heard: Heard | Outcome | None = None
     parts: dict[Chunk, ChunkScores | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A piece of work: a recording; a stretch of it; putting the stretches together; calls of events; noise."""
+    """A piece of work: a recording; a stretch of it; hearing it; putting both together; calls of events; noise."""
 
     row: Mapping[str, Any]
     task: Task
@@ -48,6 +49,7 @@ class Job:
     large: Large | None = None
     events: tuple[Event, ...] | None = None
     noise: bool = False
+    hear: bool = False
     killed: int = 0
 
     def smaller(self) -> "Job":

@@ -31,6 +31,7 @@ from anemone_lib.archive.units import (
     analyse_recording,
     choose_chunk_windows,
     finish_recording,
+    hear_recording,
     measure_recording,
     measure_recording_noise,
     score_stretch,
@@ -248,9 +249,8 @@ class Run:
             if (kept := cache.chunk(chunk, classifier.n_classes)) is not None:
                 large.parts[chunk] = kept
         missing = [chunk for chunk in chunks if chunk not in large.parts]
-        large.todo = len(missing)
-        if not missing:
-            yield Job(row, task, large=large)
+        large.todo = len(missing) + 1
+        yield Job(row, task, large=large, hear=True)
         for chunk in missing:
             yield Job(row, task, chunk, large)
 
@@ -266,10 +266,12 @@ class Run:
             return submit(measure_recording_noise, job.task)
         if job.events is not None:
             return submit(measure_recording, job.task, job.events, *what)
+        if job.hear:
+            return submit(hear_recording, job.task)
         if job.chunk is not None:
             return submit(score_stretch, job.task, job.chunk.first, job.chunk.stop, *what)
-        if job.large is not None:
-            return submit(finish_recording, job.task, job.large.parts, *what)
+        if job.large is not None and isinstance(job.large.heard, tuple):
+            return submit(finish_recording, job.task, job.large.parts, job.large.heard, *what)
         return submit(analyse_recording, job.task, *what)
 
     def _choose_limit(self, job: Job) -> float:
@@ -291,20 +293,29 @@ class Run:
         if job.events is not None:
             self._keep_calls(job.row, found)
             return
-        if job.chunk is None:
-            self._keep(job.row, found)
-            if job.large is not None:
-                job.large.cache.drop_chunks()
-            return
         large = job.large
-        assert large is not None
-        large.todo -= 1
-        if isinstance(found, Outcome):
-            large.parts[job.chunk] = found.reason
+        if large is None:
+            self._keep(job.row, found)
+        elif job.hear:
+            large.heard = found
+            self._go_on(job, large)
+        elif job.chunk is None:
+            self._keep(job.row, found)
+            large.cache.drop_chunks()
         else:
-            large.cache.keep(job.chunk, found)
-            large.parts[job.chunk] = found
-        if not large.todo:
+            if isinstance(found, Outcome):
+                large.parts[job.chunk] = found.reason
+            else:
+                large.cache.keep(job.chunk, found)
+                large.parts[job.chunk] = found
+            self._go_on(job, large)
+
+    def _go_on(self, job: Job, large: Large) -> None:
+        """Begin the last piece of a recording when all others are done."""
+        large.todo -= 1
+        if not large.todo and isinstance(large.heard, Outcome):
+            self._keep(job.row, large.heard)
+        elif not large.todo:
             self._begin(Job(job.row, job.task, large=large))
 
     def _keep(self, row: Mapping[str, Any], outcome: Outcome) -> None:

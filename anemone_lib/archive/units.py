@@ -1,9 +1,10 @@
 """The pieces of work of an archive: pure functions that any executor runs, here or on another machine.
 
-A small recording is one piece; a large plain WAV file is cut into stretches (`score_stretch`), which are put together
-afterwards (`finish_recording`). A piece reads the recording and the model by their addresses and writes nothing: its
-result goes back to the run, and only the run writes. If something is wrong with a recording, the piece returns the
-reason; it raises an error only for what stops the run, like a full disk.
+A small recording is one piece; a large plain WAV file is cut into stretches (`score_stretch`). Beside them it is read
+once more for its SHA-256 and its noise (`hear_recording`); `finish_recording` puts all together. A piece reads the
+recording and the model by their addresses and writes nothing: its result goes back to the run, and only the run writes.
+If something is wrong with a recording, the piece returns the reason; it raises an error only for what stops the run,
+like a full disk.
 """
 
 import errno
@@ -111,6 +112,10 @@ class Outcome:
     noise: bytes | None = None
 
 
+#: What a recording is read for from end to end: its SHA-256, and its levels as `pack_minutes` packs them.
+Heard = tuple[str, bytes | None]
+
+
 def analyse_recording(task: Task, classifier: Classifier, config: InferenceConfig) -> Outcome:
     """Score a whole recording.
 
@@ -159,18 +164,25 @@ def score_stretch(
     return _answer(task, score)
 
 
-def finish_recording(
-    task: Task, parts: Mapping[Chunk, ChunkScores | str], classifier: Classifier, config: InferenceConfig
-) -> Outcome:
-    """Put the stretches of a recording together; a stretch may be the reason why it has no scores.
+def hear_recording(task: Task) -> Heard | Outcome:
+    """Read a recording from end to end, for its SHA-256 and, where wanted, the levels of every minute."""
 
-    The noise is measured here: a recording in stretches is read once more in any case, for its SHA-256.
-    """
-
-    def finish(recording: Recording) -> Outcome:
+    def hear(recording: Recording) -> Heard:
         with ThreadPoolExecutor(1, "anemone-sha256") as hasher:
             hasher.submit(lambda: recording.sha256)
             noise = _measure_noise(recording) if task.noise else None
+        return recording.sha256, noise
+
+    return _answer(task, hear)
+
+
+def finish_recording(
+    task: Task, parts: Mapping[Chunk, ChunkScores | str], heard: Heard, classifier: Classifier, config: InferenceConfig
+) -> Outcome:
+    """Put the stretches of a recording together; a stretch may be the reason why it has no scores."""
+
+    def finish(recording: Recording) -> Outcome:
+        recording.__dict__["sha256"], noise = heard  # known already: a cached property
         return _finish(task, recording, parts, classifier, config, noise)
 
     return _answer(task, finish)

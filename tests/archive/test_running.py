@@ -23,7 +23,7 @@ from anemone_lib.archive import running as running_module
 from anemone_lib.archive.pieces import Job
 from anemone_lib.archive.running import Run
 from anemone_lib.archive.state import State
-from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, Task, analyse_recording
+from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, Outcome, Task, analyse_recording
 from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers, parse_memory
 from anemone_lib.dataset import Dataset
 from anemone_lib.errors import ConfigError, ScoresError
@@ -303,6 +303,29 @@ def test_a_large_recording_is_analysed_in_stretches_with_the_same_result(
     analyse([tmp_path / "20230210_060000.wav"], out("cut"))
     assert not list(out("cut", "state", "stretches").rglob("*.npy"))
     assert tables_of(out("cut")) == tables_of(out("whole"))
+
+
+def test_a_large_recording_is_heard_beside_its_stretches_and_costs_itself_where_it_cannot_be(
+    tmp_path, analyse, out, monkeypatch
+):
+    monkeypatch.setattr(running_module, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(running_module, "STRETCH_S", 3.0)
+    soundfile.write(tmp_path / "20230210_060000.wav", np.random.default_rng(2).normal(0, 0.1, 20 * 8000), 8000)
+    order = []
+
+    def note(name, answer=None):
+        original = getattr(running_module, name)
+        monkeypatch.setattr(running_module, name, lambda *asked: (order.append(name), answer or original(*asked))[1])
+
+    for name in ("hear_recording", "score_stretch", "finish_recording"):
+        note(name)
+    archive = analyse([tmp_path / "20230210_060000.wav"], out("a"))
+    assert order == ["hear_recording", *["score_stretch"] * (len(order) - 2), "finish_recording"]
+    assert len(order) > 4
+    assert archive.recordings["sha256"].notna().all()
+    note("hear_recording", Outcome("failed", "the disk is gone"))
+    archive = analyse([tmp_path / "20230210_060000.wav"], out("b"))
+    assert archive.recordings[["status", "problem"]].values.tolist() == [["failed", "the disk is gone"]]
 
 
 # ---------------------------------------------------------------------- what goes wrong
