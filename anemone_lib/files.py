@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and what their names may be."""
 
+import errno
 import hashlib
 import os
 import re
@@ -70,6 +71,16 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     with write_atomically(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
     return path
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an error means that a disk, or what one may use of it, is full.
+
+    >>> is_disk_full(OSError(errno.ENOSPC, "No space left on device")), is_disk_full(OSError(errno.ENOENT, "no file"))
+    (True, False)
+    """
+    said = str(error)  # a database has no number for it
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in said or "No space" in said
 
 
 #: Bytes that most disks allow for one name.

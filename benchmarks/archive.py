@@ -1,6 +1,7 @@
 """Measure `anemone archive`: small files against a large one, planning, memory, what a second run costs.
 
-``python benchmarks/archive.py [--files N] [--plan N] [--kill N] [--workers N] [--memory AMOUNT]`` prints a table.
+``python benchmarks/archive.py [--files N] [--plan N] [--kill N] [--workers N] [--memory AMOUNT] [--keep]`` prints a
+table, writes it to ``out/bench/ARCHIVE.md``, and with ``--keep`` into ``benchmarks/RESULTS.md``.
 Processor time is the sum over all processes of a run, so that it says something on a machine with other work, too;
 memory is the resident memory of all of them together. A tenth of the recordings is planned as well, to see whether
 memory grows with their number. With ``--kill 2000``,
@@ -17,12 +18,14 @@ import struct
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from material import OUT, recording
-from measure import resident_kb, tree_of
+from measure import ARCHIVE_HEADING, describe_machine, keep_section, resident_kb, tree_of
+
+from anemone_lib.provenance import __version__, code_sha256
 
 ROOT = Path(__file__).parent.parent
 RATE = 48_000
@@ -113,19 +116,48 @@ def kill_ten_times(number: int, root: Path, options: tuple[object, ...]) -> None
         raise SystemExit(1)
 
 
-def show(*cells: str) -> None:
-    """Print a row of the table, as soon as it is known."""
-    print("| " + " | ".join(cells) + " |", flush=True)
+class Report:
+    """The section of the results, printed line by line as it is known."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str = "") -> None:
+        """Add a line."""
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def show(self, *cells: str) -> None:
+        """Add a row of a table."""
+        self.say("| " + " | ".join(cells) + " |")
+
+    def head(self, *cells: str) -> None:
+        """Begin a table."""
+        self.show(*cells)
+        self.show("---", *["---:"] * (len(cells) - 1))
+
+    def add(self, name: str, n_minutes: int, *arguments: object) -> tuple[float, float]:
+        """Run the command, add its row, and return wall and processor seconds."""
+        return self.add_measured(name, n_minutes, run(*arguments))
+
+    def add_measured(self, name: str, n_minutes: int, measured: tuple[float, float, float]) -> tuple[float, float]:
+        """Add the row of a run that was measured."""
+        wall, spent, peak = measured
+        each = f"{1000 * spent / n_minutes:.1f}" if n_minutes else ""
+        self.show(name, f"{wall:.1f}", f"{spent:.1f}", each, f"{peak:.0f}")
+        return wall, spent
 
 
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=1000, help="recordings of one minute")
+    parser.add_argument("--files", type=int, default=300, help="recordings of one minute")
+    parser.add_argument("--turns", type=int, default=3, help="runs of the two that are compared, in turns")
     parser.add_argument("--plan", type=int, default=100_000, help="recordings that are planned")
     parser.add_argument("--kill", type=int, default=0, help="recordings of a run that is killed ten times")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--memory", default="2GB", help="of all processes together, in one of the runs")
+    parser.add_argument("--keep", action="store_true", help="replace the section of benchmarks/RESULTS.md")
     asked = parser.parse_args()
     root = OUT / "archive"
     shutil.rmtree(root, ignore_errors=True)
@@ -133,24 +165,33 @@ def main() -> None:
     if asked.kill:
         kill_ten_times(asked.kill, root, options)
     else:
-        print(
-            f"load of the machine before: {os.getloadavg()[0]:.1f}; {asked.workers} workers where no number is named\n"
+        report, before = Report(), os.getloadavg()[0]
+        report.say(ARCHIVE_HEADING)
+        report.say()
+        report.say(
+            f"- `python benchmarks/archive.py --files {asked.files}`, {datetime.now(UTC):%Y-%m-%d}, Anemone "
+            f"{__version__}, code {code_sha256()[:12]}; 48 kHz, 16 bits, with noise, tables and page"
         )
-        measure_runs(asked.files, root, options, asked.memory)
+        for line in describe_machine():
+            report.say(f"- {line}")
+        report.say(
+            f"- {asked.workers} workers where no number is named; processor time and memory are of all processes"
+        )
+        report.say()
+        measure_runs(report, asked.files, asked.turns, root, options, asked.memory)
         if asked.plan:
-            measure_plans(asked.plan, root)
+            measure_plans(report, asked.plan, root)
+        report.say(
+            f"\nLoad average {before:.1f} before and {os.getloadavg()[0]:.1f} after: where other work ran, ratios and "
+            "processor time count, and wall time does not."
+        )
+        (OUT / "ARCHIVE.md").write_text("\n".join(report.lines) + "\n", encoding="utf-8")
+        if asked.keep:
+            keep_section(Path(__file__).parent / "RESULTS.md", "\n".join(report.lines) + "\n")
     shutil.rmtree(root)
 
 
-def add(name: str, n_minutes: int, *arguments: object) -> tuple[float, float]:
-    """Run the command, show its row, and return wall and processor seconds."""
-    wall, spent, peak = run(*arguments)
-    each = f"{1000 * spent / n_minutes:.1f}" if n_minutes else ""
-    show(name, f"{wall:.1f}", f"{spent:.1f}", each, f"{peak:.0f}")
-    return wall, spent
-
-
-def measure_runs(number: int, root: Path, options: tuple[object, ...], memory: str) -> None:
+def measure_runs(report: Report, number: int, turns: int, root: Path, options: tuple[object, ...], memory: str) -> None:
     """Measure small files against a large one, other formats, limits, and what a second run costs."""
     minutes = write_minutes(root / f"minutes-{number}", number)
     flac = write_minutes(root / f"flac-{number}", number, ".flac")
@@ -159,34 +200,53 @@ def measure_runs(number: int, root: Path, options: tuple[object, ...], memory: s
     long.parent.mkdir()
     long.symlink_to(recording(RATE, 60 * number))
     alone, many_name = ("--workers", 1, "--quiet"), f"{number} recordings of 1 min"
-    show("", "wall, s", "processor, s", "ms a minute of audio", "peak memory, MB")
-    show("---", "---:", "---:", "---:", "---:")
+    report.head("", "wall, s", "processor, s", "ms a minute of audio", "peak memory, MB")
     first = next(minutes.iterdir())
     run("run", first, "--out", root / "warm up", *options)
-    _, empty = add("one recording of a minute (start and end of a run)", 1, "run", first, "--out", root / "1", *options)
-    _, one = add(f"one recording of {number} min", number, "run", long, "--out", root / "long", *options)
+    name = "one recording of a minute (start and end of a run)"
+    _, empty = report.add(name, 1, "run", first, "--out", root / "1", *options)
+    pairs = [
+        [run("run", source, "--out", root / f"{kind} {turn}", *options) for kind, source in kinds]
+        for turn in range(turns)
+        for kinds in [(("long", long), ("many", minutes))]
+    ]
+    _, one = report.add_measured(f"one recording of {number} min", number, take_median([pair[0] for pair in pairs]))
+    two_s, many = report.add_measured(many_name, number, take_median([pair[1] for pair in pairs]))
     name = f"one recording of {number} min, without noise"
-    add(name, number, "run", long, "--out", root / "quiet", "--no-noise", *options)
-    two_s, many = add(many_name, number, "run", minutes, "--out", root / "many", *options)
-    one_s, _ = add(f"{many_name}, 1 worker", number, "run", minutes, "--out", root / "alone", *alone)
+    report.add(name, number, "run", long, "--out", root / "quiet", "--no-noise", *options)
+    one_s, _ = report.add(f"{many_name}, 1 worker", number, "run", minutes, "--out", root / "alone", *alone)
     limit = ("--memory", memory, *options)
-    add(f"{many_name}, --memory {memory}", number, "run", minutes, "--out", root / "limit", *limit)
-    add(f"{many_name} in FLAC", number, "run", flac, "--out", root / "flac", *options)
-    add("the same again, all done", 0, "run", flac, "--out", root / "flac", *options)
-    rate, faster = (one - empty) / (many - empty), one_s / two_s
-    print(f"\nsmall files at {rate:.0%} of the rate of one long recording, a core")
-    print(f"{options[1]} workers are {faster:.2f} times as fast as one, start and end of the run included\n")
+    report.add(f"{many_name}, --memory {memory}", number, "run", minutes, "--out", root / "limit", *limit)
+    report.add(f"{many_name} in FLAC", number, "run", flac, "--out", root / "flac", *options)
+    _, again = report.add(f"{many_name} again, all done", 0, "run", minutes, "--out", root / "many 0", *options)
+    _, page = report.add("their tables and page again (`report`)", 0, "report", root / "many 0", "--quiet")
+    rates = [(a[1] - empty) / (b[1] - empty) for a, b in pairs]
+    report.say()
+    report.say(
+        f"- small files at {(one - empty) / (many - empty):.0%} of the rate of one long recording, a core (medians of "
+        f"{turns} turns: {', '.join(f'{rate:.0%}' for rate in rates)}; target ≥ 90 %), start and end of a run left out"
+    )
+    report.say(f"- {options[1]} workers are {one_s / two_s:.2f} times as fast as one, start and end of a run included")
+    report.say(
+        f"- a run that finds all done takes {1000 * (again - page) / number:.1f} ms of processor time a recording "
+        "beside its tables and page"
+    )
+    report.say()
 
 
-def measure_plans(number: int, root: Path) -> None:
+def take_median(measured: list[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """Return the run with the median of processor time."""
+    return sorted(measured, key=lambda one: one[1])[len(measured) // 2]
+
+
+def measure_plans(report: Report, number: int, root: Path) -> None:
     """Measure the planning of a tenth of the recordings, and of all."""
-    show("", "wall, s", "processor, s", "", "peak memory, MB")
-    show("---", "---:", "---:", "---:", "---:")
+    report.head("", "wall, s", "processor, s", "", "peak memory, MB")
     for part in (number // 10, number):
         folder = root / f"headers-{part}"
         write_headers(folder, part)
-        add(f"plan of {part:,} recordings", 0, "plan", folder, "--out", root / f"plan-{part}", "--quiet")
-    add("the same again", 0, "plan", folder, "--out", root / f"plan-{number}", "--quiet")
+        report.add(f"plan of {part:,} recordings", 0, "plan", folder, "--out", root / f"plan-{part}", "--quiet")
+    report.add("the same again", 0, "plan", folder, "--out", root / f"plan-{number}", "--quiet")
 
 
 if __name__ == "__main__":

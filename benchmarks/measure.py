@@ -198,3 +198,14 @@ def describe_machine() -> list[str]:
         f"{int(memory.split()[1]) / 2**20:.0f} GiB; {platform.system()} {platform.release().split('-')[0]}",
         f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages),
     ]
+
+
+#: Where the section of ``archive.py`` begins in the results; it is the last.
+ARCHIVE_HEADING = "## The archive"
+
+
+def keep_section(path: Path, text: str) -> None:
+    """Replace in the results what one of the two programs wrote there: all from its heading, or all before."""
+    before, heading, after = path.read_text(encoding="utf-8").partition(ARCHIVE_HEADING)
+    parts = (before, text) if text.startswith(ARCHIVE_HEADING) else (text, heading + after)
+    path.write_text("\n\n".join(part.strip("\n") for part in parts if part) + "\n", encoding="utf-8")

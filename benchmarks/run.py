@@ -5,7 +5,6 @@ The table goes to ``out/bench/RESULTS.md``, and to ``benchmarks/RESULTS.md`` if 
 
 import argparse
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from material import OUT, published_network, recording
-from measure import QUIET, Others, Worker, WorkerError, describe_machine, interleaved, seconds
+from measure import QUIET, Others, Worker, WorkerError, describe_machine, interleaved, keep_section, seconds
 
 import anemone_lib
 from anemone_lib import Scores
@@ -104,7 +103,7 @@ def main() -> None:
     (OUT / "RESULTS.md").write_text("\n".join(table.lines) + "\n", encoding="utf-8")
     print(f"\nWritten: {OUT / 'RESULTS.md'}")
     if quiet and options.full:
-        kept = shutil.copy(OUT / "RESULTS.md", Path(__file__).parent / "RESULTS.md")
+        keep_section(kept := Path(__file__).parent / "RESULTS.md", "\n".join(table.lines) + "\n")
         print(f"Written: {kept}")
     else:
         why = "the machine was not quiet" if not quiet else "only BENCH=full writes it"

@@ -5,7 +5,6 @@ The result of a piece is written before the next piece is handed out: first the 
 they are complete. If a run is killed, the next run goes on after the last row.
 """
 
-import errno
 import json
 import sqlite3
 import zlib
@@ -40,7 +39,7 @@ from anemone_lib.archive.workers import Workers
 from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.errors import AnemoneError, ScoresError, spell_count
-from anemone_lib.files import write_atomically
+from anemone_lib.files import is_disk_full, write_atomically
 from anemone_lib.scoring.chunks import plan
 from anemone_lib.scoring.scores import ScoreCache, Scores
 
@@ -61,7 +60,7 @@ def forget_lost_scores(state: State, folder: Path, key: str) -> None:
 
 def refuse_full_disk(error: BaseException, state: State, folder: Path, key: str) -> None:
     """If the disk is full, end the run and say what to do."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+    if is_disk_full(error):
         done = state.count("status = 'analysed' AND score_key = ?", (key,))
         raise DiskFullError(
             f"the disk of {folder} is full; {done:,} of {spell_count(state.count(), 'recording')} are done and kept: "

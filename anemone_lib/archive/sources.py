@@ -130,6 +130,11 @@ class Listing:
             below = f"{path.parent}{os.sep}" if "://" not in place and not os.path.isabs(place) else ""
             if "\\" in place and not os.path.exists(below + place):  # the manifest was written on Windows
                 place = place.replace("\\", "/")
+            if os.name != "nt" and re.match("[A-Za-z]:/", place) and not os.path.exists(below + place):
+                raise ConfigError(
+                    f"{path.name}, line {line}: {place} is on a drive of Windows, which this computer does not have; "
+                    "write paths as they are from the folder of the manifest"
+                )
             if _is_remote(place):
                 items = list(self._find_remote(place)) if not _is_recording(place) else [_describe_remote(place)]
             elif os.path.isdir(below + place):

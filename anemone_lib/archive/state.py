@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from anemone_lib.archive.measuring import Measured
 from anemone_lib.archive.sources import Item
@@ -85,12 +86,15 @@ class State:
                     "CREATE TABLE calls (sha256 TEXT, key TEXT, calls TEXT, reason TEXT, PRIMARY KEY (sha256, key))"
                 )
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
+        self._asked: WeakSet[sqlite3.Cursor] = WeakSet()
         self.walk = int(self.recall("walk", 0))
         self._pending = 0
 
     def close(self) -> None:
         """Write what is pending, and close."""
         self.flush()
+        for rows in self._asked:  # of which an error left some: they would lock the file as long as they are known
+            rows.close()
         self._db.close()
 
     def __enter__(self) -> "State":
@@ -290,7 +294,9 @@ class State:
             ) AS before_ms
             FROM marked LEFT JOIN calls ON calls.sha256 = marked.sha256 AND calls.key = :calls_key ORDER BY {ORDER}
         """
-        return iter(self._db.execute(query, {"walk": self.walk, "key": key, "calls_key": calls_key}))
+        rows = self._db.execute(query, {"walk": self.walk, "key": key, "calls_key": calls_key})
+        self._asked.add(rows)
+        return rows
 
     def take_over(self, path: Path, key: str) -> None:
         """Take over what a shard found out, for the same files and the same model and settings."""

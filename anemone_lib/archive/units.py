@@ -7,7 +7,6 @@ If something is wrong with a recording, the piece returns the reason; it raises 
 like a full disk.
 """
 
-import errno
 import hashlib
 import os
 import tempfile
@@ -31,6 +30,7 @@ from anemone_lib.audio.spool import DecodeLimits
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Event
 from anemone_lib.errors import AnemoneError, AudioError, ConfigError
+from anemone_lib.files import is_disk_full
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, name_recording_scores, plan, score_chunk
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Chunk, ChunkScores, Scores, forget_use, name_scores
@@ -378,7 +378,7 @@ class LateError(AnemoneError):
 def _stop_if_full(error: BaseException) -> None:
     """End the run where the disk is full: otherwise every recording after it would fail for the same reason."""
     while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        if is_disk_full(error):
             raise DiskFullError(
                 f"there is no room for temporary files in {tempfile.gettempdir()}: make room there, or set TMPDIR to "
                 "another folder, and run again to go on"

@@ -153,7 +153,10 @@ class SndfileDecoder:
         try:
             self._file = soundfile.SoundFile(str(source.path) if source.path else open_as_file(source))
         except self._errors as error:
-            raise DecoderError(f"libsndfile says: {getattr(error, 'error_string', error)}") from None
+            said = str(getattr(error, "error_string", error))
+            # That is what it says of an MP3 without a frame, too.
+            said = "Format not recognised." if said.startswith("File does not exist") else said
+            raise DecoderError(f"libsndfile says: {said}") from None
         try:
             self._look(source)
         except BaseException:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from anemone_lib.errors import AnemoneError, ConfigError
-from anemone_lib.files import spell_name
+from anemone_lib.files import is_disk_full, spell_name
 from anemone_lib.provenance import __version__, code_sha256
 
 app = typer.Typer(
@@ -58,6 +58,13 @@ def usage_errors() -> Iterator[None]:
         yield
     except AnemoneError as error:
         err.print(f"[bold red]error:[/] {escape(printable(str(error)))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        name = getattr(error, "filename", None)
+        where = f" ({escape(printable(str(name)))})" if name else ""
+        err.print(f"[bold red]error:[/] the disk is full{where}: make room, and run the command again", soft_wrap=True)
         raise typer.Exit(2) from None
 
 

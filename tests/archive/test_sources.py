@@ -1,4 +1,5 @@
 import http.server
+import os
 import threading
 from functools import partial
 
@@ -112,6 +113,13 @@ def test_what_is_wrong_in_a_manifest_is_said_with_its_line(manifest, text, words
 def test_paths_of_a_manifest_from_windows_are_found(manifest, tmp_path):
     items, _ = items_of(manifest("path,site\ncard\\deep\\b.flac,north\n"))
     assert items["card/deep/b.flac"].source == str(tmp_path / "card" / "deep" / "b.flac")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has drives")
+@pytest.mark.parametrize("place", ["D:\\card\\a.wav", "d:/card/a.wav"])
+def test_a_path_on_a_drive_of_windows_is_refused_with_what_to_write(manifest, place):
+    with pytest.raises(ConfigError, match="line 3: [Dd]:/card/a.wav is on a drive of Windows.*from the folder of the"):
+        items_of(manifest(f"path,site\ncard/a.wav,north\n{place},south\n"))
 
 
 def test_columns_of_a_manifest_that_are_not_known_are_named(manifest):

@@ -378,3 +378,10 @@ def test_libsndfile_is_not_believed_a_length_that_no_data_supports(tmp_path, noi
         assert not decoder._is_last(9 * 10**18)
         assert not decoder._is_last(decoder.n_frames + 1)
         assert decoder._is_last(48_000)
+
+
+def test_an_mp3_without_a_frame_is_not_said_to_be_missing(tmp_path, rng):
+    path = tmp_path / "reef.mp3"
+    path.write_bytes(rng.bytes(3000))
+    with pytest.raises(AudioError, match=r"reef\.mp3 cannot be decoded: libsndfile says: Format not recognised"):
+        open_recording(path)

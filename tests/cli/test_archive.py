@@ -1,5 +1,9 @@
 """``anemone archive`` as a person uses it: plan, run, report, clips, sample."""
 
+import errno
+import os
+import sqlite3
+
 import numpy as np
 import pytest
 import soundfile
@@ -70,6 +74,30 @@ def test_what_is_wrong_is_said_before_anything_is_analysed(anemone, card, tmp_pa
     assert result.exit_code == 2
     assert words in result.stderr
     assert not (tmp_path / "archive" / "archive.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "error"),
+    [
+        ("report", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        ("tables", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "events.parquet")),
+        ("state.State.list_item", sqlite3.OperationalError("database or disk is full")),
+    ],
+)
+def test_a_disk_that_is_full_is_said_wherever_it_is_noticed(anemone, card, tmp_path, monkeypatch, module, error):
+    def refuse(*_, **__):
+        raise error
+
+    out = tmp_path / "archive"
+    with monkeypatch.context() as patch:
+        name = module if "." in module else f"{module}.write_atomically"
+        patch.setattr(f"anemone_lib.archive.{name}", refuse)
+        result = anemone("archive", "run", card, "--out", out, "--workers", 1)
+    assert result.exit_code == 2
+    assert "error: the disk is full" in result.stderr
+    assert ("(events.parquet)" in result.stderr) == (module == "tables")
+    assert anemone("archive", "run", card, "--out", out, "--workers", 1).exit_code == 1  # one is no audio
+    assert (out / "report.html").is_file()
 
 
 @pytest.mark.parametrize("command", ["report", "clips", "sample"])
