@@ -121,15 +121,15 @@ def evaluate(
             return
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
-        settings, samples = _score_folder(folder, annotations, model, config, cache, reading)
+        settings, scored = _score_folder(folder, annotations, model, config, cache, reading)
         if labels:
-            samples.check_labels(_parse_names(labels) or [])
+            scored.check_labels(_parse_names(labels) or [])
         counts = count_recordings(
-            samples, settings, labels=_parse_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
+            scored, settings, labels=_parse_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
-    if other := samples.other_labels(_parse_names(labels) or [settings.target_class]):
+    if other := scored.other_labels(_parse_names(labels) or [settings.target_class]):
         err.print(spell_note(other), highlight=False, soft_wrap=True)
-    _show_counts([sample.name for sample in samples], counts)
+    _show_counts([recording.name for recording in scored], counts)
     pooled = total(counts).to_dict()
     bounds = {metric: bootstrap_interval(counts, metric=metric) for metric in METRICS}
     intervals = {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in bounds.items()}
@@ -139,18 +139,18 @@ def evaluate(
         out.print(f"{metric.replace('_', ' ')}: {rate}{doubt}", highlight=False)
     content = {
         "recordings": [
-            {"name": sample.name, "channel": sample.scores.channel, **one.to_dict()}
-            for sample, one in zip(samples, counts, strict=True)
+            {"name": recording.name, "channel": recording.scores.channel, **one.to_dict()}
+            for recording, one in zip(scored, counts, strict=True)
         ],
-        "failed": [{"name": name, "reason": reason} for name, reason in samples.failures],
+        "failed": [{"name": name, "reason": reason} for name, reason in scored.failures],
         "all": pooled,
         "intervals": intervals,
         "inference_config": settings.model_dump(),
-        "model_sha256": samples[0].scores.model_sha256,
+        "model_sha256": scored[0].scores.model_sha256,
     }
     if out_file:
         write_text(out_file, json.dumps(content, indent=1) + "\n")
-    conclude_batch(samples.failures)
+    conclude_batch(scored.failures)
 
 
 @app.command()
@@ -228,13 +228,13 @@ def tune(
             raise ConfigError(f"{out_folder} is not a folder; make it, or name a folder that exists")
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
-        settings, samples = _score_folder(folder, annotations, model, config, cache, reading)
+        settings, scored = _score_folder(folder, annotations, model, config, cache, reading)
         if labels:
-            samples.check_labels(_parse_names(labels) or [])
-        if other := samples.other_labels(_parse_names(labels) or [settings.target_class]):
+            scored.check_labels(_parse_names(labels) or [])
+        if other := scored.other_labels(_parse_names(labels) or [settings.target_class]):
             err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(
-            samples,
+            scored,
             settings,
             labels=_parse_names(labels),
             bout_gap=bout_gap,
@@ -264,7 +264,7 @@ def tune(
         )
     for path in paths:
         out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)
-    conclude_batch(samples.failures)
+    conclude_batch(scored.failures)
 
 
 def _choose_source(
@@ -310,7 +310,7 @@ def _score_folder(
             said.extend(f"{found[done - 1].name}: {note}" for note in chatter.notes())
             bars.update(bar, completed=done)
 
-        samples = score_annotated_recordings(
+        scored = score_annotated_recordings(
             found,
             classifier=classifier,
             config=settings,
@@ -318,9 +318,9 @@ def _score_folder(
             progress=progress,
             **reading,
         )
-    for note in (*found.notes, *samples.notes, *said):
+    for note in (*found.notes, *scored.notes, *said):
         err.print(spell_note(note), highlight=False, soft_wrap=True)
-    return settings, samples
+    return settings, scored
 
 
 def _parse_names(text: str | None) -> list[str] | None:

@@ -131,12 +131,12 @@ def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_g
     -------
     decisions : Decisions
     """
-    samples = [part.annotated for part in parts]
+    recordings = [part.annotated for part in parts]
     configs, thresholds, untuned = {}, {}, []
     for name in config.classes[1:]:
         base = config.replace(target_class=name)
         try:
-            tried = sweep_settings(samples, _space(base), target_class=name, labels=[name], bout_gap=bout_gap)
+            tried = sweep_settings(recordings, _space(base), target_class=name, labels=[name], bout_gap=bout_gap)
             configs[name] = choose_plateau(tried, base)
         except AnnotationError:  # it holds no call of this class
             configs[name] = base

@@ -58,6 +58,20 @@ def test_terraform_and_python_allow_the_same_ranges():
     assert allowed == expected
 
 
+def test_dev_and_prod_declare_the_same_variables_except_for_what_prod_asks_in_addition():
+    dev, prod = (variables(root) for root in ENVIRONMENTS)
+    assert list(dev) == list(prod)
+    stricter = {name for name in dev if dev[name].validations != prod[name].validations}
+    assert stricter == {"cors_allowed_origins", "lambda_image_uri"}
+    assert {name: dev[name].type for name in dev} == {name: prod[name].type for name in prod}
+    described = {name for name in dev if dev[name].description != prod[name].description}
+    assert described <= stricter
+    assert {name for name in dev if dev[name].default != prod[name].default} - stricter == {
+        *("enable_api_key", "enable_canary", "environment", "force_destroy", "image_tag_mutability"),
+        *("log_retention_days", "max_image_count"),
+    }
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_the_shipped_settings_are_as_python_writes_them_and_have_their_fingerprint(path):
     config = InferenceConfig.load(path)
