@@ -243,7 +243,7 @@ class InferenceConfig(BaseModel):
         if claimed and claimed != config.fingerprint:
             raise ConfigError(
                 f"{path}: inference_config_fingerprint is {claimed}, but its settings have {config.fingerprint}; "
-                "the file was edited by hand: write it anew with `anemone config to-tfvars` or the tuning notebook"
+                "the file was edited by hand: write it again with `anemone config to-tfvars` or the tuning notebook"
             )
         return config
 

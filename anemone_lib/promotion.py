@@ -82,7 +82,7 @@ class Promotion:
         if self.model_sha256 and self.model_sha256 != sha256.lower():
             raise ConfigError(
                 f"these settings were promoted for the model {self.model_sha256[:12]}, and the model is {sha256[:12]}; "
-                "give the model that they were tuned for, or tune and promote anew with this one"
+                "give the model that they were tuned for, or tune and promote again with this model"
             )
 
     def to_tfvars(self) -> str:

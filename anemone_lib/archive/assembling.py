@@ -288,7 +288,7 @@ def _load(row: Mapping[str, Any], request: Request, state: State, folder: Path) 
         scores = Scores.load(folder / "scores" / f"{row['scores']}.npz")
     except ScoresError as error:
         state.keep_outcome(row["recording"], {"status": None})
-        raise ScoresError(f"{error}; run `anemone archive run` again: it scores {row['recording']} anew") from None
+        raise ScoresError(f"{error}; run `anemone archive run` again: it scores {row['recording']} again") from None
     events, calls = decide_all_events(scores, request.configs), json.loads(row["calls"] or "{}")
     return Analysed(about, began, scores, events, calls, tuple(json.loads(row["outcome"])["condition"]), row["gain"])
 

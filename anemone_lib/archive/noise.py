@@ -17,7 +17,7 @@ from anemone_lib.soundscape.minutes import Minutes, add_bands, lay_millidecades,
 
 #: Steps in a decibel, and what stands for a level that is not known.
 STEPS, UNKNOWN = 128, -32768
-#: Changes with what is measured: earlier files are then measured anew.
+#: Changes with what is measured: earlier files are then measured again.
 VERSION = 1
 
 

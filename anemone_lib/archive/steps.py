@@ -282,7 +282,7 @@ def _say_what_is_new(state: State, request: Request, note: Note) -> None:
         except AnemoneError as error:
             changes = [f"the earlier model or settings cannot be read: {error}"]
         if changes:
-            note(f"all recordings are scored anew ({'; '.join(changes)}); the earlier scores are kept in scores/")
+            note(f"all recordings are scored again ({'; '.join(changes)}); the earlier scores are kept in scores/")
     gone = state.count_earlier()
     if gone:
         note(

@@ -177,7 +177,7 @@ def read_table(
         return data.to_table(columns=columns, filter=None if site is None else pa.dataset.field("site") == site)
     except (pa.ArrowInvalid, OSError) as error:
         raise ConfigError(
-            f"the table {path} cannot be read ({error}); `anemone archive report` writes it anew from the scores"
+            f"the table {path} cannot be read ({error}); `anemone archive report` writes it again from the scores"
         ) from None
 
 
@@ -298,7 +298,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path} cannot be read ({error}); `anemone archive report {folder}` writes it anew"
+            f"{path} cannot be read ({error}); `anemone archive report {folder}` writes it again"
         ) from None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ConfigError(f"{path} was written by another version; run `anemone archive run` into a new folder")

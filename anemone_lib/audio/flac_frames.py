@@ -209,7 +209,7 @@ class FrameIndex:
                 if header is not None:
                     found.append((position + at, header))
             if len(found) > MAX_FRAMES:
-                raise LimitError(f"{self._source.name} has over {MAX_FRAMES:,} FLAC frames; cut it, or encode it anew")
+                raise LimitError(f"{self._source.name} has over {MAX_FRAMES:,} FLAC frames; cut it, or encode it again")
             at = content.find(b"fLaC")
             while 0 <= at < limit:
                 marks.append(position + at)

@@ -52,7 +52,7 @@ def copy_nearby(source: str, *, etag: str | None = None) -> str:
 
     WAV, RF64, W64, AIFF and FLAC in S3 are read by byte range. A recording in another format must be decoded from its
     start, so its object is downloaded, once for all tasks on one machine. The copy belongs to one version of the
-    object, named by its ETag: an object that was replaced is downloaded anew.
+    object, named by its ETag: an object that was replaced is downloaded again.
 
     Parameters
     ----------

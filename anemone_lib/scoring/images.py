@@ -87,7 +87,7 @@ def draw_images(
     channels : int, 1 or 3
         1 for the normalised level, 3 for magma colours.
     out : np.ndarray, optional
-        Where to draw, of the shape and type returned: memory used again costs less than memory anew.
+        Where to draw, of the shape and type returned: memory used again costs less than new memory.
 
     Returns
     -------

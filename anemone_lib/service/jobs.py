@@ -140,7 +140,7 @@ class Jobs:
     def start(self, job_id: str, parts: Mapping[int, str]) -> dict[str, Any]:
         """Join the uploaded parts and start the work. A second call changes nothing, even at the same time.
 
-        If the work has ended without a result, it is started anew, from what is done.
+        If the work has ended without a result, it is started again, from the results so far.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class Jobs:
         description = self.describe(job_id)
         if description["state"] in ("done", "failed") and not self._find_trouble(job_id):
             return description
-        if description["state"] == "failed":  # it is started anew, from what is done
+        if description["state"] == "failed":  # it is started again, from the results so far
             self.results.delete(f"{key}/error.json")
         self._launch(job_id)
         return self.describe(job_id)

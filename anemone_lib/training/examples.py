@@ -266,7 +266,7 @@ class ExamplePool:
         return odds / odds.sum()
 
     def draw(self, n: int, rng: np.random.Generator, *, channels: int = 1) -> Examples:
-        """Draw windows anew; see the module's conventions.
+        """Draw new windows; see the module's conventions.
 
         Parameters
         ----------
@@ -285,7 +285,7 @@ class ExamplePool:
         return Examples(images, present, known)
 
     def draw_windows(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw windows anew, as sound.
+        """Draw new windows, as sound.
 
         Returns
         -------

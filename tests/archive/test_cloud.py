@@ -262,7 +262,7 @@ def test_other_event_settings_reuse_the_scores_and_calls_are_measured_on_aws(mac
     monkeypatch.setattr(running_module, "analyse_recording", pytest.fail)
     run(settings={"confidence_threshold": 0.0})
     assert len(machine.calls) == n_calls + 4
-    assert not any("scored anew" in note for note in run.notes[n_notes:])
+    assert not any("scored again" in note for note in run.notes[n_notes:])
     monkeypatch.undo()
     analyse([SOURCE], out("near"), settings={"confidence_threshold": 0.0})
     assert read_bytes(out("aws")) == read_bytes(out("near"))

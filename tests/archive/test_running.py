@@ -239,7 +239,7 @@ def test_changed_event_settings_reuse_the_scores_and_changed_score_settings_say_
     monkeypatch.undo()
     analyse([folder], place, settings={"stride_duration": 0.5}, note=notes.append)
     assert notes == [
-        "all recordings are scored anew (stride_duration 0.4 → 0.5); the earlier scores are kept in scores/"
+        "all recordings are scored again (stride_duration 0.4 → 0.5); the earlier scores are kept in scores/"
     ]
     assert before < {path.name for path in (place / "scores").iterdir()}
 

@@ -145,7 +145,7 @@ def test_every_validation_of_prod_is_expected_to_fail_once():
 @pytest.mark.parametrize("path", PARTS, ids=lambda path: path.parent.name)
 def test_a_readme_has_the_variables_the_outputs_and_the_costs_of_the_files(path):
     readme = path.read_text(encoding="utf-8")
-    assert readme == completed(path), "write them anew: python -m tests.terraform.readme"
+    assert readme == completed(path), "write them again: python -m tests.terraform.readme"
     if path == README:
         assert f"${costs.month():.2f} a month" in readme
         assert f"{3600 / InferenceConfig().stride_duration:,.0f} windows" in readme
