@@ -311,7 +311,7 @@ def test_what_may_not_be_deleted_is_said_and_the_tables_are_there(bucket, machin
         run()
     finally:
         bucket.delete_bucket_policy(Bucket="results")
-    assert "what was collected is still on AWS" in run.notes[-1]
+    assert "the collected results are still on AWS" in run.notes[-1]
     assert "Access Denied" in run.notes[-1]
     assert read_bytes(out("aws")) == near
 
@@ -544,7 +544,7 @@ def test_a_batch_that_needs_several_calls_goes_on_where_the_last_one_ended(store
 
 def test_a_call_without_progress_is_an_error(stored):
     with pytest.raises(
-        ScoresError, match=r"one call of the function \(0 s\) was not enough for anything: give it a timeout"
+        ScoresError, match=r"one call of the function \(0 s\) was not enough for any recording: give the function a timeout"
     ):
         stored(seconds=0)
 

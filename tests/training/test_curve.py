@@ -77,5 +77,5 @@ def test_a_notebook_draws_the_curve_by_class_and_start(path, learnt):
         trace_own_curve("", [5])
     with pytest.raises(ConfigError, match="curve_calls has 'few'; it is a list of whole numbers"):
         trace_own_curve(path, ["few"])
-    with pytest.raises(ConfigError, match="0 calls a class are none to learn from"):
+    with pytest.raises(ConfigError, match="0 calls of each class are too few to learn from"):
         trace_own_curve(path, [0])
