@@ -186,7 +186,7 @@ def test_a_cluster_without_workers_and_one_without_memory_end_the_run_with_what_
     dask, make_season, analyse, out, impatient
 ):
     folder, options = make_season(2), {"scheduler": dask.address, "wait_minutes": 0}
-    with pytest.raises(ScoresError, match=r"there is no worker at tcp://.*: start workers .*0 recordings of 2 are done"):
+    with pytest.raises(ScoresError, match=r"there is no worker at tcp://.*: start workers .*0 recordings of 2"):
         analyse([folder], out("a"), **options)
     dask.add_worker("--no-nanny", "--memory-limit", "50MB")  # less than it takes when it does nothing
     wait_until(lambda: dask.list_statuses() == ["paused"])
