@@ -79,6 +79,10 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
     warnings += [f"{one.name} is not in any part of the split" for one in recordings if not one.spans]
     warnings += _warn_of_odd_boxes(recordings)
     warnings += warn_of_few(recordings, dataset)
+    for part, consequence in (("validation", "no threshold can be found for it"), ("test", "it is not tested")):
+        if any(part in one.spans for one in recordings):
+            absent = [name for name, n in calls[part].items() if not n]
+            warnings += [f"{name} has no call in the {part} part: {consequence}" for name in absent]
     warnings += _check_clocks(recordings, dataset)
     if isinstance(dataset.split, SplitByTime):
         warnings.append(

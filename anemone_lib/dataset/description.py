@@ -229,7 +229,7 @@ class Dataset(BaseModel):
         """
         path = Path(path)
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = _read_yaml(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read the description {path}: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -254,6 +254,23 @@ class Dataset(BaseModel):
             raise ConfigError(f"{path} exists already; choose another name, or replace it with --overwrite")
         content = self.model_dump(mode="json")
         return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
+
+
+def _read_yaml(text: str) -> Any:
+    """Read YAML; names stay as they are written, also those that YAML takes for numbers: 20170116_1130_, 007, no."""
+    content, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
+    if not isinstance(content, dict):
+        return content
+    named = {key: _keep_text(value, written[str(key)]) for key, value in content.items() if str(key) in written}
+    return {**content, **{key: value for key, value in named.items() if key not in ("settings", "channel")}}
+
+
+def _keep_text(value: Any, written: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _keep_text(own, written[key]) for own, key in zip(value.values(), written, strict=True)}
+    if isinstance(value, list):
+        return [_keep_text(own, other) for own, other in zip(value, written, strict=True)]
+    return None if value is None else written
 
 
 def _explain(problem: Any) -> str:

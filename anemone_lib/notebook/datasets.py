@@ -1,6 +1,7 @@
 """A dataset in a notebook: the settings of its model, its recordings, and those that the model has not learnt from."""
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ OF_FOLDERS: dict[str, tuple[Any, str]] = {
 }
 #: Those of them that notebook 2 has, too.
 SOURCES = ("folder", "annotations", "label_column", "channel")
+#: Parameters of notebook 2, beside settings, that decide what it finds.
+REPEATED = ("dataset", "model", "labels", "bout_gap", "holdout", "seed", "beta", "max_false_alarms_per_hour", "force")
 
 
 def choose_notebook_config(
@@ -138,6 +141,30 @@ def list_changed(parameters: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None and str(value).strip().casefold() not in ("", "none", "null", str(own).casefold()):
             changed[name] = value
     return {name: value for name, value in changed.items() if value != default[name]}
+
+
+def write_notebook_command(name: str, parameters: Mapping[str, Any]) -> str:
+    """Write the command that runs a notebook again with the same parameters.
+
+    Parameters
+    ----------
+    name : str, of the notebook, without its suffix
+    parameters : mapping, the notebook's ``globals()``
+
+    Returns
+    -------
+    command : str, for a shell, in the folder of the notebooks
+
+    Examples
+    --------
+    >>> write_notebook_command("02_tune_inference_config", {"dataset": "reef/dataset.yaml", "seed": 3, "labels": []})
+    'papermill 02_tune_inference_config.ipynb repeated.ipynb -p dataset reef/dataset.yaml -p seed 3'
+    """
+    words = []
+    for key, value in {**{key: parameters.get(key) for key in REPEATED}, **list_changed(parameters)}.items():
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+        words += ["-p", key, text] if text and value is not False else []
+    return shlex.join(["papermill", f"{name}.ipynb", "repeated.ipynb", *words])
 
 
 def _refuse_passed_over(parameters: Mapping[str, Any], names: Iterable[str], dataset: Dataset) -> None:

@@ -184,6 +184,7 @@ def promote_tuning(
     timezone: str | None = None,
     start_time_format: str | None = None,
     model: str | os.PathLike[str] | None = None,
+    command: str = "",
     force: bool = False,
 ) -> list[Path]:
     """Write the settings where an environment's Terraform loads them, with the report beside them.
@@ -194,6 +195,7 @@ def promote_tuning(
     folder : path of the environment's folder, like ``terraform/environments/dev``
     recordings, annotations, label_column, channel, timezone, start_time_format, model : optional, as in `write_command`
         With `recordings`, the report has the command that repeats the search.
+    command : str, for a shell, that repeats it where there is no folder of recordings, optional
     force : bool
         Promote in spite of doubts; see `list_doubts`.
 
@@ -216,7 +218,7 @@ def promote_tuning(
     if not force:
         refuse_doubtful(doubts)
     base = tuning.base.save(folder / BASE_FILE)
-    command = ""
+    command = "" if tuning.by_hand else command
     if recordings is not None and not tuning.by_hand:
         command = write_command(
             tuning,

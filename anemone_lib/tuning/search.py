@@ -163,6 +163,7 @@ class Tuning:
         timezone: str | None = None,
         start_time_format: str | None = None,
         model: str | os.PathLike[str] | None = None,
+        command: str = "",
         force: bool = False,
     ) -> list[Path]:
         """Write the settings and the report into the folder of an environment; see `promote_tuning`."""
@@ -176,6 +177,7 @@ class Tuning:
             timezone=timezone,
             start_time_format=start_time_format,
             model=model,
+            command=command,
             force=force,
         )
 

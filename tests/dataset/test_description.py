@@ -64,6 +64,26 @@ def test_a_label_has_one_class_whatever_its_case_and_an_unknown_one_is_an_error(
         dataset.find_class("w")
 
 
+def test_names_and_labels_that_yaml_takes_for_something_else_are_as_they_are_written(tmp_path):
+    path = tmp_path / "dataset.yaml"
+    path.write_text(
+        "recordings: [2021]\nclasses: [noise, knock, on]\ntarget_class: on\nchannel: 2\n"
+        "labels: {no: knock, 007: on, 1.10: knock, yes: null, ~: on}\n"
+        "split: {train: [20170116_1130_, 2021-07-12], validation: [012], test: null}\n"
+        "settings: {n_fft: 256, target_sr: null}\n"
+    )
+    dataset = Dataset.load(path)
+    assert dataset.split.train == ("20170116_1130_", "2021-07-12")
+    assert dataset.split.validation == ("012",)
+    assert dataset.labels == {"no": "knock", "007": "on", "1.10": "knock", "yes": None, "~": "on"}
+    assert (dataset.classes, dataset.recordings, dataset.channel) == (("noise", "knock", "on"), ("2021",), 2)
+    assert dataset.settings == {"n_fft": 256, "target_sr": None}
+    path.write_text(
+        "recordings: x\nclasses: [noise, a]\ntarget_class: a\nsplit: {by: time, fractions: [0.6, 0.2, 0.2]}\n"
+    )
+    assert Dataset.load(path).split.fractions == (0.6, 0.2, 0.2)
+
+
 def test_a_label_that_yaml_takes_for_a_number_is_still_a_label(tmp_path):
     path = tmp_path / "dataset.yaml"
     path.write_text(yaml.safe_dump({**FIELDS, "labels": {1: "toadfish"}}))

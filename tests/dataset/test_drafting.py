@@ -168,6 +168,17 @@ def test_leaks_are_named(tmp_path):
     assert any("copy.wav" in text and "same audio" in text for text in errors)
 
 
+def test_a_part_without_a_call_of_a_class_is_warned_of(tmp_path):
+    for name, labels in (("a", ["lt", "m"]), ("b", ["m"]), ("c", ["lt"])):
+        write_calls(tmp_path / f"{name}.wav", labels)
+    fields = draft_dataset(tmp_path).dataset.model_dump()
+    split = {"train": ["a"], "validation": ["b"], "test": ["c"]}
+    warnings = check_dataset(Dataset(**{**fields, "split": split}).with_folder(tmp_path)).warnings
+    assert "lt has no call in the validation part: no threshold can be found for it" in warnings
+    assert "m has no call in the test part: it is not tested" in warnings
+    assert sum("has no call in" in text for text in warnings) == 2
+
+
 def test_what_a_table_says_twice_or_beyond_the_end_is_named(tmp_path):
     rows = write_calls(tmp_path / "reef.wav", ["lt"] * 5)
     with (tmp_path / "reef.csv").open("a") as table:

@@ -5,6 +5,8 @@ to ``/predict``.
 """
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import papermill
@@ -31,6 +33,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("own")
     write_season(home / "reef", n_recordings=9, seconds=25, hums=(6, 9), knocks=(1, 3))
     run("dataset", "init", home / "reef", "--label", "h=hummer", "--label", "k=knocker", "--target", "hummer")
+    run("dataset", "check", home / "reef" / "dataset.yaml")
     path = home / "reef" / "dataset.yaml"
     description = yaml.safe_load(path.read_text())
     assert description["label_column"] == "heard by Ana"
@@ -85,6 +88,14 @@ def test_the_round_from_own_labels_to_the_endpoint(home):
     promoted = home / "out" / "promoted" / "inference_config.auto.tfvars.json"
     assert Promotion.load(promoted).model_sha256 == load_classifier(model).sha256
     assert Promotion.load(promoted).config.target_class == "hummer"
+    # The command in the report finds the same settings again.
+    command = shlex.split(
+        re.search(r"by `(papermill [^`]+)`", promoted.with_name("inference_config.md").read_text())[1]
+    )
+    assert command[1] == "02_tune_inference_config.ipynb"
+    given = dict(zip(command[4::3], map(yaml.safe_load, command[5::3]), strict=True))
+    assert execute("02_tune_inference_config", home, **given, out_folder=str(home / "again"))["fingerprint"]
+    assert Promotion.load(home / "again" / "promoted" / promoted.name) == Promotion.load(promoted)
 
     with pytest.raises(
         papermill.PapermillExecutionError, match=r"hummer \(\d+\).*none is tuna; name some that are there"
@@ -99,6 +110,14 @@ def test_the_round_from_own_labels_to_the_endpoint(home):
     config = home / "tuned" / promoted.name
     run("evaluate", *options, "--split", "test", "--config", config, "--json", home / "test.json")
     assert json.loads((home / "test.json").read_text())["classes"]["hummer"]["average_precision"]["value"] > 0.7
+
+    run("tune", *options, "--per", "group", "--seconds", 10, "--force", "--out", home / "groups")
+    run("detect", home / "reef", "--model", model, "--config", config, "--out", home / "events")
+    assert len(list((home / "events").glob("*.events.csv"))) == 9
+    run("archive", "run", home / "reef", "--dataset", dataset, "--model", model, "--out", home / "season")
+    run("archive", "sample", home / "season", "--n", 5)
+    numbers = execute("06_season_report", home, archive=str(home / "season"), class_name="hummer")
+    assert numbers
 
     recordings = ", ".join(str(home / "reef" / f"{name}.wav") for name in HELD_OUT[:2])
     numbers = execute("05_check_deployment", home, model=model, tfvars=str(config), recordings=recordings)
