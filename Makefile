@@ -53,7 +53,8 @@ demo: $(VENV)/.installed  ## detect events in a simulated minute of reef, or in 
 ifeq ($(RECORDING),)
 	@mkdir -p out/demo
 	$(BIN)/anemone simulate --overwrite --duration 60 --seed 1 out/demo/reef.wav
-	$(BIN)/anemone detect out/demo/reef.wav --out out/demo --formats json,csv,raven,audacity,png
+	$(BIN)/anemone detect out/demo/reef.wav --out out/demo --formats json,csv,raven,audacity,png \
+		--annotations out/demo/reef.truth.txt
 else
 	$(BIN)/anemone detect "$(RECORDING)" --out out/demo --formats json,csv,raven,audacity,png
 endif

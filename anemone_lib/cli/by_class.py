@@ -316,10 +316,10 @@ def show_measures(measures: Mapping[str, Mapping[str, Any]], part: str) -> None:
         table.add_row(escape(printable(name)), *cells, *numbers)
     out.print(table)
     gaps = {own["event_f1"]["bout_gap_s"] for own in measures.values()}
-    out.print(
-        f"annotations up to {max(gaps, default=0):g} s apart are one bout; an event matches a bout that it overlaps",
-        highlight=False,
-    )
+    medians = {name: own["event_f1"]["median_bout_s"] for name, own in measures.items()}
+    lengths = ", ".join(f"{printable(name)} {s:.1f} s" for name, s in medians.items() if s is not None)
+    bouts = f"annotations up to {max(gaps, default=0):g} s apart are one bout (median: {lengths or 'no call'})"
+    out.print(f"{escape(bouts)}; an event matches a bout that it overlaps", highlight=False)
 
 
 def spell_entry(entry: Mapping[str, Any]) -> str:

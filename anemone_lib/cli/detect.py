@@ -37,12 +37,14 @@ from anemone_lib.cli.common import (
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.detections import detect as detect_events
+from anemone_lib.detection.events import Annotation, fold_label
 from anemone_lib.detection.formats import FORMATS, name_output
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
 from anemone_lib.files import check_folder
 from anemone_lib.scoring import choose_promoted, load_classifier, score_recording
 from anemone_lib.scoring.chunks import Progress, check_fit
 from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.tables import read_annotations
 
 #: More events than this are in the files, not on the screen.
 SHOWN_EVENTS = 40
@@ -74,6 +76,7 @@ class Batch:
     clock: dict[str, Any]
     quiet: bool
     channel: str = "mean"
+    truth: list[Annotation] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     without_start: list[str] = field(default_factory=list)
     n_done: int = 0
@@ -90,6 +93,10 @@ ShardOption = Annotated[
 ]
 StartTimeOption = Annotated[
     str | None, typer.Option(help="When the recording began, like '2023-02-10 00:00:01'; for one recording only.")
+]
+AnnotationsOption = Annotated[
+    Path | None,
+    typer.Option(help="Table of what is in the recording: drawn in the png, and compared. Of one recording only."),
 ]
 EachChannelOption = Annotated[
     str,
@@ -109,6 +116,7 @@ def detect(
         str, typer.Option(help=f"What to write, separated by commas: {', '.join(FORMATS)}.")
     ] = "json,csv,raven,calls",
     threshold: ThresholdOption = None,
+    annotations: AnnotationsOption = None,
     cache: CacheOption = None,
     shard: ShardOption = None,
     timezone: TimezoneOption = None,
@@ -135,12 +143,15 @@ def detect(
             check_fit(classifier, settings)
             finding = find_recordings(recordings)
             _check_found(finding, start_time)
+            if annotations and len(finding.recordings) > 1:
+                raise ConfigError("--annotations is of one recording; `anemone evaluate` compares many")
+            truth = [] if annotations is None else read_annotations(annotations, label=settings.target_class)
             for option, folder in (("--out", None if part else out_folder), ("--cache", cache)):
                 if folder is not None:
                     check_folder(folder, option)
             tasks = _plan_tasks(finding, out_folder)
         failures = list(finding.failures)
-        batch = Batch(classifier, settings, kinds, cache, part, clock, quiet, channel=channel, failures=failures)
+        batch = Batch(classifier, settings, kinds, cache, part, clock, quiet, channel, truth, failures)
         _run(batch, tasks, workers, chatter)
     _conclude(batch, finding, out_folder, shard, len(tasks))
 
@@ -207,7 +218,9 @@ def _analyse_channel(
     if not task.folder.is_dir() and task.folder.exists():
         raise ConfigError(f"{task.folder} is a file; the results need a folder of that name")
     found = detect_events(recording, config=batch.settings, classifier=batch.classifier, **options)
-    found = replace(found, of_each_channel=each)
+    target = fold_label(batch.settings.target_class)
+    truth = tuple(one for one in batch.truth if fold_label(one.label) == target)
+    found = replace(found, of_each_channel=each, annotations=truth)
     batch.n_events += len(found.events)
     paths = found.save(task.folder, formats=batch.kinds)
     names = [name_output(recording.name, kind, part=found.part) for kind in batch.kinds]
@@ -253,6 +266,8 @@ def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str
     out.print(f"[bold]{escape(title)}[/]  ({speed:,.0f}× real time)", highlight=False, soft_wrap=True)
     if events:
         _show_events(out, found)
+    if found.annotations:
+        out.print(escape(printable(_compare(found))), highlight=False, soft_wrap=True)
     for note in [*scores.warnings, *said]:
         out.print(spell_note(note), highlight=False, soft_wrap=True)
     for gap in scores.skipped[:SHOWN_EVENTS]:
@@ -263,6 +278,22 @@ def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str
         out.print(spell_note(text), highlight=False, soft_wrap=True)
     for path in paths:
         out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)
+
+
+def _compare(found: Detections) -> str:
+    """Say how the events and what is annotated belong together, and why their numbers differ."""
+    from anemone_lib.evaluation.matching import count_events
+    from anemone_lib.tuning.recordings import AnnotatedRecording
+
+    recording = AnnotatedRecording(found.scores, found.annotations)
+    bouts = recording.bouts(labels=[found.config.target_class])
+    matched = count_events(bouts, found.events, duration=found.scores.duration).n_matched
+    calls = spell_count(len(found.annotations), f"annotated {found.config.target_class} call")
+    return (
+        f"{calls} in {spell_count(len(bouts), 'bout')} (calls up to {recording.shortest_gap:g} s apart are one bout, "
+        f"which one event covers): {matched} found, {len(bouts) - matched} missed; "
+        f"{len(found.events) - matched} of {spell_count(len(found.events), 'event')} without a call"
+    )
 
 
 def _show_events(console: Console, found: Detections) -> None:

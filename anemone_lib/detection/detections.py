@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal, overload
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.calls import CALL_BAND_HZ, add_calls, choose_band
-from anemone_lib.detection.events import Event, decide_events
+from anemone_lib.detection.events import Annotation, Event, decide_events
 from anemone_lib.detection.formats import FORMATS, name_output, register_format
 from anemone_lib.detection.marks import find_free_path
 from anemone_lib.detection.results import build_result, describe_result, to_json, write_json
@@ -35,6 +35,7 @@ class Detections:
     source : what `detect` was given, from which the overview is drawn
     call_band_hz : (low, high), in Hz, in which the calls were measured
     of_each_channel : bool, there are others, of the same recording's other channels; files carry the channel's number
+    annotations : tuple of Annotation of the target class, where there are some to be drawn in the overview
 
     Examples
     --------
@@ -59,6 +60,7 @@ class Detections:
     source: Any = None
     call_band_hz: tuple[float, float] = CALL_BAND_HZ
     of_each_channel: bool = False
+    annotations: tuple[Annotation, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as ``/predict`` answers it: ``predictions``, ``events``, ``metadata``."""

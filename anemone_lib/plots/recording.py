@@ -392,7 +392,8 @@ def save_overview(detections: Detections, path: Path) -> Path:
             recording = stack.enter_context(
                 open_recording(recording, target_sr=detections.config.target_sr, channel=channel)
             )
-        figure = plot_overview(recording, detections.scores, detections.events, detections.config)
+        found = detections.scores, detections.events, detections.config
+        figure = plot_overview(recording, *found, annotations=detections.annotations)
         with write_atomically(path) as file:
             figure.savefig(file, format="png", metadata={"Software": DETECTOR})
     return path

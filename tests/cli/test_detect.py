@@ -24,6 +24,27 @@ def season(tmp_path, noise):
     return folder
 
 
+def test_what_is_annotated_is_drawn_and_says_why_calls_and_events_differ_in_number(anemone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = anemone("simulate", "--duration", 60, "--seed", 1, "reef.wav").output
+    assert "with 5 anemonefish calls" in said
+    options = ("--formats", "png", "--annotations", "reef.truth.txt")
+    assert anemone("detect", "reef.wav", "--out", "bare", "--formats", "png").exit_code == 0
+    result = anemone("detect", "reef.wav", *options)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert (
+        "5 annotated anemonefish calls in 2 bouts (calls up to 1.4 s apart are one bout, which one event covers)"
+        in said
+    )
+    assert "2 found, 0 missed; 0 of 2 events without a call" in said
+    assert (tmp_path / "out" / "reef.png").read_bytes() != (tmp_path / "bare" / "reef.png").read_bytes()
+    anemone("simulate", "--duration", 10, "other.wav")
+    result = anemone("detect", "reef.wav", "other.wav", *options)
+    assert result.exit_code == 2
+    assert "--annotations is of one recording" in result.stderr
+
+
 def test_detect_writes_every_format_beside_each_other(anemone, season, tmp_path):
     out = tmp_path / "out"
     result = anemone("detect", season / "20230210_000001.wav", "--out", out, "--formats", "json,csv,raven,audacity,png")

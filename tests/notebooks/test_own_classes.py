@@ -93,8 +93,8 @@ def test_the_round_from_own_labels_to_the_endpoint(home):
         re.search(r"by `(papermill [^`]+)`", promoted.with_name("inference_config.md").read_text())[1]
     )
     assert command[1] == "02_tune_inference_config.ipynb"
-    given = dict(zip(command[4::3], map(yaml.safe_load, command[5::3]), strict=True))
-    assert execute("02_tune_inference_config", home, **given, out_folder=str(home / "again"))["fingerprint"]
+    parameters = dict(zip(command[4::3], map(yaml.safe_load, command[5::3]), strict=True))
+    assert execute("02_tune_inference_config", home, **parameters, out_folder=str(home / "again"))["fingerprint"]
     assert Promotion.load(home / "again" / "promoted" / promoted.name) == Promotion.load(promoted)
 
     with pytest.raises(
