@@ -226,10 +226,12 @@ def measure_runs(report: Report, number: int, turns: int, root: Path, options: t
         f"- small files at {(one - empty) / (many - empty):.0%} of the rate of one long recording, a core (medians of "
         f"{turns} turns: {', '.join(f'{rate:.0%}' for rate in rates)}; target ≥ 90 %), start and end of a run left out"
     )
-    report.say(f"- {options[1]} workers are {one_s / two_s:.2f} times as fast as one, start and end of a run included")
+    if os.getloadavg()[0] > 1.5 * int(str(options[1])):
+        report.say("- how much faster several workers are than one: not measured, other work ran")
+    else:
+        report.say(f"- {options[1]} workers are {one_s / two_s:.2f} times as fast as one, start and end included")
     report.say(
-        f"- a run that finds all done takes {1000 * (again - page) / number:.1f} ms of processor time a recording "
-        "beside its tables and page"
+        f"- a run that finds all {number} done takes {again - page:.1f} s of processor time beside its tables and page"
     )
     report.say()
 

@@ -111,7 +111,8 @@ def plot_hours(
             bbox_to_anchor=(0, -0.16),
             ncols=4,
             frameon=True,
-            facecolor="#8A8A8A",
+            facecolor="#595959",
+            framealpha=1,
             labelcolor="white",
             fontsize="small",
         )
