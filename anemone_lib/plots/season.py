@@ -110,9 +110,8 @@ def plot_hours(
             loc="upper left",
             bbox_to_anchor=(0, -0.16),
             ncols=4,
-            frameon=True,
-            facecolor="#595959",
             framealpha=1,
+            facecolor="#595959",
             labelcolor="white",
             fontsize="small",
         )
