@@ -359,16 +359,15 @@ def _measure_level(one: Stretch) -> np.float32:
 def _draw(
     windows: Sequence[np.ndarray] | np.ndarray, sample_rate: int, config: InferenceConfig, channels: int
 ) -> np.ndarray:
-    parts = [
-        draw_images(
-            np.ascontiguousarray(windows[k : k + 512], np.float32),
+    images = np.empty((len(windows), config.height_pixels, config.width_pixels, channels), np.float32)
+    for k in range(0, len(windows), 64):  # few at a time, whose memory is used again
+        images[k : k + 64] = draw_images(
+            np.ascontiguousarray(windows[k : k + 64], np.float32),
             sample_rate=sample_rate,
             **config.image_settings,
             channels=channels,
         )
-        for k in range(0, len(windows), 512)
-    ]
-    return np.concatenate(parts)
+    return images
 
 
 def _hide_stripes(images: np.ndarray, rng: np.random.Generator) -> None:
@@ -389,4 +388,7 @@ def _vary_contrast(images: np.ndarray, rng: np.random.Generator) -> None:
     """Stretch the levels of every image around their mean, in place."""
     factors = np.exp(rng.uniform(-CONTRAST, CONTRAST, (len(images), 1, 1, 1))).astype(np.float32)
     mean = images.mean(axis=(1, 2, 3), keepdims=True)
-    np.clip((images - mean) * factors + mean, 0, 1, out=images)
+    images -= mean
+    images *= factors
+    images += mean
+    np.clip(images, 0, 1, out=images)
