@@ -240,7 +240,15 @@ def spell_gains(gains: Sequence[GroupGain]) -> str:
 
 
 def doubt_groups(gains: Sequence[GroupGain], name: str) -> list[str]:
-    """Say why the groups' own thresholds of one class cannot be believed; empty where none is another.
+    """Say why the groups' own thresholds of one class should not be written.
+
+    A threshold that a person's own annotations gave needs no proof from other groups: a single new deployment has
+    none, and its later seconds may have no annotation. Only what was measured speaks against it.
+
+    Returns
+    -------
+    doubts : list of str
+        A loss, or a gain whose interval by group reaches below 0. None where nothing was measured, or nothing changes.
 
     Examples
     --------
@@ -253,7 +261,10 @@ def doubt_groups(gains: Sequence[GroupGain], name: str) -> list[str]:
         return []
     before, after = ([getattr(one, side) for one in own if one.after.duration] for side in ("before", "after"))
     gain = total(after).f1 - total(before).f1
-    return doubt_gain(gain, *bootstrap_interval(after, baseline=before), where="after the first seconds")
+    low, high = bootstrap_interval(after, baseline=before)
+    if gain < 0 or low < 0:
+        return doubt_gain(gain, low, high, where="after the first seconds")
+    return []
 
 
 def save_groups(
