@@ -184,7 +184,9 @@ def test_tuned_settings_beat_the_defaults_on_recordings_they_were_not_tuned_on(r
     assert figures(notebook) == 6
     assert len(numbers["groups"]) == 14  # each recording set aside has a threshold of its own
     own = [Promotion.load(path) for path in (OUT / "groups").glob("*.auto.tfvars.json")]
-    assert {one.model_sha256 for one in own} == {load_classifier().sha256}
+    shown = "".join(str(output.get("data")) for cell in notebook.cells for output in cell.get("outputs", ()))
+    refused = "Not written, because F1 is lower after the first seconds" in shown  # all are of one season and one reef
+    assert {one.model_sha256 for one in own} == (set() if refused else {load_classifier().sha256})
     if low <= 0:  # a gain that cannot be believed is not promoted; test_own_classes promotes with force
         assert any("includes 0" in doubt for doubt in numbers["doubts"])
         assert numbers["reloaded"] is None
