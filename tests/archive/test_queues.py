@@ -58,7 +58,7 @@ def test_the_program_that_starts_the_jobs_gives_the_same_tables(whole, out, tabl
 
         def __init__(self, **options):
             asked.update(options)
-            super().__init__(n_workers=0, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+            super().__init__(n_workers=0, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1")
 
         def job_script(self):
             return "the script"

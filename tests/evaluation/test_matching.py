@@ -90,8 +90,8 @@ def sed_eval():
 
     Its helper imports pkg_resources, which setuptools no longer has, for the path of its example sounds only.
     """
-    sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
-    with warnings.catch_warnings():
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setitem(sys.modules, "pkg_resources", types.ModuleType("pkg_resources"))
         warnings.simplefilter("ignore")
         import sed_eval
 
