@@ -244,6 +244,8 @@ def open_file_system(address: str) -> tuple[Any, str]:
         fsspec, or what it needs for such addresses, is not installed.
     """
     scheme = urlsplit(address).scheme
+    # Otherwise gcsfs asks by gRPC, at first for up to a minute, what kind of bucket it is, which reading does not need.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
         import fsspec
 

@@ -1,9 +1,13 @@
 import http.server
+import json
 import os
 import threading
 from functools import partial
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
+import fsspec
 import pytest
 from moto import mock_aws
 
@@ -153,6 +157,7 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
         path = self.translate_path(self.path)
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
+        self.server.authorizations.append(self.headers.get("Authorization"))
         if asked is None or path.endswith("/"):
             super().do_GET()
             return
@@ -175,10 +180,11 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def web(tmp_path):
+def web(tmp_path, request):
     """A server of the folder of the test, on this machine only."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(RangeHandler, directory=tmp_path))
-    server.asked = []
+    handler = getattr(request, "param", RangeHandler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=tmp_path))
+    server.asked, server.authorizations = [], []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -202,6 +208,55 @@ def test_an_address_where_nothing_is_is_said(analyse, out, web):
     address = f"http://127.0.0.1:{web.server_port}/none/"
     with pytest.raises(ConfigError, match="there is nothing to analyse: http://127.0.0.1"):
         analyse([address], out("a"))
+
+
+class GoogleHandler(RangeHandler):
+    """What of Google's JSON API lists a bucket, describes objects and reads them by range."""
+
+    def do_GET(self):
+        address = urlsplit(self.path)
+        asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+        bucket, _, name = address.path.partition("/b/")[2].partition("/o")
+        folder = Path(self.directory)
+        if address.path.startswith("/download/"):
+            self.path = f"/{unquote(name.strip('/'))}"
+            super().do_GET()
+        elif name.strip("/"):
+            path = folder / unquote(name.strip("/"))
+            self.answer(self.describe(bucket, path) if path.is_file() else None)
+        else:
+            prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter")
+            found = [self.describe(bucket, path) for path in sorted(folder.rglob("*")) if path.is_file()]
+            found = [one for one in found if one["name"].startswith(prefix)]
+            deep = [one for one in found if delimiter and delimiter in one["name"].removeprefix(prefix)]
+            heads = {prefix + one["name"].removeprefix(prefix).split(delimiter)[0] + delimiter for one in deep}
+            self.answer({"items": [one for one in found if one not in deep], "prefixes": sorted(heads)})
+
+    def describe(self, bucket, path):
+        name = path.relative_to(self.directory).as_posix()
+        times = dict.fromkeys(("timeCreated", "updated"), "2023-02-10T00:00:00.000Z")
+        return {"kind": "storage#object", "bucket": bucket, "name": name, "size": str(path.stat().st_size), **times}
+
+    def answer(self, content):
+        text = json.dumps(content or {"error": {"code": 404, "message": "Not Found"}}).encode()
+        self.send_response(200 if content else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+@pytest.mark.parametrize("web", [GoogleHandler], indirect=True)
+def test_a_bucket_of_google_gives_the_same_events_without_an_account(make_season, analyse, out, web, monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{web.server_port}")
+    folder = make_season(3)
+    far, near = analyse([f"gs://reefs/{folder.name}/"], out("far")), analyse([folder], out("near"))
+    fsspec.get_filesystem_class("gs").clear_instance_cache()
+    columns = ["id", "site", "recording", "start_utc", "confidence"]
+    assert far.events[columns].equals(near.events[columns])
+    assert len(far.events)
+    assert far.recordings["source"][0].startswith(f"gs://reefs/{folder.name}/")
+    assert not any(web.authorizations)
 
 
 @mock_aws
