@@ -243,13 +243,15 @@ def open_file_system(address: str) -> tuple[Any, str]:
     AudioError
         fsspec, or what it needs for such addresses, is not installed.
     """
-    scheme = urlsplit(address).scheme
-    # Otherwise gcsfs asks by gRPC, at first for up to a minute, what kind of bucket it is, which reading does not need.
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
+        if urlsplit(address).scheme == "gs":
+            # The one that is registered asks by gRPC first, for up to a minute, what kind of bucket it is.
+            from gcsfs.core import GCSFileSystem
+
+            return GCSFileSystem(token="anon"), address.removeprefix("gs://")
         import fsspec
 
-        return fsspec.core.url_to_fs(address, **({"token": "anon"} if scheme == "gs" else {}))
+        return fsspec.core.url_to_fs(address)
     except ImportError:
         raise AudioError(f"reading {address} needs fsspec: pip install 'anemone-lib[archive]'") from None
 

@@ -256,21 +256,28 @@ class Dataset(BaseModel):
         return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
 
 
+class _NamesLoader(yaml.SafeLoader):
+    """YAML in which all but null and merged fields stay text as it is written: 20170116_1130_, 007, no."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag.endswith((":null", ":merge"))]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"  # a label may be ~
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(text: str) -> Any:
-    """Read YAML; names stay as they are written, also those that YAML takes for numbers: 20170116_1130_, 007, no."""
-    content, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
+    """Read YAML; only settings and the channel are numbers."""
+    content, named = yaml.safe_load(text), yaml.load(text, _NamesLoader)
     if not isinstance(content, dict):
         return content
-    named = {key: _keep_text(value, written[str(key)]) for key, value in content.items() if str(key) in written}
-    return {**content, **{key: value for key, value in named.items() if key not in ("settings", "channel")}}
-
-
-def _keep_text(value: Any, written: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _keep_text(own, written[key]) for own, key in zip(value.values(), written, strict=True)}
-    if isinstance(value, list):
-        return [_keep_text(own, other) for own, other in zip(value, written, strict=True)]
-    return None if value is None else written
+    return {**named, **{key: content[key] for key in ("settings", "channel") if key in content}}
 
 
 def _explain(problem: Any) -> str:

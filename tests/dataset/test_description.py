@@ -64,6 +64,19 @@ def test_a_label_has_one_class_whatever_its_case_and_an_unknown_one_is_an_error(
         dataset.find_class("w")
 
 
+def test_labels_that_yaml_takes_for_the_same_and_fields_from_elsewhere_are_read(tmp_path):
+    path = tmp_path / "dataset.yaml"
+    path.write_text(
+        "recordings: x\nclasses: &calls [noise, knock]\ntarget_class: knock\n"
+        "labels: &labels {no: knock, No: knock, 1: knock, '1.0': null}\nsettings: {n_fft: 256}\n"
+        "split: {by: time, fractions: [0.6, 0.2, 0.2]}\n"
+    )
+    dataset = Dataset.load(path)
+    assert dataset.labels == {"no": "knock", "No": "knock", "1": "knock", "1.0": None}
+    path.write_text("recordings: x\nclasses: [noise, '007', a]\ntarget_class: a\nlabels: {<<: {no: a}, yes: 007}\n")
+    assert Dataset.load(path).labels == {"no": "a", "yes": "007"}
+
+
 def test_names_and_labels_that_yaml_takes_for_something_else_are_as_they_are_written(tmp_path):
     path = tmp_path / "dataset.yaml"
     path.write_text(
