@@ -259,7 +259,7 @@ class Dataset(BaseModel):
 class _NamesLoader(yaml.SafeLoader):
     """YAML in which all but null and merged fields stay text as it is written: 20170116_1130_, 007, no."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 as in its parent
         first: [(tag, pattern) for tag, pattern in found if tag.endswith((":null", ":merge"))]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
