@@ -5,7 +5,6 @@ Only its base differs, a stand-in made of Debian's packages (Debian's Python, no
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -104,12 +103,17 @@ class Image:
         return sum(inodes.values())
 
 
+def find_images(name: str) -> list[str]:
+    """Return the identity of the image of a name, if there is one."""
+    return run("buildah", "images", "--quiet", "--no-trunc", "--filter", f"reference={name}").split()
+
+
 @contextmanager
 def built(checkout: Path, *, extras: str | None = None, target: str | None = None) -> Iterator[Image]:
     """Build the image from a checkout and mount it; `extras` other than the default's are an argument of the build.
 
-    Another `target` is another of the images that the file describes. Layers of dependencies stay for the next time;
-    this machine's packages are taken from where uv keeps them.
+    Another `target` is another of the images that the file describes. Layers of dependencies stay for the next time,
+    what the build supersedes does not; this machine's packages are taken from where uv keeps them.
     """
     run("bash", str(HERE / "base.sh"), BASE)
     name = f"localhost/anemone-image-test:{(target or extras or 'default').replace(' ', '-')}"
@@ -120,17 +124,20 @@ def built(checkout: Path, *, extras: str | None = None, target: str | None = Non
         "UV_NO_CACHE": "0",
         **({"EXTRAS": extras} if extras else {}),
     }
+    earlier = find_images(name)
     kept = Path(run(sys.executable, "-m", "uv", "cache", "dir").strip())
     kept.mkdir(parents=True, exist_ok=True)
     run(
-        *("buildah", "bud", "--isolation", "chroot", "--network", "host", "--pull-never"),
-        *(["--layers"] if os.environ.get("CI") != "true" else []),  # for the next time, which CI does not have
+        *("buildah", "bud", "--layers", "--isolation", "chroot", "--network", "host", "--pull-never"),
         *("--volume", f"{kept}:/uv-cache"),
         *(word for argument, value in arguments.items() for word in ("--build-arg", f"{argument}={value}")),
         *(["--target", target] if target else []),
         *("--file", "docker/Dockerfile.inference", "--tag", name, "."),
         cwd=checkout,
     )
+    superseded = set(earlier) - set(find_images(name))
+    if superseded:  # without its name, or another run uses it and it stays
+        subprocess.run(["buildah", "rmi", *superseded], capture_output=True, check=False)
     container = run("buildah", "from", "--pull-never", name).strip()
     try:
         inspected = json.loads(run("buildah", "inspect", "--type", "image", name))
