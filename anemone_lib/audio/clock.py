@@ -228,11 +228,13 @@ def _read_audiomoth_name(name: str) -> datetime | None:
 # An offset behind a stamp: Z, _Z, +1000, _-0500, (UTC-3), UTC+5:30, UTC+5.5. Two digits after a minus and nothing else
 # are one only after a T, a space or "UTC": elsewhere they number the parts of a recording.
 _OFFSET = (
-    r"(?:[_\- ]?\(?(?:(?P<utc>Z|UTC|GMT)(?![A-Za-z0-9+\-])"
-    r"|(?P<prefix>UTC|GMT)?(?P<sign>[+\-−])(?P<hours>\d\d?)(?::?(?P<minutes>\d\d)|(?(prefix)\.(?P<part>\d\d?)|(?!)))?"
+    r"(?:[_\- ]?\(?(?:(?P<utc>Z(?![A-Za-z0-9])|(?:UTC|GMT)(?![A-Za-z0-9+\-]))"
+    r"|(?P<prefix>UTC|GMT)?(?P<sign>[+\-−])(?P<hours>\d\d?)"
+    r"(?:(?P<mark>[:\-])?(?P<minutes>\d\d)|(?(prefix)\.(?P<part>\d\d?)|(?!)))?"
     r"(?!\d|[.:]\d))\)?)?"
 )
 _FRACTION = r"(?:[.,](?P<fraction>\d{1,3}|\d{6}|\d{9})(?=$|[^\d]))?"
+_HALF = r"(?:[_\- .]?(?P<half>[AaPp])[Mm](?![A-Za-z0-9]))?"
 _DATE = r"(?P<year>(?:19|20)\d\d)(?P<dash>[-_.]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
 _SEPARATOR = r"(?P<separator>[_\-$ .]{0,2}T|[_\-$ .]{1,2}|-birdnet(?:-[A-Za-z0-9_]+)?-)"
 _TIME = r"(?P<hour>\d\d)(?P<colon>[-_:.h]?)(?P<minute>\d\d)[-_:.m]?(?P<second>\d\d)"
@@ -240,17 +242,17 @@ _STAMPS = tuple(
     re.compile(rf"(?<!\d)(?={pattern})")
     for pattern in (
         # 20230210_000001.WAV, 20120615$210000, 20191001T040002.000Z, 2019-10-01T04-00-02, 2010-06-22-20-01-07
-        rf"{_DATE}{_SEPARATOR}{_TIME}(?!\d){_FRACTION}{_OFFSET}",
+        rf"{_DATE}{_SEPARATOR}{_TIME}(?!\d){_FRACTION}{_HALF}{_OFFSET}",
         # SoundTrap: 67416073.210610033655.wav and 1678032935_181112190000.wav
         r"(?<=\d[._])(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?=[._]|$)",
         # 20190920004248
         r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?!\d)"
-        rf"{_FRACTION}{_OFFSET}",
+        rf"{_FRACTION}{_HALF}{_OFFSET}",
         # HARP, WISPR, gliders: CINMS17B_d03_111226_000500, WISPR_230504_195202, sg639_230411-221029.038
         r"(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<separator>[_\-$T])(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
-        rf"(?!\d){_FRACTION}{_OFFSET}",
+        rf"(?!\d){_FRACTION}{_HALF}{_OFFSET}",
         # 20170116_1130_, 2017-01-16_11-30
-        rf"{_DATE}{_SEPARATOR}(?P<hour>\d\d)[-_:.h]?(?P<minute>\d\d)(?!\d){_OFFSET}",
+        rf"{_DATE}{_SEPARATOR}(?P<hour>\d\d)[-_:.h]?(?P<minute>\d\d)(?!\d){_HALF}{_OFFSET}",
         # 201701161130
         r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)(?!\d)" + _OFFSET,
     )
@@ -274,6 +276,8 @@ def _read_name(name: str) -> Iterator[datetime]:
             month, day, hour, minute, second = (
                 parts.get(key) or "0" for key in ("month", "day", "hour", "minute", "second")
             )
+            if parts.get("half") and 1 <= int(hour) <= 12:  # more, or 0, is of a clock with 24 hours
+                hour = str(int(hour) % 12 + 12 * (parts["half"] in "Pp"))
             thousandths = _PAMGUARD.fullmatch(name)
             fraction = parts.get("fraction") or (thousandths[1] if thousandths else None)
             moment = _make_moment(year, month, day, hour, minute, second, fraction)
@@ -291,7 +295,7 @@ def _read_zone(parts: Mapping[str, str | None], name: str) -> tzinfo | None:
         if part := parts.get("part"):  # of an hour
             minutes = f"{round(60 * float(f'0.{part}')):02d}"
         spelled_out = parts.get("prefix") or (parts.get("separator") or "").endswith(("T", " "))
-        if sign == "+" or minutes or spelled_out:
+        if sign == "+" or (minutes and parts.get("mark") != "-") or spelled_out:
             offset = _make_offset(sign, parts["hours"] or "", minutes)
             if offset is not None:
                 return timezone(offset)

@@ -85,6 +85,15 @@ MAKERS = {
     "Queens_20230502_010000_Z.WAV": "2023-05-02T01:00:00+00:00",
     "20190920_004248_UTC.wav": "2019-09-20T00:42:48+00:00",
     "Brunswick04_002K_M06_multi_UTCm5_20170528_110000.aif": "2017-05-28T11:00:00-05:00",
+    "2015-07-25T00-00-03+05-30.wav": "2015-07-25T00:00:03+05:30",  # a name in Windows has no colon
+    "20150725_000003-01-15.wav": "2015-07-25T00:00:03+00:00",  # parts 1 to 15
+    # twelve hours
+    "2023-02-10 06.05.09 PM.wav": "2023-02-10T18:05:09+00:00",
+    "20230210_120509am.wav": "2023-02-10T00:05:09+00:00",
+    "20230210_120509_PM-0330.wav": "2023-02-10T12:05:09-03:30",
+    "20230210_0605PM.wav": "2023-02-10T18:05:00+00:00",
+    "20230210_180509_PM.wav": "2023-02-10T18:05:09+00:00",
+    "20230210_060509_PMEL.wav": "2023-02-10T06:05:09+00:00",
     # digits alone
     "20101210033600.wav": "2010-12-10T03:36:00+00:00",
     "201012100336.wav": "2010-12-10T03:36:00+00:00",
@@ -143,6 +152,11 @@ def test_an_offset_that_the_name_states_wins_over_the_time_zone_and_says_so():
     assert clock.start_time == datetime(2021, 5, 20, 14, tzinfo=UTC)
     assert clock.notes == ("the name states UTC+10:00, which counts; the time zone Asia/Tokyo does not",)
     assert read_clock("20210521T000000+0900.flac", timezone="Asia/Tokyo").notes == ()  # both say the same
+
+
+@pytest.mark.parametrize("name", ["MARS-20150827T000000Z-16kHz.wav", "ICLISTENHF1252_20160501T000102.123Z-HPF.wav"])
+def test_a_z_before_what_else_the_name_says_is_an_offset(name):
+    assert read_clock(name, timezone="Asia/Tokyo").start_time.utcoffset() == timedelta()
 
 
 def test_the_time_zone_is_that_of_names_without_an_offset():
