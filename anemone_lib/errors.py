@@ -52,6 +52,15 @@ class ScoresError(AnemoneError):
     """Cached scores are damaged or belong to another recording, model or setting."""
 
 
+def spell_number(number: float, digits: int = 3) -> str:
+    """Spell a number with so many digits that count, and never in powers of ten where it is large.
+
+    >>> spell_number(0.012345), spell_number(99.96, 2), spell_number(-680.4), spell_number(123_456)
+    ('0.0123', '100', '-680', '123,000')
+    """
+    return f"{float(f'{number:.{digits}g}'):,.15g}"
+
+
 def spell_count(number: int, noun: str, plural: str = "") -> str:
     """Spell a number of things, for messages: ``1 row``, ``2 rows``.
 

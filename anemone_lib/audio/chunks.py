@@ -22,8 +22,8 @@ STRAY_BYTES = 1024
 SEARCH_BYTES, JOINED_BYTES = 1 << 20, 1 << 28
 #: Chunks that are no sign that the audio has ended.
 _BEFORE_AUDIO = (b"fmt ", b"data", b"ds64", b"COMM", b"SSND", b"desc")
-#: Chunks in a chain that are followed.
-MAX_CHUNKS = 400
+#: Chunks that are followed; more are no recording.
+MAX_CHUNKS = 100_000
 
 
 _KNOWN = (
@@ -169,11 +169,12 @@ class Chunks:
                 yield name, body, size
                 position = self._find_next(body, size)
                 continue
-            if not _is_name(name) or (seen_data and not self._makes_sense(position, 0)):
+            if not _is_name(name) or (seen_data and not self._makes_sense(position)):
                 return
             if body + size <= self._size or name in form.known:
                 yield name, body, min(size, SEARCH_BYTES, self._size - body)
             position = self._find_next(body, size) if seen_data else self._find_next_or_audio(body, size)
+        self.warnings.append(f"the file has more than {MAX_CHUNKS:,} chunks; what follows them is left out")
 
     def explain(self, bytes_per_s: int) -> None:
         """Say in a warning what is odd about the last data chunk."""
@@ -195,42 +196,59 @@ class Chunks:
     def _begins_file(self, position: int) -> bool:
         return self._form.begins.match(self._source.read_at(position, 64)) is not None
 
-    def _makes_sense(self, position: int, depth: int) -> bool:
-        """Tell whether chunks follow each other from here to the end of the file."""
-        if 0 <= self._size - position < max(2, self._form.pad):
-            return True
-        if position > self._size or depth > MAX_CHUNKS:
-            return False
-        if position not in self._sound:
-            self._sound[position] = False  # until it is known
-            self._sound[position] = self._follows(position, depth)
-        return self._sound[position]
+    def _makes_sense(self, position: int, *, whole: bool = False) -> bool:
+        """Tell whether chunks follow each other from here to the end of the file.
 
-    def _follows(self, position: int, depth: int) -> bool:
+        Only the chunk here may be cut off by the end of the file, and not where it must be `whole`.
+        """
+        came_from, waiting = {position: -1}, [position]
+        while waiting and len(came_from) <= MAX_CHUNKS:
+            place = waiting.pop()
+            if place not in self._sound:
+                following = self._follow(place, may_be_cut=place == position and not whole)
+                if following is not None:
+                    fresh = [after for after in following if after not in came_from]
+                    came_from.update(dict.fromkeys(fresh, place))
+                    waiting += reversed(fresh)
+                    continue
+                self._sound[place] = True
+            if self._sound[place]:
+                while place >= 0:
+                    self._sound[place] = True
+                    place = came_from[place]
+                return True
+        self._sound.update(dict.fromkeys(came_from, False))
+        return False
+
+    def _follow(self, position: int, *, may_be_cut: bool) -> list[int] | None:
+        """Return where the chunk after the one here may begin, nowhere if there is none here; None at a good end."""
+        if 0 <= self._size - position < max(2, self._form.pad):
+            return None
         header = self._read_header(position)
         if header is None:
-            return False
+            return []
         name, size = header
         if self._begins_file(position):
-            return True
+            return None
         if not _is_name(name):
-            return False
+            return []
         body = position + self._form.header_bytes
         rest = self._size - body
         if size > rest:
-            return name in self._form.known and name not in _BEFORE_AUDIO and rest < TAIL_BYTES and depth == 0
-        return any(self._makes_sense(after, depth + 1) for after in self._form.place_after(body, size))
+            last = name in self._form.known and name not in _BEFORE_AUDIO and rest < TAIL_BYTES and may_be_cut
+            return None if last else []
+        return self._form.place_after(body, size)
 
     def _find_next(self, body: int, size: int) -> int:
         """Return where the chunk after this one begins, with or without a pad byte."""
         ends = self._form.place_after(body, size)
-        return next((end for end in ends if self._makes_sense(end, 0)), ends[0])
+        return next((end for end in ends if self._makes_sense(end)), ends[0])
 
     def _find_next_or_audio(self, body: int, size: int) -> int:
         """Return where the chunk after this one begins, or the audio, where its size leads nowhere."""
         ends = self._form.place_after(body, size)
         for end in ends:
-            if self._makes_sense(end, 0):
+            if self._makes_sense(end):
                 return end
         for end in ends:
             header = self._read_header(end)
@@ -258,7 +276,7 @@ class Chunks:
         for size in range(claimed, present + 1, wraps):
             if size == 0 and present < 8:
                 continue
-            if any(self._makes_sense(end, 0) for end in form.place_after(body, size)):
+            if any(self._makes_sense(end) for end in form.place_after(body, size)):
                 if size != claimed:
                     self._doubt = "the header's size wrapped around at 4 GiB; read to the real end, {present}", 0, size
                 return size
@@ -311,7 +329,7 @@ class Chunks:
             if (
                 header
                 and header[1] <= self._size - position - self._form.header_bytes
-                and self._makes_sense(position, 1)
+                and self._makes_sense(position, whole=True)
             ):
                 return position
         return start

@@ -13,9 +13,9 @@ import numpy as np
 
 from anemone_lib.audio.gaps import Lost, join_lost
 from anemone_lib.audio.pcm import MAX_SAMPLE_RATE_HZ
-from anemone_lib.audio.sources import DecoderError, Source, open_as_file
+from anemone_lib.audio.sources import DecoderError, Source, open_as_file, read_around
 from anemone_lib.audio.spool import DecodeLimits, Spool
-from anemone_lib.errors import AudioError
+from anemone_lib.errors import AudioError, spell_number
 
 #: FFmpeg's names of the containers that are opened: audio and nothing that names other files or addresses.
 CONTAINERS = (
@@ -28,6 +28,10 @@ OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none
 MIN_JUMP_S, MAX_JUMP_S = 0.05, 86400.0
 #: A jump that is longer needs `GLITCH_S` of audio after it, seconds; and the most jumps that are reported one by one.
 SURE_JUMP_S, SHOWN_JUMPS = 60.0, 3
+#: Times in a row that the demuxer may fail to read on.
+MAX_FAILURES = 100
+#: Bytes of a file that are searched at once.
+BLOCK_BYTES = 1 << 22
 #: Frames on either side of a jump by which its size is measured.
 SURE_FRAMES = 32
 #: A damaged timestamp is followed by a right one within this time, seconds.
@@ -76,6 +80,7 @@ class FfmpegDecoder:
         self.warnings: list[str] = []
         self.lost: list[Lost] = []
         self._damaged = self._changed = 0
+        self._stopped = ""  # why the demuxer read no further
         self._jumps: list[_Jump] = []
         self._offsets = array("q")  # of every frame: its timestamp less the samples before it
         self._settling: list[Lost] = []  # stored frames that are not right yet
@@ -98,7 +103,7 @@ class FfmpegDecoder:
                 self.comments = {**container.metadata, **stream.metadata}
                 self._paged = container.format.name == "ogg"
                 stream.codec_context.options = {"err_detect": "crccheck+explode"}
-                self._decode(container, stream)
+                self._decode(container, stream, source)
             if self._spool.n_stored == 0:
                 raise DecoderError(f"FFmpeg could decode nothing in {source.name}")
             self.sample_rate, self.channels = self._spool.sample_rate, self._spool.channels
@@ -110,12 +115,12 @@ class FfmpegDecoder:
             self._spool.close()
             raise
 
-    def _decode(self, container: Any, stream: Any) -> None:
+    def _decode(self, container: Any, stream: Any, source: Source) -> None:
         """Decode every packet of the stream, and note where its timestamps jump."""
         codec, base = stream.codec_context, stream.time_base
         self._settle_s = 0.0 if codec.name.startswith(LOSSLESS) else SETTLE_S.get(codec.name)
         due: float | None = None  # seconds, when the next packet is
-        for packet in self._read_packets(container, stream):
+        for packet in self._read_packets(container, stream, source):
             self._limits.check_time(self._name)
             time = None if packet.pts is None or base is None else float(packet.pts * base)
             duration = float((packet.duration or 0) * base) if base else 0.0
@@ -183,23 +188,24 @@ class FfmpegDecoder:
             self._due += frame.samples / rate
         spool.append(convert_frame(frame, frame.layout.nb_channels), rate)
 
-    def _read_packets(self, container: Any, stream: Any) -> Any:
+    def _read_packets(self, container: Any, stream: Any, source: Source) -> Any:
         """Yield the stream's packets; what the demuxer stumbles over ends nothing that it can go on from."""
         import av
 
-        failures = 0
+        failures, why = 0, ""
         packets = container.demux(stream)
-        while True:
+        while failures <= MAX_FAILURES:
             try:
-                yield next(packets)
-                failures = 0
-            except StopIteration:
-                return
+                packet = next(packets)
+                failures = 0 if packet.size else failures  # the last one is empty, and says that no more follow
+                yield packet
+            except (StopIteration, av.EOFError):
+                break
             except av.FFmpegError as error:
-                failures += 1
-                if failures > 100 or isinstance(error, av.EOFError):
-                    return
+                failures, why = failures + 1, error.strerror or str(error)
                 packets = container.demux(stream)
+        if failures > MAX_FAILURES or (failures and self._paged and _is_joined(source)):
+            self._stopped = why
 
     def _fits(self, frame: Any) -> bool:
         """Tell whether a frame goes on with what was before; refuse a change of the sample rate that lasts."""
@@ -238,7 +244,12 @@ class FfmpegDecoder:
         if damaged := [span for span in self.lost if span.reason == DAMAGED]:
             seconds = sum(span.stop - span.start for span in damaged) / rate
             places = "one place" if len(damaged) == 1 else f"{len(damaged)} places"
-            self.warnings.append(f"the file is damaged in {places}; {seconds:.3g} s are lost")
+            self.warnings.append(f"the file is damaged in {places}; {spell_number(seconds)} s are lost")
+        if self._stopped:
+            self.warnings.append(
+                f"FFmpeg reads no further than {self.n_frames / rate:.6g} s ({self._stopped}): what follows is left "
+                "out; if it is a stream that was joined and is written in another way, split the file there"
+            )
         missing = [span for span in spans if span.reason == MISSING]
         for span in missing[:SHOWN_JUMPS]:
             self.warnings.append(
@@ -306,6 +317,13 @@ class FfmpegDecoder:
     def close(self) -> None:
         """Remove the temporary file."""
         self._spool.close()
+
+
+def _is_joined(source: Source) -> bool:
+    """Tell whether an OGG file has a stream that begins behind another."""
+    joined = b"OggS\0\2"  # the first page of a stream
+    blocks = range(len(joined), source.size, BLOCK_BYTES)
+    return any(joined in read_around(source, place, BLOCK_BYTES + len(joined))[0] for place in blocks)
 
 
 def _read_pre_skip(codec: Any) -> float:

@@ -15,7 +15,7 @@ from anemone_lib.audio.gaps import Lost, join_lost
 from anemone_lib.audio.mpeg_frames import Frame, Steps
 from anemone_lib.audio.sources import Source, open_as_file
 from anemone_lib.audio.spool import DecodeLimits, Spool
-from anemone_lib.errors import AudioError
+from anemone_lib.errors import AudioError, spell_number
 
 #: Frames given to the temporary file at once.
 BATCH_FRAMES = 256
@@ -187,7 +187,12 @@ class FrameDecoder:
         if self._junk:
             seconds = sum(span.stop - span.start for span in self.lost) / self.sample_rate
             times = "once" if len(self._junk) == 1 else f"in {len(self._junk)} places"
-            self.warnings.append(f"the stream of frames is damaged {times}; {seconds:.3g} s are lost")
+            self.warnings.append(f"the stream of frames is damaged {times}; {spell_number(seconds)} s are lost")
+        if self._steps.other is not None:
+            self.warnings.append(
+                f"from byte {self._steps.other:,} on, the audio is written in another way; "
+                f"{self._source.size - self._steps.other:,} bytes are left out: split the file there"
+            )
         if self._steps.unreadable:
             self.warnings.append(f"{self._steps.unreadable:,} bytes of the file cannot be read from the disk")
 

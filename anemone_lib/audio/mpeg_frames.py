@@ -111,8 +111,13 @@ def find_frames(source: Source) -> tuple[int, Frame] | None:
     position, first : int and Frame, or None where `SURE_FRAMES` frames do not follow each other near the start
     """
     window = _Window(source)
-    begin = tag_end = _skip_tags(window, 0)
-    while begin < tag_end + SEARCH_BYTES:
+    return _find_frames(window, source.size, _skip_tags(window, 0))
+
+
+def _find_frames(window: _Window, size: int, place: int) -> tuple[int, Frame] | None:
+    """Find frames that follow each other, not far behind a place."""
+    begin = place
+    while begin < place + SEARCH_BYTES:
         block = window.get(begin, SEARCH_BYTES)
         at = block.find(b"\xff")
         if at < 0:
@@ -131,7 +136,7 @@ def find_frames(source: Source) -> tuple[int, Frame] | None:
                 position += frame.size
             else:
                 return begin, first
-            if position >= source.size > begin and position - begin > 2 * first.size:
+            if position >= size > begin and position - begin > 2 * first.size:
                 return begin, first  # a stream of few frames
         begin += 1
     return None
@@ -173,11 +178,13 @@ class Steps:
     Attributes
     ----------
     unreadable : int, bytes that the disk could not read
+    other : int or None, where a stream of another kind begins that was joined and is not followed
     """
 
     def __init__(self, source: Source, begin: int, first: Frame) -> None:
         self._source, self._begin, self._kind = source, begin, first.kind
         self._window = _Window(source)
+        self.other: int | None = None
 
     @property
     def unreadable(self) -> int:
@@ -208,7 +215,14 @@ class Steps:
                 position, frame = after, read_frame_header(window.get(after, 7))
                 continue
             resumed = self._resume(position + 1)
-            yield Step(None, b"", junk=resumed - position)
+            if resumed == self._source.size and (joined := _find_frames(_Window(self._source), resumed, position)):
+                self.other = resumed = joined[0]
+            if frame is not None and frame.kind == kind and position + frame.size == self.other:
+                yield Step(frame, window.get(position, frame.size))  # the last before the joined stream
+            elif resumed > position:
+                yield Step(None, b"", junk=resumed - position)
+            if self.other is not None:
+                return
             position, frame = resumed, read_frame_header(window.get(resumed, 7))
 
     def _resume(self, position: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from anemone_lib.audio.gaps import Lost, Pause, join_lost
 from anemone_lib.audio.sources import Source, read_around
-from anemone_lib.errors import AudioError
+from anemone_lib.errors import AudioError, spell_count
 
 #: A sample rate above this is a damaged header, not a hydrophone.
 MAX_SAMPLE_RATE_HZ = 10_000_000
@@ -35,6 +35,7 @@ class Encoding:
     sample_bytes : int, 3 where ``i4`` is written in 24 bits
     order : "<" or ">"
     block : int, bytes of a frame, or of a block of what is not plain
+    low : bool, whether 24 bits lie in the lower three of four bytes
     """
 
     sample_rate: int
@@ -43,6 +44,7 @@ class Encoding:
     sample_bytes: int
     order: str
     block: int
+    low: bool = False
 
     def check(self, name: str) -> "Encoding":
         """Refuse a sample rate that is none."""
@@ -117,7 +119,8 @@ def lay_out(
         warnings.append(f"the audio is in {len(spans)} pieces, which follow each other")
     for _, size in spans:
         if size % block:
-            warnings.append(f"the last {size % block} bytes are less than one frame and were left out")
+            rest = spell_count(size % block, "byte")
+            warnings.append(f"the last {rest} {'is' if size % block == 1 else 'are'} less than one frame: left out")
     segments = [(body, size // block) for body, size in spans if size >= block]
     return Layout(encoding, segments, encoding.describe(container), warnings, comments or {})
 
@@ -172,10 +175,12 @@ class PcmDecoder:
             samples: np.ndarray = wide.view(dtype)[:, 0]
         else:
             samples = np.frombuffer(content, dtype)
+            samples = np.left_shift(samples, 8) if encoding.low else samples
         if encoding.table is not None:
             frames = encoding.table[samples]
         elif dtype.kind == "f":
-            frames = samples.astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large is infinite, and counts as no sound
+                frames = samples.astype(np.float32)
         elif dtype.kind == "u":
             frames = (samples.astype(np.float32) - np.float32(128)) * np.float32(1 / 128)
         else:

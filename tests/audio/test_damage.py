@@ -40,10 +40,14 @@ def mp3_bytes(sound):
 
 @pytest.fixture(scope="module")
 def ogg_bytes(sound):
+    return encode_vorbis(sound, RATE)
+
+
+def encode_vorbis(sound, rate):
     file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", RATE, 1, format="OGG", subtype="VORBIS") as encoder:
-        for start in range(0, len(sound), RATE):
-            encoder.write(sound[start : start + RATE])
+    with soundfile.SoundFile(file, "w", rate, 1, format="OGG", subtype="VORBIS") as encoder:
+        for start in range(0, len(sound), rate):
+            encoder.write(sound[start : start + rate])
     return file.getvalue()
 
 
@@ -246,6 +250,24 @@ def test_chained_ogg_streams_are_all_read(ogg_bytes, sound, codec):
     samples, _ = read(content * 2, "a.ogg")
     assert len(samples) / RATE == pytest.approx(2 * SECONDS, abs=0.1)
     assert lost_seconds(samples) == 0
+
+
+@pytest.mark.parametrize("codec", ["vorbis", "opus"])
+def test_a_chained_ogg_stream_that_is_written_otherwise_is_left_out_and_named(ogg_bytes, sound, codec):
+    other = encode_vorbis(sound, RATE // 2) if codec == "vorbis" else encode(sound, RATE, "ogg", "libopus")
+    samples, warnings = read(ogg_bytes + other, "a.ogg")
+    assert len(samples) / RATE == pytest.approx(SECONDS, abs=0.1)
+    assert "split the file there" in warnings[-1]
+
+
+def test_a_joined_mp3_of_another_rate_is_left_out_and_named(mp3_bytes, sound):
+    whole, _ = read(mp3_bytes, "a.mp3")
+    other = encode(sound, RATE // 2, "mp3", "libmp3lame")
+    samples, warnings = read(mp3_bytes + other, "a.mp3")
+    assert len(samples) == pytest.approx(len(whole), abs=2304)
+    assert lost_seconds(samples) == 0
+    assert f"from byte {len(mp3_bytes) + other.index(bytes([0xFF])):,} on" in warnings[-1]
+    assert "split the file there" in warnings[-1]
 
 
 def test_zeroed_frames_of_an_m4a_are_lost_and_the_rest_is_at_its_time(tmp_path, sound):

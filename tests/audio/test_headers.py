@@ -87,6 +87,49 @@ def test_files_joined_by_cat_are_all_read(audio, sizes):
     np.testing.assert_array_equal(samples, np.tile(floats(audio), 3))
 
 
+def test_many_joined_files_and_many_chunks_are_all_read(audio):
+    block = len(audio) // 500
+    pieces = [audio[at : at + block] for at in range(0, 500 * block, block)]
+    joined, _, _ = read(b"".join(riff(fmt(), chunk(b"data", piece)) for piece in pieces))
+    one, _, _ = read(riff(fmt(), *[chunk(b"junk", b"abc")] * 2000, chunk(b"data", audio[: 500 * block])))
+    np.testing.assert_array_equal(joined, floats(audio[: 500 * block]))
+    np.testing.assert_array_equal(one, joined)
+
+
+def test_more_chunks_than_are_followed_are_named(audio, monkeypatch):
+    monkeypatch.setattr("anemone_lib.audio.chunks.MAX_CHUNKS", 5)
+    samples, warnings, _ = read(riff(fmt(), chunk(b"data", audio)) * 4)
+    np.testing.assert_array_equal(samples, floats(audio + audio))
+    assert "more than 5 chunks" in warnings[-1]
+
+
+@pytest.mark.parametrize("extensible", [False, True])
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_24_bits_in_four_bytes_are_read_wherever_they_lie(rng, extensible, low, signed):
+    values = rng.integers(-(1 << 23), 1 << 23, (RATE, 2), dtype=np.int32)
+    stored = (values if signed else values & 0xFFFFFF) if low else values << 8
+    head = struct.pack("<HHIIHH", 0xFFFE if extensible else 1, 2, RATE, 8 * RATE, 8, 32 if extensible else 24)
+    if extensible:
+        head += struct.pack("<HHIH", 22, 24, 3, 1) + bytes.fromhex("000000001000800000aa00389b71")
+    samples, _, _ = read(riff(chunk(b"fmt ", head), chunk(b"data", stored.astype("<i4").tobytes())))
+    np.testing.assert_allclose(samples, values.mean(axis=1) / 2**23, atol=1e-6)
+
+
+def test_numbers_too_large_for_single_precision_are_no_error(rng):
+    values = rng.normal(0, 0.1, RATE)
+    values[10] = 1e300
+    head = struct.pack("<HHIIHH", 3, 1, RATE, 8 * RATE, 8, 64)
+    samples, _, _ = read(riff(chunk(b"fmt ", head), chunk(b"data", values.tobytes())))
+    assert not np.isfinite(samples[10])
+    np.testing.assert_allclose(np.delete(samples, 10), np.delete(values, 10), atol=1e-6)
+
+
+def test_a_byte_that_is_no_frame_is_spelled_in_the_singular(audio):
+    _, warnings, _ = read(riff(fmt(), chunk(b"data", audio + b"x")))
+    assert warnings == ("the last 1 byte is less than one frame: left out",)
+
+
 def test_joined_files_of_different_kinds_are_read_as_far_as_they_agree(audio):
     samples, warnings, _ = read(riff(fmt(), chunk(b"data", audio)) + riff(fmt(16_000), chunk(b"data", audio)))
     np.testing.assert_array_equal(samples, floats(audio))
