@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from anemone_lib.archive.workers import Workers
-from anemone_lib.errors import ConfigError, spell_count
+from anemone_lib.errors import ConfigError, spell_count, spell_number
 
 #: Seconds after which the scheduler is asked again, and after which one that nobody works at is said.
 ASK_S, SAY_S = 10.0, 60.0
@@ -120,7 +120,7 @@ class Cluster(Workers):
             return (
                 f"of {spell_count(len(workers), 'worker')} at {address}, {len(paused):,} "
                 f"{'is' if len(paused) == 1 else 'are'} paused, for more than 80 % of the memory is in use "
-                f"({least:.2g} GB a worker): give workers more memory (--memory-limit)",
+                f"({spell_number(least, 2)} GB a worker): give workers more memory (--memory-limit)",
                 [name for name, worker in paused.items() if worker["nanny"]],
             )
         if workers:

@@ -29,7 +29,7 @@ from anemone_lib.archive.sky import find_sun_times, measure_moon_phase
 from anemone_lib.archive.sounds import show_noise, show_soundscape
 from anemone_lib.archive.tables import Archive
 from anemone_lib.errors import spell_count
-from anemone_lib.evaluation.rates import format_rate
+from anemone_lib.evaluation.rates import format_interval, format_rate
 from anemone_lib.files import write_atomically
 from anemone_lib.plots.archive import plot_sites
 from anemone_lib.plots.axes import use_all_letters
@@ -279,8 +279,8 @@ def _spell_rate(rates: Rates, at: int = 0) -> str:
     if not math.isfinite(rates.rate[at]):
         return "unknown"
     if not math.isfinite(rates.low[at]):
-        return f"{rates.rate[at]:.3g} (too few days for an interval)"
-    return f"{rates.rate[at]:.3g} (95 % interval {rates.low[at]:.3g} to {rates.high[at]:.3g})"
+        return f"{format_rate(rates.rate[at])} (too few days for an interval)"
+    return f"{format_rate(rates.rate[at])} (95 % interval {format_interval(rates.low[at], rates.high[at])})"
 
 
 def _spell_peak(diel: Rates) -> str:

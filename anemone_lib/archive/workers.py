@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from weakref import WeakKeyDictionary
 
 from anemone_lib.archive.units import watch_parent
-from anemone_lib.errors import ConfigError
+from anemone_lib.errors import ConfigError, spell_number
 
 #: Memory of one worker process, bytes: what it loads, a chunk, and what decoders hold. Measured: 150 to 250 MB.
 WORKER_BYTES = 400 << 20
@@ -170,7 +170,8 @@ def count_workers(number: int | None, memory: int | None) -> int:
     fitting = memory // WORKER_BYTES - 1  # the run itself takes as much as a worker
     if fitting < 1:
         raise ConfigError(
-            f"--memory is {memory / 1e9:.2g} GB; the run and one worker need {2 * WORKER_BYTES / 1e9:.2g} GB"
+            f"--memory is {spell_number(memory / 1e9, 2)} GB; the run and one worker need "
+            f"{2 * WORKER_BYTES / 1e9:.2g} GB"
         )
     return min(most, fitting)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anemone_lib.audio.gaps import Lost
-from anemone_lib.errors import LimitError, NoRoomError
+from anemone_lib.errors import LimitError, NoRoomError, spell_number
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class Spool:
         limits = self._limits
         if self.n_stored * self.channels * 4 > limits.spool_bytes:
             raise LimitError(
-                f"{self._name} is over {limits.spool_bytes / 1e9:.3g} GB when decoded, more than is allowed; cut it"
+                f"{self._name} is over {spell_number(limits.spool_bytes / 1e9)} GB when decoded, more than is allowed; "
+                "cut it"
             )
         limits.check_length(self._name, self.n_stored, self.sample_rate)
         limits.check_time(self._name)

@@ -98,7 +98,7 @@ def evaluate(
     out_file: Annotated[Path | None, typer.Option("--out", "--json", help="JSON file to write.")] = None,
 ) -> None:
     """Compare detected events with annotations: precision, recall, F1, false alarms per hour."""
-    from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_rate, total
+    from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_interval, format_rate, total
     from anemone_lib.tuning.recordings import count_recordings
 
     with usage_errors():
@@ -135,7 +135,7 @@ def evaluate(
     intervals = {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in bounds.items()}
     for metric, interval in intervals.items():
         rate = format_rate(pooled[metric], unknown="unknown")
-        doubt = f"  (95 % by recording: {interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
+        doubt = f"  (95 % by recording: {format_interval(interval[0], interval[1])})" if interval else ""
         out.print(f"{metric.replace('_', ' ')}: {rate}{doubt}", highlight=False)
     content = {
         "recordings": [

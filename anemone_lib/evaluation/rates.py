@@ -19,7 +19,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from anemone_lib.errors import ConfigError
+from anemone_lib.errors import ConfigError, spell_number
 
 #: The rates that `Counts` knows and the bootstrap resamples.
 METRICS = ("precision", "recall", "f1", "false_alarms_per_hour")
@@ -162,13 +162,13 @@ def compute_f_beta(
     return _divide((1 + beta**2) * matched, beta**2 * reference + estimated)
 
 
-def format_rate(rate: float | None, spec: str = ".3g", *, unknown: str = "–") -> str:
+def format_rate(rate: float | None, spec: str = "", *, unknown: str = "–") -> str:
     """Write a rate for people: a number, or a dash where it is unknown. Nobody reads "nan".
 
     Parameters
     ----------
     rate : float, NaN or None
-    spec : str, how to write a number that is known, as in `format`
+    spec : str, how to write a number that is known, as in `format`; by default with three digits that count
     unknown : str, what stands for NaN and None, like "–" in a table and "unknown" in a sentence
 
     Examples
@@ -176,10 +176,12 @@ def format_rate(rate: float | None, spec: str = ".3g", *, unknown: str = "–") 
     >>> format_rate(0.8734), format_rate(0.05, "+.3f"), format_rate(float("nan")), format_rate(None, unknown="unknown")
     ('0.873', '+0.050', '–', 'unknown')
     """
-    return unknown if rate is None or math.isnan(rate) else format(rate, spec)
+    if rate is None or math.isnan(rate):
+        return unknown
+    return format(rate, spec) if spec else spell_number(rate)
 
 
-def format_interval(low: float | None, high: float | None, spec: str = ".3g") -> str:
+def format_interval(low: float | None, high: float | None, spec: str = "") -> str:
     """Write an interval of confidence for people, or say that it is unknown.
 
     Parameters

@@ -12,7 +12,7 @@ from anemone_lib.audio.playback import cut_clip, to_wav
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import decide_events
-from anemone_lib.errors import AnemoneError
+from anemone_lib.errors import AnemoneError, spell_number
 from anemone_lib.evaluation.rates import Counts, format_rate, total
 from anemone_lib.plots.axes import to_png
 from anemone_lib.plots.event import plot_decisions
@@ -212,7 +212,7 @@ class TuningPanel:
 def _list_rates(counts: Counts) -> list[str]:
     """The cells of one row of the table, without the number of recordings."""
     return [
-        f"{counts.duration / 3600:.2g}",
+        spell_number(counts.duration / 3600, 2),
         str(counts.n_reference),
         str(counts.n_estimated),
         str(counts.n_matched),

@@ -12,7 +12,7 @@ from anemone_lib.audio.recording import Recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.calls import CALL_BAND_HZ, Call
 from anemone_lib.detection.events import Event
-from anemone_lib.errors import spell_count
+from anemone_lib.errors import spell_count, spell_number
 from anemone_lib.plots.axes import EVENT_COLOUR, new_figure
 from anemone_lib.plots.spectrogram import draw_spectrogram
 from anemone_lib.plots.timeaxis import set_time_axis
@@ -118,7 +118,7 @@ def _draw_histogram(ax: Axes, values: Sequence[float], label: str, *, bins: np.n
     ax.hist(values, bins=bins.tolist(), color=EVENT_COLOUR, alpha=0.75, edgecolor="white")
     if values:
         ax.axvline(float(np.median(values)), color="black", linestyle="--", linewidth=1)
-        ax.set_title(f"median {np.median(values):.3g}, {spell_count(len(values), 'call')}", fontsize="small")
+        ax.set_title(f"median {spell_number(np.median(values))}, {spell_count(len(values), 'call')}", fontsize="small")
     else:
         ax.set_title("no call to measure", fontsize="small")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

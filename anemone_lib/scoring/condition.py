@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from anemone_lib.config import DEFAULT_RATE_HZ, fit_transform
+from anemone_lib.errors import spell_number
 
 #: Columns of `measure`.
 LOWEST, HIGHEST, MEAN, CLIPPED, LOST = range(5)
@@ -21,6 +22,8 @@ FULL_SCALE = 0.99
 CLIPPED_SHARE, OFFSET, DEAD_S = 1e-4, 0.01, 1.0
 #: An offset is compared with the sound, too: a warning is given where it is larger than half the usual peak.
 SMALL_OFFSET = 1e-3
+#: Floats may go a little over full scale; those that go this many times over it are in another unit.
+OTHER_UNIT = 2.0
 #: Sample rates that hydrophones have, Hz, and lengths of a frame in which pulses show, seconds.
 RATES_HZ = (8_000, 200_000)
 FRAME_S = (0.005, 0.050)
@@ -81,10 +84,19 @@ def describe_condition(measures: np.ndarray, starts: np.ndarray, duration: float
     heard = np.isfinite(measures[:, LOWEST])
     if not heard.any():
         return []
+    peak = float(np.abs(measures[heard][:, [LOWEST, HIGHEST]]).max())
+    loud = (
+        [
+            f"the samples reach {spell_number(peak)} times full scale: they are in another unit, such as counts of the "
+            "converter, and so are all levels; whether they are clipped is not known"
+        ]
+        if peak >= OTHER_UNIT
+        else _find_clipped(measures, heard, np.diff(starts, append=duration))
+    )
     return [
         *_find_dead(measures, heard, starts, duration),
-        *_find_clipped(measures, heard, np.diff(starts, append=duration)),
-        *_find_offset(measures, heard),
+        *loud,
+        *_find_offset(measures, heard, full_scale=peak if peak >= OTHER_UNIT else 1.0),
     ]
 
 
@@ -113,7 +125,7 @@ def _find_dead(measures: np.ndarray, heard: np.ndarray, starts: np.ndarray, dura
 
 
 def _format_level(value: float) -> str:
-    return "0" if value == 0 else f"{value:.3g} of full scale"
+    return "0" if value == 0 else f"{spell_number(value)} of full scale"
 
 
 def _find_clipped(measures: np.ndarray, heard: np.ndarray, lengths: np.ndarray) -> Iterator[str]:
@@ -124,20 +136,22 @@ def _find_clipped(measures: np.ndarray, heard: np.ndarray, lengths: np.ndarray) 
     if share >= CLIPPED_SHARE:
         places = int(np.count_nonzero(measures[:, CLIPPED] > 0))
         yield (
-            f"clipped: {100 * share:.2g} % of the samples are at full scale, in {places} of {len(measures)} windows; "
-            "loud sounds are distorted there, record with less gain"
+            f"clipped: {spell_number(100 * share)} % of the samples are at full scale, in {places} of {len(measures)} "
+            "windows; loud sounds are distorted there, record with less gain"
         )
 
 
-def _find_offset(measures: np.ndarray, heard: np.ndarray) -> Iterator[str]:
+def _find_offset(measures: np.ndarray, heard: np.ndarray, *, full_scale: float) -> Iterator[str]:
     moving = heard & (measures[:, LOWEST] < measures[:, HIGHEST])
     if not moving.any():
         return
     offset = float(measures[moving, MEAN].mean(dtype=np.float64))
     peak = float(np.median(measures[moving, HIGHEST] - measures[moving, LOWEST])) / 2
-    if abs(offset) >= OFFSET or (abs(offset) >= SMALL_OFFSET and abs(offset) > peak / 2):
+    share = abs(offset) / full_scale
+    if share >= OFFSET or (share >= SMALL_OFFSET and abs(offset) > peak / 2):
+        percent, times = spell_number(100 * offset / full_scale, 2), spell_number(abs(offset) / peak, 2)
         yield (
-            f"the samples have a constant offset of {100 * offset:.2g} % of full scale, {abs(offset) / peak:.2g} times "
+            f"the samples have a constant offset of {percent} % of full scale, {times} times "
             "the usual peak; it hides quiet sounds in the spectrogram: remove it, or check the recorder"
         )
 
@@ -176,7 +190,7 @@ def describe_rates(sample_rate: int, *, original_rate: int, n_fft: int, trained_
         target_sr = round(n_fft * DEFAULT_RATE_HZ / fit_transform(DEFAULT_RATE_HZ)[0])
         why = "pulses vanish in it" if length > FRAME_S[1] else "frequencies blur in it"
         warnings.append(
-            f"n_fft={n_fft} at {sample_rate:,} Hz makes frames of {1000 * length:.3g} ms, and {why}; "
+            f"n_fft={n_fft} at {sample_rate:,} Hz makes frames of {spell_number(1000 * length)} ms, and {why}; "
             f"n_fft={fitting[0]} and hop_length={fitting[1]} fit (InferenceConfig.for_sample_rate({sample_rate})), "
             f"or target_sr={target_sr} for a model that needs n_fft={n_fft}"
         )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from anemone_lib.errors import spell_number
 from anemone_lib.service.problems import FULL, Problem, report_full_disk
 from anemone_lib.service.stores import MissingObject, exists
 
@@ -114,8 +115,8 @@ class FolderStore:
             raise Problem(
                 507,
                 "disk_full",
-                f"the upload needs {n_bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free on the disk of {folder}; "
-                "make room there, or choose another folder with --store",
+                f"the upload needs {spell_number(n_bytes / 1e9)} GB, and {spell_number(free / 1e9)} GB are free on "
+                f"the disk of {folder}; make room there, or choose another folder with --store",
             )
 
     def get_size(self, key: str) -> int:

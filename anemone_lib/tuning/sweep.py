@@ -20,7 +20,7 @@ import numpy as np
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import smooth
-from anemone_lib.errors import AnnotationError, ConfigError
+from anemone_lib.errors import AnnotationError, ConfigError, spell_number
 from anemone_lib.evaluation.rates import Counts, compute_f_beta, compute_rates
 from anemone_lib.tuning.recordings import AnnotatedRecording
 
@@ -199,7 +199,7 @@ class Sweep:
             if score.max() < 0:
                 raise ConfigError(
                     f"max_false_alarms_per_hour is {max_false_alarms_per_hour}; of the {self.space.size} settings, "
-                    f"the best has {alarms.min():.3g} per hour"
+                    f"the best has {spell_number(alarms.min())} per hour"
                 )
         tied = np.argwhere(score >= score.max() - 1e-12)
         changes = np.zeros(len(tied), int)

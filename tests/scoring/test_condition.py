@@ -46,7 +46,21 @@ def test_clipping_is_said_with_its_share(write_wav, noise, loudness):
     share = 100 * np.mean(np.abs(clipped) >= 0.99)
     (text,) = warnings_of(write_wav(clipped), loudness)
     assert text.startswith("clipped")
-    assert f"{share:.2g} %" in text
+    assert f"{share:.3g} %" in text
+
+
+def test_a_recording_that_is_clipped_all_over_is_said_in_plain_numbers(write_wav, loudness, noise):
+    (text,) = warnings_of(write_wav(np.sign(noise(5))), loudness)
+    assert text.startswith("clipped: 100 % of the samples")
+
+
+@pytest.mark.parametrize("offset", [0, 4000])
+def test_floats_in_counts_are_not_called_clipped(write_wav, loudness, noise, offset):
+    sound = 32_768 * noise(5) + offset
+    text, *others = warnings_of(write_wav(sound.astype(np.float32), subtype="FLOAT"), loudness)
+    peak = float(f"{np.abs(sound).max():.3g}")
+    assert text.startswith(f"the samples reach {peak:,.0f} times full scale")
+    assert [other.split(" of ")[0] for other in others] == ["the samples have a constant offset"] * bool(offset)
 
 
 def test_one_loud_click_is_no_clipping(write_wav, noise, loudness):
@@ -88,6 +102,7 @@ def test_a_model_that_was_trained_at_a_low_rate_is_not_said_to_be_given_a_wrong_
     [
         (16_000, 1024, ("64 ms", "n_fft=342", "hop_length=85", "target_sr=48000")),
         (8_000, 1024, ("128 ms", "n_fft=170")),
+        (8_000, 65_536, ("8,190 ms",)),
         (48_000, 4096, ("85.3 ms", "n_fft=1024", "target_sr=192000")),
         (96_000, 256, ("2.67 ms", "n_fft=2048")),
     ],
