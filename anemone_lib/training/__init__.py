@@ -2,7 +2,7 @@
 
 `from_dataset` (what ``anemone train --dataset`` runs) and `train_classifier` are where to start. `labelled`,
 `simulated` and `examples` cut windows with their classes, `network` is the model, `fitting`, `learning`, `folds` and
-`curve` train and judge it, `bundle` exports it, `recipes` makes the demonstration model. Imports dataset, simulation,
+`curve` train and judge it, `bundle` exports it (`conversion` makes the ``.tflite``), `recipes` makes the demonstration model. Imports dataset, simulation,
 evaluation and what lies below them.
 """
 

@@ -6,15 +6,10 @@ taken only if it leads to the same events in recordings that the caller gives: a
 and at most 2 % of the windows change sides of the threshold. Otherwise the float model is kept, and the card says so.
 """
 
-import contextlib
 import hashlib
-import io
-import logging
 import os
 import shutil
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +28,7 @@ from anemone_lib.scoring.bundle import STEM, BackboneCard, ModelCard, hash_file,
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import Classifier, LiteRTClassifier, load_classifier
 from anemone_lib.scoring.fit import scale_transform
+from anemone_lib.training.conversion import convert_model
 from anemone_lib.training.labelled import cut_labelled_windows
 from anemone_lib.training.network import import_keras
 
@@ -158,7 +154,7 @@ def _move(paths: Sequence[Path], folder: Path) -> None:
 
 def _write_tflite(model: Any, path: Path, images: np.ndarray) -> dict[str, Any]:
     """Convert a model; return how near the two are, or refuse if that is not near enough."""
-    path.write_bytes(_convert(model, None))
+    path.write_bytes(convert_model(model))
     parity = _measure_parity(model, path, images)
     if not parity["max_abs_difference"] <= PARITY:
         raise ModelError(
@@ -309,21 +305,6 @@ def _draw_some(
     return np.concatenate(parts)
 
 
-def _convert(model: Any, images: np.ndarray | None) -> bytes:
-    """Convert to TensorFlow Lite; with images, to 8-bit weights and activations."""
-    import_keras()
-    import tensorflow as tf
-
-    with TemporaryDirectory() as folder, _silence_converter():
-        model.export(folder, format="tf_saved_model", verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if images is not None:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([image[None]] for image in images[:200])
-        converted: bytes = converter.convert()
-    return converted
-
-
 def _measure_parity(model: Any, tflite_path: Path, images: np.ndarray) -> dict[str, Any]:
     exact = np.concatenate([np.asarray(model(images[k : k + 32], training=False)) for k in range(0, len(images), 32)])
     lite = _load_alone(tflite_path)
@@ -346,7 +327,7 @@ def _try_int8(
 ) -> dict[str, Any]:
     """Replace the float model by an 8-bit one if the events stay the same; return how far they do."""
     path = tflite_path.with_name(f"{STEM}.int8.tflite")
-    path.write_bytes(_convert(model, images))
+    path.write_bytes(convert_model(model, images=images))
     target, counts, changed = config.classes.index(config.target_class), [], []
     models = [_load_alone(tflite_path), _load_alone(path)]
     for one in recordings:
@@ -378,21 +359,3 @@ def _try_int8(
 def _load_alone(tflite_path: Path) -> Classifier:
     """The model itself, without a card."""
     return LiteRTClassifier(tflite_path, card=None, sha256=hashlib.sha256(tflite_path.read_bytes()).hexdigest())
-
-
-@contextlib.contextmanager
-def _silence_converter() -> Iterator[None]:
-    """Hold back what the converter prints, from Python and from below it."""
-    sys.stderr.flush()
-    saved, log = os.dup(2), logging.getLogger("tensorflow")
-    level = log.level
-    with open(os.devnull, "w") as nothing, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        log.setLevel(logging.ERROR)
-        os.dup2(nothing.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            log.setLevel(level)
