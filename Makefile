@@ -67,22 +67,23 @@ style: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-# Two processes on two cores; tests that share what is slow to make stay together (tests/conftest.py). There is a process
-# for each core, so TensorFlow takes one thread in each: more of them wait for each other, and keep a core busy with it.
-WORKERS ?= auto
+# One process more than there are cores, because many tests wait, for a browser or a server; tests that share what is slow
+# to make stay together (tests/conftest.py). TensorFlow takes one thread in each: more of them wait for each other, and
+# keep a core busy with it. Two plugins that no test needs are not loaded: each process would take two seconds for them.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -p no:nbval -p no:schemathesis
 test test-fast: export TF_NUM_INTRAOP_THREADS = 1
 test test-fast: export TF_NUM_INTEROP_THREADS = 1
 
 # mypy runs beside the tests, and its findings come after theirs.
 test: style  ## every gate that runs everywhere: lint, then the tests, their coverage, and the examples in docstrings
 	@mkdir -p out; $(BIN)/mypy >out/mypy.log 2>&1 & types=$$!; failed=0; $(BIN)/coverage erase; \
-	PYTEST_PLUGINS=tests.executed_lines $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-	  || failed=$$?; \
+	PYTEST_PLUGINS=tests.executed_lines $(PYTEST) || failed=$$?; \
 	{ $(BIN)/coverage combine --quiet && $(BIN)/coverage report --skip-covered; } || failed=1; \
 	wait $$types || { failed=1; cat out/mypy.log; }; exit $$failed
 
 test-fast: $(VENV)/.installed-test  ## the quick tests of the package, in under a minute
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(addprefix tests/,$(FAST))
+	$(PYTEST) -m "not slow" $(addprefix tests/,$(FAST))
 
 HOURS ?= 1
 

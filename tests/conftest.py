@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from anemone_lib.tuning import AnnotatedRecording
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+# With this package, jsonschema takes more than a second to compile the formats of addresses, which no notebook uses.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 
 #: Folders of tests that take long: all their tests are marked `slow`.
@@ -22,8 +25,9 @@ SLOW_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "docs", "re
 #: With several processes these begin first, so that no long file is left alone at the end.
 FIRST_FOLDERS = ("image", "aws", "notebooks", "terraform", "service", "cli", "archive", "training", "docs", "release")
 #: Folders whose tests all stay in one process, by the name of what they share, which is slow to make. Elsewhere, those
-#: of a file do. Terraform's own tests run while AWS is applied, most of which is waiting.
-SHARED_BY = {"aws": "infrastructure", "terraform": "infrastructure"}
+#: of a file do. Terraform's own tests run while AWS is applied, most of which is waiting; those of the service share S3
+#: and the processes of the Lambda function.
+SHARED_BY = {"aws": "infrastructure", "terraform": "infrastructure", "service": "service"}
 
 
 @pytest.hookimpl(optionalhook=True)
