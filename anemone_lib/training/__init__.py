@@ -2,8 +2,8 @@
 
 `from_dataset` (what ``anemone train --dataset`` runs) and `train_classifier` are where to start. `labelled`,
 `simulated` and `examples` cut windows with their classes, `network` is the model, `fitting`, `learning`, `folds` and
-`curve` train and judge it, `bundle` exports it (`conversion` makes the ``.tflite``), `recipes` makes the demonstration model. Imports dataset, simulation,
-evaluation and what lies below them.
+`curve` train and judge it, `bundle` exports it by `conversion`, `recipes` makes the demonstration model. Imports
+dataset, simulation, evaluation and what lies below them.
 """
 
 from anemone_lib.training.bundle import export_bundle, export_model
