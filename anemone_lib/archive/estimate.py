@@ -12,7 +12,6 @@ from anemone_lib.archive.state import State
 from anemone_lib.archive.units import choose_chunk_windows
 from anemone_lib.archive.workers import WORKER_BYTES
 from anemone_lib.audio.recording import open_recording
-from anemone_lib.errors import AnemoneError
 from anemone_lib.scoring.chunks import plan, score_chunk
 from anemone_lib.soundscape.minutes import MinuteMeter
 
@@ -118,5 +117,5 @@ def _try(example: dict[str, object], request: Request) -> Iterator[tuple[float, 
             took = time.perf_counter() - began
         audio = (chunks[-1].stop - chunks[-1].first) * config.stride_duration
         yield audio, took + opened * audio
-    except AnemoneError:
+    except Exception:  # noqa: BLE001 what is wrong with it is said when it is analysed; one file must not end the plan
         return

@@ -26,6 +26,7 @@ from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.audio.s3_client import open_s3_client
 from anemone_lib.audio.sources import open_file_system
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
+from anemone_lib.files import spell_name
 from anemone_lib.scoring.scores import Scores
 
 #: Columns of a manifest that may be there beside ``path``.
@@ -89,10 +90,16 @@ class Listing:
         while finding.recordings:  # lets go of them as they are taken
             found = finding.recordings.pop()
             source = found.source if "://" in found.source else os.path.abspath(found.source)
+            name, size, modified = spell_name(found.name), None, ""
+            if spell_name(source) != source:  # no table holds such a path; an address is text
+                with suppress(OSError):
+                    about = os.stat(source)
+                    size, modified = about.st_size, str(about.st_mtime_ns)
+                source = Path(source).as_uri()
             if is_kept(source):
-                yield from self._find_kept(found.name, source)
+                yield from self._find_kept(name, source, size, modified)
             else:
-                yield Item(found.name, source, self._find_site(found.name, source))
+                yield Item(name, source, self._find_site(name, source), size, modified)
 
     def _find_kept(self, name: str, source: str, size: int | None = None, modified: str = "") -> Iterator[Item]:
         """Yield the recording of scores that were made before, by the name in the scores."""
@@ -115,7 +122,8 @@ class Listing:
         if folders:
             return folders[0]
         parent = urlsplit(source).path if "://" in source else os.path.abspath(source)
-        return unquote(PurePosixPath(Path(parent).as_posix()).parent.name) or urlsplit(source).netloc or "recordings"
+        folder = spell_name(unquote(PurePosixPath(Path(parent).as_posix()).parent.name, errors="surrogateescape"))
+        return folder or urlsplit(source).netloc or "recordings"
 
     # ------------------------------------------------------------------ manifests
 

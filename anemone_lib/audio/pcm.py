@@ -179,8 +179,9 @@ class PcmDecoder:
         if encoding.table is not None:
             frames = encoding.table[samples]
         elif dtype.kind == "f":
-            with np.errstate(over="ignore"):  # what is too large is infinite, and counts as no sound
+            with np.errstate(over="ignore"):
                 frames = samples.astype(np.float32)
+            frames[~np.isfinite(frames)] = np.nan  # infinite, or too large: no sound
         elif dtype.kind == "u":
             frames = (samples.astype(np.float32) - np.float32(128)) * np.float32(1 / 128)
         else:

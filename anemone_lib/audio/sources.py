@@ -272,7 +272,7 @@ def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
             return WebSource(source)
         if parts.scheme != "file":
             raise AudioError(f"cannot open {source}: give a path, a file://, s3://, gs:// or https:// address")
-        source = unquote(parts.path)
+        source = unquote(parts.path, errors="surrogateescape")
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():

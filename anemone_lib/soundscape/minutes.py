@@ -154,11 +154,12 @@ class MinuteMeter:
         begun = self._position % (MINUTE_S * self._rate)
         if begun >= self._rate:
             self._end_minute()
-        bands = np.array([row[0] for row in self._rows]).reshape(-1, len(self._bands_hz))
-        thirds = np.array([row[1] for row in self._rows]).reshape(-1, len(self._centres))
-        millidecades = np.array([row[2] for row in self._rows]).reshape(-1, len(self._edges) - 1)
+        n_minutes = len(self._rows)
+        bands = np.array([row[0] for row in self._rows]).reshape(n_minutes, len(self._bands_hz))
+        thirds = np.array([row[1] for row in self._rows]).reshape(n_minutes, len(self._centres))
+        millidecades = np.array([row[2] for row in self._rows]).reshape(n_minutes, len(self._edges) - 1)
         return Minutes(
-            np.arange(len(self._rows)) * float(MINUTE_S),
+            np.arange(n_minutes) * float(MINUTE_S),
             np.array(self._seconds),
             {name: bands[:, k] for k, name in enumerate(self._bands_hz)},
             thirds,
@@ -210,8 +211,10 @@ class MinuteMeter:
         density = self._total[0::2] + self._total[1::2]
         # One side of a spectrum has twice its power, but for 0 Hz and half the rate; a sine of amplitude 1 has power ½.
         density[1 : -1 if rate % 2 == 0 else None] *= 2
-        density *= 2 / (max(1, self._counted) * rate * float(np.square(self._hann, dtype=np.float64).sum()))
-        if not self._counted:
+        window = float(np.square(self._hann, dtype=np.float64).sum())
+        if self._counted and window:
+            density *= 2 / (self._counted * rate * window)
+        else:  # at 1 Hz, a second is no spectrum
             density[:] = np.nan
         self._seconds.append(self._readable / rate)
         bands = [

@@ -12,23 +12,28 @@ import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from anemone_lib.archive import assembling as assembling_module
-from anemone_lib.archive import make_request, open_archive, run_archive
+from anemone_lib.archive import make_request, open_archive, plan_archive, report_archive, run_archive
 from anemone_lib.archive import running as running_module
+from anemone_lib.archive.clips import write_clips
+from anemone_lib.archive.estimate import estimate_run
 from anemone_lib.archive.pieces import Job
 from anemone_lib.archive.running import Run
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, DiskFullError, Outcome, Task, analyse_recording
 from anemone_lib.archive.workers import WORKER_BYTES, count_workers, open_workers, parse_memory
+from anemone_lib.audio import open_recording
 from anemone_lib.dataset import Dataset
 from anemone_lib.errors import ConfigError, ScoresError
 from anemone_lib.scoring import DEMONSTRATION_MODEL
 from anemone_lib.scoring.scores import Chunk
+from tests.archive.conftest import encode
 from tests.conftest import ROOT
 
 
@@ -97,6 +102,26 @@ def test_sites_and_months_have_their_files(large):
         "events.parquet/south/2023-02.parquet",
         "events.parquet/south/2023-03.parquet",
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_and_a_rate_of_1_hz_cost_nothing_else(tmp_path, analyse, out, rng):
+    for name in (b"r\xe9cif/20230210_060000.wav", b"r\xe9cif/\xff.wav", b"north/20230210_060000.wav"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/season/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(rng.normal(0, 0.1, 4000 * 3), ("WAV", "PCM_16", ".wav", 4000)))
+    soundfile.write(tmp_path / "season" / "north" / "slow.wav", rng.normal(0, 0.1, 200), 1)
+    with plan_archive(make_request([str(tmp_path / "season")]), out("planned")) as state:
+        assert estimate_run(state, make_request([str(tmp_path / "season")])).audio_s == 209
+    recordings = analyse([tmp_path / "season"], out("a")).recordings.set_index("recording")
+    assert recordings["status"].tolist() == ["analysed"] * 4
+    assert {*recordings["site"]} == {r"r\xe9cif", "north"}
+    for name in (r"r\xe9cif/20230210_060000.wav", r"r\xe9cif/\xff.wav"):
+        with open_recording(recordings["source"][name]) as recording:
+            assert recording.duration == 3
+        assert recordings["size_bytes"][name] == 24_044
+    report_archive(out("a"), settings={"confidence_threshold": 0.0})
+    assert write_clips(out("a"), out("clips")).number == 4
 
 
 def test_a_dead_and_a_clipped_stretch_are_in_the_effort(tmp_path, analyse, out):
