@@ -105,6 +105,11 @@ def read_clock(
         notes: tuple[str, ...] = (unset,) if unset else ()
         if moment.tzinfo is not None and timezone and _fix_zone(moment.replace(tzinfo=None), zone) != moment:
             notes += (f"{source} states {spell_offset(moment)}, which counts; the time zone {timezone} does not",)
+        if moment.tzinfo is None and not _exists(moment, zone):
+            notes += (
+                f"{source} says {moment:%Y-%m-%d %H:%M:%S}, which the clocks of {timezone} leave out as summer time "
+                "begins: the recorder's clock does not follow summer time; give its offset from UTC as the time zone",
+            )
         return Clock(_fix_zone(moment, zone), source, notes)
     return Clock(notes=(unset,) if unset else ())
 
@@ -146,6 +151,11 @@ def _fix_zone(moment: datetime, zone: tzinfo) -> datetime:
         moment = moment.replace(tzinfo=zone)
     offset = moment.utcoffset() or timedelta()
     return moment.astimezone(UTC if not offset else timezone(offset))
+
+
+def _exists(moment: datetime, zone: tzinfo) -> bool:
+    """Tell whether the clocks of a time zone show a moment: they leave out an hour as summer time begins."""
+    return moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
 
 
 def _parse_start(start: datetime | str) -> datetime:

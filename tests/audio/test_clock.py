@@ -169,6 +169,15 @@ def test_the_time_zone_is_that_of_names_without_an_offset():
     assert read_clock("5B8F1F30.WAV", timezone="Asia/Tokyo").start_time == datetime(2018, 9, 5, 0, 11, 28, tzinfo=UTC)
 
 
+def test_a_time_that_summer_time_leaves_out_is_that_of_a_clock_which_does_not_follow_it():
+    (note,) = read_clock("20230312_023000.wav", timezone="America/New_York").notes
+    assert "does not follow summer time" in note
+    assert "America/New_York" in note
+    for name, zone in [("20230312_033000.wav", "America/New_York"), ("20230312_023000.wav", "-05:00")]:
+        assert read_clock(name, timezone=zone).notes == ()
+    assert read_clock("20231105_013000.wav", timezone="America/New_York").notes == ()  # twice, and so it exists
+
+
 def test_a_recorders_offset_does_not_change_within_a_recording():
     began = read_clock("20231104_230000.wav", timezone="America/New_York").start_time
     assert (began + timedelta(hours=24)).utcoffset() == began.utcoffset() == timedelta(hours=-4)
