@@ -9,13 +9,14 @@ from anemone_lib.archive import page
 from anemone_lib.archive.hours import count_undated
 from anemone_lib.archive.masking import QUIET_SNR_DB, Masking, find_lowest_snr
 from anemone_lib.archive.tables import VERDICTS_NAME, Archive
+from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.plots.archive import plot_precision_curve, plot_timeline
 from anemone_lib.plots.axes import format_duration
 from anemone_lib.provenance import __version__
 from anemone_lib.review.density import estimate_call_density
 from anemone_lib.review.precision import calibrate_precision, choose_edges, count_by_bin, measure_precision
-from anemone_lib.tables.verdicts import read_verdicts
+from anemone_lib.tables.verdicts import check_label, read_verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,11 +134,13 @@ def take_verdicts(archive: Archive, class_name: str) -> tuple[np.ndarray, np.nda
     path = archive.folder / VERDICTS_NAME
     if path.exists():
         labels: dict[str, set[str]] = {}
+        of_class = {*events["id"]}
         for one in read_verdicts(path):
-            labels.setdefault(one.event_id, set()).add(one.label)
+            if one.event_id in of_class:
+                labels.setdefault(one.event_id, set()).add(fold_label(check_label(one, class_name, path.name).label))
         said |= {name: some.pop() for name, some in labels.items() if len(some) == 1}
     # Several labels, of reviewers who do not agree, are written with a stroke between them.
-    said = {name: label.casefold() == class_name.casefold() for name, label in said.items() if " / " not in label}
+    said = {name: fold_label(label) == fold_label(class_name) for name, label in said.items() if " / " not in label}
     reviewed = events[events["id"].isin(said)]
     return reviewed["max_confidence"].to_numpy(float), np.array([said[key] for key in reviewed["id"]], bool)
 

@@ -60,7 +60,7 @@ from anemone_lib.archive.tables import (
     write_table,
 )
 from anemone_lib.audio.gaps import Pause, add_pauses
-from anemone_lib.detection.events import Event
+from anemone_lib.detection.events import Event, fold_label
 from anemone_lib.errors import ScoresError
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.tables.verdicts import read_verdicts
@@ -324,11 +324,11 @@ def list_events(one: Analysed, request: Request, labels: Mapping[str, str]) -> I
 def read_labels(folder: Path) -> dict[str, str]:
     """Return the labels that reviewers gave to each event: one, or several with `` / `` between them."""
     path = folder / VERDICTS_NAME
-    labels: defaultdict[str, set[str]] = defaultdict(set)
+    labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for verdict in read_verdicts(path) if path.exists() else ():
         if verdict.kind == "event":
-            labels[verdict.event_id].add(verdict.label)
-    return {name: " / ".join(sorted(some)) for name, some in labels.items()}
+            labels[verdict.event_id].setdefault(fold_label(verdict.label), verdict.label)
+    return {name: " / ".join(sorted(some.values())) for name, some in labels.items()}
 
 
 def list_effort(one: Analysed) -> Iterator[dict[str, Any]]:

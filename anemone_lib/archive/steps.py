@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from anemone_lib.archive.assembling import assemble_tables
+from anemone_lib.archive.assembling import assemble_tables, read_labels
 from anemone_lib.archive.cloud import analyse_on_aws, check_reachable, collect_from_aws
 from anemone_lib.archive.execution import Place
 from anemone_lib.archive.inventory import hash_alike, list_recordings, write_inventory
@@ -149,6 +149,7 @@ def run_archive(
     """
     folder = Path(folder)
     check_folder(folder, "--out")
+    read_labels(folder)  # what is wrong in the table of verdicts is said before a night of work
     if aws:
         check_reachable(request.sources)
     with _lock(folder, shard), ExitStack() as stack:

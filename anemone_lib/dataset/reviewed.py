@@ -7,13 +7,14 @@ quiet window in which a call was heard is unclear: its start is not known. Where
 majority counts; a draw is unclear.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from anemone_lib.dataset.description import Dataset
-from anemone_lib.detection.events import Annotation
+from anemone_lib.detection.events import Annotation, fold_label
 from anemone_lib.errors import ConfigError
 from anemone_lib.tables.verdicts import Verdict, read_verdicts
 
@@ -109,15 +110,19 @@ def _find_class(one: Verdict, dataset: Dataset) -> str | None:
 
 
 def _take_majority(said: Sequence[Verdict]) -> Verdict:
-    (first, n), *others = Counter(one.label for one in said).most_common()
+    last = {one.reviewer: one for one in said}.values()  # whoever judged twice has one voice
+    (first, n), *others = Counter(fold_label(one.label) for one in last).most_common()
     if others and others[0][1] == n:
         return replace(said[0], label="", is_call=False)
-    return next(one for one in said if one.label == first)
+    return next(one for one in last if fold_label(one.label) == first)
 
 
 def _find(recording: str, folder: Path, table: Path) -> Path:
-    """The recording of a verdict: by its path, from here, from the dataset's folder, or beside the table."""
-    for path in (Path(recording), folder / recording, table.parent / recording, table.parent / Path(recording).name):
+    """The recording of a verdict: by its path, or by as much of its end as is there in the dataset's folder or beside
+    the table, which may have come from another machine."""
+    parts = re.split(r"[/\\]", recording)
+    moved = ["/".join(parts[k:]) for k in range(len(parts))]
+    for path in (Path(recording), *(place / tail for tail in moved if tail for place in (folder, table.parent))):
         if path.is_file():
             return path.resolve()
     raise ConfigError(

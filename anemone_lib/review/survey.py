@@ -24,7 +24,7 @@ from anemone_lib.review.precision import (
     measure_precision,
 )
 from anemone_lib.review.sampling import ReviewItem, draw_items, draw_windows, list_events, list_quiet_windows
-from anemone_lib.tables.verdicts import Verdict, read_verdicts, write_verdicts
+from anemone_lib.tables.verdicts import Verdict, check_label, read_verdicts, write_verdicts
 from anemone_lib.tables.writing import write_raven
 
 
@@ -54,7 +54,7 @@ class Survey(VerdictBook):
     ConfigError
         No recordings, or several models or settings.
     AnnotationError
-        The table cannot be read, or is of another model.
+        The table cannot be read, is of another model, or has a row whose label and answer do not agree.
 
     Examples
     --------
@@ -110,6 +110,8 @@ class Survey(VerdictBook):
                     f"{self.table.name} holds verdicts on events of the model {one.model_sha256[:12]}, but the model "
                     f"is {self.model_sha256[:12]}; use another table for this review"
                 )
+            if one.event_id in self._labels:
+                check_label(one, self.target, self.table.name)
             if one.reviewer == self.reviewer and one.event_id in self._labels:
                 self._labels[one.event_id] = one.label
             else:

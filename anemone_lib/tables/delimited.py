@@ -109,6 +109,7 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
         made_by=_find_maker(sheet, label_place),
         names_recordings=any(files),
         other_recordings=dict(others),
+        runs_on=sheet.has("selection", "Begin Time (s)") and timing.offset is None and len({*files}) > 1,
         notes=tuple(notes),
     )
 
@@ -283,7 +284,7 @@ class _RowReader:
             return [self.sheet.header[k].strip() for k in self.classes if is_present(self.sheet.cell(row, k))]
         if self.label is None:
             return [self.question.label or ""]
-        text = self.sheet.cell(row, self.label)
+        text = re.sub(r"\s*\n\s*", " ", self.sheet.cell(row, self.label))  # a cell may have several lines
         if self.plural and re.search("[;|,]", text):
             return [part.strip() for part in re.split("[;|,]", text) if part.strip()]
         return [text or self.question.blank_label]

@@ -119,7 +119,7 @@ def read_table(
     ('1 row of all.csv is of other recordings (a.wav)',)
     """
     path = Path(path)
-    text = _read_text(path)
+    text = read_text(path)
     question = Question(label, blank_label, label_column, recording_name, start_time)
     first = next((line for line in text.split("\n") if line.strip()), "")
     if path.suffix.lower() == ".json" or first.lstrip().startswith(("{", "[")):
@@ -152,7 +152,7 @@ def read_columns(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     ['pop']
     """
     path = Path(path)
-    return list_columns(_read_text(path), path)
+    return list_columns(read_text(path), path)
 
 
 def is_detection(path: str | os.PathLike[str]) -> bool:
@@ -175,11 +175,12 @@ def is_detection(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read the text of a table as programs and systems write it: UTF-8, UTF-16 with a mark, or an older Windows."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise AnnotationError(f"cannot read the annotations {path}: {error.strerror}") from None
+        raise AnnotationError(f"cannot read the table {path}: {error.strerror}") from None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         encoding = "utf-16"
     elif content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):

@@ -30,6 +30,8 @@ class AnnotationTable:
         empty for the table of a person.
     names_recordings : bool, whether its rows say which recording they are of
     other_recordings : dict of str to int, rows of recordings that were not asked for, by file name
+    runs_on : bool
+        Whether times may go on from one recording to the next, as Raven's do where several sounds are open as one.
     notes : tuple of str, what was left out or is odd, one sentence each
 
     Examples
@@ -46,6 +48,7 @@ class AnnotationTable:
     made_by: str = ""
     names_recordings: bool = False
     other_recordings: Mapping[str, int] = field(default_factory=dict)
+    runs_on: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,6 +67,11 @@ class AnnotationTable:
         -------
         table : AnnotationTable
 
+        Raises
+        ------
+        AnnotationError
+            Times of several recordings go on from one to the next, so that those of this one are not known.
+
         Examples
         --------
         >>> table = AnnotationTable(Path("a.csv"), [Annotation(1, 2, "call"), Annotation(70, 71, "call")])
@@ -74,6 +82,13 @@ class AnnotationTable:
         outside = [a for a in self.annotations if a.start_time >= duration]
         cut = sum(a.end_time > duration + END_TOLERANCE_S for a in inside)
         notes = list(self.notes)
+        if outside and self.runs_on:
+            raise AnnotationError(
+                f"{self.path.name}: {spell_count(len(outside), 'row')} of this recording would start after its end "
+                f"({duration:.6g} s), the first at {outside[0].start_time:.6g} s. Where Raven has several sounds open "
+                "as one, its times count from the start of the first: choose the measurement 'File Offset (s)' there, "
+                "and save the table again"
+            )
         if outside:
             first = min(a.start_time for a in outside)
             start, was = ("starts", "was") if len(outside) == 1 else ("start", "were")

@@ -4,12 +4,15 @@ import csv
 import io
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import AnnotationError
 from anemone_lib.files import write_atomically
+from anemone_lib.tables.reading import read_text
 
 #: What a row of the table is about: an event, or a window in which nothing was detected.
 KINDS = ("event", "window")
@@ -52,6 +55,8 @@ class Verdict:
 
 #: The columns of the table.
 COLUMNS = tuple(field.name for field in fields(Verdict))
+#: What spreadsheet programs make of an id that looks like a number: ``1.23457E+11``, or fewer than its 12 digits.
+_NO_ID = r"\d{1,11}|\d+([.,]\d+)?E\+\d+"
 
 
 def write_verdicts(path: str | os.PathLike[str], verdicts: Iterable[Verdict]) -> Path:
@@ -101,29 +106,51 @@ def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
     True
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise AnnotationError(f"cannot read the verdicts {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise AnnotationError(f"{path} is not a text file; verdicts are a CSV in UTF-8") from None
-    rows = csv.DictReader(io.StringIO(text))
+    rows = _read_rows(read_text(path))
     if missing := [name for name in COLUMNS[:7] if name not in (rows.fieldnames or ())]:
         raise AnnotationError(f"{path.name} has no column {missing[0]}; a table of verdicts has {', '.join(COLUMNS)}")
-    return [_read_row(row, f"{path.name}, line {number}") for number, row in enumerate(rows, start=2)]
+    filled = (row for row in rows if any(text for text in row.values()))
+    return [_read_row(row, f"{path.name}, line {rows.line_num}") for row in filled]
+
+
+def _read_rows(text: str) -> csv.DictReader:
+    """Rows by the names of the columns, which spreadsheets separate by commas, semicolons or tabs."""
+    if text[:4].lower() == "sep=":
+        text = text.partition("\n")[2]
+    return csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=text.partition("\n")[0].count))
 
 
 def is_verdicts(path: str | os.PathLike[str]) -> bool:
     """Tell whether a file is a table of verdicts: no annotations, for most of a recording is not in it."""
     try:
-        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-            header = file.readline(4096).strip().split(",")
-    except OSError:
+        return set(COLUMNS[:7]) <= set(_read_rows(read_text(Path(path))).fieldnames or ())
+    except (AnnotationError, csv.Error):
         return False
-    return set(COLUMNS[:7]) <= set(header)
+
+
+def check_label(one: Verdict, target: str, table: str) -> Verdict:
+    """Refuse a verdict whose label and whose answer do not agree, as where only one of the two was edited.
+
+    Parameters
+    ----------
+    one : Verdict
+    target : str, the class under review
+    table : str, the table's name, for the message
+    """
+    if one.is_call != (fold_label(one.label) == fold_label(target)):
+        raise AnnotationError(
+            f"{table}, event {one.event_id}: is_call is {'yes' if one.is_call else 'no'}, but the label is "
+            f"{one.label!r}; correct one of the two"
+        )
+    return one
 
 
 def _read_row(row: dict[str, str], where: str) -> Verdict:
+    if re.fullmatch(_NO_ID, row["event_id"] or "", re.IGNORECASE):
+        raise AnnotationError(
+            f"{where}: event_id is {row['event_id']!r}, a number that a spreadsheet program made of the id; copy the "
+            "id from the table of events, and open this table there with the column event_id as text"
+        )
     try:
         start, end, confidence = (float(row[name]) for name in ("start_time", "end_time", "confidence"))
     except (TypeError, ValueError):

@@ -7,6 +7,7 @@ import pytest
 from anemone_lib.archive import assembling as assembling_module
 from anemone_lib.archive import report_archive
 from anemone_lib.archive.tables import VERDICTS_NAME
+from anemone_lib.errors import AnnotationError
 from anemone_lib.tables.verdicts import Verdict, write_verdicts
 
 NORTH, SOUTH = "events.parquet/north reef/2023-02.parquet", "minutes.parquet/south/2023-02.parquet"
@@ -75,6 +76,14 @@ def test_lost_levels_of_a_month_are_taken_from_those_of_the_recordings(again, re
     analyse([folder], place)
     assert len(read) > 20
     assert tables_of(place) == expected
+
+
+def test_a_table_of_verdicts_that_cannot_be_read_is_said_before_a_run(again, read, analyse):
+    folder, place, _ = again
+    (place / VERDICTS_NAME).write_text("event_id\n1\n")
+    with pytest.raises(AnnotationError, match=r"verdicts\.csv has no column recording"):
+        analyse([folder], place)
+    assert read == []
 
 
 def test_new_verdicts_are_in_the_events_without_reading_their_recordings(again, read, tables_of):

@@ -15,6 +15,7 @@ from anemone_lib.archive.inventory import save_timeline
 from anemone_lib.archive.report import write_report
 from anemone_lib.archive.steps import open_state
 from anemone_lib.archive.tables import write_provenance, write_table
+from anemone_lib.errors import AnnotationError
 from anemone_lib.tables.verdicts import Verdict, write_verdicts
 
 #: Elements of HTML without an end.
@@ -179,6 +180,16 @@ def test_verdicts_beside_the_tables_give_precision_and_density(archive):
     found = re.search(r"Of all events, (\d+)% are calls \(95 % credible interval (\d+)% to (\d+)%\)", page)
     assert int(found[2]) <= 100 * part <= int(found[3])
     assert "at least 90% of the events are calls" in page
+
+
+def test_a_verdict_whose_label_and_answer_do_not_agree_is_said(archive):
+    name = archive.events["id"].iloc[0]
+    table = write_verdicts(archive.folder / "verdicts.csv", [Verdict(name, "x.wav", 0, 1, "anemonefish", False, 0.9)])
+    try:
+        with pytest.raises(AnnotationError, match=f"event {name}: is_call is no"):
+            describe_precision(archive, "anemonefish")
+    finally:
+        table.unlink()
 
 
 def test_the_same_tables_give_the_same_page(archive, path, tmp_path):

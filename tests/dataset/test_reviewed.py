@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -66,6 +68,26 @@ def test_the_majority_of_reviewers_counts_and_a_draw_is_unclear(folder):
     found = read(folder, verdicts)["a.wav"]
     assert spans(found.annotations) == [(1.0, 2.0), (5.0, 6.0)]
     assert spans(found.unclear) == [(8.0, 9.0)]
+
+
+def test_a_reviewer_who_judged_twice_has_one_voice_whatever_the_case_of_letters(folder):
+    verdicts = [say("a", 5, 6, "not toadfish", "Ana")] * 2 + [say("a", 5, 6, "toadfish", "Ana")]
+    verdicts += [replace(say("a", 5, 6, "toadfish", "Ben"), label="Toadfish"), say("a", 5, 6, "not toadfish", "Cem")]
+    assert spans(read(folder, verdicts)["a.wav"].annotations) == [(1.0, 2.0), (5.0, 6.0)]
+
+
+@pytest.mark.parametrize(
+    "was", ["/home/ana/season/sub/b.wav", "C:\\Users\\Ana\\season\\sub\\b.wav", "season\\sub\\b.wav"]
+)
+def test_verdicts_from_another_machine_find_their_recordings(folder, was):
+    (folder / "sub").mkdir()
+    (folder / "b.wav").rename(folder / "sub" / "b.wav")
+    (moved,) = (
+        one
+        for name, one in read(folder, [replace(say("b", 2, 4, "toadfish"), recording=was)]).items()
+        if "b.wav" in name
+    )
+    assert spans(moved.annotations) == [(2.0, 4.0)]
 
 
 def test_a_label_of_no_class_and_a_recording_that_is_gone_are_said(folder):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from scipy.special import expit, logit
 
@@ -61,6 +63,16 @@ def test_verdicts_of_another_model_are_not_mixed_in(season, table):
     write_verdicts(table, [type(row)(**{**vars(row), "model_sha256": "b" * 64})])
     with pytest.raises(AnnotationError, match="events of the model bbbbbbbbbbbb"):
         Survey(season, table)
+
+
+def test_a_row_of_which_only_the_answer_or_the_label_was_edited_is_said(season, table):
+    survey = Survey(season, table, n=2)
+    survey.accept(survey.events[0])
+    (row,) = read_verdicts(table)
+    write_verdicts(table, [replace(row, is_call=False)])
+    with pytest.raises(AnnotationError, match=f"event {row.event_id}: is_call is no, but the label is 'anemonefish'"):
+        Survey(season, table, n=2)
+    assert read_verdicts(table) == [replace(row, is_call=False)]
 
 
 def test_no_recording_is_said(table):

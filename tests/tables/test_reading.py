@@ -6,7 +6,7 @@ import pytest
 
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import AnnotationError
-from anemone_lib.tables.reading import read_annotations
+from anemone_lib.tables.reading import read_annotations, read_table
 from tests.conftest import shared
 
 RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)"
@@ -126,6 +126,22 @@ def test_a_table_of_many_files_gives_one_recordings_times_in_that_recording(tabl
     assert read_annotations(path, recording_name="B.wav") == []
 
 
+def test_raven_times_that_go_on_from_file_to_file_are_not_taken_for_times_in_a_file(table):
+    rows = ("1\tS 1\t1\t10\t11\t1\t2\ta.wav\tpop", "2\tS 1\t1\t70\t71\t1\t2\tb.wav\tpop")
+    path = table("\n".join([f"{RAVEN}\tBegin File\tSpecies", *rows]))
+    assert len(read_table(path, recording_name="a.wav").within(60).annotations) == 1
+    with pytest.raises(
+        AnnotationError, match=r"1 row .* after its end \(60 s\), the first at 70 s.*'File Offset \(s\)'"
+    ):
+        read_table(path, recording_name="b.wav").within(60)
+    assert len(read_table(path, recording_name="b.wav").within(120).annotations) == 1
+
+
+def test_a_label_of_several_lines_is_one_line(table):
+    path = table('start,end,label\n1,2,"grunt \n  of a toadfish"\n')
+    assert [a.label for a in read_annotations(path)] == ["grunt of a toadfish"]
+
+
 def test_paths_of_either_kind_name_their_recording(table):
     path = table(
         "Selection\tBegin Time (s)\tEnd Time (s)\tBegin Path\tCommon Name\n"
@@ -234,5 +250,5 @@ def test_what_cannot_be_understood_is_an_error_that_names_file_line_and_value(ta
 
 
 def test_a_missing_file_is_an_annotation_error(tmp_path):
-    with pytest.raises(AnnotationError, match=r"cannot read the annotations .*none\.txt: No such file"):
+    with pytest.raises(AnnotationError, match=r"cannot read the table .*none\.txt: No such file"):
         read_annotations(tmp_path / "none.txt")
