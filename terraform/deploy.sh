@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bring an environment to life, check what it answers, or end it:  terraform/deploy.sh deploy|check|destroy dev|prod
+# Deploy an environment, check its answers, or destroy it:  terraform/deploy.sh deploy|check|destroy dev|prod
 # `make deploy ENV=dev` and `make destroy ENV=dev` call it. DRY_RUN=1 prints what would be run, and runs nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ python=${ANEMONE_PYTHON:-.venv/bin/python}
 say() { printf '\n== %s\n' "$*"; }
 stop() { printf 'deploy: %s\n' "$*" >&2; exit 2; }
 run() { printf '+ %s\n' "$*"; [ -n "$dry" ] || "$@"; }
-# value PLACEHOLDER COMMAND…: what a command prints; on a dry run the command is shown and the placeholder taken
+# value PLACEHOLDER COMMAND…: print the output of a command; on a dry run, show the command and print the placeholder
 value() {
   local placeholder=$1
   shift

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Move requests to the newest version of the function, by and by:  terraform/rollout.sh dev|prod
+# Move requests to the newest version of the function, step by step:  terraform/rollout.sh dev|prod
 #
-# The version is asked for its health first. Then it gets canary_percent of the requests for canary_minutes, and the rest of
-# them, and the jobs, after that. Where an alarm goes off meanwhile, or this script ends for whatever reason, all requests go
-# back to the version that was live, and the exit code is 1. Without enable_canary an apply has moved the alias already, and
-# there is nothing to do. AT_ONCE=1 moves everything without waiting, also while an alarm is on: for a fix. TO=VERSION goes to
-# another version than the newest: back to one that was live, with AT_ONCE=1.
+# First, the script asks the version for /health. Then the version gets canary_percent of the requests for canary_minutes,
+# and after that the other requests and the jobs. If an alarm goes off meanwhile, or if this script ends for another reason,
+# all requests go back to the version that was live, and the exit code is 1. Without enable_canary, the apply has moved the
+# alias already, and there is nothing to do. AT_ONCE=1 moves everything without waiting, also while an alarm is on: use it for
+# a fix. TO=VERSION chooses another version than the newest; with AT_ONCE=1, it goes back to a version that was live.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=terraform/environments/${1:?say dev or prod}

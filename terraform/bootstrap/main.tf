@@ -1,5 +1,5 @@
-# What an account needs once, before there is an environment: the bucket of the state, GitHub's roles, the role with which
-# API Gateway writes logs, and the repository of images where the environments share one.
+# What an account needs once, before the first environment: the bucket of the state, GitHub's roles, the role with which
+# API Gateway writes logs, and the repository of images if the environments share one.
 
 terraform {
   required_version = ">= 1.10" # the state's lock is a file beside it
@@ -26,7 +26,7 @@ locals {
   partition  = data.aws_partition.current.partition
 }
 
-# Tags move here: what an environment runs, it names by digest.
+# Tags may move here, because each environment names its image by digest.
 module "shared_repository" {
   source = "../modules/ecr"
   count  = var.shared_repository ? 1 : 0

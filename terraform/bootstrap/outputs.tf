@@ -14,11 +14,11 @@ output "api_gateway_log_role" {
 }
 
 output "shared_repository_name" {
-  description = "Repository that both environments take images from: their ecr_repository_name. Null where there is none."
+  description = "Repository from which both environments take images: their ecr_repository_name. Null if there is none."
   value       = one(module.shared_repository[*].repository_name)
 }
 
 output "shared_repository_url" {
-  description = "Its address: DEV_REPOSITORY of the GitHub environment prod-image. Null where there is none."
+  description = "Its address: DEV_REPOSITORY of the GitHub environment prod-image. Null if there is none."
   value       = one(module.shared_repository[*].repository_url)
 }

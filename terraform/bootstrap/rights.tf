@@ -1,5 +1,5 @@
-# What the roles may do. Everything of an environment is named <project>-<environment>…, and its rights end there; where
-# AWS knows no names (identifiers of APIs, lists), a comment says so.
+# What the roles may do. All resources of an environment are named <project>-<environment>…, and its rights cover only these
+# names. If AWS has no names for something (identifiers of APIs, lists), a comment says so.
 
 locals {
   # Names by service, as ARNs of what belongs to an environment.
@@ -79,7 +79,7 @@ locals {
         Resource = flatten([for name, arns in its : arns])
       },
       {
-        Sid    = "FindByList" # these know no names
+        Sid    = "FindByList" # these have no names
         Effect = "Allow"
         Action = [
           "cloudwatch:DescribeAlarms", "ec2:DescribeNetworkInterfaces", "ec2:DescribePrefixLists", "ec2:DescribeRouteTables",
@@ -215,7 +215,7 @@ locals {
         Resource = ["arn:${local.partition}:s3:::${var.model_s3_bucket}", "arn:${local.partition}:s3:::${var.model_s3_bucket}/*"]
       },
       {
-        Sid    = "SendLogs" # log deliveries and X-Ray's permission know no names
+        Sid    = "SendLogs" # log deliveries and X-Ray's permission have no names
         Effect = "Allow"
         Action = [
           "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery",

@@ -21,13 +21,13 @@ variable "aws_region" {
 }
 
 variable "environments" {
-  description = "Environments that live in this account: dev, prod or both."
+  description = "Environments in this account: dev, prod or both."
   type        = set(string)
   default     = ["dev", "prod"]
   nullable    = false
   validation {
     condition     = length(var.environments) > 0 && length(setsubtract(var.environments, ["dev", "prod"])) == 0
-    error_message = "environments must be of dev and prod, at least one of them."
+    error_message = "environments must be dev, prod or both."
   }
 }
 
@@ -52,14 +52,14 @@ variable "model_s3_bucket" {
 }
 
 variable "create_oidc_provider" {
-  description = "Whether to make GitHub's identity provider; an account has one, so false where it is there already."
+  description = "Whether to make GitHub's identity provider. An account can have only one: use false if it exists already."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "dev_account_id" {
-  description = "Account of dev, whose tested images prod takes over; null where it is this account."
+  description = "Account of dev, from which prod takes the tested images; null if it is this account."
   type        = string
   default     = null
   validation {
@@ -69,18 +69,18 @@ variable "dev_account_id" {
 }
 
 variable "shared_repository" {
-  description = "Whether dev and prod, where both live in this account, take images from one repository: prod then takes what was tested in dev without a copy."
+  description = "Whether dev and prod take images from one repository, if both are in this account: prod then uses the tested image of dev without a copy."
   type        = bool
   default     = false
   nullable    = false
   validation {
     condition     = !var.shared_repository || length(var.environments) == 2
-    error_message = "shared_repository is for an account in which both dev and prod live; across accounts prod takes over images from dev's repository."
+    error_message = "shared_repository needs both dev and prod in this account; with separate accounts, prod takes images from the repository of dev."
   }
 }
 
 variable "state_bucket" {
-  description = "Name of the bucket of the state; null makes it of project and account."
+  description = "Name of the bucket of the state; null makes the name from the project and the account."
   type        = string
   default     = null
   validation {
@@ -90,7 +90,7 @@ variable "state_bucket" {
 }
 
 variable "tags" {
-  description = "Tags of every resource, beside Project and ManagedBy."
+  description = "Tags of every resource, in addition to Project and ManagedBy."
   type        = map(string)
   default     = {}
   nullable    = false

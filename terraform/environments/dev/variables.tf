@@ -1,4 +1,4 @@
-# The settings of dev. Each is checked where it is used, in the modules.
+# The settings of dev. The modules check them.
 
 variable "alarm_email" {
   description = "Address that gets alarms after it has confirmed; null sends no alarms."
@@ -42,7 +42,7 @@ variable "archive_ephemeral_storage_size" {
 }
 
 variable "archive_max_concurrency" {
-  description = "Batches of an archive that are analysed at once; a new account may make 10 calls at once, the API's among them."
+  description = "Batches of an archive that are analysed at once; a new account may make 10 calls at once, and these include the calls of the API."
   type        = number
   default     = 5
   nullable    = false
@@ -56,7 +56,7 @@ variable "archive_memory_size" {
 }
 
 variable "archive_reserved_concurrent_executions" {
-  description = "Calls that are reserved for archives, and also the most at once; they are taken from the calls of the account. null shares with all functions."
+  description = "Calls that are reserved for archives; archives never make more calls at once. They are taken from the calls of the account. null shares the calls with all functions."
   type        = number
   default     = null
 }
@@ -76,7 +76,7 @@ variable "archive_timeout" {
 }
 
 variable "archive_tolerated_failure_percentage" {
-  description = "Batches of a hundred that may fail before the others are stopped; a recording that cannot be analysed is not a failure of its batch."
+  description = "Percentage of the batches that may fail before the others are stopped; a recording that cannot be analysed is not a failure of its batch."
   type        = number
   default     = 50
   nullable    = false
@@ -232,7 +232,7 @@ variable "lambda_architecture" {
 }
 
 variable "lambda_ephemeral_storage_size" {
-  description = "Size of /tmp in MB; recordings that cannot be read by byte range are spooled there."
+  description = "Size of /tmp in MB; recordings that cannot be read by byte range are decoded there."
   type        = number
   default     = 6144
   nullable    = false
@@ -272,7 +272,7 @@ variable "lambda_timeout" {
 }
 
 variable "log_level" {
-  description = "Least severity that the function logs."
+  description = "Lowest level of messages that the function logs."
   type        = string
   default     = "INFO"
   nullable    = false
@@ -391,8 +391,8 @@ variable "throttle_rate_limit" {
 variable "vpc" {
   description = "Existing VPC in which the function must be; null means no VPC, because the function does not need one."
   type = object({
-    interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] where the VPC has them.
-    route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] where they have it.
+    interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] if the VPC has them already.
+    route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] if they have it already.
     subnet_ids          = list(string)                               # Subnets of the function and of the endpoints, in two zones at least.
     vpc_id              = string                                     # Id of the VPC.
   })

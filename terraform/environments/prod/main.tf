@@ -15,7 +15,7 @@ provider "aws" {
   }
 }
 
-# A repository that somebody made before (`aws ecr create-repository`) is taken over, not made twice.
+# If somebody has already made the repository (`aws ecr create-repository`), Terraform takes it over.
 data "aws_ecr_repositories" "all" {}
 
 import {
@@ -24,7 +24,7 @@ import {
   id       = each.key
 }
 
-# The repository of this environment, or one that is there for several (bootstrap's shared_repository).
+# The repository of this environment, or the shared repository of bootstrap (shared_repository).
 module "ecr" {
   source = "../../modules/ecr"
   count  = var.ecr_repository_name == null ? 1 : 0
@@ -111,7 +111,7 @@ module "inference" {
   }
 }
 
-# Off but for those who analyse seasons: nothing of it costs anything while no archive runs.
+# Off by default; only who analyses seasons needs it. It costs nothing while no archive runs.
 module "archive" {
   source = "../../modules/archive"
   count  = var.enable_archive ? 1 : 0
@@ -139,19 +139,19 @@ module "archive" {
   }
 }
 
-# The promoted settings and what is in force. Terraform reads *.auto.tfvars.json after terraform.tfvars, and says nothing
-# when it replaces a value.
+# The promoted settings, compared with the values that Terraform uses. Terraform reads *.auto.tfvars.json after
+# terraform.tfvars, and gives no message when it replaces a value.
 locals {
   promoted = try(jsondecode(file("${path.root}/inference_config.auto.tfvars.json")), {})
 
-  # What the file promotes, and terraform.tfvars gives too.
+  # Settings that are both in the promoted file and in terraform.tfvars.
   given_twice = [
     for name in keys(local.promoted) : name if anytrue([
       can(regex("(?m)^\\s*${name}\\s*=", file("${path.root}/terraform.tfvars"))),
       can(jsondecode(file("${path.root}/terraform.tfvars.json"))[name]),
     ])
   ]
-  # What the file promotes, and something else is in force: -var, or another file of variables.
+  # Promoted settings that have another value, because of -var or another file of variables.
   replaced = concat(
     [
       for name, value in try(local.promoted.inference_config, {}) :

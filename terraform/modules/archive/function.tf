@@ -1,5 +1,5 @@
-# The function: the image of the detector, with a role, memory and a share of the calls of its own, so that a season does
-# not take what the API needs.
+# The function: the image of the detector, with its own role, memory and calls, so that a season does not take the calls
+# that the API needs.
 
 locals {
   model_bucket = var.detector_environment["S3_MODEL_BUCKET"]
@@ -14,7 +14,7 @@ resource "aws_lambda_function" "this" {
   architectures                  = [var.lambda.architecture]
   role                           = aws_iam_role.function.arn
   memory_size                    = var.lambda.memory_size
-  timeout                        = 900 # the most; a batch that takes longer goes on in another call
+  timeout                        = 900 # the maximum of Lambda; a batch that takes longer goes on in another call
   reserved_concurrent_executions = coalesce(var.lambda.reserved_concurrent_executions, -1)
   publish                        = true
 
@@ -37,7 +37,7 @@ resource "aws_lambda_function" "this" {
   lifecycle {
     precondition {
       condition     = try(var.lambda.reserved_concurrent_executions >= var.max_concurrency, var.lambda.reserved_concurrent_executions == null)
-      error_message = "lambda.reserved_concurrent_executions must be at least max_concurrency (${var.max_concurrency}), or batches would wait for each other."
+      error_message = "lambda.reserved_concurrent_executions must be at least max_concurrency (${var.max_concurrency}), otherwise batches wait for each other."
     }
   }
 }

@@ -1,5 +1,5 @@
 # One role for the function, one for the state machine, and what a person needs who runs an archive. Actions and resources
-# are named one by one; where AWS knows no resource for an action, "*" is all that can be written, and a comment says so.
+# are named one by one; if AWS has no resource for an action, the policy says "*", and a comment explains it.
 
 locals {
   source_arns = [for bucket in var.source_buckets : "arn:${local.partition}:s3:::${bucket}"]
@@ -78,7 +78,7 @@ resource "aws_iam_role_policy" "function" {
         Resource = "${aws_cloudwatch_log_group.function.arn}:*"
       },
       {
-        Sid      = "WriteTraces" # X-Ray knows no resources
+        Sid      = "WriteTraces" # X-Ray has no resources
         Effect   = "Allow"
         Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
         Resource = "*"
@@ -162,7 +162,7 @@ resource "aws_iam_role_policy" "batches" {
         Resource = "${local.bucket_arn}/archives/*/map/*"
       },
       {
-        Sid    = "WriteLogs" # log deliveries know no resources
+        Sid    = "WriteLogs" # log deliveries have no resources
         Effect = "Allow"
         Action = [
           "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery",
@@ -171,7 +171,7 @@ resource "aws_iam_role_policy" "batches" {
         Resource = "*"
       },
       {
-        Sid      = "WriteTraces" # X-Ray knows no resources
+        Sid      = "WriteTraces" # X-Ray has no resources
         Effect   = "Allow"
         Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"]
         Resource = "*"

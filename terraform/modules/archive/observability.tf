@@ -12,7 +12,7 @@ resource "aws_cloudwatch_log_group" "batches" {
 
 resource "aws_cloudwatch_metric_alarm" "failed_runs" {
   alarm_name          = "${local.name}-failed-runs"
-  alarm_description   = "A run failed, or more of its batches than may fail. What is done is kept: run the archive again."
+  alarm_description   = "A run failed, or too many of its batches failed. The results so far are kept: run the archive again."
   namespace           = "AWS/States"
   metric_name         = "ExecutionsFailed"
   dimensions          = { StateMachineArn = aws_sfn_state_machine.this.arn }

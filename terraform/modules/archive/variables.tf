@@ -20,7 +20,7 @@ variable "aws_region" {
 }
 
 variable "bucket" {
-  description = "Existing bucket, in this account and region, that batches and their results go into, under archives/; its lifecycle says how long they stay."
+  description = "Existing bucket, in this account and region, for batches and their results, under archives/; its lifecycle says how long they stay."
   type        = string
   nullable    = false
   validation {
@@ -30,12 +30,12 @@ variable "bucket" {
 }
 
 variable "detector_environment" {
-  description = "Environment variables that name the model and every setting: the output of that name of modules/inference."
+  description = "Environment variables that name the model and every setting: the output detector_environment of modules/inference."
   type        = map(string)
   nullable    = false
   validation {
     condition     = alltrue([for name in ["INFERENCE_CONFIG_FINGERPRINT", "S3_MODEL_BUCKET", "S3_MODEL_KEY"] : try(length(var.detector_environment[name]) > 0, false)])
-    error_message = "detector_environment must hold INFERENCE_CONFIG_FINGERPRINT, S3_MODEL_BUCKET and S3_MODEL_KEY: give it the output detector_environment of modules/inference."
+    error_message = "detector_environment must have INFERENCE_CONFIG_FINGERPRINT, S3_MODEL_BUCKET and S3_MODEL_KEY: use the output detector_environment of modules/inference."
   }
 }
 
@@ -65,10 +65,10 @@ variable "lambda" {
   type = object({
     image_uri                      = string                     # Image of the function in ECR, by digest or by tag: that of the detector.
     architecture                   = optional(string, "x86_64") # Processors, x86_64 or arm64, for which the image was built.
-    ephemeral_storage_size         = optional(number, 6144)     # Size of /tmp in MB; recordings that cannot be read by byte range are spooled there, and results wait there.
-    log_level                      = optional(string, "INFO")   # Least severity that the function logs.
+    ephemeral_storage_size         = optional(number, 6144)     # Size of /tmp in MB; recordings that cannot be read by byte range are decoded there, and results wait there.
+    log_level                      = optional(string, "INFO")   # Lowest level of messages that the function logs.
     memory_size                    = optional(number, 3008)     # Memory of the function in MB; the processors grow with it.
-    reserved_concurrent_executions = optional(number)           # Calls that are reserved for archives, and also the most at once; they are taken from the calls of the account. null shares with all functions.
+    reserved_concurrent_executions = optional(number)           # Calls that are reserved for archives; archives never make more calls at once. They are taken from the calls of the account. null shares the calls with all functions.
   })
   nullable = false
   validation {
@@ -109,7 +109,7 @@ variable "log_retention_days" {
 }
 
 variable "max_concurrency" {
-  description = "Batches that are analysed at once; a new account may make 10 calls at once, the API's among them."
+  description = "Batches that are analysed at once; a new account may make 10 calls at once, and these include the calls of the API."
   type        = number
   default     = 5
   nullable    = false
@@ -153,7 +153,7 @@ variable "timeout" {
 }
 
 variable "tolerated_failure_percentage" {
-  description = "Batches of a hundred that may fail before the others are stopped; a recording that cannot be analysed is not a failure of its batch."
+  description = "Percentage of the batches that may fail before the others are stopped; a recording that cannot be analysed is not a failure of its batch."
   type        = number
   default     = 50
   nullable    = false

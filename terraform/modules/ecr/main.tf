@@ -26,7 +26,7 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# Lambda takes images itself, and keeps functions going by it; other accounts take what was tested here.
+# Lambda itself reads the images, also later while a function runs. Other accounts take images that were tested here.
 resource "aws_ecr_repository_policy" "this" {
   repository = aws_ecr_repository.this.name
   policy = jsonencode({
@@ -46,8 +46,8 @@ resource "aws_ecr_repository_policy" "this" {
   })
 }
 
-# An image that one rule selects is out of reach of the rules after it: what ran once has a tag live-…, is selected by the
-# first rule, and that one never has enough of them to delete one.
+# A rule does not see the images that an earlier rule has selected. An image that ran has a tag live-…, so the first rule
+# selects it; and the number of images that the first rule keeps is so high that it never deletes one.
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
   policy = jsonencode({

@@ -9,7 +9,7 @@ variable "environment" {
 }
 
 variable "force_delete" {
-  description = "Whether destroy may delete a repository that still holds images."
+  description = "Whether destroy may delete a repository that still contains images."
   type        = bool
   default     = false
   nullable    = false

@@ -1,5 +1,5 @@
-# Two buckets: recordings come in and expire soon; results stay longer, and one that was replaced or deleted can be had
-# back for a day. The model's bucket exists already.
+# Two buckets: uploaded recordings, which expire soon, and results, which stay longer. A result that was replaced or
+# deleted can be restored for a day. The model's bucket exists already.
 
 locals {
   buckets = {
@@ -60,7 +60,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     expiration {
       days = each.value.expiration_days
     }
-    # What expires, or is deleted, becomes an older version of its object. It must not stay as long again.
+    # An object that expires or is deleted becomes an older version. The older version must not stay as long again.
     dynamic "noncurrent_version_expiration" {
       for_each = each.value.versioned ? [1] : []
       content {

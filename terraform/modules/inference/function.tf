@@ -64,7 +64,7 @@ resource "aws_lambda_function" "this" {
   lifecycle {
     precondition {
       condition     = try(var.lambda.reserved_concurrent_executions > var.job_max_concurrency, var.lambda.reserved_concurrent_executions == null)
-      error_message = "lambda.reserved_concurrent_executions must be above job_max_concurrency (${var.job_max_concurrency}), or one job would leave no call for the API."
+      error_message = "lambda.reserved_concurrent_executions must be above job_max_concurrency (${var.job_max_concurrency}), otherwise one job leaves no call for the API."
     }
   }
 }

@@ -59,7 +59,7 @@ resource "aws_iam_role_policy" "function" {
         Resource = "${aws_cloudwatch_log_group.function.arn}:*"
       },
       {
-        Sid      = "WriteTraces" # X-Ray knows no resources
+        Sid      = "WriteTraces" # X-Ray has no resources
         Effect   = "Allow"
         Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
         Resource = "*"
@@ -150,7 +150,7 @@ resource "aws_iam_role_policy" "jobs" {
         Resource = aws_sns_topic.alarms.arn
       },
       {
-        Sid    = "WriteLogs" # log deliveries know no resources
+        Sid    = "WriteLogs" # log deliveries have no resources
         Effect = "Allow"
         Action = [
           "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery",
@@ -159,7 +159,7 @@ resource "aws_iam_role_policy" "jobs" {
         Resource = "*"
       },
       {
-        Sid      = "WriteTraces" # X-Ray knows no resources
+        Sid      = "WriteTraces" # X-Ray has no resources
         Effect   = "Allow"
         Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"]
         Resource = "*"

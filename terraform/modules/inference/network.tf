@@ -1,5 +1,5 @@
-# Where the function has to be in a VPC: what it may reach there, and how it reaches S3 and Step Functions without the
-# internet. All of it is there only with `vpc`.
+# If the function has to be in a VPC: what it may reach there, and how it reaches S3 and Step Functions without the
+# internet. These resources are made only with `vpc`.
 
 locals {
   # The services that the function calls through interface endpoints; S3 has a gateway, which costs nothing. Lambda
@@ -28,7 +28,7 @@ resource "aws_vpc_security_group_egress_rule" "https" {
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443
-  cidr_ipv4         = "0.0.0.0/0" # S3 by its gateway has public addresses
+  cidr_ipv4         = "0.0.0.0/0" # through its gateway, S3 has public addresses
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {

@@ -10,7 +10,7 @@ resource "aws_cloudwatch_log_group" "api" {
   retention_in_days = var.log_retention_days
 }
 
-# API Gateway makes this group itself where it is missing, without an end and beyond destroy.
+# If this group is missing, API Gateway makes it itself. Such a group never expires, and destroy does not delete it.
 resource "aws_cloudwatch_log_group" "api_execution" {
   name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.this.id}/${var.api_gateway_stage_name}"
   retention_in_days = var.log_retention_days

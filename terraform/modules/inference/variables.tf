@@ -1,5 +1,5 @@
 variable "alarms" {
-  description = "Who gets alarms, and from which costs on."
+  description = "Who gets alarms, and at how many calls an alarm warns of the cost."
   type = object({
     email                = optional(string) # Address that gets alarms after it has confirmed; null sends no alarms.
     invocations_per_hour = optional(number) # Number of calls of the function per hour above which an alarm warns of the cost; null sets no alarm.
@@ -41,9 +41,9 @@ variable "aws_region" {
 variable "canary" {
   description = "Whether a new version of the function first gets a share of the requests, while alarms are watched; terraform/rollout.sh then moves the aliases, not the apply."
   type = object({
-    enabled = optional(bool, false) # Whether it does.
-    minutes = optional(number, 10)  # Minutes for which it has that share.
-    percent = optional(number, 10)  # Requests of a hundred that it gets.
+    enabled = optional(bool, false) # Whether to do this.
+    minutes = optional(number, 10)  # Minutes for which the new version has this share.
+    percent = optional(number, 10)  # Percentage of the requests that the new version gets.
   })
   default  = {}
   nullable = false
@@ -63,7 +63,7 @@ variable "cors_allowed_origins" {
   nullable    = false
   validation {
     condition     = length(var.cors_allowed_origins) >= 1 && (contains(var.cors_allowed_origins, "*") ? length(var.cors_allowed_origins) == 1 : true)
-    error_message = "cors_allowed_origins must name at least one origin, and \"*\" stands alone."
+    error_message = "cors_allowed_origins must name at least one origin; \"*\" cannot be combined with other origins."
   }
   validation {
     condition     = alltrue([for origin in var.cors_allowed_origins : origin == "*" || can(regex("^https?://[A-Za-z0-9.-]+(:[0-9]+)?$", origin))])
@@ -105,7 +105,7 @@ variable "environment" {
 }
 
 variable "force_destroy" {
-  description = "Whether destroy may delete buckets that still hold recordings or results."
+  description = "Whether destroy may delete buckets that still contain recordings or results."
   type        = bool
   default     = false
   nullable    = false
@@ -148,7 +148,7 @@ variable "inference_config" {
       min_gap_duration     = [0, 3600]
       smoothing_window     = [1, 1001]
     } : try(var.inference_config[name] >= range[0] && var.inference_config[name] <= range[1], var.inference_config[name] == null)])
-    error_message = "A number of inference_config is out of its range; `anemone config show` tells which and what is allowed."
+    error_message = "A number of inference_config is out of its range; `anemone config show` says which number, and what is allowed."
   }
   validation {
     condition = alltrue([
@@ -171,7 +171,7 @@ variable "inference_config" {
   }
   validation {
     condition     = var.inference_config.stride_duration <= var.inference_config.window_duration
-    error_message = "inference_config.stride_duration must be at most window_duration, or audio between two windows would never be looked at."
+    error_message = "inference_config.stride_duration must be at most window_duration, otherwise audio between two windows is never analysed."
   }
   validation {
     condition     = contains([for name in split(",", var.inference_config.model_classes) : trimspace(name)], var.inference_config.target_class)
@@ -216,8 +216,8 @@ variable "lambda" {
   type = object({
     image_uri                         = string                     # Image of the function in ECR, by digest or by tag.
     architecture                      = optional(string, "x86_64") # Processors, x86_64 or arm64; arm64 costs about a fifth less, and needs an image that was built for it.
-    ephemeral_storage_size            = optional(number, 6144)     # Size of /tmp in MB; recordings that cannot be read by byte range are spooled there.
-    log_level                         = optional(string, "INFO")   # Least severity that the function logs.
+    ephemeral_storage_size            = optional(number, 6144)     # Size of /tmp in MB; recordings that cannot be read by byte range are decoded there.
+    log_level                         = optional(string, "INFO")   # Lowest level of messages that the function logs.
     memory_size                       = optional(number, 3008)     # Memory of the function in MB; the processors grow with it.
     provisioned_concurrent_executions = optional(number, 0)        # Instances kept warm; each costs money all day.
     reserved_concurrent_executions    = optional(number)           # Most calls that may run at once, taken from the calls of the account; null sets no limit for this function.
@@ -397,8 +397,8 @@ variable "throttle" {
 variable "vpc" {
   description = "Existing VPC in which the function must be; null means no VPC, because the function does not need one."
   type = object({
-    interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] where the VPC has them.
-    route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] where they have it.
+    interface_endpoints = optional(list(string), ["logs", "states"]) # Services that get an interface endpoint here; [] if the VPC has them already.
+    route_table_ids     = optional(list(string), [])                 # Route tables of the subnets, which get the gateway to S3; [] if they have it already.
     subnet_ids          = list(string)                               # Subnets of the function and of the endpoints, in two zones at least.
     vpc_id              = string                                     # Id of the VPC.
   })

@@ -1,8 +1,8 @@
-# A web ACL before the API, where one is asked for: an existing one, or one with the rules that AWS manages.
+# A web ACL before the API, if the variables ask for it: an existing one, or one with the rules that AWS manages.
 
 locals {
-  # The rules of AWS's core set that look at the body. The first refuses every body over 8 KB, and random bytes of audio
-  # may look like anything to the others: they count, and a rule of our own refuses what they found, but for uploads.
+  # The rules of AWS's core set that look at the body. The first refuses every body over 8 KB, and the others can take the
+  # bytes of audio for an attack. So these rules only count, and our own rule refuses what they found, except uploads.
   waf_body_rules = [
     "SizeRestrictions_BODY", "CrossSiteScripting_BODY", "EC2MetaDataSSRF_BODY", "GenericLFI_BODY", "GenericRFI_BODY",
   ]

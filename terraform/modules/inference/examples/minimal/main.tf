@@ -1,4 +1,4 @@
-# The least that the module must be told.
+# The smallest example: only the variables that the module requires.
 terraform {
   required_version = ">= 1.7"
   required_providers {
