@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from anemone_lib.archive.execution import (
     UnreachableError,
     work_ahead,
 )
+from anemone_lib.archive.inventory import Note
 from anemone_lib.archive.kept import find_obstacle
 from anemone_lib.archive.measuring import Measured, decide_all_events
 from anemone_lib.archive.noise import name_noise
@@ -44,8 +45,6 @@ POLL_S, MAX_UNANSWERED = 15.0, 240
 ROUNDS = 3
 #: Errors by which the function says that no batch of the run is for it.
 _REFUSALS = ("ModelError", "ConfigError")
-
-Note = Callable[[str], None]
 
 
 def check_reachable(sources: Iterable[str]) -> None:

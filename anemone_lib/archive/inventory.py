@@ -32,6 +32,7 @@ JOIN_MS = 60_000
 #: Headers of remote recordings that are read at once.
 REMOTE_READERS = 16
 
+#: Takes one line of text for the person who runs the command.
 Note = Callable[[str], None]
 
 

@@ -7,7 +7,7 @@ tables.
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from anemone_lib.archive.assembling import assemble_tables, read_labels
 from anemone_lib.archive.cloud import analyse_on_aws, check_reachable, collect_from_aws
 from anemone_lib.archive.execution import Place
-from anemone_lib.archive.inventory import hash_alike, list_recordings, write_inventory
+from anemone_lib.archive.inventory import Note, hash_alike, list_recordings, write_inventory
 from anemone_lib.archive.request import Request, make_request, restore_request
 from anemone_lib.archive.running import TIMEOUT_S, Progress, Run
 from anemone_lib.archive.state import State
@@ -28,8 +28,6 @@ from anemone_lib.archive.workers import open_workers
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
 from anemone_lib.files import check_folder
-
-Note = Callable[[str], None]
 
 
 def _quiet(text: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from anemone_lib.errors import ChannelError, ConfigError
 
-#: Stretches of a recording, and seconds of each, by which its channels are compared.
+#: Number of stretches of a recording in which its channels are compared, and seconds of each.
 STRETCHES, STRETCH_S = 30, 0.5
 #: Channels whose correlation is below this are the same sound with its sign turned.
 INVERTED = -0.8
@@ -15,7 +15,7 @@ Channel = int | str
 
 
 def parse_channel(channel: Channel, *, words: Sequence[str] = ("mean", "loudest")) -> Channel:
-    """Return a choice of channel, as a person writes it, as a number from 1 or one of the words.
+    """Read a choice of channel: a number from 1, or one of some words.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def parse_channel(channel: Channel, *, words: Sequence[str] = ("mean", "loudest"
     Raises
     ------
     ConfigError
-        It is none.
+        It is neither a number from 1 nor one of the words.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def check_channel(channel: Channel, channels: int, name: str) -> Channel:
 def compare_channels(
     read: Callable[[int, int], np.ndarray], n_frames: int, sample_rate: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measure how loud the channels are and how alike, by stretches all through the recording.
+    """Measure the level of the channels and their correlation, in stretches throughout the recording.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def compare_channels(
 
 
 def describe_channels(levels: np.ndarray, correlations: np.ndarray) -> list[str]:
-    """Warn of what the mean of the channels would hide: two channels that cancel, a dead channel."""
+    """Warn of what the mean of the channels hides: two channels that cancel each other, a dead channel."""
     warnings = []
     for first, second in zip(*np.nonzero(np.triu(correlations, 1) < INVERTED), strict=True):
         warnings.append(

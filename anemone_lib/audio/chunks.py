@@ -1,9 +1,9 @@
 """The chunks of WAV, RIFX, RF64, W64, AIFF and CAF files, and which of their sizes are true.
 
-*What is believed.* A size is believed where what follows makes sense to the end of the file: chunk after chunk, each
-with a name and a size that leads to the next, the last one ending where the file ends. Four letters alone decide
-nothing: samples can look like letters. Where nothing makes sense, the audio goes on to the end of the file, or to the
-chunks at its end that do.
+*Which sizes are true.* A size is taken as true if the bytes after it are chunks up to the end of the file: each chunk
+has a name and a size that leads to the next chunk, and the last one ends where the file ends. Four letters alone are no
+proof of a chunk, because samples can look like letters. If no size is true, the audio goes on to the end of the file,
+or to valid chunks at its end.
 """
 
 import re
@@ -14,13 +14,13 @@ from functools import cache
 
 from anemone_lib.audio.sources import Source, read_around
 
-#: Bytes at the end of a file in which chunks are looked for, where the size of the audio is not believed.
+#: Bytes at the end of a file in which chunks are searched if the size of the audio is not true.
 TAIL_BYTES = 1 << 16
-#: Bytes after the audio that are no chunks: so few are left out, more are audio that the header forgot.
+#: Bytes after the audio that are no chunks: up to this number are left out; more than this are audio.
 STRAY_BYTES = 1024
-#: Bytes in which the audio is looked for after a chunk whose size leads nowhere, or the next of joined files.
+#: Bytes in which the audio is searched after a chunk with a wrong size, or the next of joined files.
 SEARCH_BYTES, JOINED_BYTES = 1 << 20, 1 << 28
-#: Chunks that are no sign that the audio has ended.
+#: Chunks that do not show that the audio has ended.
 _BEFORE_AUDIO = (b"fmt ", b"data", b"ds64", b"COMM", b"SSND", b"desc")
 #: Chunks that are followed; more are no recording.
 MAX_CHUNKS = 100_000
@@ -44,10 +44,10 @@ class Form:
     audio : bytes, the name of the chunk of audio
     first : int, where the first chunk begins
     begins, joined : compiled patterns, what a file of this form begins with: at its place, and looked for in audio
-    landmarks : patterns of chunks that come before the audio, looked for where a size leads nowhere
+    landmarks : patterns of chunks that come before the audio, searched after a wrong size
     known : names of chunks
-    unknown : range of sizes that say that the size is not known
-    pad : int, what a chunk's place is a multiple of; 1 where nothing is filled up
+    unknown : range of sizes that mean that the size is not known
+    pad : int, the place of a chunk is a multiple of it; 1 if there are no pad bytes
     whole : bool, the size is that of the chunk with its header
     """
 
@@ -105,7 +105,7 @@ _CAF_KNOWN = (
 
 
 def find_form(source: Source) -> Form | None:
-    """Tell by its first bytes what form a file's chunks have; None where it is none of these."""
+    """Find the form of a file's chunks by its first bytes; None if it has none of these forms."""
     head = source.read_at(0, 40)
     magic, kind = head[:4], head[8:12]
     if kind == b"WAVE" and magic in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
@@ -150,7 +150,7 @@ class Chunks:
         return name, max(0, size - form.header_bytes) if form.whole and size not in form.unknown else size
 
     def walk(self) -> Iterator[tuple[bytes, int, int]]:
-        """Yield name, place of the body and size of every chunk, of joined files too."""
+        """Yield name, place of the body and size of every chunk, also of files that were joined."""
         position, seen_data, form = self._form.first, False, self._form
         for _ in range(MAX_CHUNKS):
             header = self._read_header(position)
@@ -245,7 +245,7 @@ class Chunks:
         return next((end for end in ends if self._makes_sense(end)), ends[0])
 
     def _find_next_or_audio(self, body: int, size: int) -> int:
-        """Return where the chunk after this one begins, or the audio, where its size leads nowhere."""
+        """Return where the next chunk begins; after a wrong size, where the audio begins."""
         ends = self._form.place_after(body, size)
         for end in ends:
             if self._makes_sense(end):
@@ -291,7 +291,7 @@ class Chunks:
             text = "the header claims no audio; read to the end of the file, {present}"
         elif claimed > size:
             text = (
-                "the header claims {claimed} of audio, the file holds {present}: it was cut short, or the recorder "
+                "the header claims {claimed} of audio, the file has {present}: it was cut short, or the recorder "
                 "stopped before it finished the header"
             )
         else:
@@ -303,7 +303,7 @@ class Chunks:
         return size
 
     def _is_padding(self, start: int, stop: int) -> bool:
-        """Tell whether bytes after the audio are a few stray ones, or zeros that fill a file."""
+        """Return whether the bytes after the audio are only a few, or zeros that fill the file."""
         if stop - start <= STRAY_BYTES:
             return True
         for place in (start, (start + stop) // 2, stop - TAIL_BYTES):
@@ -312,7 +312,7 @@ class Chunks:
         return True
 
     def _end_of_audio(self, body: int, claimed: int) -> int:
-        """Find where the audio ends: where another file begins, at chunks that end where the file ends, or there."""
+        """Find where the audio ends: at the next joined file, at the chunks at the end of the file, or at the end."""
         start, position = self._size, body
         while position < min(self._size, body + JOINED_BYTES):
             block, _ = read_around(self._source, position, 16 << 20)

@@ -1,6 +1,6 @@
 """When a recording began: from what the recorder wrote into the file, or from the file's name.
 
-*Conventions.* `read_clock` asks, in this order, and the first that answers counts:
+*Conventions.* `read_clock` looks in these places, in this order, and takes the first start time that it finds:
 
 1. the caller: ``start_time``, or ``start_time_format`` for the name;
 2. what recorders write into the file, or beside it: the comment of an AudioMoth, GUANO, Wildlife Acoustics'
@@ -9,10 +9,10 @@
 4. the origination date of a broadcast WAV, and tags such as ``DATE`` and ``CREATION_TIME``.
 
 A clock that states its own offset from UTC (``+1000``, ``Z``, ``(UTC-3)``) wins over the time zone that the caller
-gives, and a note says so. A date that does not exist, and one that only a clock that was never set shows, is no date.
+gives, and a note says so. A date that does not exist is not used, nor the date of a clock that was never set.
 
-The answer is an instant with a constant offset from UTC, as a recorder's clock has: no daylight saving comes in
-between.
+The result is an instant with a constant offset from UTC, because a recorder's clock does not change to daylight saving
+time.
 """
 
 import re
@@ -31,9 +31,9 @@ class Clock:
 
     Attributes
     ----------
-    start_time : datetime with a constant offset from UTC, or None where nothing tells
+    start_time : datetime with a constant offset from UTC, or None if it is not known
     source : str, where it was found, in words; empty if nowhere
-    notes : tuple of str, what was not believed, or believed against the caller
+    notes : tuple of str, which dates were not used, and which won over the caller's time zone
 
     Examples
     --------
@@ -56,7 +56,7 @@ def read_clock(
     start_time: datetime | str | None = None,
     start_time_format: str | None = None,
 ) -> Clock:
-    """Tell when a recording began.
+    """Find when a recording began.
 
     Parameters
     ----------
@@ -65,10 +65,10 @@ def read_clock(
     timezone : str, optional
         Time zone of clocks that do not state theirs, like ``"Asia/Tokyo"`` or ``"+09:00"``; UTC by default.
     start_time : datetime or str, optional
-        When it began, where the caller knows it, like ``"2023-02-10 00:00:01+09:00"``.
+        The start, if the caller knows it, like ``"2023-02-10 00:00:01+09:00"``.
     start_time_format : str, optional
-        How dates are written in the name, in the codes of `datetime.strptime`, like ``"%d-%m-%Y %Hh%M"``; what stands
-        before and after is left alone.
+        How dates are written in the name, in the codes of `datetime.strptime`, like ``"%d-%m-%Y %Hh%M"``; other
+        text before and after it is ignored.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def read_clock(
     Raises
     ------
     AudioError
-        No such time zone, or a start or a format that cannot be understood.
+        The time zone does not exist, or the start or the format cannot be read.
 
     Examples
     --------
@@ -94,13 +94,15 @@ def read_clock(
     if start_time_format is not None:
         found = read_by_format(name, start_time_format)
         if found is None:
-            note = f"the name does not hold a date as {start_time_format!r} writes it, so that its start is not known"
+            note = f"the name has no date of the form {start_time_format!r}, so the start is not known"
             return Clock(notes=(note,))
         return Clock(_fix_zone(found, zone), f"the name, by {start_time_format!r}")
     unset = ""
     for moment, source in _find_moments(name, comments or {}):
         if not FIRST_YEAR <= moment.year <= datetime.now(UTC).year + 1:
-            unset = unset or f"{source} says {moment:%Y-%m-%d %H:%M:%S}: the clock was not set, and is not believed"
+            unset = (
+                unset or f"{source} says {moment:%Y-%m-%d %H:%M:%S}: the clock was not set, so this date is not used"
+            )
             continue
         notes: tuple[str, ...] = (unset,) if unset else ()
         if moment.tzinfo is not None and timezone and _fix_zone(moment.replace(tzinfo=None), zone) != moment:
@@ -120,7 +122,7 @@ def parse_zone(name: str) -> tzinfo:
     Raises
     ------
     AudioError
-        There is none.
+        There is no such time zone.
     """
     if found := re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?", name):
         if (offset := _make_offset(*found.groups())) is not None:
@@ -135,7 +137,7 @@ def parse_zone(name: str) -> tzinfo:
 
 
 def spell_offset(moment: datetime) -> str:
-    """Spell the offset of a clock: ``UTC``, ``UTC+10:00``, ``UTC−03:30``.
+    """Write the offset of a clock: ``UTC``, ``UTC+10:00``, ``UTC−03:30``.
 
     >>> spell_offset(datetime(2023, 2, 10, tzinfo=timezone(timedelta(hours=-3.5))))
     'UTC−03:30'
@@ -146,7 +148,7 @@ def spell_offset(moment: datetime) -> str:
 
 
 def _fix_zone(moment: datetime, zone: tzinfo) -> datetime:
-    """Give a moment without an offset the zone's, and let it keep that."""
+    """Give a moment without an offset the constant offset that the zone has at that moment."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
     offset = moment.utcoffset() or timedelta()
@@ -173,7 +175,7 @@ def _parse_start(start: datetime | str) -> datetime:
 
 
 def _find_moments(name: str, comments: Mapping[str, str]) -> Iterator[tuple[datetime, str]]:
-    """Yield what tells when the recording began, the best first, and what that is, in words."""
+    """Yield the moments at which the recording may have begun, the best first, each with its source in words."""
     keys = {key.lower(): text for key, text in comments.items()}
     for text in keys.values():
         if moment := _read_audiomoth_comment(text):
@@ -200,7 +202,7 @@ _IN_FILE = (
     ("harp", "the HARP's directory of raw files in the file"),
 )
 
-#: Tags that hold when a recording was made, in small letters; a date without a time of day is not enough.
+#: Tags with the time of a recording, in small letters; a date without a time of day is not enough.
 _TAGS = (
     *("start_time", "starttime", "recording_start", "datetimeoriginal", "date_time_original", "recording_date"),
     *("date_recorded", "recorded_date", "timestamp", "datetime", "date", "tdrc", "icrd", "creation_time"),
@@ -235,8 +237,8 @@ def _read_audiomoth_name(name: str) -> datetime | None:
     return moment if moment.year in _AUDIOMOTH_YEARS else None
 
 
-# An offset behind a stamp: Z, _Z, +1000, _-0500, (UTC-3), UTC+5:30, UTC+5.5. Two digits after a minus and nothing else
-# are one only after a T, a space or "UTC": elsewhere they number the parts of a recording.
+# An offset after a time: Z, _Z, +1000, _-0500, (UTC-3), UTC+5:30, UTC+5.5. A minus and two digits are an offset only
+# after a T, a space or "UTC"; elsewhere they number the parts of a recording.
 _OFFSET = (
     r"(?:[_\- ]?\(?(?:(?P<utc>Z(?![A-Za-z0-9])|(?:UTC|GMT)(?![A-Za-z0-9+\-]))"
     r"|(?P<prefix>UTC|GMT)?(?P<sign>[+\-−])(?P<hours>\d\d?)"
@@ -337,7 +339,7 @@ def _read_iso(text: str) -> datetime | None:
 def _make_moment(
     year: str, month: str, day: str, hour: str, minute: str, second: str, fraction: str | None = None
 ) -> datetime | None:
-    """Put a date together; none if there is no such day or second."""
+    """Make a moment of a date and a time; None if there is no such day or second."""
     microsecond = int((fraction or "0")[:6].ljust(6, "0"))
     try:
         return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), microsecond)
@@ -346,7 +348,7 @@ def _make_moment(
 
 
 def _make_offset(sign: str | None, hours: str | None, minutes: str | None) -> timedelta | None:
-    """Offset from UTC; none if no place on Earth has it."""
+    """Make an offset from UTC; None if no place on Earth has it."""
     shift = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     if int(minutes or 0) not in (0, 15, 30, 45):
         return None

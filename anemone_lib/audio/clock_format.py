@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from anemone_lib.errors import AudioError
 
-#: No recording of an underwater recorder is older; a clock that was never set begins at 1970, 1980 or 2000.
+#: Underwater recorders have no older recordings; a clock that was never set begins in 1970, 1980 or 2000.
 FIRST_YEAR = 1990
 
 _CODES = {
@@ -31,16 +31,16 @@ _CODES = {
 
 
 def read_by_format(name: str, layout: str) -> datetime | None:
-    """Find a date in a name as the caller says that dates are written there.
+    """Find a date in a name, in the form that the caller gives.
 
     Parameters
     ----------
     name : str
-    layout : str, in the codes of `datetime.strptime`; what stands before and after is left alone
+    layout : str, in the codes of `datetime.strptime`; other text before and after it is ignored
 
     Returns
     -------
-    moment : datetime, with an offset if the name has one; or None where the name holds no such date
+    moment : datetime, with an offset if the name has one; or None if the name has no such date
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_by_format(name: str, layout: str) -> datetime | None:
             pattern += re.escape(layout[position])
             position += 1
     if not codes & {"d", "j"} or not codes & {"H", "I"}:
-        raise AudioError(f"start_time_format is {layout!r}; it must hold a day and an hour, like %Y%m%d_%H%M%S")
+        raise AudioError(f"start_time_format is {layout!r}; it must have a day and an hour, like %Y%m%d_%H%M%S")
     for found in re.finditer(f"(?=({pattern}))", name, re.IGNORECASE):
         try:
             moment = datetime.strptime(found.group(1), layout)
@@ -79,7 +79,7 @@ def read_by_format(name: str, layout: str) -> datetime | None:
 
 
 def _touches(layout: str, position: int) -> bool:
-    """Tell whether a code has another of digits right before or after it."""
+    """Return whether a code is next to another code for digits."""
     before = layout[max(0, position - 2) : position]
     after = layout[position + 2 : position + 4]
     return any(len(code) == 2 and code[0] == "%" and code[1] in "YymdHIMSfj" for code in (before, after))

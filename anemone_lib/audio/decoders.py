@@ -1,9 +1,9 @@
 """From the bytes of a recording to frames of samples, by range.
 
 *Conventions.* A frame is one sample of every channel. A decoder gives `sample_rate` in Hz, `channels`, `n_frames`
-(counted from the data, not believed from a header), `warnings`, `comments` (text found beside the audio), and
+(counted in the data, not taken from a header), `warnings`, `comments` (text found beside the audio), and
 ``read(start, stop)``, which returns frames `start` to `stop` as float32 in [-1, 1], shape ``(n, channels)``, the same
-bits however the range was cut. What is lost is NaN, and `lost` says why, as far as it is known by then.
+bits however the range was cut. Lost samples are NaN, and `lost` says why, as far as it is known at that time.
 
 | module | what | how |
 |---|---|---|
@@ -11,7 +11,7 @@ bits however the range was cut. What is lost is NaN, and `lost` says why, as far
 | `anemone_lib.audio.flac` | FLAC | by frame: an index of the frames' headers |
 | `anemone_lib.audio.mpeg` | MP3, MP2, AAC without a container | once, in order, to a temporary file |
 | `anemone_lib.audio.ffmpeg` | OGG, M4A, WebM, Matroska, MPEG-TS, … | the same, by the containers' timestamps |
-| `SndfileDecoder`, here | ADPCM and other odd encodings | libsndfile, by range, by a header that is true |
+| `SndfileDecoder`, here | ADPCM and other rare encodings | libsndfile, by range, with a corrected header |
 """
 
 import threading
@@ -32,9 +32,9 @@ from anemone_lib.audio.spool import DecodeLimits
 from anemone_lib.audio.wav import rewrite_wav
 from anemone_lib.errors import AudioError
 
-#: Frames decoded at once where all are counted.
+#: Frames that are decoded at once when all are counted.
 COUNT_BLOCK_FRAMES = 1 << 18
-#: How files begin that hold no bare stream of MP3 or AAC frames, though some bytes in them may look like it.
+#: First bytes of files that are no bare stream of MP3 or AAC frames, although some bytes in them can look like it.
 _CONTAINERS = (
     b"RIFF",
     b"RIFX",
@@ -67,7 +67,7 @@ class Decoder(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what is held open."""
+        """Close what is open."""
         ...
 
 
@@ -139,7 +139,7 @@ def _choose_decoder(source: Source, limits: DecodeLimits) -> Decoder:
 
 
 class SndfileDecoder:
-    """What libsndfile reads by range: ADPCM and other encodings that are no plain samples."""
+    """ADPCM and other encodings that are not plain samples, read by range by libsndfile."""
 
     def __init__(self, source: Source, limits: DecodeLimits) -> None:
         import soundfile
@@ -154,7 +154,7 @@ class SndfileDecoder:
             self._file = soundfile.SoundFile(str(source.path) if source.path else open_as_file(source))
         except self._errors as error:
             said = str(getattr(error, "error_string", error))
-            # That is what it says of an MP3 without a frame, too.
+            # libsndfile gives this message also for an MP3 without a frame.
             said = "Format not recognised." if said.startswith("File does not exist") else said
             raise DecoderError(f"libsndfile says: {said}") from None
         try:
@@ -180,12 +180,12 @@ class SndfileDecoder:
             raise DecoderError(f"no audio could be decoded in {source.name}")
         if self.n_frames != claimed and claimed < 1 << 60:
             self.warnings.append(
-                f"the file should hold {claimed / self.sample_rate:.6g} s of audio, "
+                f"the file should have {claimed / self.sample_rate:.6g} s of audio, "
                 f"{self.n_frames / self.sample_rate:.6g} s could be decoded"
             )
 
     def _is_last(self, claimed: int) -> bool:
-        """Tell whether the last frame that the header claims can be decoded."""
+        """Return whether the last frame that the header claims can be decoded."""
         if claimed <= 0 or claimed > self._source.size * 4096:  # no codec packs 4096 frames into a byte
             return False
         try:
@@ -195,7 +195,7 @@ class SndfileDecoder:
             return False
 
     def _count(self) -> int:
-        """Decode to the end, or to the first damage; return how many frames came."""
+        """Decode to the end, or to the first damage; return the number of frames."""
         block, n_frames = np.empty((COUNT_BLOCK_FRAMES, self.channels), np.float32), 0
         try:
             self._file.seek(0)

@@ -1,8 +1,8 @@
-"""What FFmpeg demultiplexes and decodes: OGG, M4A, WebM, Matroska, MPEG-TS, CAF and more, once and in order.
+"""OGG, M4A, WebM, Matroska, MPEG-TS, CAF and more, decoded once and in order by FFmpeg.
 
 Seeking in these streams is not exact, and their length is known only at the end. So they are decoded to a temporary
-file, packet by packet: a packet that is damaged costs itself, and the stream's own timestamps say where the next one
-belongs. Where they jump forward, that time is lost, and reported as a gap.
+file, packet by packet. If a packet is damaged, only this packet is lost, and the timestamps of the stream give the time
+of the next one. If the timestamps jump forward, that time is lost, and reported as a gap.
 """
 
 from array import array
@@ -17,12 +17,12 @@ from anemone_lib.audio.sources import DecoderError, Source, open_as_file, read_a
 from anemone_lib.audio.spool import DecodeLimits, Spool
 from anemone_lib.errors import AudioError, spell_number
 
-#: FFmpeg's names of the containers that are opened: audio and nothing that names other files or addresses.
+#: FFmpeg's names of the containers that are opened: audio containers that name no other files or addresses.
 CONTAINERS = (
     *("aac", "aiff", "au", "caf", "flac", "matroska", "webm", "mov", "mp4", "m4a"),
     *("mp3", "mpegts", "ogg", "w64", "wav", "wv", "ape", "tta", "amr"),
 )
-#: Given to every FFmpeg demuxer: no container but those, no file and no address but the recording itself.
+#: Options of every FFmpeg demuxer: only these containers, and no file or address except the recording itself.
 OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none", "err_detect": "crccheck+explode"}
 #: A jump of the timestamps that is shorter is rounding, seconds; a jump that is longer is a damaged timestamp.
 MIN_JUMP_S, MAX_JUMP_S = 0.05, 86400.0
@@ -36,9 +36,9 @@ BLOCK_BYTES = 1 << 22
 SURE_FRAMES = 32
 #: A damaged timestamp is followed by a right one within this time, seconds.
 GLITCH_S = 2.0
-#: An OGG stream that begins later was cut out of another, seconds.
+#: An OGG stream that begins later than this was cut out of another stream, seconds.
 MAX_LATE_START_S = 10.0
-#: Frames after a loss that a lossy codec computes from what it no longer knows, by codec; others: one frame.
+#: Frames after a loss that a lossy codec decodes wrongly, because it lacks the frames before; other codecs: one frame.
 SETTLE_S = {"opus": 0.08, "vorbis": 0.0}
 LOSSLESS = ("pcm", "flac", "alac", "wavpack", "ape", "tta", "adpcm")
 
@@ -61,7 +61,7 @@ class _Jump:
 
 
 class FfmpegDecoder:
-    """What FFmpeg reads, decoded once and in order.
+    """A recording that FFmpeg decodes, once and in order.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class FfmpegDecoder:
     Raises
     ------
     AudioError
-        FFmpeg does not know it, there is no audio in it, or it is more than the limits allow.
+        FFmpeg does not know the format, there is no audio, or the recording passes a limit.
     """
 
     def __init__(self, source: Source, limits: DecodeLimits) -> None:
@@ -95,7 +95,7 @@ class FfmpegDecoder:
         try:
             with av.open(open_as_file(source), mode="r", options=OPTIONS) as container:
                 if not container.streams.audio:
-                    raise DecoderError(f"{source.name} holds no audio stream")
+                    raise DecoderError(f"{source.name} has no audio stream")
                 stream = container.streams.audio[0]
                 if stream.codec_context is None:
                     raise DecoderError(f"FFmpeg has no decoder for what is in {source.name}")
@@ -143,7 +143,7 @@ class FfmpegDecoder:
         self._damaged += 1
 
     def _decode_packet(self, packet: Any) -> list[Any]:
-        """Decode a packet; none of its frames where it is damaged."""
+        """Decode a packet; a damaged packet gives no frames."""
         import av
 
         try:
@@ -157,7 +157,7 @@ class FfmpegDecoder:
         return frames
 
     def _take(self, frame: Any, codec: Any) -> None:
-        """Store a frame, and note whether its timestamp is the one that was due."""
+        """Store a frame, and note whether its timestamp is the expected one."""
         spool, rate = self._spool, frame.sample_rate
         time = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
         if self._first is None and time is not None:
@@ -189,7 +189,7 @@ class FfmpegDecoder:
         spool.append(convert_frame(frame, frame.layout.nb_channels), rate)
 
     def _read_packets(self, container: Any, stream: Any, source: Source) -> Any:
-        """Yield the stream's packets; what the demuxer stumbles over ends nothing that it can go on from."""
+        """Yield the packets of the stream; after an error of the demuxer, go on if it can."""
         import av
 
         failures, why = 0, ""
@@ -208,7 +208,7 @@ class FfmpegDecoder:
             self._stopped = why
 
     def _fits(self, frame: Any) -> bool:
-        """Tell whether a frame goes on with what was before; refuse a change of the sample rate that lasts."""
+        """Return whether a frame has the sample rate of the frames before; refuse a change that lasts."""
         spool, rate, n_channels = self._spool, frame.sample_rate, frame.layout.nb_channels
         if not spool.n_stored:
             return 0 < rate <= MAX_SAMPLE_RATE_HZ
@@ -230,13 +230,13 @@ class FfmpegDecoder:
         return True
 
     def _arrange(self) -> None:
-        """Put what was decoded in its place on the timeline."""
+        """Put the decoded frames in their place on the timeline."""
         rate, spans, shift = self.sample_rate, list[Lost](), 0
         for jump in self._find_believed_jumps():
             start = jump.stored + shift
             spans.append(Lost(start, start + jump.size, DAMAGED if jump.damaged else MISSING))
             shift += jump.size
-        if self._broken and 0 < self._failed_s <= MAX_JUMP_S:  # nothing good came after the last damage
+        if self._broken and 0 < self._failed_s <= MAX_JUMP_S:  # no good frame came after the last damage
             end = self._spool.n_stored + shift
             spans.append(Lost(end, end + round(self._failed_s * rate), DAMAGED))
         self.n_frames = self._spool.arrange(spans)
@@ -260,7 +260,7 @@ class FfmpegDecoder:
             self.warnings.append(f"its timestamps jump {len(missing) - SHOWN_JUMPS} times more")
 
     def _find_believed_jumps(self) -> list[_Jump]:
-        """Jumps forward, measured by the frames around them, less those that a wrong timestamp explains better."""
+        """Return the jumps forward, measured by the frames around them, without those of wrong timestamps."""
         rate, jumps = self.sample_rate, self._jumps
         for number, jump in enumerate(jumps):
             # One frame's timestamp may be off by part of a frame: look at those around.
@@ -274,7 +274,7 @@ class FfmpegDecoder:
         silent = [jump for jump in jumps if not jump.damaged and jump.size > 0]
         if len(silent) > max(SHOWN_JUMPS, len(self._offsets) // 4):
             self.warnings.append(
-                "the timestamps in the file make no sense and are not believed; it is read without gaps"
+                "the timestamps in the file make no sense and are ignored; the file is read without gaps"
             )
             self._failed_s, self._settling = 0.0, []
             return []
@@ -327,13 +327,13 @@ def _is_joined(source: Source) -> bool:
 
 
 def _read_pre_skip(codec: Any) -> float:
-    """Seconds that an Opus stream counts before its audio begins."""
+    """Return the seconds that an Opus stream counts before its audio begins."""
     head = codec.extradata or b""
     return int.from_bytes(head[10:12], "little") / 48_000 if head[:8] == b"OpusHead" else 0.0
 
 
 def blank(frames: np.ndarray, start: int, lost: list[Lost]) -> None:
-    """Set what is lost to NaN, in place; `start` is where the frames begin."""
+    """Set lost samples to NaN, in place; `start` is the place of the first frame."""
     for span in lost:
         first, last = max(0, span.start - start), min(len(frames), span.stop - start)
         if first < last:
@@ -341,10 +341,10 @@ def blank(frames: np.ndarray, start: int, lost: list[Lost]) -> None:
 
 
 def convert_frame(frame: Any, n_channels: int) -> np.ndarray:
-    """Samples of an FFmpeg frame, shape (n, channels), in [-1, 1]."""
+    """Return the samples of an FFmpeg frame, shape (n, channels), in [-1, 1]."""
     import av
 
-    if frame.format.is_planar and n_channels > MAX_PLANES:  # PyAV reads past the end of their list
+    if frame.format.is_planar and n_channels > MAX_PLANES:  # PyAV would read past the end of their list
         frame = av.AudioResampler(format="flt").resample(frame)[0]
     samples = frame.to_ndarray()
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, n_channels)

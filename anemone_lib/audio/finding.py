@@ -1,10 +1,9 @@
-"""Which recordings are meant by files, folders, globs and addresses; and what lies there and is left out, with the
-reason.
+"""Find recordings by files, folders, globs and addresses, and say which files are left out, and why.
 
 *Conventions.* Every real file is found once, however many links, folders or globs lead to it. A recording is named by
 its path from the folder that was given, with ``/``; from the folder before the first ``*`` of a glob; by its file
-name where itself was given; and by more of its path where two would be named alike. Nothing is left out in silence:
-`Finding.notes` says what and why.
+name if the file itself was given; and by more of its path if two would have the same name. `Finding.notes` names
+everything that is left out, with the reason.
 """
 
 import glob
@@ -20,12 +19,12 @@ from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.audio.sources import refuse_special_file
 from anemone_lib.errors import spell_count
 
-#: Folders that hold what was thrown away, or what systems keep for themselves.
+#: Folders of deleted files, and folders of the system.
 TRASH = (
     *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx", "@eadir", "#recycle"),
     *("#snapshot", "trash", "found.000", "__pycache__"),
 )
-#: Suffixes of files that usually lie beside recordings; any other file that is no recording is reported.
+#: Suffixes of files that usually lie beside recordings; other files that are no recordings are reported.
 BESIDE_RECORDINGS = (
     *(
         ".txt",
@@ -105,9 +104,9 @@ class Finding:
     Attributes
     ----------
     recordings : list of FoundRecording, in the order of the sources, within a folder by name
-    failures : list of (source, reason): what was named and cannot be analysed at all
+    failures : list of (source, reason): sources that cannot be analysed at all
     omissions : dict of str to list of str: reason, and the files and folders that were left out for it
-    suffixes : tuple of str, of the files in folders that are taken
+    suffixes : tuple of str, suffixes of recordings in folders
 
     Examples
     --------
@@ -138,7 +137,7 @@ def find_recordings(
     Parameters
     ----------
     sources : paths of files, of folders (searched with all that is in them), globs, ``s3://`` and ``file://`` addresses
-    suffixes : tuple of str, of the files in folders that are taken, in lower case
+    suffixes : tuple of str, suffixes of recordings in folders, in lower case
 
     Returns
     -------
@@ -155,7 +154,7 @@ def find_recordings(
     (['site b/reef.wav'], 1)
     """
     finding = Finding(suffixes=suffixes)
-    places: list[tuple[str, str, str]] = []  # source, name, and the whole path by which it can be told from others
+    places: list[tuple[str, str, str]] = []  # source, name, and the whole path, which makes the name unique
     seen: dict[str, str] = {}
     for source in [os.fspath(source) for source in sources]:
         before = len(places), len(finding.failures)
@@ -192,11 +191,11 @@ def _find_paths(source: str, finding: Finding) -> Iterator[tuple[str, str]]:
     elif os.path.islink(source) and not os.path.exists(source):
         finding.failures.append((source, f"it is a link to {os.readlink(source)}, which is not there"))
     else:
-        yield source, os.path.basename(source) or source  # what is not there fails by its own error
+        yield source, os.path.basename(source) or source  # opening it gives the error
 
 
 def _find_matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
-    """Yield what a glob matches: files, those of a suffix that it names whatever it is, and what is in folders."""
+    """Yield what a glob matches: files with the suffix of a recording or of the glob, and recordings in folders."""
     fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     root = os.path.dirname(fixed) or "."
     names_suffix = "." in re.split(r"[*?\]]", os.path.basename(pattern))[-1]
@@ -209,7 +208,7 @@ def _find_matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
                 for inside, below in _find_inside(path, finding):
                     yield inside, f"{name}/{below}"
         elif not os.path.isfile(path):
-            why = "a link to what is not there" if os.path.islink(path) else "not a file (a pipe, a device or a socket)"
+            why = "a link to a missing file" if os.path.islink(path) else "not a file (a pipe, a device or a socket)"
             finding.omissions[why].append(path)
         elif names_suffix or not (why := _explain_omission(path, os.path.basename(path), finding.suffixes)):
             yield path, name
@@ -218,7 +217,7 @@ def _find_matching(pattern: str, finding: Finding) -> Iterator[tuple[str, str]]:
 
 
 def _find_inside(folder: str, finding: Finding) -> Iterator[tuple[str, str]]:
-    """Yield the recordings in a folder and in those in it, by name; note what is left out."""
+    """Yield the recordings in a folder and its sub-folders, by name; note what is left out."""
 
     def unreadable(error: OSError) -> None:
         finding.omissions[f"the folder cannot be read ({error.strerror})"].append(str(error.filename))
@@ -253,13 +252,13 @@ def _is_trash(name: str) -> bool:
 
 
 def _explain_omission(path: str, name: str, suffixes: tuple[str, ...]) -> str:
-    """Say why a file in a folder is not taken; empty where it is, ``beside`` where it needs no word."""
+    """Say why a file in a folder is left out; empty if it is a recording, ``beside`` if it needs no note."""
     suffix = os.path.splitext(name)[1].lower()
     if name.lower().endswith(suffixes):
         if name.startswith("."):
             return "hidden files are not taken"
         if os.path.islink(path) and not os.path.exists(path):
-            return "a link to what is not there"
+            return "a link to a missing file"
         if not os.path.isfile(path):
             return "not a file (a pipe, a device or a socket)"
         return ""
@@ -279,7 +278,7 @@ def _identify(path: str) -> tuple[int, int]:
 
 
 def _is_known(source: str, seen: dict[str, str]) -> bool:
-    """Tell whether a source gave nothing because others had named all of it before."""
+    """Return whether a source gave nothing because other sources had already named all of its recordings."""
     if "://" in source or (os.path.lexists(source) and not os.path.isdir(source)):
         return True
     here = os.path.realpath(source)
@@ -292,12 +291,12 @@ def _explain_nothing(source: str) -> str:
     if not source:
         return "the name is empty; give the path of a recording or a folder"
     if os.path.isdir(source):
-        return f"the folder holds no recordings ({', '.join(AUDIO_SUFFIXES)})"
+        return f"the folder has no recordings ({', '.join(AUDIO_SUFFIXES)})"
     return "no file matches"
 
 
 def _tell_apart(places: list[tuple[str, str, str]]) -> list[str]:
-    """Give every recording a name of its own, by as much of its path as it takes."""
+    """Give every recording a unique name, with as much of its path as is necessary."""
     names = [name for _, name, _ in places]
     while True:
         alike = Counter(names)

@@ -1,7 +1,7 @@
-"""FLAC: frame by frame, so that what is damaged is lost alone.
+"""FLAC: frame by frame, so that only damaged frames are lost.
 
-`anemone_lib.audio.flac_frames` finds the frames and decodes them. From S3, where an index would mean to read every byte
-first, a file whose end and whose numbers are as they should be is read by libsndfile, until it stumbles.
+`anemone_lib.audio.flac_frames` finds the frames and decodes them. From S3, an index would need every byte of the file.
+So if the end of the file and the numbers of its frames are right, libsndfile reads it until it finds an error.
 """
 
 import threading
@@ -14,9 +14,9 @@ from anemone_lib.audio.gaps import Lost
 from anemone_lib.audio.sources import RemoteSource, Source, open_as_file, read_around
 from anemone_lib.errors import AudioError
 
-#: Bytes at the end of a file in which its last frame is looked for.
+#: Bytes at the end of a file in which its last frame is searched.
 TAIL_BYTES = 1 << 18
-#: Places through a file, and bytes at each, where a frame's number is looked at.
+#: Number of places in a file at which the number of a frame is checked, and bytes that are read at each.
 PROBES, PROBE_BYTES = 16, 1 << 16
 
 DAMAGED = "a damaged FLAC frame could not be decoded"
@@ -49,8 +49,8 @@ class FlacDecoder:
         self.format = "FLAC"
         self.sample_rate, self.channels, self.n_frames = stream.sample_rate, stream.channels, stream.total
         self._open_file()
-        # libsndfile fills frames that are missing with silence and says nothing; the index knows them all. From S3,
-        # that would be reading every byte first.
+        # libsndfile puts silence where frames are missing, without a message; the index shows missing frames. From S3,
+        # the index would need every byte.
         if self._file is None or not isinstance(source, RemoteSource) or not self._ends_as_it_says():
             self._close_file()
             self._use_index()
@@ -82,7 +82,7 @@ class FlacDecoder:
             self._file = None
 
     def _ends_as_it_says(self) -> bool:
-        """Tell whether the last frame of the file ends where the header says, and can be decoded."""
+        """Return whether the last frame of the file ends where the header says, and can be decoded."""
         if not self.n_frames:
             return False
         start = max(self._stream.audio, self._source.size - TAIL_BYTES)
@@ -102,7 +102,7 @@ class FlacDecoder:
             return False
 
     def _goes_on(self) -> bool:
-        """Tell whether the frames' numbers grow through the file: where files were joined, they begin again."""
+        """Return whether the numbers of the frames grow through the file; in joined files, they begin again."""
         last, step = -1, (self._source.size - self._stream.audio) // PROBES
         for k in range(PROBES if step > 2 * PROBE_BYTES else 0):
             block, _ = read_around(self._source, self._stream.audio + k * step, PROBE_BYTES)
@@ -135,7 +135,7 @@ class FlacDecoder:
                 self.n_frames = claimed
             elif missing > 0:
                 self.warnings.append(
-                    f"the header claims {claimed / rate:.6g} s of audio, the file holds {self.n_frames / rate:.6g} s: "
+                    f"the header claims {claimed / rate:.6g} s of audio, the file has {self.n_frames / rate:.6g} s: "
                     "it was cut short"
                 )
             else:
@@ -157,7 +157,8 @@ class FlacDecoder:
                             return frames
                     except self._errors:
                         pass
-                    # Damage: libsndfile cannot go on, and what it says of the place depends on how it got there.
+                    # Damage: libsndfile cannot go on, and the place that it names depends on the ranges that were read
+                    # before.
                     self._index = FrameIndex(self._source, self._stream)
                     self._close_file()
         return self._index.read(start, stop, self.channels)

@@ -1,8 +1,8 @@
 """The frames of a FLAC stream: where they are, and how to decode some of them.
 
-Every FLAC frame holds its number, a checksum of its header and one of all of it, and needs no other frame. So an index
-of the frames can be made from their headers alone; each frame is decoded by itself, goes where its number says, and is
-lost alone. RFC 9639 is the format.
+Every FLAC frame has its number, a checksum of its header and a checksum of the whole frame, and needs no other frame.
+So the headers are enough for an index of the frames. Each frame is decoded separately, its number gives its time, and a
+damaged frame is lost alone. RFC 9639 describes the format.
 """
 
 import re
@@ -17,17 +17,17 @@ from anemone_lib.audio.pcm import MAX_SAMPLE_RATE_HZ
 from anemone_lib.audio.sources import Source, read_around
 from anemone_lib.errors import AudioError, LimitError
 
-#: Bytes of the largest header of a frame, and of what is read at once to index a stream.
+#: Bytes of the largest header of a frame, and bytes that are read at once to index a stream.
 HEADER_BYTES, BLOCK_BYTES = 16, 4 << 20
-#: No frame in practice is larger: 65,535 samples of 8 channels of 32 bits.
+#: In practice, no frame is larger: 65,535 samples of 8 channels of 32 bits.
 MAX_FRAME_BYTES = 1 << 21
 #: Frames of a stream, at most: 90 GB of recordings as encoders cut them, and 2 GB of memory.
 MAX_FRAMES = 20_000_000
-#: Bytes at the start in which a stream is looked for.
+#: Bytes at the start in which a stream is searched.
 SEARCH_BYTES = 1 << 16
-#: A frame that jumps ahead by more is believed only if the next one goes on there, seconds.
+#: A frame that jumps ahead by more than this counts only if the next frame continues there, seconds.
 SURE_JUMP_S = 10.0
-#: Frames of another sample rate, from which a stream has changed its rate.
+#: After this many frames of another sample rate, the stream has changed its rate.
 CHANGED_FRAMES = 4
 
 SYNC = re.compile(rb"\xff[\xf8\xf9]")
@@ -50,7 +50,7 @@ class Header(NamedTuple):
     """The header of a FLAC frame."""
 
     number: int  # of the frame, or of its first sample
-    variable: bool  # whether it is of the sample
+    variable: bool  # whether `number` is the number of the sample
     samples: int
     sample_rate: int  # 0: that of the stream
     channels: int
@@ -61,11 +61,11 @@ def read_frame_header(head: bytes) -> Header | None:
 
     Parameters
     ----------
-    head : bytes, `HEADER_BYTES` of them but at the end of a file
+    head : bytes, `HEADER_BYTES` of them, or fewer at the end of a file
 
     Returns
     -------
-    header : Header, or None where these bytes are no header, or its checksum is wrong
+    header : Header, or None if these bytes are no header, or if its checksum is wrong
     """
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8:
         return None
@@ -117,7 +117,7 @@ def find_stream(source: Source) -> Stream | None:
 
     Returns
     -------
-    stream : Stream, empty where the metadata is lost but there are frames; or None where this is no FLAC file
+    stream : Stream, empty if the metadata is lost but there are frames; None if this is no FLAC file
     """
     head, _ = read_around(source, 0, SEARCH_BYTES)
     position = 0
@@ -147,7 +147,7 @@ def _read_metadata(source: Source, position: int) -> Stream:
             packed = int.from_bytes(stream.info[10:18], "big")
             stream.sample_rate, stream.channels = packed >> 44, (packed >> 41 & 7) + 1
             stream.total = packed & (1 << 36) - 1
-            stream.audio = position + 38  # a block after it may say a wrong length
+            stream.audio = position + 38  # a later block may have a wrong length
         position += 4 + size
         if block[0] & 0x80:
             break
@@ -155,7 +155,7 @@ def _read_metadata(source: Source, position: int) -> Stream:
 
 
 def find_usual(sizes: list[int]) -> int:
-    """Return the size that most frames have; 0 of none."""
+    """Return the most frequent size of the frames; 0 if there are none."""
     return max(set(sizes), key=sizes.count) if sizes else 0
 
 
@@ -219,7 +219,7 @@ class FrameIndex:
             kept, position = content[limit:], position + limit
 
     def _place(self, found: list[tuple[int, Header]], marks: list[int]) -> None:
-        """Put the frames on the timeline: a frame that is there twice counts once, a further stream follows."""
+        """Put the frames on the timeline: a frame that occurs twice counts once, and a further stream follows."""
         self._starts: list[int] = []
         self._sizes: list[int] = []
         self._offsets: list[int] = []
@@ -235,7 +235,7 @@ class FrameIndex:
             if passed and start == 0 and end:
                 base, self.parts = end, self.parts + 1
             if not self._stream.info and not self._starts:
-                base = -start  # cut out of the middle of a stream: it begins where it begins
+                base = -start  # cut out of the middle of a stream: the first frame is the start
             start += base
             if start - end > SURE_JUMP_S * self.sample_rate and not self._continues(found, k, block):
                 continue
@@ -266,7 +266,7 @@ class FrameIndex:
                 values.pop()
 
     def read(self, start: int, stop: int, channels: int) -> np.ndarray:
-        """Decode the frames of a range; what is not there, or is damaged, is NaN."""
+        """Decode the frames of a range; missing and damaged samples are NaN."""
         import av
 
         frames = np.full((stop - start, channels), np.nan, np.float32)

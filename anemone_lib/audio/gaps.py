@@ -1,4 +1,4 @@
-"""Parts of a recording that cannot be heard: gaps in seconds, lost spans in samples.
+"""Parts of a recording that cannot be analysed: gaps in seconds, lost spans in samples.
 
 A decoder says which of its samples are lost, and why, as `Lost` spans. A result says it as `Gap` intervals.
 """
@@ -36,7 +36,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Pause:
-    """A time that was not recorded: the clock jumps by `duration` seconds at `time`, the audio goes on without it.
+    """A time that was not recorded: at `time`, the clock jumps by `duration` seconds, and the audio continues.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Pause:
 
 
 def add_pauses(seconds: float, pauses: Iterable[Pause]) -> float:
-    """Return how long after its start a time of the recording was, the pauses before it included.
+    """Return the seconds from the start of the recording by the clock, with the pauses before that time.
 
     Examples
     --------

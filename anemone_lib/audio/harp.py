@@ -1,7 +1,7 @@
 """When the raw files of a HARP began: the directory in the ``harp`` chunk of an ``.x.wav``, as Triton writes it.
 
-A HARP records by duty cycle: a raw file, a pause, a raw file. The ``.x.wav`` holds them without the pauses, and a
-directory of when each began. Seconds count what was recorded, so that they are the places in the file; the time of day
+A HARP records by duty cycle: a raw file, a pause, a raw file. The ``.x.wav`` contains the raw files without the pauses,
+and a directory of their start times. Seconds count only recorded audio, so they are places in the file; the time of day
 comes from the directory.
 """
 
@@ -13,7 +13,7 @@ from anemone_lib.audio.gaps import Pause
 
 #: Bytes of the head of the chunk and of an entry of its directory.
 HEAD_BYTES, ENTRY_BYTES = 56, 32
-#: A clock that jumps by less than this between two raw files runs on, seconds.
+#: If the clock jumps by less than this between two raw files, there is no pause, seconds.
 MIN_PAUSE_S = 0.1
 
 
@@ -29,7 +29,7 @@ def read_harp(content: bytes, *, sample_rate: int, block: int, duration: float) 
 
     Returns
     -------
-    began : datetime in UTC, when the first raw file began; None where the directory makes no sense
+    began : datetime in UTC, when the first raw file began; None if the directory makes no sense
     pauses : list of Pause, between raw files that do not follow each other
     """
     n_raw = struct.unpack("<H", content[36:38])[0] if len(content) >= HEAD_BYTES else 0
@@ -57,10 +57,10 @@ def read_harp(content: bytes, *, sample_rate: int, block: int, duration: float) 
 
 
 def describe_pauses(pauses: list[Pause]) -> str:
-    """Say that there are pauses, and what seconds mean."""
+    """Say that there are pauses, and what the seconds mean."""
     total = sum(pause.duration for pause in pauses)
     n = "1 pause" if len(pauses) == 1 else f"{len(pauses)} pauses"
     return (
-        f"recorded with {n}, {total:.6g} s in all, by the clock in the file; times of day are true, seconds count what "
-        "was recorded"
+        f"recorded with {n}, {total:.6g} s in all, by the clock in the file: times of day include the pauses, seconds "
+        "count only recorded audio"
     )

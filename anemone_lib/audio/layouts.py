@@ -1,4 +1,4 @@
-"""AIFF, CAF and AU files: where their plain samples lie, whatever the sizes in their headers say."""
+"""AIFF, CAF and AU files: where their plain samples lie, even if the sizes in their headers are wrong."""
 
 import math
 import struct
@@ -38,7 +38,7 @@ _AU_KINDS = {
     7: ("f8", 8),
     27: ("alaw", 1),
 }
-#: A size in an AU file that says that it is not known.
+#: A size in an AU file that means that the size is not known.
 _AU_UNKNOWN = 0xFFFFFFFF
 HeadReader = Callable[[bytes], Encoding | None]
 _WHOLE = {1: "i1", 2: "i2", 3: "i4", 4: "i4"}
@@ -49,12 +49,12 @@ def read_layout(source: Source) -> Layout | None:
 
     Returns
     -------
-    layout : Layout, or None where it is no such file; its kind of samples is empty where they are not plain
+    layout : Layout, or None if it is no such file; its kind of samples is empty if they are not plain
 
     Raises
     ------
     AudioError
-        The sample rate is none.
+        The sample rate is 0 or impossibly high.
     """
     form = find_form(source)
     if form is None:
@@ -126,7 +126,7 @@ def _read_desc(content: bytes) -> Encoding | None:
 
 
 def _make_encoding(rate: float, channels: int, kind: str, bits: int, order: str) -> Encoding | None:
-    """Return the encoding, or None where it is not one of plain samples."""
+    """Return the encoding, or None if the samples are not plain."""
     if kind in ("ulaw", "alaw"):
         n_bytes = 1
     elif bits % 8 or kind not in ("i", "u1", "f4", "f8"):
@@ -168,7 +168,7 @@ def _read_au(source: Source) -> Layout | None:
         elif claimed != _AU_UNKNOWN:
             per_s = encoding.block * encoding.sample_rate
             warnings.append(
-                f"the header claims {claimed / per_s:.6g} s of audio, the file holds {present / per_s:.6g} s; read to "
+                f"the header claims {claimed / per_s:.6g} s of audio, the file has {present / per_s:.6g} s; read to "
                 "the real end"
             )
         spans.append((body, present))
@@ -192,7 +192,7 @@ def _read_au_header(source: Source, start: int) -> Encoding | None:
 
 
 def _split_au(source: Source) -> Iterator[tuple[int, int]]:
-    """Yield where each of the joined files begins and ends: at the size that is claimed, another header follows."""
+    """Yield where each of the joined files begins and ends: another header follows at the claimed size."""
     start = 0
     while True:
         offset, claimed = struct.unpack(_find_au_order(source) + "II", source.read_at(start + 4, 8))

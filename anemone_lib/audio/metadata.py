@@ -2,7 +2,7 @@
 
 *Conventions.* Text comes as ``{key: text}``. Chunks of LIST INFO keep their four letters (``ICMT``, ``ICRD``); the
 dates of other chunks are ``origination`` (broadcast WAV), ``guano_timestamp`` and ``wamd_timestamp``. Damaged
-metadata give less text, never an error: what they say is nothing that the samples depend on.
+metadata give less text, never an error, because the samples do not depend on them.
 """
 
 import re
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from anemone_lib.audio.sources import Source, open_as_file
 
-#: WAV chunks that hold text which is read.
+#: WAV chunks whose text is read.
 TEXT_CHUNKS = (b"LIST", b"bext", b"guan", b"wamd")
-#: The field of a ``wamd`` chunk that holds when the recording began.
+#: The field of a ``wamd`` chunk with the start of the recording.
 _WAMD_START = 0x05
 #: Attributes of a SoundTrap's log that say when the recording began, and bytes of the log that are looked through.
 _SOUNDTRAP, _MAX_LOG_BYTES = re.compile(r'SamplingStartTime(UTC|Local|SubS)\s*=\s*"([^"]*)"'), 1 << 20
@@ -60,7 +60,7 @@ def _read_bext(body: bytes) -> dict[str, str]:
         "description": _decode_text(body[:256]),
         "origination": body[320:338].decode("ascii", "replace").strip("\0 "),
     }
-    if len(found["origination"]) == 18:  # the date and the time of day stand one behind the other
+    if len(found["origination"]) == 18:  # the date and the time of day follow each other
         found["origination"] = f"{found['origination'][:10]} {found['origination'][10:]}"
     return {key: text for key, text in found.items() if text}
 
@@ -88,7 +88,7 @@ def _decode_text(content: bytes) -> str:
 
 
 def read_sidecar(path: Path | None) -> dict[str, str]:
-    """Read when a SoundTrap began from its log beside the recording: ``67416073.210610033655.log.xml``.
+    """Read the start of a SoundTrap recording from the log beside it: ``67416073.210610033655.log.xml``.
 
     Returns
     -------
@@ -115,11 +115,11 @@ def read_sidecar(path: Path | None) -> dict[str, str]:
 
 
 def read_tags(source: Source) -> dict[str, str]:
-    """Read the tags of a FLAC, OGG, MP3 or MP4 file, those that the decoder does not know among them.
+    """Read the tags of a FLAC, OGG, MP3 or MP4 file, also those that the decoder does not know.
 
     Returns
     -------
-    tags : dict of str to str, empty where the file cannot be opened
+    tags : dict of str to str, empty if the file cannot be opened
     """
     import av
 

@@ -1,8 +1,8 @@
 """MP3, MP2 and AAC without a container: frame by frame, to the end of the data.
 
-`anemone_lib.audio.mpeg_frames` finds the frames. Bytes between them that are none stand for as many frames as usually
-have that size, so that what follows keeps its time. The frame at the start that tells the encoder's delay is that of
-Xing and LAME.
+`anemone_lib.audio.mpeg_frames` finds the frames. Bytes between frames that belong to no frame count as the number of
+frames that usually have this size, so that the audio after them keeps its time. A frame by Xing or LAME at the start
+gives the encoder's delay.
 """
 
 from collections import deque
@@ -17,11 +17,11 @@ from anemone_lib.audio.sources import Source, open_as_file
 from anemone_lib.audio.spool import DecodeLimits, Spool
 from anemone_lib.errors import AudioError, spell_number
 
-#: Frames given to the temporary file at once.
+#: Frames that are written to the temporary file at once.
 BATCH_FRAMES = 256
-#: Sizes of frames that the mean is taken of.
+#: Number of frames over which the mean size is taken.
 RECENT_FRAMES = 64
-#: Samples that every MPEG decoder is late by; encoders count their delay without it.
+#: Delay of every MPEG decoder in samples; encoders do not count it in their delay.
 DECODER_DELAY = 529
 
 
@@ -37,7 +37,7 @@ class FrameDecoder:
     Raises
     ------
     AudioError
-        Nothing can be decoded, or it is more than the limits allow.
+        Nothing can be decoded, or the recording passes a limit.
     """
 
     def __init__(self, source: Source, begin: int, first: Frame, limits: DecodeLimits) -> None:
@@ -131,7 +131,7 @@ class FrameDecoder:
 
     @staticmethod
     def _has_its_bits(content: bytes, frame: Frame, reservoir: int) -> bool:
-        """Tell whether the bytes before, of which an MP3 frame may use some, are there."""
+        """Return whether the bytes before, which an MP3 frame may use, are there."""
         if frame.codec != "mp3float":
             return True
         at = 4 if content[1] & 1 else 6
@@ -139,7 +139,7 @@ class FrameDecoder:
         return begins <= reservoir
 
     def _announces(self, content: bytes, frame: Frame, *, first: bool) -> bool:
-        """Tell whether a frame holds no audio but a count of frames and the encoder's delay; note them."""
+        """Return whether a frame has no audio, only the number of frames and the encoder's delay; note them."""
         if frame.codec != "mp3float":
             return False
         at = frame.lead - (0 if content[1] & 1 else 2)
@@ -159,7 +159,7 @@ class FrameDecoder:
         return True
 
     def _arrange(self) -> None:
-        """Put what was decoded in its place, less the encoder's delay and padding."""
+        """Put the decoded frames in their place, without the encoder's delay and padding."""
         length = self._first.samples
         lost = sum(size for _, size in self._junk) // length
         if self._announced and len(self._junk) == 1 and 0 <= self._announced - self._frames <= lost + 3:

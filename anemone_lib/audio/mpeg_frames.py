@@ -1,9 +1,9 @@
 """The frames of MP3, MP2 and AAC (ADTS): streams without a container, found by their headers.
 
-Every frame says its own size and holds a fixed number of samples; there is no index, and where a header at the start
-gives a number of frames, it is an estimate or that of another file. So the frames are followed from one to the next,
-to the end of the data. Where the next one is not where it should be, the stream is damaged, and the next two frames
-that follow each other are looked for. The formats are those of ISO 11172-3, 13818-3 and 13818-7.
+Every frame has its own size and a fixed number of samples. There is no index, and the number of frames in a header at
+the start can be an estimate, or the number of another file. So the frames are followed from one to the next, to the end
+of the data. If the next frame is not at its place, the stream is damaged, and the program searches for the next two
+frames that follow each other. The formats are those of ISO 11172-3, 13818-3 and 13818-7.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from anemone_lib.audio.sources import REMOTE_BLOCK_BYTES, Source, read_around
 
-#: Bytes at the start in which the first frames of a stream are looked for.
+#: Bytes at the start in which the first frames of a stream are searched.
 SEARCH_BYTES = 1 << 16
-#: Frames that must follow each other, for a stream to be one.
+#: Number of frames that must follow each other in a stream.
 SURE_FRAMES = 4
 
 _BIT_RATES_KBPS = {
@@ -50,7 +50,7 @@ def read_frame_header(head: bytes) -> Frame | None:
 
     Returns
     -------
-    frame : Frame, or None where these bytes are no header
+    frame : Frame, or None if these bytes are no header
 
     Examples
     --------
@@ -87,7 +87,7 @@ def read_frame_header(head: bytes) -> Frame | None:
 
 
 class _Window:
-    """The bytes of a source around a place that only moves on."""
+    """The bytes of a source around a place that only moves forward."""
 
     def __init__(self, source: Source) -> None:
         self._source, self._base, self._bytes = source, 0, b""
@@ -108,7 +108,7 @@ def find_frames(source: Source) -> tuple[int, Frame] | None:
 
     Returns
     -------
-    position, first : int and Frame, or None where `SURE_FRAMES` frames do not follow each other near the start
+    position, first : int and Frame, or None if `SURE_FRAMES` frames do not follow each other near the start
     """
     window = _Window(source)
     return _find_frames(window, source.size, _skip_tags(window, 0))
@@ -160,7 +160,7 @@ def _skip_tags(window: _Window, position: int) -> int:
 
 @dataclass
 class Step:
-    """A frame that follows, or bytes that are none."""
+    """A frame, or bytes that belong to no frame."""
 
     frame: Frame | None
     content: bytes
@@ -192,7 +192,7 @@ class Steps:
         return self._window.unreadable
 
     def __iter__(self) -> Iterator[Step]:
-        """Yield the frames to the end of the source, and what lies between them."""
+        """Yield the frames to the end of the source, and the bytes between them."""
         window, kind, position = self._window, self._kind, self._begin
         start = _skip_tags(window, 0)
         if position > start:

@@ -32,7 +32,7 @@ def find_largest(name: str, *, room_bytes: int) -> int | None:
 
     Returns
     -------
-    size_bytes : int, or None where the format is read by byte range, or not known by its suffix
+    size_bytes : int, or None if the format is read by byte range, or if the suffix is not known
 
     Examples
     --------
@@ -48,7 +48,7 @@ def find_largest(name: str, *, room_bytes: int) -> int | None:
 
 
 def copy_nearby(source: str, *, etag: str | None = None) -> str:
-    """Return an address whose byte ranges can be read fast: the source itself, or a copy in the temporary folder.
+    """Return an address that can be read fast by byte range: the source itself, or a copy in the temporary folder.
 
     WAV, RF64, W64, AIFF and FLAC in S3 are read by byte range. A recording in another format must be decoded from its
     start, so its object is downloaded, once for all tasks on one machine. The copy belongs to one version of the
@@ -58,7 +58,7 @@ def copy_nearby(source: str, *, etag: str | None = None) -> str:
     ----------
     source : path or ``s3://`` address
     etag : str, optional
-        What the object must have.
+        The ETag that the object must have.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def copy_nearby(source: str, *, etag: str | None = None) -> str:
     Raises
     ------
     AudioError
-        There is no such object, or it was replaced by another.
+        The object does not exist, or it was replaced.
     NoRoomError
         The disk has no room for the copy.
 

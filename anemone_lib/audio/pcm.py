@@ -1,9 +1,9 @@
 """Plain samples at known places in a file: PCM, float, µ-law and A-law, read by byte range.
 
-Read here rather than by libsndfile because recorders leave headers that lie (a size of 0 after a dead battery, one
-wrapped at 4 GiB, one that was no longer updated, one past the end), and because it needs no more than the bytes of its
-range, and no lock. `anemone_lib.audio.chunks` says which sizes are true; `anemone_lib.audio.wav` and
-`anemone_lib.audio.layouts` where the samples lie.
+Our own code reads them, not libsndfile, for two reasons. Headers from recorders can be wrong: a size of 0 after a dead
+battery, a size that wrapped at 4 GiB, that was no longer updated, or that goes past the end. And our code reads only
+the bytes of the range, without a lock. `anemone_lib.audio.chunks` says which sizes are true; `anemone_lib.audio.wav`
+and `anemone_lib.audio.layouts` say where the samples lie.
 """
 
 import threading
@@ -17,7 +17,7 @@ from anemone_lib.audio.gaps import Lost, Pause, join_lost
 from anemone_lib.audio.sources import Source, read_around
 from anemone_lib.errors import AudioError, spell_count
 
-#: A sample rate above this is a damaged header, not a hydrophone.
+#: A sample rate above this comes from a damaged header.
 MAX_SAMPLE_RATE_HZ = 10_000_000
 UNREADABLE = "the disk cannot read these bytes of the file"
 
@@ -30,11 +30,11 @@ class Encoding:
     ----------
     sample_rate : int, in Hz
     channels : int
-    kind : str, of the samples as numpy writes it (``i2``, ``u1``, ``f4``), ``ulaw`` or ``alaw``; empty where they are
+    kind : str, type of the samples as numpy writes it (``i2``, ``u1``, ``f4``), ``ulaw`` or ``alaw``; empty if they are
         not plain samples
-    sample_bytes : int, 3 where ``i4`` is written in 24 bits
+    sample_bytes : int, 3 if ``i4`` is written in 24 bits
     order : "<" or ">"
-    block : int, bytes of a frame, or of a block of what is not plain
+    block : int, bytes of a frame, or of a block of samples that are not plain
     low : bool, whether 24 bits lie in the lower three of four bytes
     """
 
@@ -47,14 +47,14 @@ class Encoding:
     low: bool = False
 
     def check(self, name: str) -> "Encoding":
-        """Refuse a sample rate that is none."""
+        """Refuse an impossible sample rate."""
         if self.kind and not 0 < self.sample_rate <= MAX_SAMPLE_RATE_HZ:
             raise AudioError(f"{name} claims {self.sample_rate:g} Hz; its header is damaged")
         return self
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the samples as they are stored."""
+        """Type of the samples as they are stored."""
         return np.dtype("u1" if self.kind in ("ulaw", "alaw") else self.order + self.kind)
 
     @cached_property
@@ -72,7 +72,7 @@ class Encoding:
         return (np.where(negative, -level, level) / 32768).astype(np.float32)
 
     def describe(self, container: str) -> str:
-        """Say it in words, like ``WAV PCM 16-bit``."""
+        """Describe the encoding in words, like ``WAV PCM 16-bit``."""
         words = {"ulaw": "µ-law", "alaw": "A-law"}
         bits = f"{8 * self.sample_bytes}-bit"
         return f"{container} {words.get(self.kind) or f'float {bits}' * (self.kind[:1] == 'f') or f'PCM {bits}'}"
@@ -87,8 +87,8 @@ class Layout:
     encoding : Encoding
     segments : (offset, n_frames) of every piece of audio, in order
     format : str, container and encoding in words
-    pauses : what the clock says was not recorded between pieces
-    head : bytes, the format chunk of a WAV file, for what is not plain samples
+    pauses : tuple of Pause, times between pieces that were not recorded, by the clock
+    head : bytes, the format chunk of a WAV file, if the samples are not plain
     """
 
     encoding: Encoding
@@ -113,7 +113,7 @@ def lay_out(
     warnings: Sequence[str] = (),
     comments: dict[str, str] | None = None,
 ) -> Layout:
-    """Make a layout of places and sizes in bytes, and say what is odd about them."""
+    """Make a layout from places and sizes in bytes, with warnings about them."""
     warnings, block = list(warnings), encoding.block
     if len(spans) > 1:
         warnings.append(f"the audio is in {len(spans)} pieces, which follow each other")

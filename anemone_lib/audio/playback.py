@@ -13,7 +13,7 @@ MAX_PLAYED_HZ = 48_000
 def cut_clip(
     recording: Recording, start_time: float, end_time: float, *, margin: float = 0.5, speed: float = 1.0
 ) -> tuple[np.ndarray, int]:
-    """Cut a clip that a browser plays, as loud as can be without being overdriven.
+    """Cut a clip that a browser plays, as loud as possible without clipping.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ def cut_clip(
     start_time, end_time : float, in seconds
     margin : float >= 0, in seconds, heard before and after
     speed : float > 0
-        2 plays twice as fast and an octave higher: calls at 100 Hz that small loudspeakers swallow become audible;
-        0.5 tells the pulses of a train apart.
+        2 plays twice as fast and an octave higher, so that calls at 100 Hz become audible on small loudspeakers;
+        with 0.5 you can hear the single pulses of a train.
 
     Returns
     -------

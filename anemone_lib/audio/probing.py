@@ -1,8 +1,8 @@
-"""Describe a recording by its header alone: for an inventory of many thousands.
+"""Describe a recording by its header only, for an inventory of many thousands of recordings.
 
-*Conventions.* The length of plain samples is counted from the data, as `open_recording` does. Other formats are
-believed: their frames are counted when they are analysed. What the header does not tell is found by opening the
-recording in full.
+*Conventions.* The length of plain samples is counted in the data, as `open_recording` does. For other formats, the
+length comes from the header; their frames are counted when they are analysed. If the header does not say enough, the
+recording is opened in full.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from anemone_lib.audio.recording import open_recording
 from anemone_lib.audio.sources import Source, open_source, read_around
 from anemone_lib.files import spell_name
 
-#: Bytes of the middle and of the end by which recordings that may be the same are found.
+#: Bytes of the middle and of the end that are compared to find copies of a recording.
 SAMPLE_BYTES = 1 << 14
 _GAIN = re.compile(
     r"\bat (?:gain setting )?([\w-]+)(?: gain(?: setting)?)? while\b|\b(\w+) gain setting", re.IGNORECASE
@@ -38,12 +38,12 @@ class Probe:
     sample_rate : int, in Hz
     channels : int
     duration : float, in seconds
-    elapsed : float, in seconds: the duration and the pauses that the recorder made
+    elapsed : float, in seconds: the duration with the pauses of the recorder
     clock : Clock, when it began
     notes : tuple of str, what is odd about the file
-    by_range : bool, whether its middle can be read without what is before it
-    gain : str, as the recorder wrote it; empty where it did not
-    sample : str, a check sum of some of the bytes: recordings that differ in it are not the same
+    by_range : bool, whether its middle can be read without the audio before it
+    gain : str, as the recorder wrote it; empty if it did not
+    sample : str, a check sum of some of the bytes: if it differs, the recordings differ
 
     Examples
     --------
@@ -71,13 +71,13 @@ class Probe:
 
 
 def probe_recording(source: Any, *, name: str | None = None, **clock: Any) -> Probe:
-    """Read what a recording's header tells.
+    """Read the header of a recording.
 
     Parameters
     ----------
     source : path, address, or binary file object
     name : str, optional
-        The recording's name where the source does not have it.
+        The recording's name, if the source does not have it.
     **clock : `timezone`, `start_time` and `start_time_format`, as in `open_recording`
 
     Returns
@@ -87,7 +87,7 @@ def probe_recording(source: Any, *, name: str | None = None, **clock: Any) -> Pr
     Raises
     ------
     AudioError
-        There is nothing, or nothing that can be decoded.
+        The recording does not exist, or it cannot be decoded.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def probe_recording(source: Any, *, name: str | None = None, **clock: Any) -> Pr
 
 
 def find_gain(comments: Mapping[str, str]) -> str:
-    """Find the recorder's gain in the text of a file, as an AudioMoth writes it; empty where there is none.
+    """Find the recorder's gain in the text of a file, as an AudioMoth writes it; empty if there is none.
 
     >>> find_gain({"ICMT": "Recorded at 06:00:00 10/02/2023 (UTC) by AudioMoth 24F31901 at medium gain while"})
     'medium'
@@ -144,7 +144,7 @@ def find_gain(comments: Mapping[str, str]) -> str:
 
 
 def _look_at_plain(source: Source) -> dict[str, Any] | None:
-    """Describe WAV, AIFF, CAF and AU files of plain samples; None for any other file."""
+    """Describe a WAV, AIFF, CAF or AU file of plain samples; None for any other file."""
     layout = read_layout(source)
     if layout is None or not layout.encoding.kind or not layout.n_frames:
         return None

@@ -1,12 +1,12 @@
 """Recordings: any source as mono float32, by sample range.
 
 `open_recording` gives a `Recording`, which never holds the audio: ``read(start, stop)`` decodes the range, takes the
-mean of the channels (as librosa does) or one of them, and resamples if asked to. Whatever the range, the samples are
-the same bits: resampling works on a fixed grid of blocks, each with enough of its neighbours that the filter never
-sees an edge.
+mean of the channels (as librosa does) or one of them, and resamples to `target_sr` if it is given. Every range gives
+the same samples, bit for bit: resampling works on a fixed grid of blocks, and each block is read with enough of its
+neighbours that the filter never meets an edge.
 
-Samples that are not finite, or that could not be decoded, come back as NaN, and the windows they fall in are reported
-as skipped; nothing is replaced by silence.
+Samples that are not finite, or that could not be decoded, are returned as NaN, and the windows that contain them are
+reported as skipped. They are never replaced by silence.
 """
 
 import math
@@ -28,7 +28,7 @@ from anemone_lib.audio.spool import DecodeLimits
 from anemone_lib.errors import AudioError
 from anemone_lib.files import spell_name
 
-#: What recordings are called, where a folder is searched for them; anything may be opened by its name.
+#: Suffixes of recordings in a folder that is searched; a file with any suffix can be opened by its name.
 AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".w64", ".rf64", ".caf", ".au"),
     *(".m4a", ".mp4", ".aac", ".mp2", ".webm", ".mka", ".mkv", ".ts"),
@@ -39,15 +39,15 @@ AUDIO_SUFFIXES = (
 RESAMPLE_BLOCK_SAMPLES = 1 << 16
 
 
-#: Samples at the lower of both rates that a block shares with each neighbour; soxr's HQ filter is shorter.
+#: Samples, at the lower of the two rates, that a block shares with each neighbour; soxr's HQ filter is shorter.
 RESAMPLE_CONTEXT_SAMPLES = 1 << 11
 
 
-#: A float sample beyond this, 180 dB over full scale, is as damaged as one that is not a number.
+#: A float sample above this, 180 dB over full scale, counts as damaged, as one that is not a number.
 MAX_AMPLITUDE = 1e9
 
 
-#: Samples at the lower of both rates to each side of a gap that the resampling filter blurs it into.
+#: Samples, at the lower of the two rates, on each side of a gap that the resampling filter changes.
 RESAMPLE_BLUR_SAMPLES = 64
 
 NOT_FINITE = "the samples are not finite numbers, or could not be decoded"
@@ -76,16 +76,15 @@ def open_recording(
         Time zone of the time in the file name, like ``"Asia/Tokyo"`` or ``"+09:00"``, for names and metadata that
         do not state their offset; UTC by default.
     start_time : datetime or str, optional
-        When it began, where neither the name nor the file tells, like ``"2023-02-10 00:00:01"``.
+        The start of the recording, like ``"2023-02-10 00:00:01"``; it wins over the name and the file.
     start_time_format : str, optional
-        How dates are written in the name, in the codes of `datetime.strptime`, where it is not one of the usual ways.
+        How dates are written in the name, in the codes of `datetime.strptime`, if it is not one of the usual ways.
     name : str, optional
-        The recording's name where the source does not have it: that of an uploaded file, say.
+        The recording's name, if the source does not have it, as for an uploaded file.
     channel : int from 1, ``"mean"`` or ``"loudest"``
-        Which of several hydrophones is listened to: one by its number, the mean of all, or the one with the highest
-        level.
+        Which of several hydrophones is read: one by its number, the mean of all, or the one with the highest level.
     limits : DecodeLimits, optional
-        How much it may become when it is decoded.
+        How large the recording may become when it is decoded.
 
     Returns
     -------
@@ -94,7 +93,7 @@ def open_recording(
     Raises
     ------
     AudioError
-        There is nothing, or nothing that can be decoded; the message says what was found.
+        The recording does not exist, or it cannot be decoded; the message says what was found.
 
     Examples
     --------
@@ -130,12 +129,12 @@ class Recording:
     original_sample_rate : int, in Hz, in the file
     n_samples : int, counted from the data, at `sample_rate`
     channels : int, in the file
-    channel : int or str, as it was chosen
-    pauses : tuple of Pause, times that were not recorded: the audio goes on without them, the clock does not
+    channel : int or str, the choice that was given
+    pauses : tuple of Pause, times that were not recorded: the clock counts them, the audio does not
     format : str, container and encoding
-    start_time : datetime by the recorder's clock, with its offset from UTC, or None where nothing tells
-    clock : Clock, when it began, where that was found, and what was not believed
-    warnings : tuple of str, what was odd about the file and what was done about it
+    start_time : datetime by the recorder's clock, with its offset from UTC, or None if it is not known
+    clock : Clock, the start, where it was found, and which dates were not used
+    warnings : tuple of str, what is wrong with the file, and what the program did about it
 
     Examples
     --------
@@ -198,7 +197,7 @@ class Recording:
         self.n_samples = -(-self._decoder.n_frames * self._up // self._down)
 
     def _read_clock(self, clock: Mapping[str, Any]) -> Clock:
-        """When it began, by its name and the text in the file; rarer tags are read if nothing else tells."""
+        """Find the start by the name and the text in the file; read rarer tags if it is still not known."""
         name = self._source.name.rpartition("/")[2]
         comments = {**self._decoder.comments, **read_sidecar(self._source.path)}
         found = read_clock(name, comments, **clock)
@@ -208,7 +207,7 @@ class Recording:
         return found
 
     def _choose(self, channel: Channel) -> None:
-        """Decide which channel is read, and notice what the mean of all would hide."""
+        """Decide which channel is read, and warn of what the mean of all hides."""
         decoder = self._decoder
         self.channel = check_channel(channel, decoder.channels, self._source.name)
         self._column = self.channel - 1 if isinstance(self.channel, int) else None
@@ -228,11 +227,11 @@ class Recording:
 
     @property
     def location(self) -> str | None:
-        """Path or address by which the recording can be opened again, or None where nothing does."""
+        """Path or address by which the recording can be opened again, or None if there is none."""
         return self._source.location
 
     def explain_loss(self, start: int, stop: int) -> str:
-        """Say why samples from `start` to `stop`, some of which `read` gave as NaN, have no value."""
+        """Say why some samples from `start` to `stop` are NaN."""
         first, last = start * self._down // self._up, -(-stop * self._down // self._up)
         default = getattr(self._decoder, "default_reason", NOT_FINITE)
         return find_reason(self._decoder.lost, first, max(last, first + 1), default)
@@ -244,7 +243,7 @@ class Recording:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 (hex) of the file's bytes; those that the disk cannot read count as zeros."""
+        """SHA-256 (hex) of the file's bytes; bytes that the disk cannot read count as zeros."""
         return hash_source(self._source)
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -258,7 +257,7 @@ class Recording:
         Returns
         -------
         samples : np.ndarray [shape=(stop - start,)], float32
-            Of the channel that was chosen; NaN where the recording has no finite or no decodable sample.
+            Of the chosen channel; NaN where the recording has no finite or no decodable sample.
         """
         if not 0 <= start <= stop <= self.n_samples:
             raise AudioError(f"samples {start} to {stop} of {self.name} were asked for; it has {self.n_samples}")
@@ -272,7 +271,7 @@ class Recording:
         frames = self._decoder.read(start, stop)
         column = self._column
         mono = frames.mean(axis=1, dtype=np.float32) if column is None else np.ascontiguousarray(frames[:, column])
-        if getattr(self._decoder, "bounded", False):  # whole numbers: nothing to look for
+        if getattr(self._decoder, "bounded", False):  # whole numbers are always finite
             return mono
         with np.errstate(invalid="ignore"):
             if not (mono.max() <= MAX_AMPLITUDE and mono.min() >= -MAX_AMPLITUDE):  # true for NaN, too
@@ -306,7 +305,7 @@ class Recording:
         return samples
 
     def _find_blurred(self, holes: np.ndarray, low: float) -> np.ndarray:
-        """Resampled samples that the filter computed from holes."""
+        """Find the resampled samples that the filter computed from gaps."""
         reach = math.ceil(RESAMPLE_BLUR_SAMPLES * low)
         edges = np.flatnonzero(np.diff(holes.astype(np.int8), prepend=0, append=0))
         blurred = np.zeros(len(holes) // self._down * self._up, bool)
@@ -330,7 +329,7 @@ class Recording:
         return f"<Recording {self.name}: {self.duration:.6g} s at {self.sample_rate} Hz, {self.format}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as an address, and open there again."""
+        """Be sent to another process as an address, and be opened there again."""
         if self._source.location is None:
             raise AudioError(
                 f"{self.name} was opened from a file object, which no other process can reach; "

@@ -5,17 +5,17 @@ import time
 from functools import lru_cache
 from typing import Any
 
-#: Seconds after which a login is looked for again.
+#: Seconds after which credentials are searched again.
 CLIENT_S = 600.0
 #: Connections of one client: headers of recordings are read by several threads.
 CONNECTIONS = 32
 
 
 def open_s3_client(boto3: Any) -> Any:
-    """Return a client of S3, that of the public where there are no credentials.
+    """Return a client of S3; without credentials, it reads only public buckets.
 
-    To make one takes as long as to analyse a minute of sound, and longer where credentials are looked for in vain; so
-    one is kept for a while, for this process and these environment variables.
+    Making a client takes as long as analysing a minute of sound, and longer if there are no credentials to find. So the
+    client is kept for a while, for this process and these environment variables.
     """
     environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     return _make_s3_client(boto3, os.getpid(), environment, time.monotonic() // CLIENT_S)

@@ -1,7 +1,7 @@
 """The bytes of a recording, wherever they lie: a file, an S3 object, an open binary file.
 
-A source knows its name and size and reads any range; nothing here knows what the bytes mean, and nothing here holds
-more of them than was asked for.
+A source has a name and a size and reads any range. This module does not interpret the bytes, and reads only the range
+that is needed.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from anemone_lib.files import spell_name
 
 HASH_BLOCK_BYTES = 1 << 20
 REMOTE_BLOCK_BYTES = 1 << 20
-#: What cannot be read is looked for in pieces of this size, a disk's sector.
+#: Unreadable bytes are found in pieces of this size, a sector of a disk.
 SECTOR_BYTES = 4096
 
 
 class DecoderError(AudioError):
-    """One decoder does not read a recording; another may."""
+    """A decoder cannot read a recording; another decoder may be able to."""
 
 
 class UnreadableError(AudioError):
@@ -32,12 +32,12 @@ class UnreadableError(AudioError):
 
 
 class Source(Protocol):
-    """Bytes that can be read from anywhere in them, by several threads at once."""
+    """Bytes that several threads can read at any place at the same time."""
 
     name: str
     size: int
     path: Path | None
-    #: What opens the same bytes again in another process; none if nothing does.
+    #: Path or address that opens the same bytes in another process, or None.
     location: str | None
 
     def read_at(self, offset: int, n_bytes: int) -> bytes:
@@ -46,12 +46,12 @@ class Source(Protocol):
         Raises
         ------
         UnreadableError
-            The system cannot read them: a damaged sector, a share that is gone. `read_around` reads the rest.
+            The system cannot read them: a damaged sector, a network share that is gone. `read_around` reads the rest.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what is held open."""
+        """Close what is open."""
         ...
 
 
@@ -67,7 +67,7 @@ class FileSource:
         except OSError as error:
             raise AudioError(f"cannot open {path}: {error.strerror or error}") from None
         self.name = path.name
-        # A name that is no text cannot be handed to decoders; they read such a file through this one.
+        # If the name is not valid text, decoders cannot open it; they read the file through this object.
         self.path: Path | None = path if spell_name(str(path)) == str(path) else None
         self.location: str | None = os.path.abspath(path)
         self._lock = threading.Lock()
@@ -128,13 +128,13 @@ class OpenFileSource:
 
 
 class RemoteSource:
-    """Bytes on another machine: each range that is read is a request, and is paid for."""
+    """Bytes on another machine: every range is a request, which takes time and can cost money."""
 
     path: Path | None = None
 
 
 class S3Source(RemoteSource):
-    """An object in S3, read by byte range; never downloaded whole. Without credentials, as anybody may read it."""
+    """An object in S3, read by byte range, never downloaded as a whole; public objects need no credentials."""
 
     def __init__(self, uri: str) -> None:
         try:
@@ -174,7 +174,7 @@ class S3Source(RemoteSource):
 
 
 class JoinedSource:
-    """Bytes, and after them ranges of another source; the decoder of what has a wrong header reads it."""
+    """Bytes followed by ranges of another source: a corrected header before the audio of a file."""
 
     path: Path | None = None
     location: str | None = None
@@ -208,7 +208,7 @@ class WebSource(RemoteSource):
             self._files, self._path = open_file_system(address)
             size = self._files.info(self._path).get("size")
         except FileNotFoundError:
-            raise AudioError(f"cannot open {address}: there is nothing") from None
+            raise AudioError(f"cannot open {address}: it does not exist") from None
         except Exception as error:  # noqa: BLE001 each file system has errors of its own
             raise AudioError(f"cannot open {address}: {error or type(error).__name__}") from None
         if size is None:
@@ -241,11 +241,11 @@ def open_file_system(address: str) -> tuple[Any, str]:
     Raises
     ------
     AudioError
-        fsspec, or what it needs for such addresses, is not installed.
+        fsspec, or the package that it needs for such addresses, is not installed.
     """
     try:
         if urlsplit(address).scheme == "gs":
-            # The one that is registered asks by gRPC first, for up to a minute, what kind of bucket it is.
+            # The registered file system first asks by gRPC for the kind of the bucket, which can take a minute.
             from gcsfs.core import GCSFileSystem
 
             return GCSFileSystem(token="anon"), address.removeprefix("gs://")
@@ -262,7 +262,7 @@ def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
     Raises
     ------
     AudioError
-        Nothing there, not readable, or not something that can be opened.
+        It does not exist, cannot be read, or is not something that can be opened.
     """
     if isinstance(source, str) and "://" in source:
         parts = urlsplit(source)
@@ -284,7 +284,7 @@ def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
 
 
 def refuse_special_file(path: str | os.PathLike[str]) -> str:
-    """Say why a path cannot be a recording: it is a pipe, a device or a socket; empty where it is none of these."""
+    """Say why a path cannot be a recording: it is a pipe, a device or a socket. Empty for other paths."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -304,7 +304,7 @@ def _report_unreadable(name: str, offset: int, error: OSError) -> UnreadableErro
 
 
 def read_around(source: Source, offset: int, n_bytes: int) -> tuple[bytes, list[tuple[int, int]]]:
-    """Read a range; what cannot be read becomes zeros.
+    """Read a range; bytes that cannot be read become zeros.
 
     Parameters
     ----------
@@ -314,7 +314,7 @@ def read_around(source: Source, offset: int, n_bytes: int) -> tuple[bytes, list[
     Returns
     -------
     content : bytes, fewer than `n_bytes` only at the end of the source
-    unreadable : list of (start, stop), bytes of the source, whole sectors but at the edges of the range
+    unreadable : list of (start, stop), bytes of the source, in whole sectors except at the edges of the range
     """
     try:
         return source.read_at(offset, n_bytes), []
@@ -343,7 +343,7 @@ def read_around(source: Source, offset: int, n_bytes: int) -> tuple[bytes, list[
 def hash_source(source: Source) -> str:
     """SHA-256 (hex) of all bytes of a source, read block by block.
 
-    Bytes that cannot be read count as zeros: the digest is that of a rescued copy, as ``ddrescue`` writes it.
+    Bytes that cannot be read count as zeros, so the digest is the digest of a rescued copy by ``ddrescue``.
     """
     digest = hashlib.sha256()
     offset = 0
@@ -354,7 +354,7 @@ def hash_source(source: Source) -> str:
 
 
 class SourceFile(io.RawIOBase):
-    """A source as a read-only binary file, for decoders that want one."""
+    """A source as a read-only binary file, for decoders that need a file."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

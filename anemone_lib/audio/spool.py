@@ -1,4 +1,4 @@
-"""A temporary file of samples, for what can only be decoded in order, and how much of it is allowed."""
+"""A temporary file of samples, for formats that can only be decoded in order, and the limits of decoding."""
 
 import tempfile
 import threading
@@ -13,13 +13,13 @@ from anemone_lib.errors import LimitError, NoRoomError, spell_number
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Limits of the size of a decoded recording: a few kilobytes of some formats are hours of audio.
+    """Limits of the size of a decoded recording, because a few kilobytes of some formats are hours of audio.
 
     Attributes
     ----------
     spool_bytes : int, of the temporary file; 4 bytes a sample and channel
     seconds : float, of audio
-    deadline : of `time.monotonic`, when decoding must be over; or None
+    deadline : float or None, the time of `time.monotonic` at which decoding must have ended
 
     Examples
     --------
@@ -39,7 +39,7 @@ class DecodeLimits:
         LimitError
         """
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise LimitError(f"{name} takes longer to decode than there is time; cut it, or send it as a job")
+            raise LimitError(f"{name} takes too long to decode in one call; cut it, or send it as a job")
 
     def check_length(self, name: str, n_frames: int, sample_rate: int) -> None:
         """Refuse a recording that is too long.
@@ -60,7 +60,7 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Frames of the timeline that lie in the file from `stored` on."""
+    """Frames of the timeline that are in the file from `stored` on."""
 
     start: int
     stop: int
@@ -68,7 +68,7 @@ class _Piece:
 
 
 class Spool:
-    """Decoded frames in a temporary file, removed on close; what was lost between them takes no place there.
+    """Decoded frames in a temporary file, which `close` removes; lost frames take no room in it.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Spool:
         Parameters
         ----------
         frames : np.ndarray [shape=(n, channels)], float32
-            Of another number of channels than the first: their mean goes to every channel.
+            If they have another number of channels than the first frames, their mean goes to every channel.
         sample_rate : int, in Hz
 
         Raises
@@ -120,12 +120,12 @@ class Spool:
             ) from None
 
     def arrange(self, lost: list[Lost]) -> int:
-        """Lay the stored frames on the timeline, in order, around what was lost; return the timeline's length.
+        """Put the stored frames on the timeline, in order, around the lost frames; return the length of the timeline.
 
         Raises
         ------
         LimitError
-            What is lost makes it too long.
+            With the lost frames, the recording is too long.
         """
         n_lost = sum(span.stop - span.start for span in lost)
         self._limits.check_length(self._name, self.n_stored + n_lost, self.sample_rate)

@@ -31,12 +31,12 @@ def read_wav(source: Source, form: Form) -> Layout | None:
 
     Returns
     -------
-    layout : Layout, or None where there is no audio; its kind of samples is empty where they are not plain
+    layout : Layout, or None if there is no audio; its kind of samples is empty if they are not plain
 
     Raises
     ------
     AudioError
-        The sample rate is none.
+        The sample rate is 0 or impossibly high.
     """
     chunks = Chunks(source, form)
     encoding: Encoding | None = None
@@ -83,7 +83,7 @@ def read_wav(source: Source, form: Form) -> Layout | None:
 
 
 def rewrite_wav(source: Source, layout: Layout) -> Source:
-    """Give audio that is not plain samples a header that is true, so that libsndfile reads all of it."""
+    """Give audio that is not plain samples a correct header, so that libsndfile reads all of it."""
     block = layout.encoding.block
     size = sum(n_blocks * block for _, n_blocks in layout.segments)
     head = b"WAVEfmt " + struct.pack("<I", len(layout.head)) + layout.head + b"\0" * (len(layout.head) % 2)

@@ -10,8 +10,7 @@ from anemone_lib.errors import ConfigError
 from anemone_lib.files import check_folder, write_atomically
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.scoring import choose_config, load_classifier
-
-PAGE_FILE = "inference_config.md"
+from anemone_lib.tuning.report import PAGE_FILE
 
 
 def tune_by_verdicts(

@@ -11,7 +11,7 @@ import numpy as np
 
 from anemone_lib.detection.events import Annotation
 
-#: Part of an annotation that a window must hold to hold its class: this long, or half of it.
+#: A window has the class of an annotation if it contains this many seconds of it, or half of it.
 MIN_OVERLAP_S = 0.03
 #: Part of a window around its middle where a call counts whole, and what it counts at the window's edge.
 MIDDLE, EDGE_GRADE = 0.2, 0.5

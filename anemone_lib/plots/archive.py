@@ -1,4 +1,4 @@
-"""Figures of an archive: when which site was recorded, sites compared, the long-term spectrum, verdicts.
+"""Figures of an archive: the times of recording, a comparison of sites, the long-term spectrum, verdicts.
 
 *Conventions.* Every function draws into ``ax`` (a new figure without it) and returns the Axes.
 """
@@ -90,12 +90,12 @@ def plot_long_term_spectrum(
 
 
 def plot_bands(dates: np.ndarray, levels: Mapping[str, np.ndarray], *, label: str, ax: Axes | None = None) -> Axes:
-    """Draw the level of several bands, day by day.
+    """Draw the levels of several bands, day by day.
 
     Parameters
     ----------
     dates : np.ndarray [shape=(n_days,)], datetime64[D], without gaps
-    levels : mapping of a band's name to np.ndarray [shape=(n_days,)], in dB; NaN where nothing is known
+    levels : mapping of a band's name to np.ndarray [shape=(n_days,)], in dB; NaN where it is not known
     label : str, of the levels
     ax : matplotlib.axes.Axes, optional
 
@@ -130,14 +130,14 @@ def plot_third_octaves(
     band_hz: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the levels of third octaves: their median, and between which levels four of five minutes lie.
+    """Draw the levels of third octaves: their median, and the range of four of five minutes.
 
     Parameters
     ----------
     centres_hz : np.ndarray [shape=(n_bands,)]
     low, median, high : np.ndarray [shape=(n_bands,)], 10th percentile, median and 90th percentile, in dB
     label : str, of the levels
-    band_hz : (low, high), that is shaded: the band of the calls, optional
+    band_hz : (low, high), the band of the calls, which is shaded, optional
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -167,13 +167,13 @@ def plot_timeline(
     label: str = "analysed",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw when each site was recorded: one row a site, grey between the first and the last recording of all.
+    """Draw the times of recording: one row for each site, grey between the first and the last recording of all.
 
     Parameters
     ----------
-    intervals : mapping of site to (starts, ends), datetime64, what was analysed
-    skipped : the same of what was recorded and could not be analysed, optional
-    label : str, what `intervals` are
+    intervals : mapping of site to (starts, ends), datetime64, the analysed intervals
+    skipped : the same for intervals that were recorded and could not be analysed, optional
+    label : str, name of `intervals` in the legend
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -224,7 +224,7 @@ def plot_precision_curve(
     Parameters
     ----------
     confidences, precision, low, high : np.ndarray [shape=(n,)], 0 to 1
-    threshold, target_precision : float, the confidence from which on this precision is reached, optional
+    threshold, target_precision : float, the lowest confidence with this precision, and the precision, optional
     ax : matplotlib.axes.Axes, optional
 
     Examples

@@ -14,7 +14,7 @@ from anemone_lib.audio.recording import Recording
 from anemone_lib.detection.events import Event
 from anemone_lib.plots.timeaxis import format_time
 
-#: Okabe and Ito's colours, and what each means in these figures.
+#: Okabe and Ito's colours, and their meanings in these figures.
 EVENT_COLOUR = "#E69F00"  # orange
 
 
@@ -50,7 +50,7 @@ WIDE_FONTS = (
 
 @contextmanager
 def use_all_letters() -> Iterator[None]:
-    """Draw names in any script with the fonts of this system that have them; a letter that none has is a box.
+    """Draw names in any script with the fonts of this system; a letter that no font has becomes a box.
 
     >>> with use_all_letters():
     ...     axes = new_axes((2, 1))
@@ -65,7 +65,7 @@ def use_all_letters() -> Iterator[None]:
 
 
 def new_axes(figsize: tuple[float, float]) -> Axes:
-    """Make Axes in a figure of their own, of `figsize` (width, height) inches."""
+    """Make Axes in a new figure, of `figsize` (width, height) inches."""
     return new_figure(figsize).subplots()
 
 
@@ -119,7 +119,7 @@ def format_times(event: Event) -> str:
 
 
 def shorten(text: str, length: int = 90) -> str:
-    """Cut the middle of a long text out.
+    """Cut out the middle of a long text.
 
     >>> shorten("abcdefghij", 6)
     'abc…ij'
@@ -127,11 +127,11 @@ def shorten(text: str, length: int = 90) -> str:
     return text if len(text) <= length else f"{text[: length // 2]}…{text[-length // 2 + 1 :]}"
 
 
-#: Colour of what a person annotated, on white.
+#: Colour of annotations, on white.
 ANNOTATED = "#009E73"
 
 
-#: Okabe and Ito's colours for things without a meaning of their own, and a line style each, for grey prints.
+#: Okabe and Ito's colours for lines without a fixed meaning, each with a line style, for grey prints.
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 

@@ -39,8 +39,8 @@ def plot_precision_recall(
     Parameters
     ----------
     curve : ``confidence_threshold``, ``precision``, ``recall``, as `Sweep.over_threshold` gives them
-    chosen, base : float, thresholds to mark: of `curve`, and of `base_curve` (of `curve` without it)
-    base_curve : the same of the settings before, optional
+    chosen, base : float, thresholds to mark on `curve` and on `base_curve` (on `curve` if there is no `base_curve`)
+    base_curve : the same for the settings before, optional
     title : str, optional
         Which recordings the curve is from, like ``Recordings tuned on``.
     ax : matplotlib.axes.Axes, optional
@@ -158,11 +158,11 @@ def plot_recordings(
     names : of the recordings
     tuned, base : Counts of each
     metric : as in `plot_over_threshold`
-        A recording in which the rate is unknown has no marks: F1 where there are neither calls nor events.
+        A recording without a known rate has no marks, like F1 if there are neither calls nor events.
     title : str, optional
         Which recordings these are, like ``Recordings set aside``.
-    what : str, what a row is
-    sides : what the marks of `base` and of `tuned` are called
+    what : str, name of a row, like ``recording`` or ``group``
+    sides : names of the marks of `base` and of `tuned`
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -228,7 +228,7 @@ def plot_threshold_curve(curve: ThresholdCurve, *, label: str = "", ax: Axes | N
 
 
 def plot_reliability(curves: Mapping[str, Reliability], *, ax: Axes | None = None) -> Axes:
-    """Draw how often a stated probability is true; on the diagonal it is true as often as it says.
+    """Draw how often a probability is true; on the diagonal, it is true as often as it says.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def plot_reliability(curves: Mapping[str, Reliability], *, ax: Axes | None = Non
 
 
 def plot_confusion(matrix: np.ndarray, classes: Sequence[str], *, ax: Axes | None = None) -> Axes:
-    """Draw how often each class was taken for each other.
+    """Draw how often the model confused the classes.
 
     Parameters
     ----------
@@ -291,12 +291,12 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], *, ax: Axes | Non
 
 
 def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = None) -> Axes:
-    """Draw the loss while training, of the windows trained on and of those set aside.
+    """Draw the loss during training, for the training windows and for the windows set aside.
 
     Parameters
     ----------
     history : ``loss`` and ``val_loss`` by epoch, as Keras keeps them
-        Or ``validation``, the average precision of the windows set aside, which has an axis of its own.
+        Or ``validation``, the average precision of the windows set aside, which has its own axis.
     ax : matplotlib.axes.Axes, optional
 
     Examples
@@ -327,12 +327,12 @@ def plot_history(history: Mapping[str, Sequence[float]], *, ax: Axes | None = No
 def plot_learning_curve(
     curves: Mapping[tuple[str, str], Mapping[int, float]], *, part: str = "test", ax: Axes | None = None
 ) -> Axes:
-    """Draw average precision over the number of calls that were learnt from: a colour a class, a line a start.
+    """Draw average precision over the number of training calls: a colour for each class, a line style for each start.
 
     Parameters
     ----------
     curves : mapping of (class, start) to mapping of calls a class to average precision
-    part : str, of the split, that was measured on
+    part : str, the part of the split on which it was measured
     ax : matplotlib.axes.Axes, optional
 
     Examples

@@ -1,4 +1,4 @@
-"""Pictures for the panels: one event, and what settings decide in a part of a recording."""
+"""Pictures for the panels: one event, and the decisions of the settings in a part of a recording."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def plot_event(
     *,
     margin: float = 1.0,
 ) -> Figure:
-    """Draw the spectrogram of an event and of what is before and after it, with a scale of levels.
+    """Draw the spectrogram of an event and of the time before and after it, with a scale of levels.
 
     Parameters
     ----------

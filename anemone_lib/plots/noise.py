@@ -42,7 +42,7 @@ def plot_noise(context: NoiseContext, *, duration: float, ax: Axes | None = None
     styles = {"calls": "-", "below": "--", "above": "-.", "shrimp": ":"}
     for (name, levels), spare in zip(context.levels.items(), cycle(SERIES), strict=False):
         colour, style = colours.get(name, spare), styles.get(name, "-")
-        if not np.isfinite(levels).any():  # the sample rate does not reach so far
+        if not np.isfinite(levels).any():  # the band is above half the sample rate
             continue
         width = 2.2 if name == "calls" else 1.4
         low, high = context.bands_hz[name]

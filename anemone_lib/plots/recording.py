@@ -76,7 +76,7 @@ def plot_overview(
     config : InferenceConfig
         Its `fmax_hz`, `n_fft`, `hop_length` draw the spectrogram, its event settings the probability.
     start_time, end_time : float, in seconds
-        What to show; by default all.
+        The part to show; by default all.
     annotations : sequence of Annotation, optional
         Drawn as bars above the events.
     figsize : (width, height), in inches
@@ -148,7 +148,7 @@ def plot_overview(
 
 
 def _set_title(figure: Figure, recording: Recording, scores: Scores, count: str, part: float) -> None:
-    """Name the recording, its length, the events, the model, and what part of the sound the spectrogram shows."""
+    """Name the recording, its length, the events, the model, and how much of the sound the spectrogram shows."""
     title = [format_duration(recording.duration), count]
     title += [f"model {scores.model_version}"] if scores.model_version else []
     title += [f"spectrogram from {100 * part:.2g} % of the sound"] if part < 1 else []
@@ -157,7 +157,7 @@ def _set_title(figure: Figure, recording: Recording, scores: Scores, count: str,
 
 
 def _draw_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Draw one legend below all axes, in which every label stands once."""
+    """Draw one legend below all axes, with every label once."""
     handles: dict[str, Artist] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -179,7 +179,7 @@ def plot_probabilities(
 ) -> Axes:
     """Draw the probability of a class over time, as scored (light) and smoothed (strong), with the threshold.
 
-    A window's probability is drawn at the window's middle. Where there are more windows than a picture has columns,
+    A window's probability is drawn at the window's middle. If there are more windows than the picture has columns,
     the light band spans the lowest to the highest of neighbouring windows and the strong line follows the highest.
 
     Parameters
@@ -189,7 +189,7 @@ def plot_probabilities(
     confidence_threshold : float in [0, 1]
     smoothing_window : int, odd, in windows
     start_time, end_time : float, in seconds
-        What to show; by default all.
+        The part to show; by default all.
     ax : matplotlib.axes.Axes, optional
 
     Returns
@@ -266,7 +266,7 @@ def plot_events(
     columns: int = 4,
     margin: float = 0.5,
 ) -> Figure:
-    """Draw each event's spectrogram beside the others.
+    """Draw the spectrograms of events side by side.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def plot_events(
     events : sequence of Event
     config : InferenceConfig
     max_events : int > 0
-        At most this many are drawn: those of the highest confidence, in the order of their times.
+        Largest number of events; those of the highest confidence are drawn, in the order of their times.
     columns : int > 0, pictures in a row
     margin : float >= 0, in seconds
         Shown before and after the event.
@@ -345,7 +345,7 @@ def _shade_events(ax: Axes, events: Sequence[Event], *, alpha: float, top: float
 
 
 def _draw_strip(ax: Axes, events: Sequence[Event], annotations: Sequence[Annotation], *, two_rows: bool) -> None:
-    """Draw events as bars in a row of their own, and annotations in a row above them."""
+    """Draw events as bars in one row, and annotations in a row above."""
     _shade_events(ax, events, alpha=1.0, top=0.45 if two_rows else 1.0)
     _mark_annotations(ax, annotations)
     ax.set_ylim(0, 1)
@@ -366,7 +366,7 @@ def _hatch_gaps(ax: Axes, gaps: Sequence[Gap]) -> None:
             edgecolor=SKIPPED_COLOUR,
             hatch="///",
             linewidth=0.8,
-            label=f"skipped: {shorten(why, 60)}".replace("$", r"\$"),  # a dollar would begin a formula
+            label=f"skipped: {shorten(why, 60)}".replace("$", r"\$"),  # a dollar starts a formula
         )
 
 

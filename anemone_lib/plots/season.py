@@ -1,7 +1,7 @@
 """Figures of a season: the hours of all days, the course over the day and over the season.
 
 *Conventions.* Every function takes arrays, draws into ``ax`` (a new figure without it) and returns the Axes. Hours are
-those of the recorder's own clock. What was not recorded is grey and never zero.
+those of the recorder's own clock. Hours without a recording are grey and never zero.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from anemone_lib.plots.axes import SMOOTHED_COLOUR, new_axes
 from anemone_lib.plots.timeaxis import set_date_axis
 
-#: Grey of what was not recorded: no colour of the scale resembles it.
+#: Grey of hours without a recording, which is no colour of the scale.
 NO_EFFORT_COLOUR = "#C8C8C8"
 
 
@@ -54,7 +54,7 @@ def plot_hours(
         Drawn in a strip above.
     colours : str, a colour map of matplotlib
     from_zero : bool, whether the scale begins at 0
-    hatch_colour : str, that stands out from `colours`
+    hatch_colour : str, a colour with contrast to `colours`
     title : str, optional
     ax : matplotlib.axes.Axes, optional
 
@@ -123,7 +123,6 @@ def plot_diel(
     low: np.ndarray,
     high: np.ndarray,
     *,
-    effort_h: np.ndarray | None = None,
     sunrise: float | None = None,
     sunset: float | None = None,
     label: str = "Events an hour of effort",
@@ -135,8 +134,7 @@ def plot_diel(
     Parameters
     ----------
     rate, low, high : np.ndarray [shape=(24,)], NaN where it is not known
-    effort_h : np.ndarray [shape=(24,)], hours of effort, optional
-        Hours without effort are grey.
+        Hours without a rate are grey.
     sunrise, sunset : float, mean hours of the day, optional
     label : str, of the rate
     title : str, optional
@@ -241,7 +239,7 @@ def plot_season(
                 zorder=3,
             )
     top = max(values[np.isfinite(values)].max(initial=0.0) for values in (daily, rate))
-    # Intervals from two or three days may reach far beyond all else: they leave the figure.
+    # Intervals from two or three days can be very long, so they may go beyond the figure.
     top = max(top, min(high[np.isfinite(high)].max(initial=0.0), 2.5 * top))
     ax.set(xlim=(x[0] - _HALF_DAY, x[-1] + _HALF_DAY), ylim=(0, 1.28 * top if top > 0 else 1.0), ylabel=label)
     ax.grid(alpha=0.3, axis="y")
@@ -258,7 +256,7 @@ def plot_season(
 
 
 def _choose_limits(known: np.ndarray, from_zero: bool) -> tuple[float, float]:
-    """Ends of a scale of colours: the loudest hundredth does not make all else dark."""
+    """Choose the ends of a scale of colours, so that the highest hundredth does not make all others dark."""
     if not len(known):
         return 0.0, 1.0
     if from_zero:
@@ -274,19 +272,19 @@ def _compute_edges(dates: np.ndarray) -> np.ndarray:
 
 
 def _hatch(ax: Axes, edges: np.ndarray, masked: np.ndarray, colour: str) -> None:
-    """Hatch cells, each column's runs of hours as one patch."""
+    """Hatch cells; consecutive hours of a day are one patch."""
     clear: Colormap = ListedColormap(["none"])
     mesh = ax.pcolor(edges, np.arange(25), np.ma.masked_where(~masked.T, np.zeros(masked.T.shape)), cmap=clear)
     mesh.set(hatch="////", edgecolor=to_rgba(colour, 0.75), linewidth=0)
 
 
 def _find_night(sunrise: float, sunset: float) -> list[tuple[float, float]]:
-    """The hours of the night between 0 and 24, for clocks of any offset."""
+    """Return the hours of the night between 0 and 24, for clocks of any offset."""
     return [(0.0, sunrise), (sunset, 24.0)] if sunrise < sunset else [(sunset, sunrise)]
 
 
 def _find_runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Runs of True as [start, end)."""
+    """Return the runs of True as [start, end)."""
     steps = np.flatnonzero(np.diff(np.r_[False, mask, False].astype(int)))
     return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
 

@@ -11,11 +11,11 @@ from anemone_lib.plots.axes import new_axes
 from anemone_lib.plots.timeaxis import set_time_axis
 from anemone_lib.soundscape.levels import measure_power
 
-#: Power below which a level is not drawn lower: −200 dB, less than the noise of any converter.
+#: Lowest power that is drawn: −200 dB, less than the noise of any converter.
 POWER_FLOOR = 1e-20
 
 
-#: What the bar of levels says, of levels as they are and of levels without their background.
+#: Labels of the scale, for levels and for levels above the background.
 LEVEL_LABEL = "Level (dB re full scale,\nuncalibrated)"
 ABOVE_BACKGROUND_LABEL = "Level above the median\nof each frequency (dB)"
 
@@ -88,8 +88,9 @@ def draw_spectrogram(
     config : InferenceConfig, whose `n_fft`, `hop_length` and `fmax_hz` are read
     offset : float, in seconds, added to all times
     subtract_background : bool
-        Subtract the median of each frequency over the time shown: what stays, like wind, flow and a boat, becomes
-        white, and what comes and goes stands out. `LEVEL_LABEL` and `ABOVE_BACKGROUND_LABEL` name the two scales.
+        Subtract the median of each frequency over the time shown: steady sound, like wind, flow and a boat, becomes
+        white, and sounds that come and go become visible. `LEVEL_LABEL` and `ABOVE_BACKGROUND_LABEL` name the two
+        scales.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def draw_spectrogram(
         n_bins=n_bins,
     )
     levels = 10 * np.log10(np.maximum(power, POWER_FLOOR))
-    # What is NaN or silent says nothing of the range, nor does the hum below 100 Hz that most recordings have.
+    # NaN, silence, and the hum below 100 Hz of most recordings do not count for the range.
     quiet = round(100 / width_hz) if n_bins > round(100 / width_hz) + 2 else 0
     audible = power > POWER_FLOOR
     if subtract_background:
@@ -133,7 +134,7 @@ def draw_spectrogram(
 
 
 def _measure_background(levels: np.ndarray) -> np.ndarray:
-    """Median of each frequency over time [shape=(n_bins,)], NaN left out; 0 where nothing is audible."""
+    """Return the median of each frequency over time [shape=(n_bins,)] without NaN; 0 if nothing is audible."""
     background = np.zeros(levels.shape[1])
     some = np.isfinite(levels).any(axis=0)
     background[some] = np.nanmedian(levels[:, some], axis=0)

@@ -14,14 +14,14 @@ from anemone_lib.audio.clock import spell_offset
 from anemone_lib.audio.gaps import Pause, add_pauses
 from anemone_lib.errors import spell_count
 
-# Seconds between two ticks: round numbers, and from a minute on those of a clock.
+# Seconds between two ticks: round numbers, and from a minute on the numbers of a clock.
 _STEPS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400),
 )
 
 
-#: Inches that the label of a tick needs, in all and for each of its characters.
+#: Inches that the label of a tick needs: a fixed part, and a part for each character.
 LABEL_INCHES, CHARACTER_INCHES = 0.4, 0.06
 
 
@@ -32,7 +32,7 @@ def format_time(seconds: float, *, longest: float, step: float = 1.0) -> str:
     ----------
     seconds : float
     longest : float, in seconds
-        The latest of the times: seconds below two minutes, ``min:s`` below an hour, else ``h:min`` or ``h:min:s``.
+        The latest of the times: seconds below two minutes, ``min:s`` below an hour, otherwise ``h:min`` or ``h:min:s``.
     step : float > 0, in seconds
         Smallest difference to show: decimals below 1, and from 60 on no seconds beside hours.
 
@@ -67,7 +67,7 @@ def set_time_axis(ax: Axes, start_time: float, end_time: float) -> None:
 def add_clock_axis(ax: Axes, start_time: float, end_time: float, began: datetime, pauses: Sequence[Pause] = ()) -> None:
     """Show the time of day above the axes, by the clock of a recording that began at `began`, and name its offset.
 
-    That clock is the one of ``start_local`` in tables: it jumps where the recorder paused, and a tick says to when.
+    It is the clock of ``start_local`` in tables. At a pause of the recorder it jumps, and a tick shows the new time.
     """
     midnight = began.replace(hour=0, minute=0, second=0, microsecond=0)
     seconds = (began - midnight).total_seconds()
@@ -90,7 +90,7 @@ def add_clock_axis(ax: Axes, start_time: float, end_time: float, began: datetime
 
 
 def _find_round_times(edges: Sequence[float], seconds: float, step: float, pauses: Sequence[Pause]) -> list[float]:
-    """Seconds of the recording at which its clock shows multiples of `step`, between pauses at the inner edges."""
+    """Find the seconds at which the clock shows multiples of `step`; the inner `edges` are pauses."""
     found: list[float] = []
     for start, end in pairwise(edges):
         shift = seconds + add_pauses(start, pauses) - start
@@ -112,7 +112,7 @@ def set_date_axis(ax: Axes) -> None:
 
 
 def _step(span: float, ax: Axes, characters: int) -> float:
-    """Seconds between ticks, so that labels of `characters` characters have room."""
+    """Return the seconds between ticks, so that labels of `characters` characters have room."""
     width = ax.get_window_extent().width / ax.figure.dpi
     count = max(2, int(width / (LABEL_INCHES + characters * CHARACTER_INCHES)))
     return next((step for step in _STEPS if span / step <= count), _STEPS[-1] * math.ceil(span / _STEPS[-1] / count))

@@ -49,7 +49,7 @@ def plot_waveforms(
 ) -> Figure:
     """Draw the waveform with all frequencies, and below it only the band in which the calls are.
 
-    Each has a scale of its own: calls are often much weaker than the waves and the flow below 100 Hz.
+    Each has its own scale, because calls are often much weaker than the waves and the flow below 100 Hz.
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def filter_band(samples: np.ndarray, sample_rate: int, band_hz: tuple[float, flo
     ----------
     samples : np.ndarray [shape=(n,)], float32, NaN where unreadable
     sample_rate : int > 0, in Hz
-    band_hz : (low, high), in Hz; the band ends at 0.45 of the sample rate where `high` is above that
+    band_hz : (low, high), in Hz; the band ends at 0.45 of the sample rate if `high` is above that
 
     Returns
     -------
-    filtered : np.ndarray [shape=(n,)], float32, NaN where `samples` is; all zero if the rate cannot hold the band
+    filtered : np.ndarray [shape=(n,)], float32, NaN where `samples` is; all zero if the rate is too low for the band
 
     Examples
     --------

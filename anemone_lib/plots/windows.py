@@ -1,4 +1,4 @@
-"""Draw windows as the model sees them, and beside what librosa draws of them."""
+"""Draw windows as the model sees them, and beside them the images by librosa."""
 
 import warnings
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def plot_window_image(
     ----------
     image : np.ndarray [shape=(height_pixels, width_pixels, channels)], float32 in [0, 1], row 0 the highest frequency
     fmax_hz : float > 0, in Hz
-        Frequency of the upper edge: the setting, or half the sample rate where that is lower.
+        Frequency of the upper edge: the setting, or half the sample rate if that is lower.
     window_duration : float > 0, in seconds
     start_time : float, in seconds
     ax : matplotlib.axes.Axes, optional
@@ -74,7 +74,7 @@ def draw_window(recording: Recording, scores: Scores, config: InferenceConfig, w
     ----------
     recording : Recording
     scores : Scores, of that recording
-    config : InferenceConfig, with which it was scored
+    config : InferenceConfig, as used for the scores
     window : int, index of the window
 
     Returns
@@ -183,7 +183,7 @@ def plot_seen_windows(
     ----------
     recording : Recording
     scores : Scores, of that recording
-    config : InferenceConfig, with which it was scored
+    config : InferenceConfig, as used for the scores
     windows : indices of windows
     titles : one text for each window, optional; its times are added
 
@@ -231,7 +231,7 @@ def plot_seen_windows(
 
 
 def _read_window(recording: Recording, scores: Scores, window: int) -> np.ndarray:
-    """Samples of a window; zeros beyond the recording, and where samples are not readable."""
+    """Read the samples of a window; zeros beyond the recording, and for samples that are not readable."""
     start, stop = scores.grid.sample_range(window, window + 1)
     samples = np.zeros(scores.grid.window_samples, np.float32)
     samples[: stop - start] = np.nan_to_num(recording.read(start, stop))
@@ -249,7 +249,7 @@ def _draw_bars(ax: Axes, classes: Sequence[str], probabilities: np.ndarray) -> N
 
 
 def _add_scale(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Explain the grey of a window's image."""
+    """Draw the scale of the grey levels of a window's image."""
     bar = figure.colorbar(axes[0].images[0], ax=list(axes), pad=0.02, aspect=25, ticks=(0, 0.5, 1))
     bar.ax.set_yticklabels(["quietest", "half of\nthe range", "loudest"], fontsize="small")
     bar.set_label("Level in this window\n(range at most 80 dB)")

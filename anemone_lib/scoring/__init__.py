@@ -1,10 +1,9 @@
 """Recording × model → scores: the probability of every class in every window.
 
 `score_recording` is where to start. `windows` lays the grid, `images` draws the spectrogram that the model sees,
-`classifier` runs the model, after a `backbone` where there is one, `sight` gives it images or sound, `chunks` cuts the
-work into pieces and puts it together, `scores` keeps the result on disk, `coverage` says what was analysed, `condition`
-what is wrong with the sound.
-Imports audio and what lies below it.
+`classifier` runs the model, with a `backbone` before it if there is one, `sight` gives it images or sound, `chunks`
+cuts the work into pieces and puts it together, `scores` keeps the result on disk, `coverage` says what was analysed,
+`condition` what is wrong with the sound. Imports audio and what lies below it.
 """
 
 from anemone_lib.scoring.backbone import Backbone

@@ -1,8 +1,8 @@
 """Backbones: networks of others that turn a window of sound into an embedding, a vector of numbers that describe it.
 
 *Conventions.* A backbone takes one channel of audio at its own sample rate; recordings are opened at that rate
-(``target_sr``), so that resampling is that of every recording and does not depend on how it is cut. Of every window the
-mean is taken away and the highest peak becomes 0.25: loudness does not count, as in the images. A window that is
+(``target_sr``), so that resampling is that of every recording and does not depend on how it is cut. The mean of every
+window is subtracted and its highest peak becomes 0.25: loudness does not count, as in the images. A window that is
 shorter than the backbone's input is followed by silence. One window is given at a time, so that an embedding never
 depends on its neighbours. An output with several frames is averaged over them.
 """
@@ -20,11 +20,11 @@ from anemone_lib.errors import ModelError
 #: Sample rates, Hz, of well-known backbones, by the number of samples that they take: BirdNET; Perch and SurfPerch;
 #: YAMNet. No file format says the rate.
 KNOWN_RATES_HZ = {144_000: 48_000, 160_000: 32_000, 15_600: 16_000}
-#: Highest peak of what a backbone is given, of full scale.
+#: Highest peak of a window that a backbone gets, as a share of full scale.
 PEAK = 0.25
-#: An output of one of these names is the embedding where there are several outputs.
+#: If there are several outputs, an output with one of these names is the embedding.
 EMBEDDING_NAMES = ("embedding", "embeddings")
-#: Names listed in an error, at most.
+#: Largest number of names in an error.
 MAX_NAMES = 12
 
 
@@ -45,13 +45,13 @@ class Backbone:
     Parameters
     ----------
     path : path of a ``.tflite`` file, or of the folder of a TensorFlow SavedModel
-        A SavedModel is a program, and runs as one: take it only from whom you trust.
+        A SavedModel is a program that runs on your computer: take it only from people whom you trust.
     sample_rate : int > 0, in Hz, optional
-        Of its input; known for the lengths in `KNOWN_RATES_HZ`.
+        The rate of its input; not needed for the lengths in `KNOWN_RATES_HZ`.
     window_duration : float > 0, in seconds, optional
-        Of the windows that it is given; by default as much as it takes.
+        Length of a window; by default as much as the backbone takes.
     output : str, optional
-        Name of the output that is the embedding, where there are several; of a ``.tflite``, any tensor inside.
+        Name of the output that is the embedding, if there are several; in a ``.tflite``, any tensor inside.
     num_threads : int > 0, of a ``.tflite``
 
     Attributes
@@ -65,12 +65,12 @@ class Backbone:
     Raises
     ------
     ModelError
-        There is no such file, it takes no audio, its rate or its output is not clear, or a window is longer than what
-        it takes.
+        The file does not exist, it takes no audio, its rate or its output is not clear, or a window is longer than
+        its input.
 
     Examples
     --------
-    A network that takes images is none:
+    A network that takes images is not a backbone:
 
     >>> from anemone_lib.scoring import DEMONSTRATION_MODEL
     >>> try:
@@ -141,7 +141,7 @@ class Backbone:
 
 
 def _level_window(window: np.ndarray, n_samples: int) -> np.ndarray:
-    """A window without its mean, at the same peak as all others, followed by silence."""
+    """Return a window without its mean, with the same peak as all others, followed by silence."""
     samples = np.zeros(n_samples, np.float32)
     moved = window.astype(np.float64) - window.mean(dtype=np.float64)
     peak = float(np.abs(moved).max())

@@ -2,12 +2,12 @@
 
 A bundle is a folder with ``best_model.tflite`` (what serving runs, in LiteRT), ``best_model.keras`` (what training
 writes) and ``best_model.json``, the model card: the classes, the settings the model was trained with, the SHA-256 of
-both files, and in words what it was trained on and what it never saw. A lone ``.keras`` works too, through Keras.
-Where a backbone embeds the sound first, its file lies in the bundle, too, and the two models are the head on it.
+both files, and in words what it was trained on and what it was never trained on. A lone ``.keras`` works too, through
+Keras. If the model has a backbone, its file lies in the bundle, too, and the two models are the head on it.
 
-One digest is over all that decides the probabilities: the file that runs and the card (classes, temperature,
-activation, settings, SHA-256 of a backbone). `Classifier.sha256` is this digest: results name it, caches are kept under
-it, and it pins a model. Of a file without a card it is the file's own SHA-256.
+One digest covers everything that decides the probabilities: the file that runs and the card (classes, temperature,
+activation, settings, SHA-256 of a backbone). `Classifier.sha256` is this digest: results name it, caches use it as
+a key, and it pins a model. Without a card, it is the SHA-256 of the file.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class BackboneCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str = Field(pattern=r"^[\w.-]+$", description="The file, or folder of a SavedModel, beside the card.")
-    source: str = Field(description="What the file was called that was given.")
+    source: str = Field(description="Name of the file that was given.")
     sample_rate: int = Field(gt=0, description="Of its input, Hz.")
     window_samples: int = Field(gt=0, description="Samples of a window.")
     output: str = Field(description="The output that is the embedding.")
@@ -54,7 +54,7 @@ class ModelCard(BaseModel):
 
     name: str = Field(description="Name of the model.")
     version: str = Field(description="Like v1.0; part of every result.")
-    summary: str = Field("", description="In words: what it was trained on, what it never saw.")
+    summary: str = Field("", description="In words: what it was trained on, and what it was never trained on.")
     classes: tuple[str, ...] = Field(description="In the order of the model's outputs.")
     input_shape: tuple[int, int, int] | tuple[int] = Field(
         description="height_pixels, width_pixels, channels; with a backbone, the numbers in an embedding."
@@ -69,7 +69,7 @@ class ModelCard(BaseModel):
         "frame lasts as long and the model sees the same. None: they are numbers of samples at every rate.",
     )
     sha256: dict[str, str] = Field(description="SHA-256 (hex) by file name.")
-    backbone: BackboneCard | None = Field(None, description="What embeds the sound, where the model sees no images.")
+    backbone: BackboneCard | None = Field(None, description="The backbone, if the model takes embeddings.")
     activation: Literal["softmax", "sigmoid"] = Field(
         "softmax",
         description="softmax: one class a window, probabilities sum to 1. sigmoid: every class by itself, several may "
@@ -81,10 +81,10 @@ class ModelCard(BaseModel):
     target_class: str | None = Field(None, description="The class that the model was made for; none: the default's.")
     decisions: dict[str, dict[str, float | int]] = Field(
         default_factory=dict,
-        description="By class, the event settings found best on the validation part, as confidence_threshold.",
+        description="By class, the best event settings on the validation part, such as confidence_threshold.",
     )
     segment_thresholds: dict[str, float] = Field(
-        default_factory=dict, description="By class, the threshold of 3-s segments found best on the validation part."
+        default_factory=dict, description="By class, the best threshold of 3-s segments on the validation part."
     )
     bands_hz: dict[str, tuple[float, float]] = Field(
         default_factory=dict,
@@ -113,7 +113,7 @@ def find_model_file(uri: str | os.PathLike[str] | None = None) -> Path:
     Raises
     ------
     ModelError
-        There is none, or it has an unknown format.
+        The file does not exist, or its format is not known.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def read_card(path: Path) -> ModelCard | None:
     Raises
     ------
     ModelError
-        It is not a model card.
+        The file is not a model card.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def read_card(path: Path) -> ModelCard | None:
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file; of a folder, that over the names and hashes of all files in it.
+    """Return the SHA-256 of a file, or of the names and hashes of all files in a folder.
 
     Examples
     --------
@@ -199,7 +199,7 @@ def hash_file(path: Path) -> str:
 
 
 def digest_bundle(model_path: Path) -> str:
-    """Compute the digest of what is served: the file that runs, and its card if it has one.
+    """Compute the digest of a bundle: of the file that runs, and of its card if it has one.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def digest_bundle(model_path: Path) -> str:
     Returns
     -------
     digest : str, SHA-256 in hexadecimal
-        Where a card is beside the file, over the SHA-256 of both; otherwise of the file.
+        If there is a card beside the file, of the SHA-256 of both; otherwise of the file.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def digest_bundle(model_path: Path) -> str:
 
 
 def check_hashes(model_path: Path, card: ModelCard | None, pinned: str | None) -> str:
-    """Refuse a bundle that is not the one that its card, or the hash that the caller gives, names.
+    """Refuse a bundle whose hashes differ from its card, or from the digest that the caller gives.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def check_hashes(model_path: Path, card: ModelCard | None, pinned: str | None) -
                 f"is over {model_path.name} and its card, after you checked that both are the ones that were tested"
             )
         raise ModelError(
-            f"the SHA-256 of the bundle at {model_path} is {digest}, the one asked for is {pinned}; "
+            f"the SHA-256 of the bundle at {model_path} is {digest}, the expected digest is {pinned}; "
             "the model or its card is not the one that was tested: copy the bundle again"
         )
     return digest

@@ -3,9 +3,9 @@
 `plan` cuts the grid of windows into chunks, `score_chunk` scores one, `merge` puts them together. All three are pure
 and deterministic, and the result does not depend on how the recording was cut: N chunks equal one chunk bit for bit.
 So any `concurrent.futures.Executor` can do the work (threads, processes, ``dask.distributed.Client.get_executor()``,
-the tasks of a state machine), a stopped run resumes where it was, and a chunk that fails is a named gap, not a loss.
+the tasks of a state machine), a stopped run resumes where it was, and a chunk that fails becomes a gap with a reason.
 
-Scores decide nothing about events: those follow in milliseconds (`decide_events`), again and again.
+Scores do not depend on the event settings. `decide_events` finds the events in scores in milliseconds.
 """
 
 import os
@@ -29,8 +29,8 @@ from anemone_lib.scoring.windows import cut_windows, lay_grid
 CHUNK_WINDOWS = 128
 
 
-#: A short recording is cut finer, so that all cores are done at about the same time, but no finer than pays: windows
-#: of one chunk share their frames.
+#: A short recording is cut into about so many chunks, so that all cores end at about the same time; and the fewest
+#: windows in a chunk: smaller chunks cost more, because the windows of one chunk share their frames.
 SHARED_BY, MIN_CHUNK_WINDOWS = 16, 16
 
 
@@ -93,12 +93,12 @@ def score_chunk(
     classifier : Classifier
     config : InferenceConfig
     listen : callable (start, samples), optional
-        Is given the samples, up to those of the next chunk, for other measures: nothing is read twice.
+        Gets the samples of the chunk, up to the next chunk, for other measures, so that nothing is read twice.
 
     Returns
     -------
     scored : ChunkScores
-        NaN in the rows of windows that hold lost samples and cannot be moved past them: see
+        NaN in the rows of windows that contain lost samples and cannot be moved away from them: see
         `anemone_lib.scoring.coverage`.
 
     Examples
@@ -149,14 +149,14 @@ def merge(
     config: InferenceConfig,
     sha256: str = "",
 ) -> Scores:
-    """Put scored chunks together; what is missing becomes a gap with its reason.
+    """Put scored chunks together; missing chunks become gaps with their reasons.
 
     Parameters
     ----------
-    results : what `score_chunk` gave for every chunk of the plan, or in words why it has none
-    recording, classifier, config : what was scored with what
+    results : for every chunk of the plan, the result of `score_chunk`, or the reason in words why there is none
+    recording, classifier, config : as in `score_chunk`
     sha256 : str
-        Of the recording's bytes, where it is known.
+        SHA-256 of the recording's bytes, if it is known.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def merge(
     Raises
     ------
     ScoresError
-        Windows are missing without a reason, or a chunk's probabilities are not its own.
+        Windows are missing without a reason, or the probabilities of a chunk have a wrong shape.
 
     Examples
     --------

@@ -29,7 +29,7 @@ class Classifier(Protocol):
     card : ModelCard, or None for a lone .keras
     sha256 : str, over the file that runs and its card; see `digest_bundle`
     version : str, from the card, or the file's name
-    input_shape : (height_pixels, width_pixels, channels), or (window_samples,) where it takes sound
+    input_shape : (height_pixels, width_pixels, channels), or (window_samples,) if it takes sound
     n_classes : int
 
     Examples
@@ -52,12 +52,12 @@ class Classifier(Protocol):
         Parameters
         ----------
         images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
-            Or windows of sound [shape=(n, window_samples)], where `input_shape` is that.
+            Or windows of sound [shape=(n, window_samples)], if `input_shape` has one dimension.
 
         Returns
         -------
         probabilities : np.ndarray [shape=(n, n_classes)], float32
-            Rows sum to 1, but for a model of overlapping classes (sigmoid on its card).
+            Rows sum to 1, except for a model of overlapping classes (sigmoid on its card).
         """
         ...
 
@@ -72,7 +72,7 @@ def load_classifier(
     uri : path or ``file://`` address of the bundle's folder or of any of its files
         By default the demonstration model. The ``.tflite`` is preferred to the ``.keras``.
     sha256 : str, optional
-        The digest of the bundle (`Classifier.sha256`, `digest_bundle`); checked before anything of it is loaded.
+        The digest of the bundle (`Classifier.sha256`, `digest_bundle`); checked before the model is loaded.
     num_threads : int > 0
         Threads inside one call; windows are scored by several calls at once, so 1 is fastest.
 
@@ -83,7 +83,7 @@ def load_classifier(
     Raises
     ------
     ModelError
-        Nothing there, an unknown format, a hash that does not match, or a damaged model.
+        The model does not exist, its format is not known, a hash does not match, or it is damaged.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class LiteRTClassifier:
         _check_card(self, path)
 
     def _get_interpreter(self) -> tuple[Any, Any, Any]:
-        """This thread's interpreter, ready for one image."""
+        """Return this thread's interpreter, ready for one image."""
         if hasattr(self._local, "ready"):
             return self._local.ready
         from ai_edge_litert.interpreter import Interpreter
@@ -140,8 +140,8 @@ class LiteRTClassifier:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of every class; see `Classifier`.
 
-        LiteRT gets one image at a time: what passes between the layers stays in the core's cache, so it is faster than
-        any batch, and memory is that of one image however many there are.
+        LiteRT gets one image at a time: the values between the layers then stay in the core's cache, which is faster
+        than any batch and needs the memory of one image only.
         """
         _check_images(images, self.input_shape)
         if len(images) == 0:
@@ -155,7 +155,7 @@ class LiteRTClassifier:
         return _calibrate(_dequantise(answers, answer, self.card), self.card)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as a path, checked there against the same hash."""
+        """Be sent to another process as a path, which is checked there against the same hash."""
         return _reload, (str(self._path), self.sha256, self._num_threads)
 
 
@@ -198,7 +198,7 @@ class KerasClassifier:
         return _calibrate(answer, self.card)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as a path, checked there against the same hash."""
+        """Be sent to another process as a path, which is checked there against the same hash."""
         return _reload, (str(self._path), self.sha256, 1)
 
 
@@ -231,7 +231,7 @@ class EmbeddingClassifier:
         return self._head.probabilities(self._backbone.embed(images))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as a path, checked there against the same hash."""
+        """Be sent to another process as a path, which is checked there against the same hash."""
         return _reload, (str(self._path), self.sha256, self._num_threads)
 
 
@@ -239,14 +239,14 @@ _loaded: dict[tuple[str, str], Classifier] = {}
 
 
 def _reload(path: str, sha256: str, num_threads: int) -> Classifier:
-    """Load once in a process, however many pieces of work bring the classifier along."""
+    """Load a classifier once in a process, even if many pieces of work are sent with it."""
     if (path, sha256) not in _loaded:
         _loaded[path, sha256] = load_classifier(path, sha256=sha256, num_threads=num_threads)
     return _loaded[path, sha256]
 
 
 def _read_shape(shape: Any, path: Path) -> tuple[int, ...]:
-    """The shape of an image, or the length of an embedding."""
+    """Return the shape of an image, or the length of an embedding."""
     sizes = [int(size) if size is not None else 0 for size in shape]
     if len(sizes) == 2 and sizes[1] > 0:
         return (sizes[1],)
@@ -277,7 +277,7 @@ def _check_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def _quantise(images: np.ndarray, details: Any) -> np.ndarray:
-    """Images as the model's input type; only fully quantised models take anything but float32."""
+    """Convert images to the model's input type; only fully quantised models take another type than float32."""
     if details["dtype"] is np.float32:
         return np.ascontiguousarray(images, np.float32)
     scale, zero = details["quantization"]
@@ -302,7 +302,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     ----------
     probabilities : np.ndarray [shape=(n, n_classes)], float, rows sum to 1
     temperature : float > 0
-        Above 1 the probabilities of a row come closer to each other, below 1 they move apart; the order stays.
+        Above 1, the probabilities of a row come closer to each other; below 1, they move apart. Their order stays.
 
     Returns
     -------

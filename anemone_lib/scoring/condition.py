@@ -1,9 +1,9 @@
 """Faults of the sound itself: a dead hydrophone, clipping, an offset; settings that do not fit the rate.
 
-*How it is measured.* While a chunk is scored, its samples are at hand: for every window, of the samples from its start
-to the start of the next, the lowest, the highest, the mean, the share at full scale and the share that
-is lost. These five numbers belong to a window as its probabilities do, so they do not depend on how the recording was
-cut, and they cost no second reading.
+*How it is measured.* When a chunk is scored, five numbers are measured for every window, from the samples between its
+start and the start of the next window: the lowest, the highest, the mean, the share at full scale and the share that
+is lost. They are kept with the window's probabilities. So they do not depend on how the recording was cut, and nothing
+is read twice.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ N_MEASURES = 5
 FULL_SCALE = 0.99
 #: Shares and levels from which a warning is given.
 CLIPPED_SHARE, OFFSET, DEAD_S = 1e-4, 0.01, 1.0
-#: An offset is compared with the sound, too: a warning is given where it is larger than half the usual peak.
+#: A warning is also given if the offset is larger than this share of the usual peak.
 SMALL_OFFSET = 1e-3
 #: Floats may go a little over full scale; those that go this many times over it are in another unit.
 OTHER_UNIT = 2.0
-#: Sample rates that hydrophones have, Hz, and lengths of a frame in which pulses show, seconds.
+#: Range of the sample rates of hydrophones, Hz, and of the length of a frame that shows pulses, seconds.
 RATES_HZ = (8_000, 200_000)
 FRAME_S = (0.005, 0.050)
 
@@ -108,7 +108,7 @@ def _find_dead(measures: np.ndarray, heard: np.ndarray, starts: np.ndarray, dura
     if (constant | ~heard).all() and len(np.unique(measures[heard, LOWEST])) == 1:
         yield (
             f"every sample is {_format_level(measures[heard, LOWEST][0])}: the hydrophone, its cable or the recorder "
-            "was dead; that there are no events means nothing"
+            "was dead; the absence of events means nothing there"
         )
         return
     edges = np.flatnonzero(np.diff(constant.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
@@ -118,7 +118,7 @@ def _find_dead(measures: np.ndarray, heard: np.ndarray, starts: np.ndarray, dura
         until = "to the end" if stop == len(starts) else f"to {ends[stop - 1]:.2f} s"
         yield (
             f"from {starts[first]:.2f} s {until} every sample is {_format_level(measures[first, LOWEST])}: nothing was "
-            "heard there; that there are no events means nothing"
+            "heard there; the absence of events means nothing there"
         )
     if len(runs) > 3:
         yield f"{len(runs) - 3} more stretches without sound, {total:.6g} s in all"
@@ -165,7 +165,7 @@ def describe_rates(sample_rate: int, *, original_rate: int, n_fft: int, trained_
     original_rate : int, in Hz, of the file
     n_fft : int
     trained_sr : int, in Hz, optional
-        The rate of the recordings that the model was trained on, with this transform: neither is odd then.
+        The sample rate of the training recordings, if it used this transform: then there is no warning.
 
     Returns
     -------

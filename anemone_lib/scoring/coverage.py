@@ -1,10 +1,10 @@
-"""Windows that hold lost samples, and the places to which they are moved.
+"""Windows that contain lost samples, and the places to which they are moved.
 
-*Rule.* A window that holds lost samples is moved, by at most half its length, to the nearest place where it holds none;
-so the audio up to the edge of a gap is analysed, and nothing is put in its place. A window that cannot be moved so is
-skipped. Where a stretch between two gaps is shorter than a window, but at least half of one, it is analysed with zeros
-after it, as a recording shorter than a window is. The rule needs the gaps near a window only, so that it does not
-matter how a recording was cut into chunks.
+*Rule.* A window that contains lost samples is moved, by at most half its length, to the nearest place without lost
+samples. So the audio up to the edge of a gap is analysed, and lost samples are not replaced. A window that cannot be
+moved in this way is skipped. If a stretch between two gaps is shorter than a window, but at least half as long, it is
+analysed with zeros after it, as a recording that is shorter than a window. The rule needs the gaps near a window only,
+so that it does not matter how a recording was cut into chunks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from anemone_lib.errors import AudioError
 from anemone_lib.scoring.condition import LOST
 from anemone_lib.scoring.windows import WindowGrid
 
-#: Lost samples closer than this are one gap, seconds: single bad samples must not make millions of gaps.
+#: Lost samples closer than this are one gap, seconds, so that single bad samples do not make millions of gaps.
 JOIN_S = 0.01
 
 
 def place_windows(
     lost: Sequence[Lost], *, first: int, stop: int, n_samples: int, window_samples: int, stride_samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Say where each window is looked at.
+    """Find the place at which each window is analysed.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def place_windows(
 
 
 def cut_moved_windows(recording: Recording, first: int, stop: int, grid: WindowGrid) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the windows `first` to `stop`, in some of which samples are lost.
+    """Cut the windows `first` to `stop`, some of which contain lost samples.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def find_uncovered(starts: np.ndarray, ends: np.ndarray, n_samples: int) -> Iter
 def find_gaps(
     recording: Recording, probabilities: np.ndarray, measures: np.ndarray, reasons: np.ndarray, grid: WindowGrid
 ) -> Iterator[Gap]:
-    """Intervals that no scored window covers: they and the scored windows make up the whole recording."""
+    """Find the intervals that no scored window covers; with the scored windows, they make up the whole recording."""
     lost = _find_lost(recording, measures[:, LOST], grid)
     starts, ends = place_windows(
         lost,

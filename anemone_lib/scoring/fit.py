@@ -10,9 +10,9 @@ from anemone_lib.scoring.classifier import Classifier
 
 
 def choose_config(config: InferenceConfig | str | os.PathLike[str] | None, classifier: Classifier) -> InferenceConfig:
-    """Return a configuration, or, where there is none, the settings that the model was trained with.
+    """Return a configuration or, if it is None, the settings that the model was trained with.
 
-    Where the card names a target class and the event settings that were best for it, those are taken too.
+    If the card names a target class and its best event settings, they are used, too.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def choose_config(config: InferenceConfig | str | os.PathLike[str] | None, class
 
 
 def choose_promoted(path: str | os.PathLike[str] | None, classifier: Classifier) -> InferenceConfig:
-    """Return the settings of a file, or, where there is none, those that the model was trained with.
+    """Return the settings of a file or, if there is no file, those that the model was trained with.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def choose_transform(config: InferenceConfig, classifier: Classifier, *, sample_
     Returns
     -------
     config : InferenceConfig
-        Where the model's card names a `transform_sr`, with ``n_fft`` and ``hop_length`` scaled (`scale_transform`);
-        they depend on the card and the rate alone. Else as it was.
+        If the model's card names a `transform_sr`, ``n_fft`` and ``hop_length`` are scaled (`scale_transform`);
+        they depend only on the card and the rate. Otherwise unchanged.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def choose_transform(config: InferenceConfig, classifier: Classifier, *, sample_
 
 
 def scale_transform(config: InferenceConfig, sample_rate: int, *, transform_sr: int | None) -> InferenceConfig:
-    """Return the settings whose frames last as long at a sample rate as those of a configuration do at another.
+    """Scale the transform to another sample rate, so that a frame lasts as long.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ def scale_transform(config: InferenceConfig, sample_rate: int, *, transform_sr: 
     -------
     config : InferenceConfig
         ``n_fft`` is the nearest even number that has no prime factor above 7, which transforms fast. ``hop_length`` is
-        the nearest number of which the stride is a multiple, so that windows share frames, where one is within an
-        eighth; else the nearest number.
+        the nearest number of which the stride is a multiple, so that windows share frames, if there is one within an
+        eighth; otherwise the nearest number.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def scale_transform(config: InferenceConfig, sample_rate: int, *, transform_sr: 
 
 
 def _is_fast(n: int) -> bool:
-    """Whether a number has no prime factor above 7."""
+    """Return whether a number has no prime factor above 7."""
     for factor in (2, 3, 5, 7):
         while n % factor == 0:
             n //= factor
@@ -154,7 +154,7 @@ def check_fit(classifier: Classifier, config: InferenceConfig) -> None:
     Raises
     ------
     ModelError
-        Naming both sides.
+        They do not fit; the message names both sides.
 
     Examples
     --------

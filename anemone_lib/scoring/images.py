@@ -14,12 +14,12 @@ padding) and ``P = |D|²``:
 4. Row r of H from the bottom, with ``n_bins = n_fft/2 + 1`` and ``top = int(fmax_hz / (sr/2) · n_bins)``, shows bin
    ``floor((r + ½)/H · top + ½)`` if ``top < n_bins``, else bin ``floor((r + ½)/H · n_bins)``.
 5. One channel is Z; three are matplotlib's magma at Z, rounded to 8 bits, divided by 255: equal to the picture that
-   matplotlib renders, but for a level on the line between two of its 256 colours.
+   matplotlib renders, except for a level on the line between two of its 256 colours.
 
 *Speed.* Only the bins that are drawn need a logarithm; of the others only the largest and smallest power counts.
-Where windows overlap by whole hops (the usual 0.4 s at 16, 32, 48 or 96 kHz), they are given as a view
-(`anemone_lib.scoring.windows.cut_windows`), which shows in its strides, and the frames they share are transformed once.
-Every frame is computed by the same operations whichever way, so the images are the same bits.
+If windows overlap by whole hops (the usual 0.4 s at 16, 32, 48 or 96 kHz), they are a view of the samples
+(`anemone_lib.scoring.windows.cut_windows`). The strides of the view show the overlap, and shared frames are transformed
+once. Every frame is computed by the same operations in both ways, so the images are the same, bit for bit.
 """
 
 import base64
@@ -77,7 +77,7 @@ def draw_images(
     Parameters
     ----------
     windows : np.ndarray [shape=(n, window_samples)], float32
-        Finite samples; a window with others gives an image without meaning.
+        Finite samples; a window with NaN or infinity gives an image without meaning.
     sample_rate : int > 0, in Hz
     n_fft : int, even, samples per transform
     hop_length : int > 0, samples between frames
@@ -87,7 +87,7 @@ def draw_images(
     channels : int, 1 or 3
         1 for the normalised level, 3 for magma colours.
     out : np.ndarray, optional
-        Where to draw, of the shape and type returned: memory used again costs less than new memory.
+        Array to draw into, of the shape and type of the result: using memory again is faster than new memory.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def draw_images(
     bottom = np.maximum(_to_decibels(lowest) - reference, np.float32(-TOP_DB))
     scale = np.divide(-1.0, bottom, out=np.zeros_like(bottom), where=bottom < 0)
     floor = reference + bottom
-    # Of many bins few are shown: then rows are picked from single frames, which are repeated last.
+    # If few of many bins are shown, rows are taken from single frames first, and the frames are repeated last.
     widen_last = layout.n_drawn >= height_pixels
     for k in range(n_windows):
         shown = levels.take(frames[k] if widen_last else frames[k, layout.frames], axis=0)  # (frames, bins drawn)
@@ -183,7 +183,7 @@ def _plan_layout(
     fits = (window_samples + pad - n_fft) // hop_length  # last frame that ends within the window
     inner = max(0, min(n_frames - 1, fits) - left + 1)
     top = int(fmax_hz / (sample_rate / 2) * n_bins)
-    # In whole numbers, so that a pixel on the line between two bins or frames never depends on rounding.
+    # Whole numbers, so that a pixel on the line between two bins or frames never depends on rounding.
     row, column = 2 * np.arange(height_pixels) + 1, 2 * np.arange(width_pixels) + 1
     if top < n_bins:
         bins = (row * top + height_pixels) // (2 * height_pixels)
@@ -264,7 +264,7 @@ def _transform_frames(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray,
 
 def _transform(block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> None:
     """Fill the levels of the drawn bins and the extremes of all bins for a block of frames."""
-    from scipy.fft import rfft  # takes longer to import than all else here together
+    from scipy.fft import rfft  # takes longer to import than all other imports here
 
     spectrum = rfft(block * layout.hann, axis=-1, overwrite_x=True)
     power = np.square(spectrum.real)

@@ -1,7 +1,7 @@
-"""The scores of a recording, and how they are kept on disk: whole or not at all.
+"""The scores of a recording, and how they are stored on disk: completely or not at all.
 
 `Scores` holds the probabilities of every window of a recording and where they come from. A `ScoreCache` keeps the
-chunks of a recording that is being scored, and its scores from then on.
+chunks of a recording while it is scored, and its scores afterwards.
 """
 
 import json
@@ -63,12 +63,12 @@ class ChunkScores:
     measures: np.ndarray
 
     def to_array(self) -> np.ndarray:
-        """Return both beside each other, as they are kept: ``(n_windows, n_classes + 5)``, float32."""
+        """Return both in one array, as they are stored: ``(n_windows, n_classes + 5)``, float32."""
         return np.concatenate([self.probabilities, self.measures], axis=1)
 
     @classmethod
     def from_array(cls, array: np.ndarray) -> "ChunkScores":
-        """Return what `to_array` gave."""
+        """Make the object from the array of `to_array`."""
         return cls(array[:, :-N_MEASURES], array[:, -N_MEASURES:])
 
 
@@ -79,17 +79,17 @@ class Scores:
     Attributes
     ----------
     probabilities : np.ndarray [shape=(n_windows, n_classes)], float32
-        Rows sum to 1; a skipped window's row is NaN.
+        Rows sum to 1, except for a model of overlapping classes; the row of a skipped window is NaN.
     classes : names of the columns
     grid : WindowGrid
     skipped : intervals that no scored window covers, each with its reason
     recording_name, recording_sha256 : str
     start_time : datetime in UTC, or None
     model_sha256, model_version, scores_fingerprint : str
-    warnings : what was odd about the recording and the sound in it
-    channel : what was listened to: ``mean``, or a channel's number from 1
-    n_channels : of how many; 0 where it is not known
-    pauses : times that were not recorded: `utc_at` knows of them
+    warnings : what is wrong with the recording and its sound
+    channel : the channel that was analysed: ``mean``, or its number from 1
+    n_channels : number of channels in the file; 0 if it is not known
+    pauses : times that were not recorded; `utc_at` counts them
 
     Examples
     --------
@@ -144,18 +144,18 @@ class Scores:
         return self.grid.n_samples / self.grid.sample_rate
 
     def utc_at(self, seconds: float) -> datetime | None:
-        """Return the time of day at a time of the recording, past all pauses before it; None where it is not known."""
+        """Return the time of day at a time of the recording, with the pauses before it; None if it is not known."""
         if self.start_time is None:
             return None
         return self.start_time + timedelta(seconds=add_pauses(seconds, self.pauses))
 
     @property
     def analysed_duration(self) -> float:
-        """Seconds that at least one scored window covers: `duration` less what was skipped."""
+        """Seconds that at least one scored window covers: `duration` without the skipped parts."""
         return self.duration - sum(gap.end_time - gap.start_time for gap in self.skipped)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write to an ``.npz`` file, whole or not at all.
+        """Write to an ``.npz`` file, completely or not at all.
 
         About 12 bytes a window: 2.6 MB for a day of three classes at the usual stride.
         """
@@ -188,7 +188,7 @@ class Scores:
         ----------
         source : path, or an open binary file
         name : str, optional
-            What an open file is called in messages.
+            Name of an open file in messages.
 
         Raises
         ------
@@ -222,18 +222,18 @@ class Scores:
 
 
 def forget_use(scores: Scores, notes: Sequence[str]) -> Scores:
-    """Return scores as they are kept: known by content alone, without the name, clock and notes of the file at hand."""
+    """Return scores as they are stored: without the name, clock and notes of the file."""
     warnings = tuple(note for note in scores.warnings if note not in notes)
     return replace(scores, recording_name="", start_time=None, warnings=warnings)
 
 
 def recall_use(scores: Scores, name: str, start_time: datetime | None, notes: Sequence[str]) -> Scores:
-    """Return kept scores with the name, clock and notes of the file at hand, whatever it was called before."""
+    """Return stored scores with the name, clock and notes of the present file."""
     return replace(scores, recording_name=name, start_time=start_time, warnings=(*notes, *scores.warnings))
 
 
 def name_scores(recording_sha256: str, model_sha256: str, scores_fingerprint: str, channel: str = "mean") -> str:
-    """Name the scores of a recording: by its content, the model, the settings and the channel that was listened to.
+    """Name the scores of a recording by its content, the model, the settings and the channel.
 
     >>> name_scores("a" * 64, "b" * 64, "c" * 64, "2")
     'aaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-cccccccccccccccc-c2'
@@ -254,7 +254,7 @@ class ScoreCache:
         return Scores.load(self._path) if self._path.exists() else None
 
     def chunk(self, chunk: Chunk, n_classes: int) -> ChunkScores | None:
-        """Return a finished chunk; none if it is not there, or not whole."""
+        """Return a finished chunk; None if it does not exist or is not complete."""
         path = self._locate_chunk(chunk)
         if not path.exists():
             return None
@@ -276,7 +276,7 @@ class ScoreCache:
         self.drop_chunks()
 
     def drop_chunks(self) -> None:
-        """Let go of the chunks."""
+        """Delete the chunks."""
         for path in self._chunks.glob("*.npy"):
             path.unlink(missing_ok=True)
         if self._chunks.exists():

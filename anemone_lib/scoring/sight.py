@@ -1,4 +1,4 @@
-"""Windows to probabilities: each is drawn, or, where the model takes sound, given as it is."""
+"""Windows to probabilities: the model gets their images or, if it takes sound, the windows themselves."""
 
 import threading
 
@@ -54,7 +54,7 @@ _local = threading.local()
 
 
 def _get_canvas(n_images: int, image_shape: tuple[int, ...]) -> np.ndarray:
-    """This thread's images, drawn over by every batch: memory used again costs less than new memory."""
+    """Return this thread's images. Every batch uses them again, which is faster than new memory."""
     canvas: np.ndarray | None = getattr(_local, "canvas", None)
     if canvas is None or len(canvas) < n_images or canvas.shape[1:] != image_shape:
         canvas = _local.canvas = np.empty((n_images, *image_shape), np.float32)

@@ -88,7 +88,7 @@ def lay_grid(n_samples: int, *, sample_rate: int, window_duration: float, stride
 
 
 def cut_windows(samples: np.ndarray, *, n_windows: int, window_samples: int, stride_samples: int) -> np.ndarray:
-    """Show a stretch of samples as overlapping windows.
+    """Return a stretch of samples as overlapping windows.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The package behind HTTP: uvicorn serves it on one computer, a Lambda container on AWS.
 
-The service receives recordings, detects their events with the functions of the library, and returns the results; it
-has no science of its own. `routes`, with one router for each subject, and `work`, with the tasks of a job, are where to
-start. Imports every package of the library except `anemone_lib.cli`, which is above it.
+The service receives recordings, detects their events with the functions of the library, and returns the results.
+`routes`, with one router for each subject, and `work`, with the tasks of a job, are where to start. Imports every
+package of the library except `anemone_lib.cli`, which is above it.
 
 The modules from top to bottom; a module imports only from lines below its own, and `lint-imports` checks it:
 
@@ -21,7 +21,7 @@ The modules from top to bottom; a module imports only from lines below its own, 
 `tasks`         one task of a job, as a message names it
 `work`          the tasks of a job: plan, score_chunk, merge, draw, fail
 `jobs`          create, upload, start, describe and delete jobs; the state of a job follows from its objects
-`claims`        of several workers, one works on a chunk; the attempts at it
+`claims`        only one worker works on a chunk; the number of attempts
 `opening`       the recordings of jobs that a worker keeps open from task to task
 `connections`   uvicorn's protocol, which closes connections that wait too long
 `engine`        loads the model and the settings once; one recording → its detections

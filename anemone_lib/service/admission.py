@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Admission:
-    """Lets a bounded number of requests in, and a smaller number work at once; others hear that the service is busy.
+    """Accepts a limited number of requests, and lets fewer work at once; other requests get 503 (busy).
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Admission:
         self._turns = asyncio.Semaphore(n_working)
 
     def count_working(self) -> int:
-        """Count the requests that work, or will as soon as another ends: those that make each other slower."""
+        """Count the requests that work or wait for their turn, because they slow each other down."""
         return min(self._n_inside, self._n_working)
 
     @contextmanager

@@ -43,7 +43,7 @@ def create_app(
         Receives a record of every request: route, status, durations in seconds, number of windows, seconds of audio,
         error. The record has no audio and no API keys. By default it is written to the log.
     guards : sequence of starlette.middleware.Middleware
-        What looks at a request before the routes do, and may refuse it with a Problem.
+        Middleware before the routes, which may refuse a request with a Problem.
     lifespan : async context manager of FastAPI, optional
 
     Returns
@@ -65,7 +65,7 @@ def create_app(
         lifespan=lifespan,
         responses=COMMON_ERRORS,
         docs_url=None,
-        strict_content_type=False,  # JSON without its type is read as JSON
+        strict_content_type=False,  # JSON without a content type is read as JSON, too
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         middleware=[
@@ -88,7 +88,7 @@ def create_app(
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    """Answer the errors of the framework in the form of all the others."""
+    """Answer the errors of the framework in the same form as all other errors."""
 
     @app.exception_handler(HTTPException)
     async def answer_http_error(request: Request, error: HTTPException) -> Response:

@@ -1,7 +1,7 @@
 """The entry of the Lambda image: ``anemone_lib.service.aws.handler``. `anemone_lib.service.function` does the work.
 
-The import does nothing but to find the code. The runtime looks the handler up at start, and only then is it made: the
-model is loaded in a thread while the framework is imported, and everything has run once when the start ends.
+The import only finds the code. At its start, the runtime asks for the handler, which is made at that moment: the model
+is loaded in a thread while the framework is imported, and everything has run once when the start ends.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def make_handler() -> Any:
     from anemone_lib.service.settings import Settings
 
     engine = Engine(Settings.from_env())
-    engine.threads.submit(engine.load)  # what cannot be loaded is tried again, and told, by the function
+    engine.threads.submit(engine.load)  # if loading fails, the function tries again and reports it
 
     from anemone_lib.service.function import LambdaFunction
 

@@ -1,4 +1,4 @@
-"""Claims: of several workers, one works on a chunk of a job.
+"""Claims: only one of several workers works on a chunk of a job.
 
 A worker claims a chunk when it creates the next object ``jobs/<id>/claims/<chunk>/<attempt>.json``; only one worker can
 create it. Other owners respect a claim until it expires. The same owner (one execution of the state machine, one local
@@ -74,7 +74,7 @@ def claim_chunk(store: Store, job_id: str, name: str, *, owner: str) -> Claim:
     Raises
     ------
     BusyError
-        A claim of another owner has not expired.
+        Another owner has a claim that has not expired.
     """
     prefix = f"jobs/{job_id}/claims/{name}/"
     earlier = store.list_keys(prefix)

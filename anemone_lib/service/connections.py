@@ -9,22 +9,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, h11
 
 #: Seconds in which the head of a request must arrive, from the start of the connection or of the request.
 HEAD_S = 15.0
-#: Seconds for which a connection stays open after an answer, whatever came of the next request.
+#: Seconds for which a connection stays open after an answer, even if the next request is not complete.
 KEEP_ALIVE_S = 15
-#: Seconds in which a client must read on, once its connection is full.
+#: Seconds in which a client must continue to read when its connection is full.
 READ_S = 60.0
-#: Connections that are open at once, at most.
+#: Largest number of connections that are open at once.
 MAX_CONNECTIONS = 768
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's protocol with an end to its patience: uvicorn itself waits for the head of a request for ever."""
+    """uvicorn's protocol with time limits: uvicorn itself waits forever for the head of a request."""
 
     _timer: asyncio.TimerHandle | None = None
     _reader: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Take a connection, or close it where there are too many."""
+        """Accept a connection, or close it if there are too many."""
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             transport.close()
@@ -32,7 +32,7 @@ class PatientProtocol(H11Protocol):
         self._timer = self.loop.call_later(HEAD_S, self._close_unless_asked)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and begin to wait for the rest of the head if it is not whole."""
+        """Take bytes; if the head is not complete, begin to wait for the rest."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop_timer()
@@ -46,7 +46,7 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Wait for a client that does not read, but not for ever."""
+        """Wait for a client that does not read, up to the time limit."""
         super().pause_writing()
         if self._reader is None:
             self._reader = self.loop.call_later(READ_S, self.transport.abort)
@@ -59,7 +59,7 @@ class PatientProtocol(H11Protocol):
             self._reader = None
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the form of all errors."""
+        """Answer a request that is not HTTP, in the form of all errors."""
         body = json.dumps({"error": "malformed", "message": f"this is no HTTP/1.1 request: {msg}"}).encode()
         headers = [
             (b"content-type", b"application/json"),

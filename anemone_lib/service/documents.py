@@ -1,4 +1,4 @@
-"""``/docs``: the description of the interface as a page, without anything from elsewhere.
+"""``/docs``: the description of the interface as a page, which needs nothing from the internet.
 
 ``static/swagger`` holds Swagger UI as its makers publish it (npm package ``swagger-ui-dist``), compressed, with its
 licence.
@@ -33,7 +33,7 @@ def add_documents(app: FastAPI) -> None:
             swagger_js_url="docs/swagger-ui-bundle.js",
             swagger_css_url="docs/swagger-ui.css",
             swagger_favicon_url="data:,",
-            swagger_ui_parameters={"validatorUrl": "none"},  # the default asks a server elsewhere
+            swagger_ui_parameters={"validatorUrl": "none"},  # the default asks a server on the internet
         )
 
     @app.get("/docs/{name}", include_in_schema=False)

@@ -109,7 +109,7 @@ class Engine:
         return config.replace(**overrides)
 
     def warm_up(self) -> None:
-        """Analyse a second of silence, so that the first recording finds everything loaded."""
+        """Analyse a second of silence, so that everything is loaded before the first recording."""
         with io.BytesIO() as file, contextlib.suppress(AnemoneError):
             with wave.open(file, "wb") as silence:
                 silence.setparams((1, 2, 48_000, 0, "NONE", ""))
@@ -174,7 +174,7 @@ class Engine:
                 stack.callback(recording.close)
                 share = stack.enter_context(Share(self.threads))  # it ends before the recording is closed
                 left = recording.channels - len(found) if is_of_each else 1
-                # What is decoded of all channels together is within the limit, too.
+                # The limit of decoding is for all channels together.
                 limits = replace(limits, spool_bytes=self.settings.max_decoded_bytes // recording.channels)
                 until = None if deadline is None else monotonic() + (deadline - monotonic()) / left
                 watch = _watch_deadline(until, count_sharing)
@@ -185,18 +185,18 @@ class Engine:
 
 
 def _watch_deadline(deadline: float | None, count_sharing: Callable[[], int]) -> Progress | None:
-    """Return what `detect` calls after every chunk: it raises a Problem when the work cannot end in time."""
+    """Return the function that `detect` calls after every chunk; it raises a Problem if the work cannot end in time."""
     if deadline is None:
         return None
     began, first, n_sharing = monotonic(), 0.0, 1
 
     def watch(done: int, total: int) -> None:
         nonlocal first, n_sharing
-        n_sharing = max(n_sharing, count_sharing())  # those that ended meanwhile made it slower, too
+        n_sharing = max(n_sharing, count_sharing())  # requests that ended in the meantime made it slower, too
         now, allowed = monotonic(), deadline - began
         if done == 1:
             first = now
-        # The first chunk may have loaded what the others find loaded.
+        # The first chunk may include the time for loading.
         needed = first - began + (now - first) * (total - 1) / max(1, done - 1)
         if done == total or not (now > deadline or (now - began > PROJECT_AFTER_S and needed > allowed)):
             return

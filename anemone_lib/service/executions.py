@@ -1,7 +1,8 @@
 """The executions of the state machine that work on jobs.
 
-A name of an execution is used once, for 90 days. So the first execution of a job has the id of the job as its name, and
-the n-th has the id and ``-n``; ``restarts/<n>.json`` beside the other objects of the job says that there is one.
+AWS does not allow a name of an execution again for 90 days. So the first execution of a job has the id of the job as
+its name, and the n-th has the id and ``-n``; ``restarts/<n>.json`` beside the other objects of the job says that there
+is one.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 from anemone_lib.service.problems import Problem
 from anemone_lib.service.stores import Store, exists
 
-#: What AWS calls an execution that ended without a result, and what a client reads of it.
+#: States of an execution that ended without a result, by AWS's names, and the message for the client.
 DEAD = {
     "FAILED": "the work on the job failed",
     "TIMED_OUT": "the job took longer than it may",
@@ -44,8 +45,8 @@ class Executions:
     def start(self, job_id: str) -> None:
         """Start the work on a job, if none is under way.
 
-        If the last execution is dead, another is started: it plans nothing and scores no chunk that is done already.
-        Of several calls at the same time one starts it.
+        If the last execution has ended without a result, another is started. It does not plan again, and does not score
+        chunks that are done. Of several calls at the same time, only one starts it.
         """
         restarts = self._count_restarts(job_id)
         if self.find_trouble(job_id):
@@ -70,7 +71,7 @@ class Executions:
             return
 
     def find_trouble(self, job_id: str) -> str:
-        """Return why nothing works on a job any more; empty if something does, or nothing has begun yet.
+        """Return why nothing works on a job any more; empty if something works on it, or if the work has not begun.
 
         Raises
         ------
@@ -85,7 +86,7 @@ class Executions:
             return ""
         except (BotoCoreError, ClientError) as error:
             raise Problem(
-                503, "jobs_unavailable", f"Step Functions does not tell how the job stands: {error}"
+                503, "jobs_unavailable", f"Step Functions does not give the state of the job: {error}"
             ) from None
         reason = DEAD.get(execution["status"], "")
         if not reason:
@@ -94,7 +95,7 @@ class Executions:
         return f"{reason}{f' ({details[:500]})' if details else ''}; start the job again to go on with what is left"
 
     def find_dead_job(self, event: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return the job that ended without a result, as EventBridge tells of it, and why; None if there is none.
+        """Return the job that ended without a result, from an event of EventBridge, and why; None if there is none.
 
         Parameters
         ----------
@@ -103,7 +104,7 @@ class Executions:
         Returns
         -------
         job : (job_id, reason), or None
-            None for a job that was deleted, and for one on which another execution works by now.
+            None for a job that was deleted, and for a job on which another execution now works.
         """
         detail = event["detail"]
         job_id = str(detail["name"]).partition("-")[0]

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from anemone_lib.service.models import Options, S3Reference
 from anemone_lib.service.problems import Problem
 
-#: Where FastAPI says that a field was.
+#: Names by FastAPI of the places of a field.
 SOURCES = ("body", "query", "path", "header")
-#: What pydantic calls a body that is missing, or no object.
+#: Names by pydantic of the error that a body is missing or is no object.
 NO_OBJECT = ("missing", "model_type", "model_attributes_type", "dict_type")
 M = TypeVar("M", bound=BaseModel)
 
@@ -97,7 +97,7 @@ def parse_model(model: type[M], fields: Mapping[str, Any]) -> M:
 
 
 def explain_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """Return the problem for fields that are not as they should be.
+    """Return the problem for wrong fields.
 
     Parameters
     ----------
@@ -160,15 +160,15 @@ def parse_json(text: str | bytes, what: str = "the body") -> Any:
 
 def _refuse_constant(name: str) -> Any:
     """Refuse NaN and Infinity, which `json` reads and JSON does not have."""
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that names a key twice: readers disagree on which of the values counts."""
+    """Refuse an object that names a key twice, because programs disagree on which of the values counts."""
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
     return content
 
 

@@ -19,7 +19,7 @@ from anemone_lib.service.stores import MissingObject, exists
 COPY_BLOCK_BYTES = 8 << 20
 #: Bytes of an upload that are written at once.
 WRITE_BYTES = 1 << 20
-#: How the names of unfinished files begin.
+#: Start of the names of unfinished files.
 TEMPORARY = ".anemone-"
 #: Bytes of the disk that uploads leave free.
 SPARE_BYTES = 256 << 20
@@ -94,7 +94,7 @@ class FolderStore:
             path.unlink(missing_ok=True)
 
     def find_ages(self, prefix: str) -> dict[str, float]:
-        """Return when something in each folder under a prefix changed last, as `time.time` counts."""
+        """Return the time of the last change in each folder under a prefix, as `time.time` counts."""
         ages = {}
         for folder in self.get_path(prefix).glob("*/"):
             with contextlib.suppress(FileNotFoundError):  # removed at this moment
@@ -107,7 +107,7 @@ class FolderStore:
         Raises
         ------
         Problem
-            507: there is less room, or as good as none would be left.
+            507: there is not enough room, or almost none would be left.
         """
         folder = next(path for path in (self._root, *self._root.parents) if path.exists())
         free = shutil.disk_usage(folder).free
@@ -143,7 +143,7 @@ class FolderStore:
     # ------------------------------------------------------------------ uploads
 
     # A part is a file ``<key>.parts/<number>.<SHA-256>``. Its name and its content become visible together, so two
-    # uploads of one part never mix: each is a file of its own, and the client names the one it means by its ETag.
+    # uploads of one part never mix: each is a separate file, and the client names its file by the ETag.
 
     def begin_upload(self, key: str) -> str:
         """Make the folder of the parts; return an id."""
@@ -170,7 +170,7 @@ class FolderStore:
         Raises
         ------
         Problem
-            404: the upload was given up; 409: it is complete already. Its bytes do not change any more.
+            404: the upload was removed; 409: it is complete already, and its bytes do not change any more.
         """
         from starlette.concurrency import run_in_threadpool  # a process that works on jobs needs no web server
 
@@ -186,7 +186,7 @@ class FolderStore:
         try:
             with _open_temporary(folder) as (file, temporary):
                 blocks, n_bytes = list[bytes](), 0
-                async for block in content:  # small blocks are written together, in a thread: the others go on
+                async for block in content:  # small blocks are written together, in a thread
                     blocks.append(block)
                     n_bytes += len(block)
                     if n_bytes >= WRITE_BYTES:
@@ -242,7 +242,7 @@ def _make_folder(folder: Path) -> None:
 
 @contextmanager
 def _open_temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Open a new hidden file in a folder; what the caller did not rename is removed at the end."""
+    """Open a new hidden file in a folder; if the caller does not rename it, it is removed at the end."""
     try:
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
     except OSError as error:
@@ -270,7 +270,7 @@ def _link_if_free(temporary: Path, path: Path) -> bool:
 
 
 def _find_part(folder: Path, number: int, etag: str, size: int) -> Path:
-    """Return the file of one uploaded part, whose ETag and size are as they should be."""
+    """Return the file of one uploaded part, after checking its ETag and its size."""
     part = folder / f"{number}.{os.path.basename(etag.strip(chr(34)))}"
     if not part.is_file():
         others = [f'"{path.suffix[1:]}"' for path in folder.glob(f"{number}.*")]

@@ -13,9 +13,9 @@ The function answers these events:
   a batch of an archive; it is called again while some are left;
 - ``{"task": "fail", "job_id", "error": {"Error", "Cause"}}``, which stores that the job cannot be finished;
 - an event of EventBridge, ``{"source": "aws.states", "detail": {"name", "status", …}}``: an execution ended without a
-  result, and what it could not store itself is stored now.
+  result, and the function stores the reason.
 
-A task that raises an error must be tried again twice.
+The caller must repeat a task that raises an error twice.
 """
 
 import logging
@@ -102,7 +102,7 @@ class LambdaFunction:
         if event.get("source") == "aws.states":
             event = self._translate_end(event)
         if "task" not in event and "s3_bucket" not in event and "s3_key" not in event:
-            raise ValueError(f"an event with {sorted(event)[:10]} is none of this function's; see its documentation")
+            raise ValueError(f"an event with {sorted(event)[:10]} is not known to this function; see its documentation")
         began = time.perf_counter()
         record: dict[str, Any] = {"request_id": context.aws_request_id, "route": event.get("task", "invoke")}
         try:
@@ -147,8 +147,8 @@ class LambdaFunction:
         return run_task(self._worker, task, deadline=_find_deadline(context))
 
     def _analyse_batch(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """Analyse a batch of an archive; without a model there is an error that another try does not change."""
-        from anemone_lib.archive.batch import analyse_batch  # what an answer to a request does not need
+        """Analyse a batch of an archive; if there is no model, raise an error that is not worth another try."""
+        from anemone_lib.archive.batch import analyse_batch  # imports that an answer to a request does not need
 
         deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
         try:
@@ -159,7 +159,7 @@ class LambdaFunction:
         return analyse_batch(bucket, key, results, classifier, deadline=deadline)
 
     def _translate_end(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the task that an execution which ended without a result leaves to do."""
+        """Return the task that remains after an execution has ended without a result."""
         dead = self._executions.find_dead_job(event) if self._executions else None
         if dead is None:
             return {"task": "none"}
@@ -187,7 +187,7 @@ class LambdaFunction:
 
 
 def _send_package_log_to(logger: Logger) -> None:
-    """Let the log of the package have the form of the function's log."""
+    """Give the log of the package the form of the function's log."""
     package_logger = logging.getLogger("anemone_lib")
     package_logger.addHandler(logger.registered_handler)
     package_logger.setLevel(logger.log_level)
@@ -195,7 +195,7 @@ def _send_package_log_to(logger: Logger) -> None:
 
 
 def _keep_stage(app: ASGIApp) -> Any:
-    """Tell an app the part of its address that API Gateway removes, the stage, so that its own addresses have it."""
+    """Tell an app its stage, which API Gateway removes from the address, so that the app's own addresses have it."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         event = scope.get("aws.event") or {}

@@ -1,8 +1,8 @@
 """Refuse, on a service for one computer, requests from pages of other origins and for names of other hosts.
 
-A page on the internet may send a browser to ``http://127.0.0.1:8000``; a name on the internet may be made to lead
-there (DNS rebinding). Then the browser asks for us under a foreign name, or says that a foreign page asks. An address
-in numbers cannot be made to lead elsewhere, so it is always allowed.
+A page on the internet can make a browser call ``http://127.0.0.1:8000``, and the owner of a name on the internet can
+make the name point there (DNS rebinding). The request of the browser then has a foreign host name, or names a foreign
+page as its origin. An address in numbers always points to the same computer, so it is always allowed.
 """
 
 import ipaddress
@@ -61,7 +61,7 @@ class CallerGuard:
         try:
             parts = urlsplit(f"//{host}")
             name = (parts.hostname or "").rstrip(".")
-            _ = parts.port  # raises for what is no number
+            _ = parts.port  # raises an error if it is not a number
         except ValueError:
             return False
         if parts.path or parts.query or parts.fragment or "@" in host:

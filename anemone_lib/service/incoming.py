@@ -34,7 +34,7 @@ BODY_TYPES = (
     *("audio/x-caf", "audio/x-flac", "audio/x-m4a", "audio/x-wav"),
     *("video/mp4", "video/ogg", "video/quicktime", "video/webm"),
 )
-#: Media type of a file in a form, which travels as the form does.
+#: Media type of a file in a form.
 AUDIO_TYPE = re.compile(r"audio/")
 
 
@@ -102,7 +102,7 @@ async def receive_recording(
 
 
 def refuse_text(request: Request, media: str) -> None:
-    """Refuse a binary body that API Gateway took for text, because what it could not read as text is lost."""
+    """Refuse a binary body that API Gateway has read as text, because it has lost the bytes that are no text."""
     event = request.scope.get("aws.event") or {}
     if event.get("body") and not event.get("isBase64Encoded"):
         raise report_not_audio(media)

@@ -62,9 +62,9 @@ class Jobs:
     cancel : callable (job_id), optional
         Stops the work on a job.
     find_trouble : callable (job_id), optional
-        Returns why nothing works on a job any more, where starting it again may help; else an empty text.
+        Returns why nothing works on a job any more, if starting it again may help; otherwise an empty text.
     is_drawing : callable (job_id), optional
-        Returns whether the picture of a job that is done is still to come.
+        Returns whether the picture of a finished job is not drawn yet.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Jobs:
         Returns
         -------
         description : dict, as `describe` returns it
-            It holds the upload URLs if the recording must be uploaded.
+            It has the upload URLs if the recording must be uploaded.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class Jobs:
         if isinstance(self.recordings, S3Store):
             check_room(job_request.s3_key or job_request.filename or "", request["size_bytes"])
         if "s3" not in request:
-            if isinstance(self.recordings, FolderStore):  # the parts, and what they become
+            if isinstance(self.recordings, FolderStore):  # the parts, and the object that they become
                 self.recordings.check_room(request["size_bytes"] * (1 if request["size_bytes"] <= PART_BYTES else 2))
             request["upload_id"] = self.recordings.begin_upload(f"jobs/{job_id}/recording")
         self.recordings.write(
@@ -274,7 +274,7 @@ class Jobs:
         key = f"jobs/{job_id}"
         names = [name.rpartition("/")[2] for name in self.results.list_keys(f"{key}/")]
         existing = {found for name in names if (found := parse_result_file(name))}
-        if isinstance(self.results, FolderStore) and self.is_drawing(job_id):  # the pictures are still to come
+        if isinstance(self.results, FolderStore) and self.is_drawing(job_id):  # the pictures are not drawn yet
             existing |= {("png", part) for kind, part in existing if kind == "csv"}
         files = {}
         for part in sorted({part for _, part in existing}):
@@ -301,7 +301,7 @@ class Jobs:
             store.delete(f"jobs/{job_id}/")
 
     def expire(self, *, older_than_s: float) -> list[str]:
-        """Remove the jobs of a local store in which nothing has changed for so long; return their ids.
+        """Remove the jobs of a local store that have not changed for some time; return their ids.
 
         Parameters
         ----------

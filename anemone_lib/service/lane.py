@@ -1,8 +1,9 @@
 """The local process that works on jobs: one, with as many threads as there are cores.
 
-A process of its own, so that a recording that crashes a decoder ends no request, and a job can be stopped at once. It
-starts with the server and has the model ready when the first job comes. Jobs take turns, task by task: a short one does
-not wait for the end of a long one. If the process is killed, only its task is lost, and a new process does it again.
+It is a separate process, so that a recording that crashes a decoder ends no request, and a job can be stopped at once.
+It starts with the server and has the model ready when the first job comes. Jobs take turns, task by task: a short one
+does not wait for the end of a long one. If the process is killed, only its task is lost, and a new process does it
+again.
 """
 
 import importlib
@@ -34,9 +35,9 @@ log = logging.getLogger(__name__)
 BUSY_WAIT_S = LEASE_S / 20
 #: Seconds that the current task of a job gets to end by itself when the job is cancelled.
 PATIENCE_S = 1.0
-#: Deaths of the process, one after the other, after which a job is given up.
+#: Number of consecutive deaths of the process after which a job fails.
 MAX_DEATHS = 10
-#: Seconds without a task after which the process imports what draws pictures, which takes as long as a short job.
+#: Seconds without a task after which the process imports the code for pictures, which takes as long as a short job.
 IDLE_S = 0.5
 #: Chunks of the library in one task of a job.
 TASK_CHUNKS = 8
@@ -98,11 +99,11 @@ class Lane:
             self._changed.wait_for(lambda: self._current != job_id, timeout=10)
 
     def find_trouble(self, job_id: str) -> str:
-        """Return why a job cannot go on, where that could not even be stored; else nothing."""
+        """Return why a job cannot go on, if the reason could not be stored; otherwise an empty text."""
         return self._troubles.get(job_id, "")
 
     def is_drawing(self, job_id: str) -> bool:
-        """Return whether the picture of a job is still to come."""
+        """Return whether the picture of a job is not drawn yet."""
         return job_id in self._jobs
 
     def close(self) -> None:
@@ -150,13 +151,13 @@ class Lane:
             return self._jobs[job_id][0]
 
     def _note(self, task: Mapping[str, Any], error: Exception | None, outcome: Any) -> None:
-        """Note what became of a task, and queue what follows it."""
+        """Note the outcome of a task, and queue the tasks that follow it."""
         job_id = task["job_id"]
         with self._changed:
             self._current = ""
             self._changed.notify_all()
             tasks = self._jobs.get(job_id)
-            if tasks is None or isinstance(error, AttemptError):  # cancelled; or once more
+            if tasks is None or isinstance(error, AttemptError):  # cancelled, or to be tried once more
                 return
             if isinstance(error, BusyError):
                 self._changed.wait_for(lambda: self._closed, timeout=BUSY_WAIT_S if len(self._jobs) == 1 else 0.1)
@@ -170,7 +171,7 @@ class Lane:
             self._give_up(job_id, to_failure(error))
 
     def _give_up(self, job_id: str, failure: Problem) -> None:
-        """Say why a job cannot go on; where that cannot be stored, remember it."""
+        """Store why a job cannot go on; if that is impossible, remember it."""
         try:
             self._results.create(f"jobs/{job_id}/error.json", json.dumps(failure.to_dict()).encode())
         except Exception as error:  # noqa: BLE001 whatever it is, the reason must be told
@@ -204,7 +205,7 @@ def _follow(task: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[dict[st
 
 
 def _work(connection: Connection, settings: Settings, owner: str) -> None:
-    """Do the tasks that come over a connection, until it is closed."""
+    """Do the tasks that arrive over a connection, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the server ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     stores = make_stores(

@@ -32,7 +32,7 @@ from anemone_lib.service.stores import Store
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for jobs that have expired.
+#: Seconds between two searches for expired jobs.
 EXPIRE_EVERY_S = 3600.0
 #: Seconds that requests under way get when the server is stopped.
 GRACE_S = 3
@@ -64,7 +64,7 @@ def make_local_app(settings: Settings) -> FastAPI:
     if stores is None:
         return create_app(engine, guards=guards)
     is_folder = isinstance(stores[0], FolderStore)
-    # A folder has one server, so what this one claims is its own after a restart, too.
+    # A folder has one server, so the claims of this server are its own after a restart, too.
     lane = Lane(settings, *stores, owner="local" if is_folder else f"local-{uuid4().hex}")
     jobs = Jobs(
         engine,
@@ -95,7 +95,7 @@ def make_local_app(settings: Settings) -> FastAPI:
 
 @contextmanager
 def _own_store(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder: two servers would do each other's jobs, and take each other's claims for dead."""
+    """Hold the lock of a folder; two servers would do each other's jobs and drop each other's claims."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
@@ -111,7 +111,7 @@ def _own_store(folder: Path) -> Iterator[None]:
 
 
 def _forget_the_dead(recordings: Store, results: Store) -> None:
-    """Drop the claims of a server that is no more, and what it left half written."""
+    """Drop the claims and the half-written files of a server that has ended."""
     for store in (recordings, results):
         if isinstance(store, FolderStore):
             store.remove_leftovers()
@@ -185,7 +185,7 @@ def run_server(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000)
     """
     start_logging()
     if settings.store:
-        with _own_store(settings.store):  # an error of the app's own start would be a traceback
+        with _own_store(settings.store):  # otherwise an error at the start of the app would be a traceback
             pass
     make_server(make_local_app(settings), host=host, port=port).run()
 

@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 MAX_DISCARDED_BYTES = 50_000_000
 #: Seconds in which the next piece of a body must arrive.
 BODY_IDLE_S = 30.0
-#: Seconds, and bytes a second beyond them, in which a whole body must arrive.
+#: Seconds in which a whole body must arrive; after them, the lowest speed in bytes a second.
 BODY_S, BODY_BYTES_PER_S = 60.0, 10_000.0
-#: Seconds after which a client that was refused for now may try again.
+#: Seconds after which a client may try again when the service is busy.
 RETRY_AFTER_S = 5
 #: A function that receives the record of every request, for logs and metrics.
 Observer = Callable[[Mapping[str, Any]], None]
@@ -71,7 +71,7 @@ class RequestRecorder:
 
 
 class ErrorAnswerer:
-    """Middleware that answers every error, and ends bodies that stop to arrive.
+    """Middleware that answers every error, and stops requests whose body no longer arrives.
 
     It is inside the CORS middleware, so that a browser may read the errors too.
 
@@ -93,7 +93,7 @@ class ErrorAnswerer:
 
         async def receive_in_time() -> Message:
             nonlocal is_whole, n_bytes
-            if is_whole:  # what follows is the end of the connection, for which nobody has to hurry
+            if is_whole:  # after that, only the end of the connection follows, which may take its time
                 return await receive()
             left = started + BODY_S + n_bytes / BODY_BYTES_PER_S - time.monotonic()
             try:

@@ -40,14 +40,14 @@ def _split_names(value: Any) -> Any:
 
 
 def _repeat_setting(name: str) -> Any:
-    """Describe a setting as `InferenceConfig` does, with the same bounds; one that is left out is the one in force."""
+    """Describe a setting as `InferenceConfig` does, with the same bounds; if missing, the service's value counts."""
     field = FieldInfo(default=None, description=InferenceConfig.model_fields[name].description)
     field.metadata = list(InferenceConfig.model_fields[name].metadata)
     return field
 
 
 class EventSettings(BaseModel):
-    """Event settings that differ from those in force."""
+    """Event settings that differ from those of the service."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -84,10 +84,10 @@ ObjectKey = Annotated[
     str, Field(min_length=1, max_length=1024, examples=["2023/20230210_000001.wav"]), AfterValidator(_check_key)
 ]
 
-_NAME = "Name of the recording; tells when it began."
+_NAME = "Name of the recording, from which the start time is read."
 _ZONE = "Time zone of the time in the file name, like Asia/Tokyo or +09:00."
 _CHANNEL = "The channel to analyse, if there are several: a number from 1, mean, loudest or each."
-_CONFIG = 'Event settings that differ from those in force, like {"confidence_threshold": 0.7}.'
+_CONFIG = 'Event settings that differ from those of the service, like {"confidence_threshold": 0.7}.'
 
 
 # ---------------------------------------------------------------------- requests
@@ -313,7 +313,7 @@ class Upload(BaseModel):
 
 
 class Progress(BaseModel):
-    """The number of chunks of a job that are done, that there are, and that failed."""
+    """The number of chunks of a job: done, total, and failed."""
 
     done: int
     total: int | None
@@ -354,10 +354,10 @@ class Job(BaseModel):
 
 
 class ModelSummary(BaseModel):
-    """What the model's card says of it, for people."""
+    """What the model's card says about the model, for people."""
 
     name: str = Field(description="Name of the model.")
-    summary: str = Field(description="What it was trained on and what it never heard, in words.")
+    summary: str = Field(description="What it was trained on, and what it was never trained on, in words.")
 
 
 class Health(BaseModel):

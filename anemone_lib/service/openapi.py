@@ -19,10 +19,10 @@ Small recordings (`GET /health` says how large; 4.5 MB on AWS, 29 s of work) go 
 A request may change the settings that decide the events: {", ".join(f"`{name}`" for name in EVENT_FIELDS)}.
 
 Every error is `{{"error": "<short name>", "message": "<what is wrong, and what to do>"}}`. Every answer has the header
-`X-Request-Id`. On AWS, where keys are on, requests need the header `x-api-key`.
+`X-Request-Id`. On AWS, requests need the header `x-api-key` if the API uses keys.
 """
 
-#: What a status means, wherever it comes from; 429 and 504 are answers of the API Gateway.
+#: The meaning of each status; 429 and 504 are answers of the API Gateway.
 MEANINGS = {
     400: "Malformed, or an upload that is not complete.",
     403: "The bucket is not one of the service, a page of this origin may not call, or the key is missing.",
@@ -65,7 +65,7 @@ COMMON_ERRORS = describe_errors(403, 421, 429, 500, 503, 504)
 
 
 def describe_predict_body() -> dict[str, Any]:
-    """Describe the bodies that ``POST /predict`` takes: the route reads them as they arrive, so FastAPI cannot."""
+    """Describe the bodies of ``POST /predict``; FastAPI cannot, because the route reads the bodies as they arrive."""
     reference = "#/components/schemas/"
     content: dict[str, Any] = {
         "multipart/form-data": {"schema": {"$ref": reference + PredictForm.__name__}},
@@ -109,7 +109,7 @@ def describe_app(app: FastAPI) -> dict[str, Any]:
             "type": "apiKey",
             "in": "header",
             "name": "x-api-key",
-            "description": "On AWS, where keys are on. A service on a laptop needs none.",
+            "description": "Needed on AWS if the API uses keys. A service on a laptop needs none.",
         }
     }
     for path, methods in described["paths"].items():

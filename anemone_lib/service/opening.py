@@ -19,7 +19,7 @@ MAX_OPEN = 4
 
 
 class OpenRecordings:
-    """Opens the recording of a job once, since opening may decode it, and closes those that were not used for longest.
+    """Opens the recording of a job once, because that can mean to decode it; closes those unused for the longest time.
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ class OpenRecordings:
         self._hashes: dict[str, Future[str]] = {}
 
     def open(self, job_id: str, *, target_sr: int | None, channel: Channel | None = None) -> Recording:
-        """Open the recording of a job, for one channel of those that it analyses or for any.
+        """Open the recording of a job, for one of its channels or for any.
 
         Parameters
         ----------
         job_id : str
         target_sr : int, optional, as in `open_recording`
         channel : int from 1 or str, optional
-            By default any that is open; else that of the request, the first of ``each``.
+            By default any channel that is open; otherwise the channel of the request, or the first of ``each``.
 
         Returns
         -------

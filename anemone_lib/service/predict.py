@@ -1,4 +1,4 @@
-"""One recording in, its result out. The route ``/predict`` and a direct invocation of the function use this."""
+"""Analyse one recording of a request. The route ``/predict`` and a direct invocation of the function use this."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def predict(
     options : Options
     deadline : float or None
         Time of `time.monotonic` in seconds at which the work must end.
-    count_sharing : callable, how many requests work now, this one included
+    count_sharing : callable, returns how many requests work now, with this one
 
     Returns
     -------
@@ -108,7 +108,7 @@ def _render_text(detections: Detections, kind: str) -> str:
 
 
 def measure_work(result: dict[str, Any]) -> dict[str, float]:
-    """Return what a call did, for its log and metrics: ``windows``, ``audio_s`` and ``detect_s`` of all channels.
+    """Return the work of a call, for its log and metrics: ``windows``, ``audio_s`` and ``detect_s`` of all channels.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import tempfile
 
 from anemone_lib.errors import AnemoneError, AudioError, ConfigError, LimitError, ModelError, NoRoomError
 
-#: What the system calls a disk, or a share of one, that is full.
+#: Error numbers of the system for a full disk or a full quota.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TOO_LARGE_HINT = "send large recordings by POST /jobs"
 
@@ -35,14 +35,14 @@ class Problem(AnemoneError):
 
     def to_dict(self) -> dict[str, str]:
         """Return the body of the answer, ``{"error", "message"}``."""
-        # A client's text may hold characters that have no bytes.
+        # A client's text may have characters that cannot be encoded.
         return {"error": self.error, "message": self.message.encode("utf-8", "backslashreplace").decode()}
 
 
 def to_problem(error: BaseException) -> Problem:
     """Return the problem that answers an error.
 
-    The answer to an unexpected error says nothing about the inside of the service.
+    The answer to an unexpected error does not reveal details of the service.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def to_problem(error: BaseException) -> Problem:
 
 
 def report_full_disk(folder: str) -> Problem:
-    """Return the problem of a disk without room; it names a folder on that disk.
+    """Return the problem of a full disk; it names a folder on that disk.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def report_full_disk(folder: str) -> Problem:
 
 
 def report_busy(why: str) -> Problem:
-    """Return the problem of a service that has too much to do; its answer says when to try again.
+    """Return the problem of a busy service; its answer says when to try again.
 
     Examples
     --------
@@ -101,9 +101,9 @@ def report_busy(why: str) -> Problem:
 
 
 def to_failure(error: BaseException) -> Problem:
-    """Return the problem because of which a task of a job failed.
+    """Return the problem that made a task of a job fail.
 
-    It is the one that `/predict` would answer; an unexpected error is a ``job_failed`` that names only its type.
+    It is the problem that `/predict` would answer; for an unexpected error it is ``job_failed`` with the type only.
 
     Examples
     --------
@@ -117,5 +117,5 @@ def to_failure(error: BaseException) -> Problem:
 
 
 def report_failed_job(reason: str) -> Problem:
-    """Return the problem of a job that failed for a reason which has no name of its own."""
+    """Return the problem of a job that failed for a reason without a short name."""
     return Problem(422, "job_failed", reason)

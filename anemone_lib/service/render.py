@@ -8,7 +8,7 @@ from typing import Any
 
 from anemone_lib.detection.detections import FORMATS, Detections
 
-#: The files of a result: format → (end of the name, media type). Those of one channel of several have its number.
+#: The files of a result: format → (end of the name, media type). If there are several channels, the name has a number.
 RESULT_FILES = {
     "json": (".json", "application/json"),
     "csv": (".events.csv", "text/csv"),
@@ -36,7 +36,7 @@ def name_result_file(kind: str, part: str = "") -> str:
 
 
 def parse_result_file(name: str) -> tuple[str, str] | None:
-    """Return what `name_result_file` made a name of, the format and the part; None of any other name.
+    """Return the format and the part from a name by `name_result_file`; None for any other name.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def parse_result_file(name: str) -> tuple[str, str] | None:
 
 
 def join_channels(found: Sequence[Detections]) -> dict[str, Any]:
-    """Return the result of what was found: that of a recording, or those of each of its channels.
+    """Return the result of a recording, or the results of each of its channels.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def join_channels(found: Sequence[Detections]) -> dict[str, Any]:
 
 
 def list_channels(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the results in what `join_channels` made: one, or one for each channel.
+    """Return the results in the output of `join_channels`: one, or one for each channel.
 
     Examples
     --------

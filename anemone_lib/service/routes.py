@@ -31,7 +31,7 @@ from anemone_lib.service.stores import MissingObject
 
 #: Largest body in JSON of the routes of jobs, bytes.
 MAX_JSON_BYTES = 1 << 20
-#: Seconds for which a request for a picture waits until it is drawn, and between two looks.
+#: Seconds for which a request for a picture waits until it is drawn, and seconds between two checks.
 DRAW_S, LOOK_S = 60.0, 0.05
 
 #: The scripts of the page, in the order in which they run.

@@ -1,8 +1,9 @@
 """Simulated reef recordings with exact truth.
 
 `write_recording` is where to start; `write_dataset` writes several with their tables. `sounds`, `mammals` and `noises`
-make single sounds, `background` the noise that lasts, `reef` puts them together, `augmentation` makes a recording sound
-as if from another recorder. Imports tables and what lies below them.
+make single sounds, `background` makes continuous noise, `reef` puts them together, `augmentation` changes a recording
+as
+if another recorder had made it. Imports tables and what lies below them.
 """
 
 from anemone_lib.simulation.augmentation import augment

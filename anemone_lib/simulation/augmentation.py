@@ -1,10 +1,10 @@
-"""Make a recording sound as if from another recorder."""
+"""Change a recording as if another recorder had made it."""
 
 import numpy as np
 
 
 def augment(samples: np.ndarray, *, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Make a recording sound as if by another recorder: response, gain, clipping, offset, lossy coding, mixing.
+    """Change a recording as if another recorder had made it: response, gain, clipping, offset, coding, mixing.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def augment(samples: np.ndarray, *, sample_rate: int, rng: np.random.Generator) 
     if rng.random() < 0.3:
         level_db -= 96 / (1 + np.exp(-(frequency - rng.uniform(2200, 16_000)) / 50))
     augmented = irfft(rfft(samples, n) * (10 ** (level_db / 20)).astype(np.float32), n)[: len(samples)]
-    if rng.random() < 0.3:  # mixing with a noise of its own: the recorder's, or electric
+    if rng.random() < 0.3:  # the recorder's own noise, or electric noise
         mains = np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * np.arange(len(samples)) / sample_rate)
         hiss = rng.standard_normal(len(samples), np.float32)
         level = augmented.std() * 10 ** rng.uniform(-2.5, -0.5)

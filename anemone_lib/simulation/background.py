@@ -1,4 +1,4 @@
-"""The noise of a reef that never stops: wind, flow, rain, shrimp, boats, hum, and snaps; or that of a recording."""
+"""The continuous noise of a reef: wind, flow, rain, shrimp, boats, hum, and snaps; or the noise of a recording."""
 
 import numpy as np
 from scipy.fft import irfft
@@ -7,7 +7,7 @@ from anemone_lib.simulation.noises import CONTINUOUS, make_snaps
 
 
 class Background:
-    """Noise without end: frames of shaped Gaussian noise, cross-faded at constant power, and snaps.
+    """Continuous noise: frames of shaped Gaussian noise, cross-faded at constant power, and snaps.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ class Background:
         self._ready = self._make_frame()
 
     def _make_frame(self) -> np.ndarray:
-        """One frame, its edges faded."""
+        """Make one frame, with faded edges."""
         now = self._n_read / self._sample_rate
         power = np.zeros(self._frame // 2 + 1)
         for density, passing, phase in zip(self._densities, self._passing, self._phases, strict=True):
-            # Boats come and go, squalls too; the rest swells by 2 dB.
+            # Boats and squalls come and go; other noise changes by 2 dB.
             swell = 10 ** (0.2 * np.sin(2 * np.pi * now / 37 + phase[0]))
             visit = np.cos(np.pi * now / self._period_s + phase[1]) ** 6 if passing else 1.0
             power += density * swell * visit
@@ -91,7 +91,7 @@ class Background:
 
 
 class RecordedBackground:
-    """Noise without end from a recording: repeated from a place drawn at random, its ends cross-faded.
+    """Continuous noise from a recording, which is repeated from a random place, with cross-faded ends.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A simulated season: several annotated recordings of one reef, no two of them alike."""
+"""A simulated dataset: several annotated recordings of one reef, all of them different."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from anemone_lib.errors import ConfigError
 from anemone_lib.simulation.reef import write_recording
 from anemone_lib.tables.writing import write_raven
 
-#: What the sea adds to wind on different days, by the names of `anemone_lib.simulation.reef.NOISES`.
+#: Noises in addition to wind on different days, by the names of `anemone_lib.simulation.reef.NOISES`.
 WEATHER: tuple[tuple[str, ...], ...] = (
     ("wind",),
     ("wind", "snaps", "shrimp_bed"),
@@ -46,13 +46,13 @@ def write_dataset(
     n_recordings : int > 0
     duration : float > 0, of each, in seconds
     seed : int >= 0
-        Seasons of different seeds share nothing.
+        Datasets of different seeds have nothing in common.
     sample_rate : int, in Hz
     snr_db : (lowest, highest), in dB
 
     Returns
     -------
-    samples : list of (recording, table), as `anemone_lib.tuning.recordings.find_annotated_recordings` finds them
+    pairs : list of (recording, table), paths
 
     Examples
     --------

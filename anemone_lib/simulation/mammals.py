@@ -1,9 +1,10 @@
 """The voices of whales, dolphins and seals between 50 Hz and some kHz: tones that glide and break, barks, pulse trains.
 
 *Conventions.* As in `anemone_lib.simulation.sounds`. Tonal voices have harmonics up to 8 kHz, which rise and fall by
-themselves; nothing above is heard at the frequencies of anemonefish. Voices come from far: most have a tail of
-reverberation (`reverberate`). They are made so that a detector learns what is *not* a fish, not as references for the
-species: the frequencies and durations are those of the papers named, everything else is chosen.
+themselves; harmonics above are far from the frequencies of anemonefish. The animals are far away, so most voices have a
+tail of reverberation (`reverberate`). The voices are for training, so that a detector learns sounds that are *not*
+fish. They are no references for the species: frequencies and durations come from the papers that are named, everything
+else is chosen.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,9 @@ def reverberate(rng: np.random.Generator, sample_rate: int, samples: np.ndarray)
 
     Returns
     -------
-    heard : np.ndarray [shape=(m,)], float32, longer than `samples` by half the time of the fall
+    reverberant : np.ndarray [shape=(m,)], float32, longer than `samples` by half the time of the fall
     """
-    from scipy.signal import fftconvolve  # takes longer to import than all else here
+    from scipy.signal import fftconvolve  # takes longer to import than all other imports here
 
     fall_s = np.exp(rng.uniform(np.log(0.2), np.log(3.0)))
     t = np.arange(round(0.5 * fall_s * sample_rate)) / sample_rate
@@ -175,7 +176,7 @@ def _sing(
     rolloff: float = 0.7,
     roughness_hz: float = 0.0,
 ) -> Sound:
-    """A tone along a contour: its harmonics rise and fall by themselves, rough where its loudness is modulated."""
+    """Make a tone along a contour, with harmonics that rise and fall, and rough if its level is modulated."""
     from scipy.interpolate import PchipInterpolator  # takes long to import, too
 
     n = max(8, round(length_s * sample_rate))
@@ -200,7 +201,7 @@ def _sing(
 def _join_in_a_row(
     rng: np.random.Generator, sample_rate: int, sounds: list[Sound], gap_s: float, *, jitter: float = 0.2
 ) -> Sound:
-    """Sounds one after the other, some louder than others, and the band that they share."""
+    """Join sounds one after the other, some louder than others, and return their common band."""
     pieces = []
     for sound in sounds:
         silence = max(0.0, gap_s * (1 + jitter * rng.standard_normal()))
@@ -216,7 +217,7 @@ Maker = Callable[[np.random.Generator, int], Sound]
 
 
 def _move_away(make: Maker) -> Maker:
-    """The same voice, in seven of ten cases with reverberation."""
+    """Return the same voice, in seven of ten cases with reverberation."""
 
     def made(rng: np.random.Generator, sample_rate: int) -> Sound:
         sound = make(rng, sample_rate)
@@ -240,5 +241,5 @@ _VOICES: dict[str, Maker] = {
 }
 
 
-#: Voices of mammals as they are heard, annotated as ``biological``, by kind.
+#: Voices of mammals at a distance, annotated as ``biological``, by kind.
 MAMMALS: dict[str, Maker] = {kind: _move_away(make) for kind, make in _VOICES.items()}

@@ -1,4 +1,4 @@
-"""The noises of a reef: strikes, bubbles, shrimp, and the noises that last."""
+"""The noises of a reef: strikes, bubbles, shrimp, and continuous noises."""
 
 from collections.abc import Callable
 
@@ -59,7 +59,7 @@ def make_snaps(rng: np.random.Generator, sample_rate: int, n: int = 24) -> np.nd
 def make_sonar(rng: np.random.Generator, sample_rate: int) -> Sound:
     """Make pings: tones or sweeps of 0.02 to 1 s, 1 to 8 of them, 0.3 to 3 s apart, at 300 to 8000 Hz (sonars and
     echo sounders, of which the lowest are heard here: Richardson et al. 1995, Marine Mammals and Noise; chosen)."""
-    from scipy.signal import fftconvolve  # takes longer to import than all else here
+    from scipy.signal import fftconvolve  # takes longer to import than all other imports here
 
     low = np.exp(rng.uniform(np.log(300), np.log(min(8000, 0.4 * sample_rate))))
     high = min(0.45 * sample_rate, low * np.exp(abs(rng.normal(0, 0.3)) * (rng.random() < 0.5)))
@@ -204,7 +204,7 @@ def _draw_lines(
     return density
 
 
-#: Noises that last, as power density relative to that of wind at 500 Hz.
+#: Continuous noises, as power density relative to wind at 500 Hz.
 CONTINUOUS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = {
     "wind": wind,
     "flow": flow,

@@ -5,8 +5,8 @@ to `high_hz`) over that of the noise alone in the same band, from half a second 
 Anemonefish call in bouts, a few calls at most 1.2 s apart, as when one fish chases another, then are silent for at
 least 6 s (chosen). They, their neighbours and the mammals far away are annotated call by call, with the kind of call
 in the annotation's id; noise is not annotated. Everything is drawn from the seed: a seed and the settings give the same
-samples, in memory or written minute by minute. `anemone_lib.simulation.sounds` says how each sound is made and after
-whom.
+samples, in memory or written minute by minute. `anemone_lib.simulation.sounds` says how each sound is made, with its
+sources.
 """
 
 import os
@@ -30,18 +30,18 @@ from anemone_lib.simulation.background import Background, RecordedBackground
 BLOCK_S = 60
 
 
-#: Silence of the anemonefish between two bouts, at least.
+#: Shortest silence of the anemonefish between two bouts, seconds.
 BOUT_GAP_S = 6.0
 
 
-#: What `noises` may name; ``snaps`` are those of single pistol shrimp.
+#: Values of `noises`; ``snaps`` are the snaps of single pistol shrimp.
 NOISES = (*noise_sounds.CONTINUOUS, *noise_sounds.TRANSIENTS, "snaps")
 
 
 SAMPLE_RATES_HZ = (8_000, 200_000)
 
 
-#: A sound that is about to be heard: start in seconds, label ("" for noise), kind, sound, SNR in dB.
+#: A sound in the recording: start in seconds, label ("" for noise), kind, sound, SNR in dB.
 _Heard = tuple[float, str, str, sounds.Sound, float]
 
 
@@ -69,9 +69,9 @@ def simulate_recording(
     neighbours_per_minute : float, 0 to 120, sounds of other reef animals
     mammals_per_minute : float, 0 to 120, voices of whales, dolphins and seals
     noises : names of `NOISES`
-        By default wind and a choice that depends on the seed, of those that a quiet reef has.
+        By default wind and some noises of a quiet reef, drawn by the seed.
     background : np.ndarray [shape=(n,)], float32, optional
-        A second or more of recorded noise at `sample_rate`, in [-1, 1], repeated instead of the noises that last.
+        A second or more of recorded noise at `sample_rate`, in [-1, 1], repeated instead of the continuous noises.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def simulate_blocks(
         noise = lasting.read(min(block, n_samples - first))
         mixed = noise.copy()
         annotations = []
-        after = np.zeros(0, np.float32)  # what sounds on in the next block
+        after = np.zeros(0, np.float32)  # the part that continues in the next block
         mixed[: len(tail)] += tail[: len(mixed)]
         for start, label, kind, sound, level in queue.take(first + len(noise), sample_rate):
             begin = round(start * sample_rate) - first
@@ -218,7 +218,7 @@ def _merge_sounds(
     noises: Sequence[str],
     per_minute: tuple[float, float, float],
 ) -> Iterator[_Heard]:
-    """Return all sounds over the background, by start time; every group has a random generator of its own."""
+    """Return all sounds in addition to the background, by start time; every group has its own random generator."""
     bouts, neighbours, voices = per_minute
     transients = {kind: make for kind, make in noise_sounds.TRANSIENTS.items() if kind in noises}
     strikes = streams[0].uniform(1, 12) if transients else 0.0
@@ -265,12 +265,12 @@ def _check_settings(
     if not snr_db[0] <= snr_db[1]:
         raise ConfigError(f"snr_db is {snr_db}; it must be (lowest, highest), in dB")
     if not 0 <= bouts_per_minute <= 6:
-        raise ConfigError(f"bouts_per_minute is {bouts_per_minute}; it must be 0 to 6, or the bouts would touch")
+        raise ConfigError(f"bouts_per_minute is {bouts_per_minute}; it must be 0 to 6, because more bouts would touch")
     for name, number in (("neighbours", neighbours_per_minute), ("mammals", mammals_per_minute)):
         if not 0 <= number <= 120:
             raise ConfigError(f"{name}_per_minute is {number}; it must be 0 to 120")
     if unknown := set(noises or ()) - set(NOISES):
-        raise ConfigError(f"noises has {', '.join(sorted(unknown))}; it must be of {', '.join(NOISES)}")
+        raise ConfigError(f"noises has {', '.join(sorted(unknown))}; each must be one of {', '.join(NOISES)}")
 
 
 def _annotate(sound: sounds.Sound, label: str, name: str, begin: int, n_samples: int, sample_rate: int) -> Annotation:
@@ -286,19 +286,19 @@ def _annotate(sound: sounds.Sound, label: str, name: str, begin: int, n_samples:
 
 
 def choose_noises(rng: np.random.Generator) -> tuple[str, ...]:
-    """Choose wind and some of the noises that a reef has by default, as often as is plausible (chosen)."""
+    """Choose wind and some of the default noises of a reef, each with a plausible frequency (chosen)."""
     likely = {"flow": 0.5, "rain": 0.2, "shrimp_bed": 0.8, "distant_chorus": 0.3, "boat": 0.35, "hum": 0.15}
     likely |= {"knocks": 0.3, "bubbles": 0.3, "snaps": 0.9}
     return ("wind", *(kind for kind, chance in likely.items() if rng.random() < chance))
 
 
-# ---------------------------------------------------------------------- who calls when
+# ---------------------------------------------------------------------- times of the sounds
 
 
 def _simulate_anemonefish(
     rng: np.random.Generator, sample_rate: int, duration: float, per_minute: float, snr_db: tuple[float, float]
 ) -> Iterator[_Heard]:
-    """Bouts: one fish calls one to seven times, and now and then a smaller one answers, submitting."""
+    """Make bouts: one fish calls one to seven times, and sometimes a smaller one answers with submissive calls."""
     now = 0.0
     while per_minute > 0:
         # A bout lasts about 2 s; what remains of the mean spacing is drawn.
@@ -331,7 +331,7 @@ def _simulate_others(
     makers: dict[str, Any],
     label: str,
 ) -> Iterator[_Heard]:
-    """Sounds at random times; those of one kind tend to come together, as animals that stay do."""
+    """Make sounds at random times; sounds of one kind tend to come together, as animals stay for a while."""
     now, kinds, kind = 0.0, list(makers), ""
     while per_minute > 0:
         now += rng.exponential(60 / per_minute)

@@ -52,12 +52,12 @@ NOISE_DB = np.where((np.arange(24) >= 8) & (np.arange(24) < 16), -58.0, -66.0)
 
 @dataclass(frozen=True, eq=False)
 class SimulatedSeason:
-    """The tables of a simulated season, and what is true of it.
+    """The tables of a simulated season, and its true rates.
 
     Attributes
     ----------
     events, effort, noise : pandas.DataFrame, with the columns of an archive's tables that the counting of hours reads
-    true_rates : dict of np.ndarray [shape=(24,)], expected events an hour of effort, by site
+    true_rates : dict of np.ndarray [shape=(24,)], expected events per hour of effort, by site
 
     Examples
     --------
@@ -146,7 +146,7 @@ def simulate_minutes(season: SimulatedSeason, *, sample_rate: int = 8000, seed: 
 
     Parameters
     ----------
-    season : SimulatedSeason, whose noise in the band of the calls the spectra have
+    season : SimulatedSeason, which gives the noise in the band of the calls
     sample_rate : int > 0, in Hz
     seed : int >= 0
 
@@ -189,7 +189,7 @@ def simulate_minutes(season: SimulatedSeason, *, sample_rate: int = 8000, seed: 
 
 
 def _add_up(levels: np.ndarray, edges: np.ndarray, bands_hz: list[tuple[float, float]]) -> np.ndarray:
-    """Levels of wider bands [shape=(n_minutes, n_bands)]."""
+    """Return the levels of wider bands [shape=(n_minutes, n_bands)]."""
     inside = np.diff(np.clip(edges[None], *np.array(bands_hz).T[..., None]), axis=1)
     return 10 * np.log10(10 ** (levels / 10) @ inside.T)
 
@@ -209,7 +209,7 @@ def _name_hours(first_day: str, hour: np.ndarray) -> list[str]:
 
 
 def _stamp(seconds: np.ndarray, length: np.ndarray, first_day: str, offset_hours: float) -> dict[str, "pd.Series"]:
-    """Start and end, in UTC and by the recorder's clock, of seconds since the first midnight of that clock."""
+    """Return start and end, in UTC and by the recorder's clock, from seconds since the first midnight of that clock."""
     import pandas as pd
 
     begin = np.datetime64(first_day, "ms") + np.round(1000 * seconds).astype("m8[ms]")

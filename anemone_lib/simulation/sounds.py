@@ -1,18 +1,17 @@
-"""The sounds of a reef, one by one: anemonefish, their neighbours, and what makes noise.
+"""The single sounds of a reef: anemonefish, their neighbours, and other sources of noise.
 
-*Conventions.* A sound is made alone, of any level, together with the band in which it is heard;
-`anemone_lib.simulation.reef` sets its level. All chance comes from the generator that is passed in. Sounds are true at
-8 to 200 kHz.
+*Conventions.* A sound is made alone, at any level, together with its frequency band; `anemone_lib.simulation.reef` sets
+the level. All random numbers come from the generator that is passed in. Sounds are correct from 8 to 200 kHz.
 
 *Anemonefish* call in trains of 1 to 8 pulses, in *A. clarkii* 26 ms long, 35 ms apart and between 450 and 800 Hz on
 average (Parmentier et al. 2007, Science 316:1006). Dominant frequencies of 370 to 900 Hz belong to fish of 130 to
-55 mm (Parmentier, Colleye & Mann 2009, J. Exp. Biol. 212:2023), hence 49,000 / length in mm. All of 14 species lie on
+55 mm (Parmentier, Colleye & Mann 2009, J. Exp. Biol. 212:2023), hence 49,000 / length in mm. All 14 species lie on
 one line, larger fish have longer pulses, and the period is what differs most between species (Colleye et al. 2011,
 BMC Evol. Biol. 11:365). Chirps of several pulses last 89 ms on average (dosits.org, Clownfish). Submissive sounds,
 made while shaking the head, come beside the aggressive ones, and in both the smaller fish have the higher and shorter
 pulses (Colleye & Parmentier 2012, PLoS ONE 7:e49179). No frequency sweep is documented, and none is made.
 
-A figure called *chosen* has no source: it spans what seems plausible, so that no model learns one value by heart.
+A figure called *chosen* has no source: it covers a plausible range, so that no model learns a single value.
 """
 
 from collections.abc import Callable
@@ -23,13 +22,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sound:
-    """One sound by itself.
+    """One single sound.
 
     Attributes
     ----------
     samples : np.ndarray [shape=(n,)], float32, of any level
-    low_hz, high_hz : float, the band in which it is heard
-    onsets_s : tuple of float, when each pulse of a train begins, in seconds from the first; empty of other sounds
+    low_hz, high_hz : float, the frequency band of the sound
+    onsets_s : tuple of float, when each pulse of a train begins, in seconds from the first; empty for other sounds
     """
 
     samples: np.ndarray
@@ -52,7 +51,7 @@ def _make_pulses(
     spread: float = 0.2,
     click: float = 0.1,
 ) -> np.ndarray:
-    """Damped pulses of one source: resonances within `spread` of the frequency, and a click at the onset."""
+    """Make damped pulses of one source: resonances within `spread` of the frequency, and a click at the onset."""
     n = round((starts_s[-1] + durations_s[-1]) * sample_rate) + 1
     samples = np.zeros(n)
     ratios = np.array([1.0, 1 - spread * rng.uniform(0.3, 1), 1 + spread * rng.uniform(0.3, 1)])
@@ -90,7 +89,7 @@ def _train(
     band: tuple[float, float] = (0.6, 1.6),
     **shape: float,
 ) -> Sound:
-    """Pulses a period apart, give or take, some louder than others."""
+    """Make pulses about a period apart, some louder than others."""
     gaps = period_s * (1 + jitter * rng.standard_normal(n - 1)).clip(0.6, 1.6)
     starts = np.concatenate([[0.0], np.cumsum(gaps)])
     samples = _make_pulses(
@@ -258,7 +257,7 @@ def make_squirrelfish_call(rng: np.random.Generator, sample_rate: int) -> Sound:
 
 
 def make_reef_pulses(rng: np.random.Generator, sample_rate: int) -> Sound:
-    """Make what most reef fish make: one to 20 pulses under 100 ms at 100 to 300 Hz, some with a loud broadband onset
+    """Make usual pulses of reef fish: 1 to 20 pulses under 100 ms at 100 to 300 Hz, some with a loud broadband onset
     (Tricas & Boyle 2014, Mar. Ecol. Prog. Ser. 511:1, for 45 species; numbers and periods of 25 to 300 ms chosen)."""
     period = np.exp(rng.uniform(np.log(0.025), np.log(0.3)))
     return _train(
@@ -334,7 +333,7 @@ def make_dolphin_clicks(rng: np.random.Generator, sample_rate: int) -> Sound:
 def _make_tone(
     rng: np.random.Generator, sample_rate: int, contour_hz: np.ndarray, length_s: float, *, n_harmonics: int
 ) -> Sound:
-    from scipy.interpolate import PchipInterpolator  # takes longer to import than all else here
+    from scipy.interpolate import PchipInterpolator  # takes longer to import than all other imports here
 
     t = np.arange(round(length_s * sample_rate)) / sample_rate
     pitch = PchipInterpolator(np.linspace(0, length_s, len(contour_hz)), contour_hz)(t)

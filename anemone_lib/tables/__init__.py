@@ -1,6 +1,6 @@
 """Tables of annotations and events: Raven, Audacity, CSV of many programs, AOEF.
 
-`read_annotations` is where to start, `read_table` also says what was left out, `pair_tables` finds the tables of the
+`read_annotations` is where to start. `read_table` also says what was left out, `pair_tables` finds the tables of the
 recordings of a folder; `writing` and `calls` have the writers, which they register as formats of `Detections.save`.
 Imports detection and what lies below it.
 """

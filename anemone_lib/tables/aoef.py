@@ -11,7 +11,7 @@ from anemone_lib.tables.delimited import Question
 from anemone_lib.tables.matching import choose_rows
 from anemone_lib.tables.table import AnnotationTable
 
-#: Tags that name what is heard, in the order in which they are looked for.
+#: Tags that name the sound, in the order in which they are searched.
 LABEL_TAGS = ("label", "class", "species", "scientific_name", "dwc:scientificName", "event", "call_type", "sound_type")
 
 
@@ -22,7 +22,7 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
     ----------
     path : pathlib.Path
     question : Question
-        `label_column` names the tag that holds the labels, where it is none of `LABEL_TAGS`.
+        `label_column` names the tag with the labels, if it is none of `LABEL_TAGS`.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
     Raises
     ------
     AnnotationError
-        The package is missing, the file is damaged or holds no annotations.
+        The package is missing, the file is damaged, or it has no annotations.
     """
     try:
         io = importlib.import_module("soundevent.io")
@@ -47,7 +47,7 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
     clips = getattr(content, "clip_annotations", None)
     if clips is None:
         raise AnnotationError(
-            f"{path.name} holds a {type(content).__name__}; export the annotations, not recordings or predictions"
+            f"{path.name} has a {type(content).__name__}; export the annotations, not recordings or predictions"
         )
     rows = [(str(clip.clip.recording.path), event) for clip in clips for event in clip.sound_events]
     files = [file for file, _ in rows]
@@ -55,8 +55,8 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
     recordings = {Path(file).name for file in files}
     if question.recording_name is None and len(recordings) > 1:
         raise AnnotationError(
-            f"{path.name} holds annotations of {len(recordings)} recordings ({', '.join(sorted(recordings)[:3])}, …); "
-            "say which one is wanted with recording_name"
+            f"{path.name} has annotations of {len(recordings)} recordings ({', '.join(sorted(recordings)[:3])}, …); "
+            "choose one with recording_name"
         )
     annotations: list[Annotation] = []
     others: dict[str, int] = {}
@@ -75,7 +75,7 @@ def read_aoef(path: Path, question: Question) -> AnnotationTable:
 
 
 def _find_bounds(geometry: Any) -> tuple[float, float, float | None, float | None]:
-    """Start and end in seconds, low and high in Hz, of whatever was drawn."""
+    """Return start and end in seconds, low and high in Hz, of any geometry."""
     coordinates = geometry.coordinates
     if geometry.type == "TimeStamp":
         return coordinates, coordinates, None, None
@@ -90,7 +90,7 @@ def _find_bounds(geometry: Any) -> tuple[float, float, float | None, float | Non
 
 
 def _list_points(coordinates: Any) -> Iterator[tuple[float, float]]:
-    """Times and frequencies of a line, a polygon, or several of them."""
+    """Return times and frequencies of a line, a polygon, or several of them."""
     if isinstance(coordinates[0], int | float):
         yield coordinates[0], coordinates[1]
     else:
@@ -114,7 +114,7 @@ def _read_label(event: Any, question: Question, name: str) -> str:
         return str(event.tags[0].value)
     if tags:
         raise AnnotationError(
-            f"{name}: no tag is known to hold the labels among {', '.join(f'{k}={v!r}' for k, v in tags.items())}; "
+            f"{name}: no tag is known to have the labels among {', '.join(f'{k}={v!r}' for k, v in tags.items())}; "
             "name it with label_column (--label-column)"
         )
     return question.blank_label

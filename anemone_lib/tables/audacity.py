@@ -15,8 +15,8 @@ def read_audacity(text: str, name: str, *, label: str = "", blank_label: str = "
     ----------
     text : str, the content of the file
     name : str, of the file, for messages
-    label : str, of all annotations where none has a text
-    blank_label : str, of annotations without text where others have one
+    label : str, of all annotations if none has a text
+    blank_label : str, of annotations without text if others have one
 
     Returns
     -------

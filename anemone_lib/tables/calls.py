@@ -26,7 +26,7 @@ CALL_COLUMNS = (
     *("recording", "event_id", "call", "class", "start_time_s", "end_time_s", "duration_s", "low_hz", "high_hz"),
     *("peak_hz", "n_pulses", "pulse_period_s", "pulse_duration_s", "snr_db", "level_db", "start_utc", "start_local"),
 )
-#: What the selection table has beside Raven's own columns: heading → key of the call.
+#: Columns of the selection table in addition to Raven's own: heading → key of the call.
 _MEASURES = {
     "Peak Freq (Hz)": "peak_hz",
     "Pulses": "n_pulses",
@@ -125,13 +125,13 @@ def write_raven_calls(
         row += ["" if shown[key] is None else str(shown[key]) for key in _MEASURES.values()]
         row += [spell(start_utc, call.start_time, pauses) for spell in (format_utc, format_local)]
         lines.append(row + ([recording_name] if recording_name else []) + ([detected_by] if detected_by else []))
-    # A name or a class may hold what ends a column or a line.
+    # A name or a class may have a tab or a line end.
     text = "".join("\t".join(" ".join(cell.split()) for cell in line) + "\n" for line in lines)
     return write_text(path, sign_table(text, detected_by))
 
 
 def _list_calls(events: Sequence[Event]) -> Iterator[tuple[Event, int, Call]]:
-    """Every call with its event, and its number in it from 1."""
+    """List every call with its event, and its number in the event, from 1."""
     for event in events:
         for number, call in enumerate(event.calls or (), start=1):
             yield event, number, call

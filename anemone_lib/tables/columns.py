@@ -1,9 +1,9 @@
 """The columns of tables of annotations, by the names that people and programs give them.
 
 A name is compared by its letters and digits alone: ``Begin Time (s)``, ``begin_time_s`` and ``BeginTimeS`` are one.
-Where several columns could hold the labels, the first of `LABELS` counts that is filled in at least half of the rows,
-or else the one that is filled in most. A column whose content cannot be recognised is an error, with its first
-values: never are all rows taken for the target.
+If several columns could have the labels, the first of `LABELS` counts that is filled in at least half of the rows, or
+otherwise the one that is filled in most rows. If no column is recognised, this is an error that lists the columns with
+their first values; the program never takes all rows as the target.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from anemone_lib.errors import AnnotationError
 
-# In the order in which they are looked for.
+# In the order in which they are searched.
 STARTS = (
     *("Begin Time (s)", "Start Time (s)", "start_time", "start_s", "Start (s)", "start", "begin_time", "begin"),
     *(
@@ -70,7 +70,7 @@ LABELS = (
     ),
     "name",
 )
-#: A cell of these columns may hold several labels, separated by ``;``, ``|`` or commas.
+#: A cell of these columns may have several labels, separated by ``;``, ``|`` or commas.
 PLURAL_LABELS = ("labels", "tags", "annotations", "categories")
 IDS = ("event_id", "id")
 FILES = (
@@ -89,9 +89,9 @@ FILES = (
     ),
 )
 FILE_OFFSETS = ("File Offset (s)",)
-# What people write about a row, which may be its label.
+# Columns of remarks, which may be labels.
 REMARKS = ("notes", "note", "comments", "comment", "remarks", "remark", "description")
-# What is beside labels in tables, and is none.
+# Columns that are no labels.
 OTHERS = (
     *("selection", "view", "channel"),
     *("annotator", "analyst", "observer", "user", "username", "author", "reviewer", "reviewed_by", "annotated_by"),
@@ -111,12 +111,12 @@ OTHERS = (
 
 
 def simplify_name(name: str) -> str:
-    """Letters and digits of a column's name, in small letters."""
+    """Return the letters and digits of a column's name, in small letters."""
     return re.sub(r"[\W_]+", "", name.lower())
 
 
 def find_column(columns: Mapping[str, int], names: Sequence[str]) -> int | None:
-    """Place of the first of `names` that the table has."""
+    """Return the place of the first of `names` that the table has."""
     return next((columns[simplify_name(name)] for name in names if simplify_name(name) in columns), None)
 
 
@@ -133,14 +133,14 @@ _PRESENT, _ABSENT = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "")
 def find_labels(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, label_column: str | None, table: str
 ) -> tuple[int | None, list[int]]:
-    """Find the column of labels, or the columns that stand for a class each (one-hot).
+    """Find the column of labels, or the columns of single classes (one-hot).
 
     Parameters
     ----------
     header : names of the columns
     rows : the cells of every row
     label_column : str or None
-        Its name, where it is not one of `LABELS`; empty where the table has none.
+        Its name, if it is not one of `LABELS`; empty if the table has no labels.
     table : str, the table's name, for messages
 
     Returns
@@ -151,13 +151,13 @@ def find_labels(
     Raises
     ------
     AnnotationError
-        No such column, or columns of which none is known to hold the labels.
+        The column does not exist, or no column is known to have the labels.
     """
     columns = {simplify_name(name): k for k, name in reversed(list(enumerate(header))) if name.strip()}
     raven = simplify_name("selection") in columns
 
     def stands_for_class(place: int) -> bool:
-        cells = _read_cells(rows, place)  # every row of Raven is a call: 1 throughout is the code of a label there
+        cells = _read_cells(rows, place)  # Raven: a column of ones is the code of a label
         return _is_one_hot(cells) and not (raven and {cell.lower() for cell in cells} <= {*_PRESENT})
 
     if label_column:
@@ -188,23 +188,23 @@ def find_labels(
     if not known and classes:
         return None, classes
     remarks = [columns[simplify_name(name)] for name in REMARKS if simplify_name(name) in columns]
-    # Remarks here and there are none of our business; what is written beside every second row may well be its label.
+    # A few remarks are ignored; a column that is filled in every second row may be the labels.
     others += [k for k in remarks if rows and 2 * sum(map(bool, _read_cells(rows, k))) >= len(rows)]
     unknown = [k for k in others if any(text and not _NUMBER.fullmatch(text) for text in _read_cells(rows, k))]
     if not raven:  # Raven's own measurements are numbers, too
         unknown += [k for k in others if k not in unknown and _are_scores(_read_cells(rows, k))]
     if unknown:
-        blank = f"; {', '.join(repr(header[k].strip()) for k in known)} is blank throughout" if known else ""
+        blank = f"; {', '.join(repr(header[k].strip()) for k in known)} is blank in all rows" if known else ""
         raise AnnotationError(
-            f"{table}: no column is known to hold the labels{blank}. Its other columns are "
-            f"{'; '.join(_describe(header, rows, k) for k in others)}. Name the one that holds them with label_column "
-            "(--label-column), or give '' where none does"
+            f"{table}: no column is known to have the labels{blank}. Its other columns are "
+            f"{'; '.join(_describe(header, rows, k) for k in others)}. Name the column of labels with label_column "
+            "(--label-column), or give '' if there is none"
         )
     return (known[0] if known else None), []
 
 
 def describe_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Every column with its first values, for people."""
+    """Describe every column with its first values."""
     return "; ".join(_describe(header, rows, k) for k, name in enumerate(header) if name.strip())
 
 
@@ -219,17 +219,17 @@ def _read_cells(rows: Sequence[Sequence[str]], place: int) -> list[str]:
 
 
 def _is_one_hot(cells: Sequence[str]) -> bool:
-    """Tell whether a column says of every row whether a class is there: 0 and 1, true and false."""
+    """Return whether a column says for every row if a class is present: 0 and 1, true and false."""
     found = {cell.lower() for cell in cells}
     return bool(found - {""}) and found <= {*_PRESENT, *_ABSENT}
 
 
 def _are_scores(cells: Sequence[str]) -> bool:
-    """Tell whether a column of numbers may be a program's scores of a class: all of them from 0 to 1."""
+    """Return whether a column of numbers may be a program's scores of a class: all from 0 to 1."""
     found = [float(cell) for cell in cells if _NUMBER.fullmatch(cell)]
     return bool(found) and all(0 <= number <= 1 for number in found)
 
 
 def is_present(cell: str) -> bool:
-    """Tell whether a cell of a one-hot column says that the class is there."""
+    """Return whether a cell of a one-hot column says that the class is present."""
     return cell.strip().lower() in _PRESENT

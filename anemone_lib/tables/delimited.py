@@ -1,8 +1,8 @@
 """Tables with a line of column names: Raven, CSV, BirdNET, Kaleidoscope, PAMGuard, one-hot.
 
 *Conventions.* Columns are found by their names (`anemone_lib.tables.columns`). A table may give a start and an end, or
-a start and a duration (Kaleidoscope), or the date and the time of day in UTC (PAMGuard), which count from when the
-recording began. Rows of other recordings are counted, never mixed in.
+a start and a duration (Kaleidoscope), or the date and the time of day in UTC (PAMGuard), from which the start of the
+recording is subtracted. Rows of other recordings are counted, never mixed in.
 """
 
 import csv
@@ -72,7 +72,7 @@ def read_delimited(text: str, path: Path, question: Question) -> AnnotationTable
     if label_place is None and not classes and question.label is None and not sheet.has("selection"):
         raise AnnotationError(
             f"{sheet.name} has no column of labels among {', '.join(n.strip() for n in sheet.header if n.strip())} "
-            f"({describe_columns(sheet.header, sheet.rows)}); name the one that holds them with label_column "
+            f"({describe_columns(sheet.header, sheet.rows)}); name it with label_column "
             "(--label-column), or give the label of all rows with label"
         )
     file_place = find_column(sheet.columns, names.FILES)
@@ -122,7 +122,7 @@ def list_columns(text: str, path: Path) -> dict[str, list[str]]:
 
 
 def _blank_remarks(text: str) -> str:
-    """Blank the lines of remarks before the header, also those of spreadsheets; line numbers stay true."""
+    """Blank the lines of remarks before the header, also those of spreadsheets; line numbers stay correct."""
     lines = text.split("\n")
     starts = {simplify_name(name) for name in names.STARTS}
     for number, line in enumerate(lines):
@@ -137,7 +137,7 @@ def _read_sheet(text: str, path: Path) -> _Sheet:
     text = _blank_remarks(text)
     first = next((line for line in text.split("\n") if line.strip()), "")
     delimiter = max("\t,;", key=first.count)
-    # Raven quotes nothing, so that a quotation mark is a part of its cell; R and spreadsheets quote the header too.
+    # Raven does not quote cells, so a quotation mark is part of the cell; R and spreadsheets also quote the header.
     unquoted = delimiter == "\t" and '"' not in first
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE if unquoted else csv.QUOTE_MINIMAL
@@ -159,7 +159,7 @@ def _read_sheet(text: str, path: Path) -> _Sheet:
 
 
 class _Timing:
-    """How a table says when a row begins and ends."""
+    """The columns that say when a row begins and ends."""
 
     def __init__(self, sheet: _Sheet, began: datetime | None) -> None:
         self.sheet, self.began = sheet, began
@@ -170,7 +170,7 @@ class _Timing:
         self.utc: int | None = None
         self.utc_end: int | None = None
         self.milliseconds: int | None = None
-        #: Lines of rows that lie before the recording.
+        #: Lines of the rows before the recording.
         self.outside: list[int] = []
 
     @classmethod
@@ -179,7 +179,7 @@ class _Timing:
         columns = sheet.columns
         timing.duration = find_column(columns, names.DURATIONS)
         timing.offset = find_column(columns, names.FILE_OFFSETS)
-        if sheet.has("in_file", "offset", "duration"):  # Kaleidoscope: where in the file, and how long
+        if sheet.has("in_file", "offset", "duration"):  # Kaleidoscope: place in the file, and duration
             timing.start = columns["offset"]
             return timing
         timing.start, timing.end = find_column(columns, names.STARTS), find_column(columns, names.ENDS)
@@ -208,7 +208,7 @@ class _Timing:
         return timing
 
     def read(self, row: Sequence[str], where: str, *, in_file: bool) -> tuple[float, float] | None:
-        """Start and end of a row in seconds; none where it lies before the recording."""
+        """Return start and end of a row in seconds; None if it lies before the recording."""
         if self.utc is not None:
             return self._read_utc(row, where)
         start = self._read_number(row, self.start, where)
@@ -296,7 +296,7 @@ def _skip_second_views(
     """Read the rows; a selection that is shown as waveform and as spectrogram has a row for each view."""
     selection, view = (sheet.columns.get(name) for name in ("selection", "view"))
     kept: list[list[Annotation]] = []
-    views: dict[tuple[str, ...], tuple[int, str]] = {}  # where a selection was kept, and in which view it was seen
+    views: dict[tuple[str, ...], tuple[int, str]] = {}  # place of a selection in the list, and its view
     for index in chosen:
         row = sheet.rows[index]
         found = reader.read(index, in_file=reader.question.recording_name is not None)
@@ -313,7 +313,7 @@ def _skip_second_views(
 
 
 def _find_file(sheet: _Sheet, row: Sequence[str], place: int | None) -> str:
-    """The file that a row is of, with its folder where that has a column of its own (Kaleidoscope)."""
+    """Return the file of a row, with its folder if the table has a column of folders (Kaleidoscope)."""
     name, folder = sheet.cell(row, place), sheet.cell(row, sheet.columns.get("folder"))
     return f"{folder}/{name}" if name and folder and not re.search(r"[/\\]", name) else name
 
@@ -322,8 +322,8 @@ def _check_one_recording(files: Sequence[str], table: str) -> None:
     found = sorted({_strip_folder(file) for file in files if file})
     if len(found) > 1:
         raise AnnotationError(
-            f"{table} holds annotations of {len(found)} recordings ({', '.join(found[:3])}, …); "
-            "say which one is wanted with recording_name"
+            f"{table} has annotations of {len(found)} recordings ({', '.join(found[:3])}, …); "
+            "choose one with recording_name"
         )
 
 
@@ -340,7 +340,7 @@ def _name_format(sheet: _Sheet, classes: Sequence[int]) -> str:
 
 
 def _find_maker(sheet: _Sheet, label: int | None) -> str:
-    """Return the program that decided the rows; nothing where the table names none, as when a person did."""
+    """Return the program that decided the rows; empty if the table names none, as for the table of a person."""
     if sheet.has(DETECTED_BY):
         return "anemone"
     windows = find_column(sheet.columns, ("windows", "num_windows"))

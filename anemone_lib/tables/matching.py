@@ -13,7 +13,7 @@ from anemone_lib.errors import AnnotationError
 
 
 def same_name(one: str, other: str) -> bool:
-    """Tell whether two file names, with or without suffix, are of one recording.
+    """Return whether two file names, with or without suffix, belong to one recording.
 
     >>> same_name("Réef.WAV", "re\\u0301ef.flac"), same_name("reef.wav", "reef2.wav")
     (True, False)
@@ -29,7 +29,7 @@ def choose_rows(files: Sequence[str], recording_name: str | None, *, table: str)
 
     Parameters
     ----------
-    files : the file that each row names; empty where it names none
+    files : the file that each row names; empty if it names none
     recording_name : str or None
         Path or name of the recording; None for all rows.
     table : str, the table's name, for messages
@@ -42,7 +42,7 @@ def choose_rows(files: Sequence[str], recording_name: str | None, *, table: str)
     Raises
     ------
     AnnotationError
-        Recordings in several folders have this name, and nothing tells which is meant.
+        Recordings in several folders have this name, and the table does not say which one it means.
     """
     if recording_name is None:
         return set(range(len(files)))
@@ -59,18 +59,18 @@ def choose_rows(files: Sequence[str], recording_name: str | None, *, table: str)
     if len(folders) > 1:
         raise AnnotationError(
             f"{table} names {recording_name} in {len(folders)} folders ({', '.join(sorted(alike)[:3])}); "
-            "give recording_name with as many of its folders as it takes"
+            "give recording_name with enough of its folders"
         )
     return {k for k, file in enumerate(files) if not file or file in chosen}
 
 
 def fold(name: str) -> str:
-    """Write a name so that names that mean the same are equal."""
+    """Normalise a name, so that equal names compare as equal."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _count_shared_parts(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many parts two paths share at their ends; none if not even the names are alike."""
+    """Count the parts that two paths share at their ends; 0 if the names differ."""
     if not one or not other or not same_name(one[-1], other[-1]):
         return 0
     shared = 1

@@ -1,34 +1,31 @@
-"""Which table belongs to which recording of a folder; and which recordings have none.
+"""Find the tables of the recordings in a folder, and the recordings without a table.
 
 *Conventions.* A table belongs to ``reef.wav`` if its name begins with ``reef.`` and it lies in the same folder, or in
-the same folder below the one that holds the tables. Where a recording has several, the order is written in
-``docs/tables.md``: never what this package detected; a person's before a program's; Raven's own names first.
+the same folder below the folder of the tables. If a recording has several tables, ``docs/tables.md`` has the order:
+never the detections of this package; the table of a person before the table of a program; Raven's own names first.
 """
 
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import overload
 
 from anemone_lib.audio.finding import FoundRecording, find_recordings
 from anemone_lib.errors import AnnotationError, spell_count
 from anemone_lib.tables.matching import fold
-from anemone_lib.tables.reading import is_detection, read_table
+from anemone_lib.tables.reading import ANY_TIME, is_detection, read_table
 from anemone_lib.tables.table import AnnotationTable
 from anemone_lib.tables.verdicts import is_verdicts
 
-#: What a table of annotations may be called behind the recording's name, in the order in which they count.
+#: Ends of the names of tables after the recording's name, in the order in which they count.
 TABLE_SUFFIXES = (".selections.txt", ".csv", ".tsv", ".txt", ".json")
-#: How workbooks are called, which are not read but named.
+#: Suffixes of workbooks, which are not read, only named.
 WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".ods")
-#: Bytes at the beginning of a JSON file that tell what it is.
+#: Bytes at the beginning of a JSON file that show what it is.
 HEAD_BYTES = 1 << 12
-#: Pairing needs no time of day.
-_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-#: The most names that are listed; the rest are counted.
+#: Largest number of names in a list; the rest are counted.
 SHOWN_NAMES = 3
 
 
@@ -57,7 +54,7 @@ class AnnotatedFile(Sequence[Path]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Path]: ...
     def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
-        """The recording and the table, in this order."""
+        """Return the recording (0) or the table (1)."""
         return (self.recording, self.table)[index]
 
     def __len__(self) -> int:
@@ -93,11 +90,11 @@ class AnnotatedFolder(Sequence[AnnotatedFile]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[AnnotatedFile]: ...
     def __getitem__(self, index: int | slice) -> AnnotatedFile | Sequence[AnnotatedFile]:
-        """One recording with its table, or several."""
+        """Return one recording with its table, or several."""
         return self.files[index]
 
     def __len__(self) -> int:
-        """How many recordings have a table."""
+        """Return the number of recordings with a table."""
         return len(self.files)
 
 
@@ -110,17 +107,17 @@ def pair_tables(
     ----------
     folder : path of a folder with recordings
     annotations : path, optional
-        Folder with the tables, where they do not lie beside the recordings; or one table that names its recordings.
+        Folder with the tables, if they do not lie beside the recordings; or one table that names its recordings.
 
     Returns
     -------
     annotated : AnnotatedFolder
-        An empty one has its reasons in `notes`.
+        If it is empty, `notes` has the reasons.
 
     Raises
     ------
     AnnotationError
-        There is no such folder, or the one table is what this package detected.
+        The folder does not exist, or the table has detections by this package.
 
     Examples
     --------
@@ -133,20 +130,20 @@ def pair_tables(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise AnnotationError(f"{folder} is no folder; name one that holds recordings and their tables")
+        raise AnnotationError(f"{folder} is no folder; name a folder with recordings and their tables")
     finding = find_recordings([folder])
     notes = list(finding.notes)
     if annotations is not None and Path(annotations).is_file():
         if is_verdicts(annotations):
             raise AnnotationError(
-                f"{annotations} holds verdicts of a review, which are no annotations of whole recordings; name it as "
+                f"{annotations} has verdicts of a review, which are no annotations of whole recordings; name it as "
                 "verdicts in dataset.yaml"
             )
         files = _pair_in_one_table(finding.recordings, Path(annotations), notes)
     else:
         tables_folder = Path(annotations or folder)
         if not tables_folder.is_dir():
-            raise AnnotationError(f"{tables_folder} is no folder; name one that holds recordings and their tables")
+            raise AnnotationError(f"{tables_folder} is no folder; name a folder with recordings and their tables")
         files = _pair_in_folder(finding.recordings, tables_folder, notes, elsewhere=annotations is not None)
         if workbooks := _find_workbooks(tables_folder):
             notes.append(
@@ -162,14 +159,14 @@ def _pair_in_one_table(recordings: Sequence[FoundRecording], table: Path, notes:
     """Pair every recording that a table of many names with it."""
     named: dict[str, list[tuple[FoundRecording, AnnotationTable]]] = defaultdict(list)
     for recording in recordings:
-        found = read_table(table, label_column="", label="", start_time=_ANY_TIME, recording_name=recording.name)
+        found = read_table(table, label_column="", label="", start_time=ANY_TIME, recording_name=recording.name)
         if found.annotations or not found.names_recordings:
             named[fold(Path(recording.name).stem)].append((recording, found))
     files = []
     for alike in named.values():
         for recording, found in alike:
             twins = [r.name for r, other in alike if other.annotations == found.annotations]
-            if len(twins) > 1 and found.names_recordings:  # which of them is meant, only their folders could say
+            if len(twins) > 1 and found.names_recordings:  # only the folders could tell these recordings apart
                 notes.append(f"{table.name} does not say which of {_join_names(twins)} it means: left out")
                 break
             files.append(AnnotatedFile(Path(recording.source), table, recording.name))
@@ -193,7 +190,7 @@ def _pair_in_folder(
                 passed_over.append(f"{candidates[0].name} before {_join_names([t.name for t in candidates[1:]])}")
     if detected:
         notes.append(
-            f"{spell_count(len(detected), 'table')} of what anemone detected passed over: that is no truth "
+            f"{spell_count(len(detected), 'table')} with detections by anemone skipped: they are no annotations "
             f"({_join_names([table.name for table in detected])})"
         )
     if passed_over:
@@ -206,7 +203,7 @@ def _pair_in_folder(
     reviews = [table.name for table in orphans if is_verdicts(table)]
     if reviews:
         notes.append(
-            f"{spell_count(len(reviews), 'table')} of verdicts passed over, no annotations of whole recordings "
+            f"{spell_count(len(reviews), 'table')} of verdicts skipped: they are no annotations of whole recordings "
             f"({_join_names(reviews)}): name it as verdicts in dataset.yaml"
         )
     orphans = [table for table in orphans if table.name not in reviews]
@@ -219,13 +216,13 @@ def _pair_in_folder(
 def _pair_in_common_tables(
     recordings: Sequence[FoundRecording], tables: Sequence[Path], notes: list[str]
 ) -> list[AnnotatedFile]:
-    """Pair recordings without a table of their own with one of many recordings that names them."""
+    """Pair recordings without a table of their own with a table of many recordings that names them."""
     files: list[AnnotatedFile] = []
     unused = []
     for table in sorted(tables):
         left = [recording for recording in recordings if recording.name not in {file.name for file in files}]
         try:
-            common = read_table(table, label_column="", label="", start_time=_ANY_TIME, recording_name="*")
+            common = read_table(table, label_column="", label="", start_time=ANY_TIME, recording_name="*")
             found = _pair_in_one_table(left, table, notes) if common.names_recordings else []
         except AnnotationError:
             found = []
@@ -238,7 +235,7 @@ def _pair_in_common_tables(
 
 
 def _find_tables(folder: Path) -> dict[str, list[Path]]:
-    """Tables by the folder that they lie in, relative to `folder`, folded."""
+    """Find the tables, by their normalised folder relative to `folder`."""
     tables: dict[str, list[Path]] = defaultdict(list)
     for parent, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -248,7 +245,7 @@ def _find_tables(folder: Path) -> dict[str, list[Path]]:
 
 
 def _find_workbooks(folder: Path) -> list[str]:
-    """Names of workbooks, which many tables of annotations are kept in."""
+    """Find the names of workbooks, which often contain annotations."""
     return sorted(
         name
         for _, _, names in os.walk(folder, followlinks=False)
@@ -272,10 +269,10 @@ def _may_be_table(parent: str, name: str) -> bool:
 def _assign(
     recordings: Sequence[FoundRecording], tables: dict[str, list[Path]], *, anywhere: bool
 ) -> dict[str, list[Path]]:
-    """Give every table to the recording in its folder whose name is the longest that it begins with.
+    """Give every table to the recording in its folder with whose name its own name begins; the longest name counts.
 
-    Tables that lie together in a folder of their own (`anywhere`) also belong to the only recording of the name,
-    wherever that is.
+    If all tables lie in a separate folder (`anywhere`), a table also belongs to a recording in another folder, if only
+    one has this name.
     """
     stems: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for recording in recordings:
@@ -295,18 +292,18 @@ def _assign(
 
 
 def _find_owners(table: Path, stems: Sequence[tuple[str, str]]) -> list[str]:
-    """Of the recordings that a table's name begins with, those of the longest name."""
+    """Return the recordings with whose name a table's name begins; the longest name counts."""
     fitting = [(len(stem), owner) for stem, owner in stems if fold(table.name).startswith(f"{stem}.")]
     longest = max(fitting, default=(0, ""))[0]
     return [owner for length, owner in fitting if length == longest]
 
 
 def _rank(table: Path) -> tuple[bool, bool, int, str]:
-    """Order of the tables of one recording, the one that counts first."""
+    """Return the sort key of a table: the table that counts comes first."""
     try:
         by_program = bool(read_table(table, label="").made_by)
     except AnnotationError:
-        by_program = False  # it will be read, and the fault be named
+        by_program = False  # reading it will give the error
     name = table.name.lower()
     ending = next(k for k, suffix in enumerate(TABLE_SUFFIXES) if name.endswith(suffix))
     return by_program, ".table." not in name, ending, name

@@ -1,13 +1,13 @@
-"""Annotations out of the tables that people and programs write.
+"""Read annotations from the tables that people and programs write.
 
 Raven, Audacity, CSV of every kind, BirdNET, Kaleidoscope, PAMGuard, one-hot tables, AOEF.
 
 *Conventions.* Times are seconds from the start of the recording, with every digit that the table has. A label is one
 line without white space at its ends. The point label of Audacity, an instant instead of an interval, is an annotation
-with ``start_time == end_time``. A line that cannot be understood is an error, never left out; what is left out because
-it does not concern the recording is counted in the table's notes.
+with ``start_time == end_time``. A line that cannot be read is an error and never left out. Rows that do not belong to
+the recording are left out, and the notes of the table count them.
 
-What this package detected is no annotation: its tables say so (`DETECTED_BY`), and are refused.
+Detections by this package are no annotations: its tables are marked (`DETECTED_BY`), and are refused.
 """
 
 import json
@@ -25,7 +25,8 @@ from anemone_lib.tables.delimited import Question, list_columns, read_delimited
 from anemone_lib.tables.table import AnnotationTable
 
 _RESULT = re.compile(rb'\s*\{\s*"predictions"')
-_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+#: A start time for reading a table only to see what is in it.
+ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _AUDACITY_LINE = re.compile(r"\s*[-+]?[\d.,]+\t")
 
 
@@ -39,7 +40,7 @@ def read_annotations(
     start_time: datetime | None = None,
     detections: bool = False,
 ) -> list[Annotation]:
-    """Read a table of annotations; its content tells what it is.
+    """Read a table of annotations, whose format is found by its content.
 
     Raven selection tables (a selection shown in two views counts once), Audacity labels with or without frequencies,
     CSV of opensoundscape (also one-hot), BirdNET, Kaleidoscope or PAMGuard, or with columns like ``start, end, label``,
@@ -51,17 +52,17 @@ def read_annotations(
     label : str, optional
         Label of all annotations of a table that has no labels.
     label_column : str, optional
-        Name of the column that holds the labels, where it is not one of the usual; empty where none does.
+        Name of the column of labels, if it is not one of the usual names; empty if there is none.
     recording_name : str, optional
         Read only the rows of this recording (file name or path, with or without its extension) from a table that
-        names the recordings. Where it has ``File Offset (s)``, as Raven's tables of many files do, times then count
-        from the start of that file; without `recording_name` they are those of the whole sequence.
+        names the recordings. If it has ``File Offset (s)``, as Raven's tables of many files, times then count from the
+        start of that file; without `recording_name`, they count from the start of the whole sequence.
     blank_label : str
         Label of rows whose cell is blank in a table that has labels. They are not the target unless this says so.
     start_time : datetime, optional
         When the recording began, for tables that have the time of day (PAMGuard).
     detections : bool
-        Read also what this package detected. It is no ground truth, so that it is an error otherwise.
+        Also read detections by this package; otherwise they are an error, because they are not the truth.
 
     Returns
     -------
@@ -70,8 +71,8 @@ def read_annotations(
     Raises
     ------
     AnnotationError
-        No such file, none of these formats, no column known to hold the labels, a line with a wrong value (the message
-        names file, line and value), or what this package detected.
+        The file does not exist, it has none of these formats, no column is known to have the labels, a line has a wrong
+        value (the message names file, line and value), or the table has detections by this package.
 
     Examples
     --------
@@ -103,12 +104,12 @@ def read_table(
     start_time: datetime | None = None,
     detections: bool = False,
 ) -> AnnotationTable:
-    """Read a table of annotations with what there is to say about it; see `read_annotations`.
+    """Read a table of annotations with notes on what was left out; see `read_annotations`.
 
     Returns
     -------
     table : AnnotationTable
-        With the annotations, and notes on what was left out.
+        The annotations and the notes.
 
     Examples
     --------
@@ -133,7 +134,7 @@ def read_table(
         table = read_delimited(text, path, question)
     if table.made_by == "anemone" and not detections:
         raise AnnotationError(
-            f"{path.name} holds what anemone detected, not what a person annotated, and cannot stand for the truth. "
+            f"{path.name} has detections by anemone, not annotations by a person, so it cannot be the truth. "
             "If a person has checked every row and added what was missed, let them remove the column or the label "
             "that says so; to read detections, use detections=True"
         )
@@ -141,7 +142,7 @@ def read_table(
 
 
 def read_columns(path: str | os.PathLike[str]) -> dict[str, list[str]]:
-    """Read the cells of a table with a line of column names, column by column, whatever they mean.
+    """Read the cells of a table with a line of column names, column by column, without interpreting them.
 
     Examples
     --------
@@ -156,7 +157,7 @@ def read_columns(path: str | os.PathLike[str]) -> dict[str, list[str]]:
 
 
 def is_detection(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file holds what this package detected; its content says so, whatever its name is.
+    """Return whether a file has detections by this package, by its content, not its name.
 
     Examples
     --------
@@ -170,7 +171,7 @@ def is_detection(path: str | os.PathLike[str]) -> bool:
         with open(path, "rb") as file:
             if _RESULT.match(file.read(1 << 10)):  # a day's is large
                 return True
-        return read_table(path, label_column="", label="", detections=True, start_time=_ANY_TIME).made_by == "anemone"
+        return read_table(path, label_column="", label="", detections=True, start_time=ANY_TIME).made_by == "anemone"
     except (AnnotationError, OSError):
         return False
 

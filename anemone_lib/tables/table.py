@@ -24,15 +24,15 @@ class AnnotationTable:
     path : pathlib.Path
     annotations : list of Annotation, in the order of the table
     format : str, what kind of table it is, in words
-    label_column : str, name of the column that held the labels, empty where none did
+    label_column : str, name of the column of labels, empty if there was none
     made_by : str
-        The program that made the rows: ``anemone`` for what this package detected, ``BirdNET`` or ``Kaleidoscope``;
+        The program that made the rows: ``anemone`` for detections by this package, ``BirdNET`` or ``Kaleidoscope``;
         empty for the table of a person.
-    names_recordings : bool, whether its rows say which recording they are of
-    other_recordings : dict of str to int, rows of recordings that were not asked for, by file name
+    names_recordings : bool, whether its rows name their recordings
+    other_recordings : dict of str to int, number of rows of other recordings, by file name
     runs_on : bool
         Whether times may go on from one recording to the next, as Raven's do where several sounds are open as one.
-    notes : tuple of str, what was left out or is odd, one sentence each
+    notes : tuple of str, one sentence each about rows that were left out or are unusual
 
     Examples
     --------
@@ -53,11 +53,11 @@ class AnnotationTable:
 
     @property
     def labels(self) -> Counter[str]:
-        """How many annotations have which label."""
+        """Number of annotations by label."""
         return Counter(annotation.label for annotation in self.annotations)
 
     def within(self, duration: float) -> "AnnotationTable":
-        """Leave out what starts after the end of the recording, cut what ends after it, and say how many were.
+        """Leave out annotations that start after the end of the recording, cut those that end after it, and count both.
 
         Parameters
         ----------
@@ -133,6 +133,6 @@ def parse_number(text: str, column: str, where: str) -> float:
     if re.fullmatch(r"[-+]?\d+(?::\d+){1,2}(?:[.,]\d+)?", text):
         raise AnnotationError(
             f"{where}: {column} is {text!r}; times must be seconds from the start of the recording, like 90.5, not "
-            "minutes and seconds: which is which cannot be told"
+            "minutes and seconds, because the order of the numbers is not clear"
         )
     raise AnnotationError(f"{where}: {column} is {text!r}; it must be a number, like 12.5")

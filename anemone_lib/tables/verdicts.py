@@ -1,4 +1,4 @@
-"""One table of the verdicts on events of many recordings, as CSV: one row a verdict, known by event and reviewer."""
+"""A table of verdicts on events of many recordings, as CSV: one row for each event and reviewer."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from anemone_lib.errors import AnnotationError
 from anemone_lib.files import write_atomically
 from anemone_lib.tables.reading import read_text
 
-#: What a row of the table is about: an event, or a window in which nothing was detected.
+#: Kinds of rows: an event, or a window without an event.
 KINDS = ("event", "window")
 
 
@@ -27,11 +27,11 @@ class Verdict:
     event_id : str, of the event or window
     recording : str, path of the recording
     start_time, end_time : float, in seconds from the start of the recording
-    label : str, the class for a call, ``not`` and the class for none, or what it is
+    label : str, the class for a call, ``not`` and the class if it is no call, or the name of another sound
     is_call : bool, whether the label is that of the class under review
-    confidence : float in [0, 1], the highest of the event, or that of the window
+    confidence : float in [0, 1], the highest of the event, or the probability of the window
     kind : ``event`` or ``window``
-    reviewer : str, who said so; may be empty
+    reviewer : str, the person who gave the verdict; may be empty
     model_sha256 : str, of the model that gave the confidence
 
     Examples
@@ -60,7 +60,7 @@ _NO_ID = r"\d{1,11}|\d+([.,]\d+)?E\+\d+"
 
 
 def write_verdicts(path: str | os.PathLike[str], verdicts: Iterable[Verdict]) -> Path:
-    """Write verdicts as CSV, whole or not at all.
+    """Write verdicts as CSV, completely or not at all.
 
     Parameters
     ----------
@@ -91,12 +91,12 @@ def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
 
     Returns
     -------
-    verdicts : list of Verdict, as the rows lie
+    verdicts : list of Verdict, in the order of the rows
 
     Raises
     ------
     AnnotationError
-        The table cannot be read, has not these columns, or a row says what cannot be; the message names the line.
+        The table cannot be read, a column is missing, or a row has an impossible value; the message names the line.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def _read_rows(text: str) -> csv.DictReader:
 
 
 def is_verdicts(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file is a table of verdicts: no annotations, for most of a recording is not in it."""
+    """Return whether a file is a table of verdicts, which are no annotations of a whole recording."""
     try:
         return set(COLUMNS[:7]) <= set(_read_rows(read_text(Path(path))).fieldnames or ())
     except (AnnotationError, csv.Error):
@@ -157,7 +157,7 @@ def _read_row(row: dict[str, str], where: str) -> Verdict:
         raise AnnotationError(f"{where}: start_time, end_time and confidence must be numbers") from None
     if not (math.isfinite(start) and math.isfinite(end) and start <= end and 0 <= confidence <= 1):
         raise AnnotationError(
-            f"{where}: {start:g} to {end:g} s with confidence {confidence:g} cannot be; correct the row"
+            f"{where}: {start:g} to {end:g} s with confidence {confidence:g} is impossible; correct the row"
         )
     kind, answer = (row.get("kind") or "event").strip(), (row["is_call"] or "").strip().casefold()
     if kind not in KINDS or answer not in ("yes", "no"):

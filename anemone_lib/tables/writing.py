@@ -1,13 +1,12 @@
 """Events and annotations → CSV, Raven selection table, Audacity labels.
 
 *Conventions.* Times are seconds from the start of the recording, rounded to the microsecond, which is less than a
-sample, and without the digits behind it that only binary fractions have: 1.8, not 1.8000000000000007. What is not a
-number (NaN) is never written. The time of day is written twice: in UTC, and by the recorder's own clock, with its
-offset.
+sample. Digits that come only from binary fractions are left out: 1.8, not 1.8000000000000007. NaN is never written. The
+time of day is written twice: in UTC, and by the recorder's own clock, with its offset.
 
-An interval to be written is an `Event` or an `Annotation`; what is read (`anemone_lib.tables.reading`) is always an
-`Annotation`, and an event's id is then the annotation's, so that a table reviewed elsewhere still says which event is
-meant. A label is written as one line: tabs and line ends become spaces.
+The functions write an `Event` or an `Annotation`. `anemone_lib.tables.reading` always reads an `Annotation`; the id of
+an event becomes the id of the annotation, so that a table that was reviewed in another program still names the event. A
+label is written as one line: tabs and line ends become spaces.
 """
 
 import csv
@@ -76,20 +75,20 @@ def write_csv(
     ----------
     path : path, its folder made if missing
     intervals : sequence of Event or Annotation
-        What an annotation does not have (confidence, say) is left blank. Of an event whose calls were measured, the
-        number of calls and of pulses, and the medians of dominant frequency and pulse period.
+        Values that an annotation does not have, like the confidence, are left blank. An event whose calls were measured
+        has the number of calls and of pulses, and the medians of dominant frequency and pulse period.
     low_hz, high_hz : float, in Hz, optional
         Band of intervals that have none of their own.
     start_utc : datetime, optional
-        When the recording began; gives every interval its time of day, in UTC and by the clock's own offset.
+        The start of the recording, which gives every interval its time of day, in UTC and by the clock's own offset.
     pauses : sequence of Pause
         Times that were not recorded, which the time of day counts.
     recording_name : str
     extra : mapping, optional
-        More columns, each with one value for all rows: the model's version, say.
+        More columns, each with one value for all rows, like the version of the model.
     detected_by : str, optional
-        Which program found the intervals, where no person drew them: the table says so in a column of its own
-        (`anemone_lib.detection.marks`), and is never taken for the truth.
+        The program that found the intervals, if no person drew them. The table then has a column that says so
+        (`anemone_lib.detection.marks`), and it is never read as the truth.
 
     Returns
     -------
@@ -189,7 +188,7 @@ def write_audacity(
         Band of intervals that have none of their own. An interval with a band has a second line,
         ``\ <tab> low <tab> high``, in which −1 stands for an end that is not defined.
     detected_by : str, optional
-        Which program found the intervals, where no person drew them: a label at the start says so.
+        The program that found the intervals, if no person drew them; a first label says so.
 
     Returns
     -------
@@ -216,7 +215,7 @@ def write_audacity(
 
 
 def _describe_interval(interval: Interval) -> tuple[str, str, str, str, str]:
-    """Label, id, mean and max confidence, windows; blank where the interval has none."""
+    """Return label, id, mean and highest confidence, and number of windows; blank if the interval has none."""
     if isinstance(interval, Annotation):
         return _join_lines(interval.label), _join_lines(interval.id), "", "", ""
     confidences = format_confidence(interval.mean_confidence), format_confidence(interval.max_confidence)
@@ -224,7 +223,7 @@ def _describe_interval(interval: Interval) -> tuple[str, str, str, str, str]:
 
 
 def _sum_up(interval: Interval) -> list[str]:
-    """Of the calls inside an event: how many, their pulses, medians of dominant frequency and pulse period."""
+    """Return the number of calls in an event, of their pulses, and medians of dominant frequency and pulse period."""
     calls = interval.calls if isinstance(interval, Event) else None
     if calls is None:
         return ["", "", "", ""]
@@ -249,7 +248,7 @@ def _choose_band(interval: Interval, low_hz: float | None, high_hz: float | None
 
 
 def _format_number(value: float | None) -> str:
-    """A time or a frequency to the millionth, without an exponent and without zeros at the end but one."""
+    """Write a time or a frequency to the millionth, without an exponent and with at most one zero at the end."""
     if value is None:
         return ""
     if not math.isfinite(value):
@@ -280,7 +279,7 @@ def save_audacity(detections: Detections, path: Path) -> Path:
 
 
 def _describe_origin(detections: Detections) -> dict[str, Any]:
-    """Where the events come from, for every row of a table."""
+    """Return the columns that say where the events come from, for every row of a table."""
     scores = detections.scores
     return {
         "start_utc": scores.start_time,

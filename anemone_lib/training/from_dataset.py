@@ -111,7 +111,7 @@ def train_on_dataset(
         bands_hz=measure_bands([call for one in stretches for call in one.annotations]),
         images=examples.images[:: max(1, len(examples) // 192)],
         training=_describe(dataset, recordings, pool, learning, quiet=quiet, seed=seed),
-        metrics=_measure(learning, validation, config),
+        metrics=_measure(learning, validation),
     )
 
 
@@ -252,7 +252,7 @@ def _describe(
     }
 
 
-def _measure(learning: Learning, validation: Examples, config: InferenceConfig) -> dict[str, Any]:
+def _measure(learning: Learning, validation: Examples) -> dict[str, Any]:
     return {
         "validation_windows": {
             "n": len(validation),

@@ -19,13 +19,11 @@ from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation, fold_label
 from anemone_lib.errors import ConfigError
+from anemone_lib.evaluation.presence import MIN_OVERLAP_S
 from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.windows import cut_windows, lay_grid
 from anemone_lib.tables.reading import read_annotations
-
-#: Part of an annotation that a window must hold to be of its class: this long, or half of it.
-MIN_OVERLAP_S = 0.03
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import anemone_lib
+from anemone_lib.cli.by_class import spell_entry
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
@@ -178,7 +179,7 @@ def _compare_on_folds(
         for name in dataset.calls:
             cells += [spell_seeds([one[0][name][key] for one in together]) for key in ("average_precision", "event_f1")]
             later = (average([one[k][name]["event_f1"] for one in together]) for k in (1, 2))
-            cells.append(" → ".join(spell({**entry, "interval": None}) for entry in later))
+            cells.append(" → ".join(spell_entry({**entry, "interval": None}) for entry in later))
         yield f"| {method} | {' | '.join(cells)} |"
 
 
@@ -215,7 +216,7 @@ def _trace_curve(
         fewer = keep_calls(recordings, number, seed=options.seed)
         for method in methods:
             _, _, measures = judge(dataset, METHODS[method](dataset, fewer, recordings, options))
-            cells = [spell(measures[name]["average_precision"]) for name in dataset.calls]
+            cells = [spell_entry(measures[name]["average_precision"]) for name in dataset.calls]
             yield f"| {number} | {method} | {' | '.join(cells)} |"
 
 
@@ -250,14 +251,6 @@ def _spend() -> float:
     return (spent.user + spent.system + spent.children_user + spent.children_system) / 60
 
 
-def spell(entry: Mapping[str, Any]) -> str:
-    """Spell a measure with its interval."""
-    if entry["value"] is None:
-        return "no call"
-    low_high = entry["interval"]
-    return f"{entry['value']:.3f}" + (f" ({low_high[0]:.2f}–{low_high[1]:.2f})" if low_high else "")
-
-
 def average(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One measure of all seeds: their mean, and from the lowest to the highest; of a single one its interval."""
     known = [entry["value"] for entry in entries if entry["value"] is not None]
@@ -269,7 +262,7 @@ def average(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def spell_seeds(entries: Sequence[Mapping[str, Any]]) -> str:
     """Spell a measure of all seeds."""
     if len(entries) == 1 or entries[0]["value"] is None:
-        return spell(entries[0])
+        return spell_entry(entries[0])
     mean = average(entries)
     return f"{mean['value']:.3f} ({mean['interval'][0]:.3f}–{mean['interval'][1]:.3f})"
 

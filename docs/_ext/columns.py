@@ -177,7 +177,7 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
 #: Meanings of the fields of HTTP answers that the description of the interface leaves to their names.
 FIELDS: dict[str, str] = {
     "audio_base64": "The recording, in base64.",
-    "filename": "Name of the recording; tells when it began.",
+    "filename": "Name of the recording, from which the start time is read.",
     "s3_bucket": "Bucket of the recording; one of the service's own.",
     "s3_key": "Key of the recording in that bucket.",
     "job_id": "Identifier of the job.",
@@ -212,7 +212,7 @@ FIELDS: dict[str, str] = {
     "Health.code_sha256": "SHA-256 of the code.",
     "Health.model_version": "Version of the model, from its card.",
     "Health.model_sha256": "SHA-256 over the model file that runs and its card; what `MODEL_SHA256` pins.",
-    "Health.config": "The settings in force.",
+    "Health.config": "The settings of the service.",
     "Health.config_fingerprint": "SHA-256 of the settings.",
     "Health.limits": "What one request may send and take.",
 }

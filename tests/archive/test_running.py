@@ -597,6 +597,6 @@ def test_memory_limits_the_workers():
 
 def test_nothing_to_analyse_is_an_error_and_no_tables(tmp_path, out):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="there is nothing to analyse: .*holds no recordings"):
+    with pytest.raises(ConfigError, match="there is nothing to analyse: .*has no recordings"):
         run_archive(make_request([str(tmp_path / "empty")]), out("a"), workers=1)
     assert not out("a", "archive.json").exists()

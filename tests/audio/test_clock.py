@@ -263,7 +263,7 @@ def test_a_format_that_is_given_finds_the_date_wherever_it_stands_in_the_name(na
 def test_a_name_that_does_not_follow_the_format_has_no_start_and_says_so():
     clock = read_clock("20230210_000001.wav", start_time_format="%d-%m-%Y %H")
     assert clock.start_time is None
-    assert clock.notes == ("the name does not hold a date as '%d-%m-%Y %H' writes it, so that its start is not known",)
+    assert clock.notes == ("the name has no date of the form '%d-%m-%Y %H', so the start is not known",)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_name_that_does_not_follow_the_format_has_no_start_and_says_so():
         ({"timezone": "+25:00"}, r"timezone is '\+25:00'"),
         ({"start_time": "yesterday"}, "start_time is 'yesterday'.*2023-02-10"),
         ({"start_time_format": "%Q"}, "%Q cannot be read"),
-        ({"start_time_format": "%H%M"}, "must hold a day and an hour"),
+        ({"start_time_format": "%H%M"}, "must have a day and an hour"),
     ],
 )
 def test_what_cannot_be_understood_is_an_error_with_the_way_out(options, words):

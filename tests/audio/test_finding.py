@@ -72,7 +72,7 @@ def test_links_lead_to_a_recording_once_and_loops_end(season, tmp_path):
     assert reasons_of(finding) == {
         "the folder is searched already, under another name": ["loop"],
         "another name of a recording that is analysed already": ["same.wav"],
-        "a link to what is not there": ["gone.wav"],
+        "a link to a missing file": ["gone.wav"],
     }
 
 
@@ -117,7 +117,7 @@ def test_an_empty_folder_and_a_glob_without_a_match_are_named_and_the_rest_is_fo
     finding = find_recordings([tmp_path / "empty", f"{season}/*.mp3", season / "b.wav"])
     assert [r.name for r in finding.recordings] == ["b.wav"]
     assert [(Path(source).name, why.split(" (")[0]) for source, why in finding.failures] == [
-        ("empty", "the folder holds no recordings"),
+        ("empty", "the folder has no recordings"),
         ("*.mp3", "no file matches"),
     ]
 

@@ -166,7 +166,7 @@ def test_a_chunk_before_the_audio_with_a_wrong_size_hides_nothing(audio):
 def test_a_file_that_was_cut_says_how_much_there_is(audio):
     samples, warnings, _ = read(riff(fmt(), chunk(b"data", audio))[: 44 + RATE])
     np.testing.assert_array_equal(samples, floats(audio[:RATE]))
-    assert "claims 4 s of audio, the file holds 0.5 s" in warnings[0]
+    assert "claims 4 s of audio, the file has 0.5 s" in warnings[0]
 
 
 @pytest.mark.slow

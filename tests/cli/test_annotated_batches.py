@@ -76,7 +76,7 @@ def test_tables_of_what_was_detected_are_never_the_truth(anemone, season, tmp_pa
     result = anemone("evaluate", season)
     assert result.exit_code == 2
     assert "has a table" in result.stderr
-    assert "of what anemone detected passed over: that is no truth" in result.stderr.replace("\n", " ")
+    assert "with detections by anemone skipped: they are no annotations" in result.stderr.replace("\n", " ")
 
 
 def test_one_hydrophone_is_listened_to_and_named_in_what_is_written(anemone, season, tmp_path):

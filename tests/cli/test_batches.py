@@ -153,7 +153,7 @@ def test_an_empty_folder_and_a_glob_without_match_are_named_and_the_rest_is_done
     )
     assert result.exit_code == 1
     assert (tmp_path / "out" / "20230210_000001.json").is_file()
-    assert "empty: the folder holds no recordings" in result.stderr
+    assert "empty: the folder has no recordings" in result.stderr
     assert "*.mp3: no file matches" in result.stderr
 
 
@@ -164,7 +164,7 @@ def test_what_is_left_out_of_a_folder_is_named(anemone, reef, tmp_path):
     (tmp_path / "season" / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
     result = anemone("detect", tmp_path / "season", "--out", tmp_path / "out", "--formats", "json")
     assert result.exit_code == 0
-    for words in ("a.wv", "b.ape", ".Trash-1000", "gone.wav", "a link to what is not there"):
+    for words in ("a.wv", "b.ape", ".Trash-1000", "gone.wav", "a link to a missing file"):
         assert words in result.stderr
 
 

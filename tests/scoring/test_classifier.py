@@ -93,7 +93,7 @@ def test_a_pin_is_over_the_model_and_its_card_whatever_file_is_named(bundle):
     pinned = load_classifier(bundle).sha256
     for path in (bundle, *bundle.glob("best_model.*")):
         assert load_classifier(path, sha256=pinned.upper()).sha256 == pinned
-        with pytest.raises(ModelError, match="the one asked for is 0000"):
+        with pytest.raises(ModelError, match="the expected digest is 0000"):
             load_classifier(path, sha256="0" * 64)
 
 

@@ -134,7 +134,7 @@ def test_snaps_are_broadband_clicks_far_above_the_noise():
         ({"snr_db": (6, 0)}, "snr_db is"),
         ({"bouts_per_minute": 9}, "bouts_per_minute is 9; it must be 0 to 6"),
         ({"neighbours_per_minute": -1}, "neighbours_per_minute is -1"),
-        ({"noises": ["wind", "jazz"]}, "noises has jazz; it must be of wind"),
+        ({"noises": ["wind", "jazz"]}, "noises has jazz; each must be one of wind"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):

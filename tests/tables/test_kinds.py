@@ -46,7 +46,7 @@ def test_recordings_of_one_name_in_two_folders_stay_apart(table):
     assert times_of(path, recording_name="site a/reef.wav") == [(1, 2, "pop")]
     assert times_of(path, recording_name="/data/site b/reef.wav") == [(3, 4, "pop")]
     assert times_of(path, recording_name="site c/reef.wav") == []
-    with pytest.raises(AnnotationError, match="2 folders .*as many of its folders"):
+    with pytest.raises(AnnotationError, match="2 folders .*enough of its folders"):
         read_annotations(path, recording_name="reef.wav")
 
 
@@ -246,7 +246,7 @@ def test_a_table_says_how_often_each_label_is_there(table):
 def test_what_was_detected_is_refused_as_truth_whatever_the_file_is_called(table, content, name):
     path = table(content, name)
     assert is_detection(path)
-    with pytest.raises(AnnotationError, match=r"holds what anemone detected, not what a person annotated"):
+    with pytest.raises(AnnotationError, match=r"has detections by anemone, not annotations by a person"):
         read_annotations(path)
     assert isinstance(read_table(path, detections=True), AnnotationTable)
 

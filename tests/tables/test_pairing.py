@@ -68,7 +68,7 @@ def test_what_was_detected_never_counts_and_that_is_said(season):
     annotated = pair_tables(folder)
     assert pairs_of(folder) == [("reef.wav", "reef.txt")]
     assert annotated.notes == (
-        "2 tables of what anemone detected passed over: that is no truth (reef.Table.1.selections.txt, reef.csv)",
+        "2 tables with detections by anemone skipped: they are no annotations (reef.Table.1.selections.txt, reef.csv)",
     )
 
 
@@ -131,7 +131,7 @@ def test_one_table_of_many_recordings_is_that_of_those_it_names(season):
 
 def test_a_table_of_detections_that_is_named_itself_is_an_error(season):
     folder = season({"reef.wav": "", "../all.csv": DETECTED})
-    with pytest.raises(AnnotationError, match="holds what anemone detected"):
+    with pytest.raises(AnnotationError, match="has detections by anemone"):
         pair_tables(folder, annotations=folder.parent / "all.csv")
 
 

@@ -81,6 +81,6 @@ def test_verdicts_are_never_taken_for_annotations_of_whole_recordings(tmp_path):
     path = write_verdicts(tmp_path / "verdicts.csv", ROWS)
     found = pair_tables(tmp_path)
     assert len(found) == 0
-    assert "1 table of verdicts passed over" in found.notes[0]
+    assert "1 table of verdicts skipped" in found.notes[0]
     with pytest.raises(AnnotationError, match=r"name it as verdicts in dataset\.yaml"):
         pair_tables(tmp_path, annotations=path)
