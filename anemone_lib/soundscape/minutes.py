@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from anemone_lib.audio.recording import Recording
-from anemone_lib.soundscape.noise import BANDS_HZ
+from anemone_lib.soundscape.noise import BANDS_HZ, SILENT_DB
 
 MINUTE_S = 60
 
@@ -27,6 +27,8 @@ BLOCK_SAMPLES, READ_SAMPLES = 1 << 19, 1 << 21
 THIRD_OCTAVES = range(13, 50)
 
 
+#: Bins into which the window puts a constant value.
+OFFSET_BINS = 2
 #: A full-scale sine has half the mean square of full scale itself, which `calibration_db` names.
 SINE_DB = 10 * math.log10(2)
 
@@ -39,7 +41,8 @@ class Minutes:
     ----------
     start_times : np.ndarray [shape=(n_minutes,)], in seconds from the start of the recording
     seconds : np.ndarray [shape=(n_minutes,)], audio that could be read, 0 to 60 s
-    bands : dict of np.ndarray [shape=(n_minutes,)], level in each band, in dB; NaN where nothing was readable
+    bands : dict of np.ndarray [shape=(n_minutes,)], level in each band, in dB
+        NaN where nothing was readable, or the recorder was dead: digital silence is no measure of the quiet.
     third_octaves : np.ndarray [shape=(n_minutes, n_third_octaves)], level in each band, in dB
     third_octaves_hz : np.ndarray [shape=(n_third_octaves,)], the centres
     millidecades : np.ndarray [shape=(n_minutes, n_millidecades)], mean level of a hertz in each band, in dB
@@ -212,9 +215,9 @@ class MinuteMeter:
         # One side of a spectrum has twice its power, but for 0 Hz and half the rate; a sine of amplitude 1 has power ½.
         density[1 : -1 if rate % 2 == 0 else None] *= 2
         window = float(np.square(self._hann, dtype=np.float64).sum())
-        if self._counted and window:
-            density *= 2 / (self._counted * rate * window)
-        else:  # at 1 Hz, a second is no spectrum
+        density *= 2 / (max(1, self._counted) * rate * max(window, 1e-9))
+        # A recorder that was dead has no level, whatever value it wrote (the window puts that into the first bins).
+        if not density[OFFSET_BINS:].sum() >= 10 ** (SILENT_DB / 10) / 2:
             density[:] = np.nan
         self._seconds.append(self._readable / rate)
         bands = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anemone_lib.audio import open_recording
-from anemone_lib.soundscape.minutes import SINE_DB, add_bands, calibrate, lay_millidecades, measure_minutes
+from anemone_lib.soundscape.minutes import SINE_DB, MinuteMeter, add_bands, calibrate, lay_millidecades, measure_minutes
 
 RATE = 8000
 #: PyPAM's `get_hybrid_millidecade_limits` for half a sample rate: the number of edges and their sum, in Hz.
@@ -91,6 +91,24 @@ def test_less_than_a_second_has_no_minute(measure):
 
 def test_power_of_a_bin_is_shared_by_the_bands_it_lies_in():
     assert add_bands(np.array([0.0, 8.0]), np.array([[0.5, 0.75], [0.75, 1.5], [2, 3]])).tolist() == [2, 6, 0]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_a_minute_in_which_the_recorder_was_dead_has_no_level(measure, rng, value):
+    sound = rng.normal(0, 0.1, 180 * RATE)
+    sound[60 * RATE : 120 * RATE] = value
+    levels = measure(sound)
+    assert np.isnan(levels.bands["calls"]).tolist() == [False, True, False]
+    assert np.isnan(levels.millidecades[1]).all()
+    assert np.isnan(levels.third_octaves[1]).all()
+    assert levels.seconds.tolist() == [60, 60, 60]
+
+
+@pytest.mark.parametrize("sample_rate", [1, 2, 3])
+def test_seconds_of_a_few_samples_are_no_spectrum_and_no_error(rng, sample_rate):
+    meter = MinuteMeter(sample_rate)
+    meter.add(0, rng.normal(0, 0.1, 90 * sample_rate).astype(np.float32))
+    assert len(meter.finish(90 * sample_rate).start_times) == 2
 
 
 def test_a_calibrated_level_is_that_of_the_sound_pressure():
