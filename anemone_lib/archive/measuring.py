@@ -85,22 +85,31 @@ def measure_events(
     """
     bands = classifier.card.bands_hz if classifier.card else {}
     rate = recording.sample_rate
-    figures: dict[str, Mapping[str, Any] | None] = {}
+    figures: dict[str, Mapping[str, Any] | None] = {event.id: None for event in events}
     reasons: dict[str, None] = {}
-    for event in events:
-        band = choose_band(event.class_name, bands, fmax_hz=min(config.fmax_hz, rate / 2))
-        figures[event.id] = None
-        try:
-            (found,) = add_calls(recording, [event], band_hz=band)
-        except AudioError as error:
-            reasons[f"calls of some events were not measured: {error}"] = None
-            continue
-        if found.calls is None:
-            reasons[f"calls were not measured: {rate} Hz cannot hold their band, {band[0]:g} to {band[1]:g} Hz"] = None
-        else:
-            medians = {name: median([getattr(call, name) for call in found.calls] or [None]) for name in COLUMNS[1:]}
-            figures[event.id] = {"calls": len(found.calls), **medians}
+    for name in dict.fromkeys(event.class_name for event in events):
+        band = choose_band(name, bands, fmax_hz=min(config.fmax_hz, rate / 2))
+        for event in _add_readable_calls(recording, [one for one in events if one.class_name == name], band, reasons):
+            if event.calls is None:
+                reason = f"calls were not measured: {rate} Hz cannot hold their band, {band[0]:g} to {band[1]:g} Hz"
+                reasons[reason] = None
+            else:
+                medians = {key: median([getattr(call, key) for call in event.calls] or [None]) for key in COLUMNS[1:]}
+                figures[event.id] = {"calls": len(event.calls), **medians}
     return Measured(figures, "; ".join(reasons))
+
+
+def _add_readable_calls(
+    recording: Recording, events: Sequence[Event], band_hz: tuple[float, float], reasons: dict[str, None]
+) -> list[Event]:
+    """Measure the calls of all events; where some cannot be read, of the others, and say so among the reasons."""
+    try:
+        return add_calls(recording, events, band_hz=band_hz)
+    except AudioError as error:
+        if len(events) == 1:
+            reasons[f"calls of some events were not measured: {error}"] = None
+            return []
+    return [event for one in events for event in _add_readable_calls(recording, [one], band_hz, reasons)]
 
 
 def describe_calls(figures: Mapping[str, Any] | None, calibration_db: float | None) -> dict[str, Any]:

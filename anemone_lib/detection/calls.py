@@ -14,15 +14,17 @@ in the documentation (*How good is it*). No recording of a real anemonefish was 
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anemone_lib.audio.recording import Recording
-from anemone_lib.detection.pulses import FLOOR_BLOCK_S, MIN_DIP_DB, SILENCE, find_pulses
+from anemone_lib.detection.pulses import MIN_DIP_DB, SILENCE, Pulses, find_pulses, lower_rate
 from anemone_lib.soundscape.noise import BANDS_HZ
 
 if TYPE_CHECKING:
@@ -34,9 +36,9 @@ CALL_BAND_HZ = BANDS_HZ["calls"]
 LOWEST_HZ = 50.0
 #: What is read before and after an event, to know the noise around it.
 MARGIN_S = 1.0
-#: An event longer than this is measured piece by piece.
+#: An event longer than this is measured piece by piece; shorter ones are measured together, up to this much.
 PIECE_S = 60.0
-MIN_EXCESS_DB = 5.0
+MAX_PULSE_GAP_S, MIN_EXCESS_DB = 0.15, 5.0
 #: Length of the pieces of a spectrum, and how many of them are averaged at most.
 SPECTRUM_S, MAX_PIECES = 0.016, 64
 
@@ -92,7 +94,7 @@ def measure_calls(
     event: "Event",
     *,
     band_hz: tuple[float, float] = CALL_BAND_HZ,
-    max_pulse_gap: float = 0.15,
+    max_pulse_gap: float = MAX_PULSE_GAP_S,
     calibration_db: float = 0.0,
 ) -> list[Call]:
     """Find the calls inside an event, and measure them.
@@ -130,25 +132,16 @@ def measure_calls(
     >>> with open_recording(path) as recording:
     ...     calls = measure_calls(recording, event)
     >>> [call.n_pulses for call in calls]
-    [5, 5, 8]
+    [5, 5, 7]
     """
-    rate = recording.sample_rate
-    band_hz = _check_band(band_hz, rate)
+    band_hz = _check_band(band_hz, recording.sample_rate)
     if not max_pulse_gap > 0:
         raise ValueError(f"max_pulse_gap is {max_pulse_gap}; it must be a positive number of seconds")
-    first, last = round(event.start_time * rate), min(round(event.end_time * rate), recording.n_samples)
-    calls: list[Call] = []
-    margin, piece = round(MARGIN_S * rate), round(PIECE_S * rate)
-    for begin in range(first, last, piece):
-        end = min(begin + piece, last)
-        start, stop = max(0, begin - margin), min(recording.n_samples, end + margin)
-        samples = recording.read(start, stop)
-        offset, samples = _cut_holes(samples, begin - start, end - start)
-        found = _measure(samples, rate, band_hz, max_pulse_gap)
-        placed = [_place(call, (start + offset) / rate, calibration_db) for call in found]
-        # A call belongs to the piece in which it begins; one that began before the event is none of its own.
-        calls += [call for call in placed if begin <= round(call.start_time * rate) < end]
-    return calls
+    return [
+        call
+        for batch in _cut_batches(recording, [event])
+        for _, call in _measure(recording, batch, band_hz, max_pulse_gap, calibration_db)
+    ]
 
 
 def _check_band(band_hz: tuple[float, float], rate: int) -> tuple[float, float]:
@@ -160,30 +153,19 @@ def _check_band(band_hz: tuple[float, float], rate: int) -> tuple[float, float]:
 
 def _cut_holes(samples: np.ndarray, begin: int, end: int) -> tuple[int, np.ndarray]:
     """Cut the margins where samples are missing; those missing inside the event count as silence."""
-    holes = np.isnan(samples)
-    if not holes.any():
+    if not len(samples) or not np.isnan(samples.min()):
         return 0, samples
+    holes = np.isnan(samples)
     before, after = np.flatnonzero(holes[:begin]), np.flatnonzero(holes[end:])
     start = int(before[-1]) + 1 if len(before) else 0
     stop = end + int(after[0]) if len(after) else len(samples)
     return start, np.nan_to_num(samples[start:stop])
 
 
-def _place(call: Call, seconds: float, calibration_db: float) -> Call:
-    """Move a call in time, and calibrate its level."""
-    return replace(
-        call,
-        start_time=call.start_time + seconds,
-        end_time=call.end_time + seconds,
-        pulse_times=tuple(seconds + time for time in call.pulse_times),
-        level_db=call.level_db + calibration_db,
-    )
-
-
 def add_calls(
     recording: Recording, events: Sequence["Event"], *, band_hz: tuple[float, float], calibration_db: float = 0.0
 ) -> list["Event"]:
-    """Measure the calls of many events at once, in threads.
+    """Measure the calls of many events at once: in less time than one after another, and each with the same calls.
 
     Parameters
     ----------
@@ -209,14 +191,18 @@ def add_calls(
     [3]
     """
     try:
-        _check_band(band_hz, recording.sample_rate)
+        band_hz = _check_band(band_hz, recording.sample_rate)
     except ValueError:
         return list(events)
-    with ThreadPoolExecutor(thread_name_prefix="anemone-calls") as pool:
-        found = pool.map(
-            lambda event: measure_calls(recording, event, band_hz=band_hz, calibration_db=calibration_db), events
-        )
-        return [replace(event, calls=tuple(calls)) for event, calls in zip(events, found, strict=True)]
+    calls: list[list[Call]] = [[] for _ in events]
+    with ThreadPoolExecutor(os.cpu_count(), "anemone-calls") as pool:
+        for found in pool.map(
+            lambda batch: _measure(recording, batch, band_hz, MAX_PULSE_GAP_S, calibration_db),
+            _cut_batches(recording, events),
+        ):
+            for number, call in found:
+                calls[number].append(call)
+    return [replace(event, calls=tuple(found)) for event, found in zip(events, calls, strict=True)]
 
 
 def choose_band(class_name: str, bands_hz: Mapping[str, tuple[float, float]], *, fmax_hz: float) -> tuple[float, float]:
@@ -245,49 +231,112 @@ def choose_band(class_name: str, bands_hz: Mapping[str, tuple[float, float]], *,
     return CALL_BAND_HZ if class_name == "anemonefish" else (LOWEST_HZ, max(fmax_hz, 2 * LOWEST_HZ + 50))
 
 
-# ---------------------------------------------------------------------- one stretch of sound
+# ---------------------------------------------------------------------- many pieces of sound
 
 
-def _measure(samples: np.ndarray, rate: int, band_hz: tuple[float, float], max_pulse_gap: float) -> list[Call]:
-    """The calls in a stretch of sound; times from its start."""
-    if len(samples) < rate * FLOOR_BLOCK_S:
-        return []
-    pulses = find_pulses(samples, rate, band_hz)
-    signal, signal_rate, peaks, starts, ends = pulses.signal, pulses.rate, pulses.peaks, pulses.starts, pulses.ends
-    if not len(peaks):
-        return []
-    groups = np.split(np.arange(len(peaks)), np.flatnonzero(np.diff(peaks) > max_pulse_gap * signal_rate) + 1)
-    groups = [group for group in groups if len(group) > 1 or pulses.excess_db[group[0]] >= MIN_EXCESS_DB]
+def _cut_batches(recording: Recording, events: Sequence["Event"]) -> list[list[tuple[int, int, int]]]:
+    """Cut events into pieces (number of the event, first sample, last), and put pieces together into batches."""
+    rate, piece = recording.sample_rate, round(PIECE_S * recording.sample_rate)
+    batches: list[list[tuple[int, int, int]]] = []
+    length = piece
+    for number, event in enumerate(events):
+        first, last = round(event.start_time * rate), min(round(event.end_time * rate), recording.n_samples)
+        for begin in range(first, last, piece):
+            end = min(begin + piece, last)
+            if length + end - begin > piece:
+                batches.append([])
+                length = 0
+            batches[-1].append((number, begin, end))
+            length += end - begin
+    return batches
+
+
+def _measure(
+    recording: Recording,
+    pieces: Sequence[tuple[int, int, int]],
+    band_hz: tuple[float, float],
+    max_pulse_gap: float,
+    calibration_db: float,
+) -> list[tuple[int, Call]]:
+    """The calls that begin in pieces of events, each with the number of its event."""
+    rate, margin = recording.sample_rate, round(MARGIN_S * recording.sample_rate)
+    sounds, seconds = [], []
+    for _, begin, end in pieces:
+        start, stop = max(0, begin - margin), min(recording.n_samples, end + margin)
+        offset, samples = _cut_holes(recording.read(start, stop), begin - start, end - start)
+        lowered, lowered_rate = lower_rate(samples, rate, band_hz)
+        sounds.append(lowered)
+        seconds.append((start + offset) / rate)
+    found = _describe_calls(find_pulses(sounds, lowered_rate, band_hz), band_hz, max_pulse_gap, seconds, calibration_db)
+    # A call belongs to the piece in which it begins; one that began before the event is none of its own.
+    return [(pieces[k][0], call) for k, call in found if pieces[k][1] <= round(call.start_time * rate) < pieces[k][2]]
+
+
+def _describe_calls(
+    pulses: Pulses,
+    band_hz: tuple[float, float],
+    max_pulse_gap: float,
+    seconds: Sequence[float],
+    calibration_db: float,
+) -> list[tuple[int, Call]]:
+    """Group pulses into calls and measure these, each with the number of its stretch, which begins at `seconds`."""
+    apart = (np.diff(pulses.peaks) > max_pulse_gap * pulses.rate) | (np.diff(pulses.stretches) > 0)
+    groups = np.split(np.arange(len(pulses.peaks)), np.flatnonzero(apart) + 1)
+    groups = [group for group in groups if len(group) > 1 or (pulses.excess_db[group] >= MIN_EXCESS_DB).any()]
     if not groups:
         return []
-    edges = [(int(starts[group[0]]), int(ends[group[-1]])) for group in groups]
-    heard = [signal[start:end] for start, end in edges]
-    noise, *spectra = _measure_spectra([signal[pulses.level < MIN_DIP_DB], *heard], signal_rate)
+    stretches = pulses.stretches[[group[0] for group in groups]]
+    starts, ends = pulses.starts[[group[0] for group in groups]], pulses.ends[[group[-1] for group in groups]]
+    edges = np.stack([starts, ends], axis=1).ravel()
+    means, around = (
+        np.add.reduceat(values, edges, dtype=float)[::2] / (ends - starts) for values in (pulses.power, pulses.floor)
+    )
+    bands = _measure_bands(pulses, stretches, starts, ends, band_hz)
     calls = []
-    for group, (start, end), spectrum in zip(groups, edges, spectra, strict=True):
-        low, peak, high = _describe_spectrum(np.maximum(spectrum - noise, 0), signal_rate, band_hz)
-        mean, around = float(pulses.power[start:end].mean()), float(pulses.floor[start:end].mean())
-        periods, durations = np.diff(starts[group]), ends[group] - starts[group]
-        calls.append(
-            Call(
-                start_time=start / signal_rate,
-                end_time=end / signal_rate,
-                low_hz=low,
-                high_hz=high,
-                peak_hz=peak,
-                pulse_times=tuple((starts[group] / signal_rate).tolist()),
-                pulse_period_s=float(np.median(periods)) / signal_rate if len(periods) else None,
-                pulse_duration_s=float(np.median(durations)) / signal_rate,
-                snr_db=10 * math.log10(max(mean - around, SILENCE) / around),
-                level_db=10 * math.log10(mean + SILENCE),
-            )
+    for group, stretch, end, mean, noise, band in zip(groups, stretches, ends, means, around, bands, strict=True):
+        onsets = pulses.starts[group]
+        times = (seconds[stretch] + (onsets - pulses.begins[stretch]) / pulses.rate).tolist()
+        call = Call(
+            start_time=times[0],
+            end_time=seconds[stretch] + float(end - pulses.begins[stretch]) / pulses.rate,
+            low_hz=band[0],
+            high_hz=band[2],
+            peak_hz=band[1],
+            pulse_times=tuple(times),
+            pulse_period_s=median(np.diff(onsets).tolist()) / pulses.rate if len(onsets) > 1 else None,
+            pulse_duration_s=median((pulses.ends[group] - onsets).tolist()) / pulses.rate,
+            snr_db=10 * math.log10(max(mean - noise, SILENCE) / noise),
+            level_db=10 * math.log10(mean + SILENCE) + calibration_db,
         )
+        calls.append((int(stretch), call))
     return calls
+
+
+def _measure_bands(
+    pulses: Pulses, stretches: np.ndarray, starts: np.ndarray, ends: np.ndarray, band_hz: tuple[float, float]
+) -> list[list[float]]:
+    """Low end, peak and high end of the spectrum of each call, in Hz: the ends are where it is 10 dB below the peak.
+
+    Of a spectrum, that of the quiet in the same stretch is taken away.
+    """
+    numbers, places = np.unique(stretches, return_inverse=True)
+    quiet = []
+    for begin, stop in zip(pulses.begins[numbers], pulses.stops[numbers], strict=True):
+        quiet.append(pulses.signal[begin:stop][pulses.level[begin:stop] < MIN_DIP_DB])
+    heard = [pulses.signal[start:end] for start, end in zip(starts, ends, strict=True)]
+    spectra = _measure_spectra([*quiet, *heard], pulses.rate)
+    step = pulses.rate / spectra.shape[1]
+    spectra = spectra[:, : int((band_hz[1] - pulses.origin_hz) / step) + 1]
+    spectra = np.maximum(spectra[len(quiet) :] - spectra[places], 0)
+    peaks = spectra.argmax(axis=1)
+    loud = spectra >= spectra.max(axis=1, keepdims=True) / 10
+    lows, highs = loud.argmax(axis=1), loud.shape[1] - 1 - loud[:, ::-1].argmax(axis=1)
+    return (pulses.origin_hz + np.stack([lows, peaks, highs], axis=1) * step).round(1).tolist()
 
 
 def _measure_spectra(signals: Sequence[np.ndarray], rate: float) -> np.ndarray:
     """Mean power spectra of complex samples, in pieces of `SPECTRUM_S`, Hann, half overlapping, finely sampled."""
-    from scipy.fft import fft
+    from scipy.fft import fft, ifft
 
     size = round(SPECTRUM_S * rate)
     pieces = []
@@ -297,19 +346,14 @@ def _measure_spectra(signals: Sequence[np.ndarray], rate: float) -> np.ndarray:
         whole = signal if len(signal) >= size else np.pad(signal, (0, size - len(signal)))
         pieces.append(whole[starts[:, np.newaxis] + np.arange(size)])
     window = np.hanning(size + 2)[1:-1].astype(np.float32)
-    spectra = fft(np.concatenate(pieces) * window, 1 << (8 * size - 1).bit_length(), axis=1)
+    spectra = fft(np.concatenate(pieces) * window, 2 * size, axis=1)
     power = np.square(spectra.real) + np.square(spectra.imag)
     numbers = np.array([len(some) for some in pieces])
-    return np.add.reduceat(power, np.cumsum(numbers) - numbers, axis=0) / numbers[:, np.newaxis]
-
-
-def _describe_spectrum(spectrum: np.ndarray, rate: float, band_hz: tuple[float, float]) -> tuple[float, float, float]:
-    """Low end, peak and high end of a spectrum, in Hz: the ends are where it is 10 dB below the peak."""
-    step = rate / len(spectrum)
-    inside = spectrum[: int((band_hz[1] - band_hz[0]) / step) + 1]
-    peak = int(inside.argmax())
-    loud = np.flatnonzero(inside >= inside[peak] / 10)
-    return tuple(round(band_hz[0] + k * step, 1) for k in (int(loud[0]), peak, int(loud[-1])))  # type: ignore[return-value]
+    means = np.add.reduceat(power, np.cumsum(numbers) - numbers, axis=0) / numbers[:, np.newaxis]
+    # Twice the length of a piece holds all that its power has; what lies between is found from the autocorrelation.
+    lags = np.zeros((len(means), 1 << (8 * size - 1).bit_length()), complex)
+    lags[:, :size], lags[:, -size:] = np.split(ifft(means, axis=1), 2, axis=1)
+    return fft(lags, axis=1).real
 
 
 # ---------------------------------------------------------------------- what frequency says about the fish

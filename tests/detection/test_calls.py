@@ -1,5 +1,6 @@
 """The calls inside events, against simulated sounds whose pulses are known, librosa, and real sounds read by eye."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +27,11 @@ def as_recording(samples, sample_rate=RATE):
 
 def as_event(start, end):
     return Event("id", "anemonefish", start, end, 0.9, 0.9, 3)
+
+
+def measures(call):
+    """What depends on how numbers are rounded."""
+    return {name: getattr(call, name) for name in ("low_hz", "high_hz", "peak_hz", "snr_db", "level_db")}
 
 
 def train(starts, *, frequency=600.0, duration=0.02, total=3.0, noise=1e-4, gain=0.1, rate=RATE):
@@ -191,6 +197,24 @@ def test_many_events_are_measured_in_their_order():
     recording = as_recording(train([1.0, 1.05, 2.0], total=4))
     found = add_calls(recording, [as_event(0.5, 1.5), as_event(1.6, 2.5), as_event(3, 3.5)], band_hz=(300, 1000))
     assert [[call.n_pulses for call in event.calls] for event in found] == [[2], [1], []]
+
+
+@pytest.mark.parametrize("rate", [8000, 48_000])
+def test_events_measured_together_have_the_calls_of_each_alone(rate):
+    samples, _ = simulate_recording(duration=90, seed=5, sample_rate=rate, bouts_per_minute=6)
+    samples[50 * rate : 50 * rate + 300] = np.nan
+    recording = as_recording(samples)
+    spans = [(0, 4.2), (3, 9), (9, 9.01), (12.4, 75.1), (30, 33.3), (49, 51), (86, 90)]
+    events = [as_event(*span) for span in spans]
+    found = add_calls(recording, events, band_hz=(300, 1000))
+    together = [call for event in found for call in event.calls]
+    alone = [call for event in events for call in measure_calls(recording, event)]
+    assert len(together) > 20
+    assert [len(event.calls) for event in found] == [len(measure_calls(recording, event)) for event in events]
+    for one, other in zip(together, alone, strict=True):
+        assert one.pulse_times == other.pulse_times
+        assert dataclasses.replace(one, **measures(other)) == other
+        assert measures(one) == pytest.approx(measures(other), rel=1e-4)
 
 
 def test_the_band_is_that_on_the_card_or_what_the_class_suggests():
