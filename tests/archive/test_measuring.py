@@ -13,6 +13,7 @@ from anemone_lib.archive import running as running_module
 from anemone_lib.archive.measuring import COLUMNS, describe_calls, measure_events
 from anemone_lib.archive.running import Run
 from anemone_lib.audio.recording import open_recording
+from anemone_lib.detection.calls import add_calls
 from anemone_lib.detection.events import Event
 from anemone_lib.errors import AudioError
 
@@ -138,3 +139,17 @@ def test_a_band_that_the_rate_cannot_hold_and_a_part_that_cannot_be_read_say_so(
         measured = measure_events(recording, [event], *known)
     assert measured.reason == "calls of some events were not measured: the disk is gone"
     assert describe_calls(measured.events["id"], 170.0) == dict.fromkeys(COLUMNS)
+
+
+def test_an_event_that_cannot_be_read_leaves_the_others_their_calls(tmp_path, monkeypatch):
+    bad, good = (Event(name, "anemonefish", start, start + 1, 0.9, 0.9, 3) for name, start in (("a", 1), ("b", 4)))
+
+    def measure(recording, events, **options):
+        return _break() if bad in events else add_calls(recording, events, **options)
+
+    monkeypatch.setattr("anemone_lib.archive.measuring.add_calls", measure)
+    soundfile.write(tmp_path / "reef.wav", np.random.default_rng(0).normal(0, 0.1, 60_000), 8000)
+    with open_recording(tmp_path / "reef.wav") as recording:
+        measured = measure_events(recording, [bad, good], load_classifier(), InferenceConfig())
+    assert measured.events == {"a": None, "b": {"calls": 0, "peak_hz": None, "level_db": None, "snr_db": None}}
+    assert measured.reason == "calls of some events were not measured: the disk is gone"

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.fft
 from scipy.signal import find_peaks, welch
 
 from anemone_lib import open_recording
@@ -215,6 +216,16 @@ def test_events_measured_together_have_the_calls_of_each_alone(rate):
         assert one.pulse_times == other.pulse_times
         assert dataclasses.replace(one, **measures(other)) == other
         assert measures(one) == pytest.approx(measures(other), rel=1e-4)
+
+
+def test_many_short_events_take_no_more_transforms_than_one(monkeypatch):
+    recording = as_recording(train(np.arange(1, 59, 1.5), total=60))
+    events = [as_event(start - 0.3, start + 0.5) for start in np.arange(1, 59, 1.5)]
+    counted, transform = [], scipy.fft.rfft
+    monkeypatch.setattr(scipy.fft, "rfft", lambda rows, **options: counted.append(rows) or transform(rows, **options))
+    found = add_calls(recording, events, band_hz=(300, 1000))
+    assert all(len(event.calls) == 1 for event in found)
+    assert len(counted) == 1
 
 
 def test_the_band_is_that_on_the_card_or_what_the_class_suggests():
