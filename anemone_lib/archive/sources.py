@@ -154,12 +154,21 @@ class Listing:
                 ]
             else:
                 items = [Item(Path(place).as_posix(), os.path.abspath(below + place), "")]
+            if row.get("start_time") and len(items) > 1:
+                raise ConfigError(
+                    f"{path.name}, line {line}: start_time is when one recording began, but {place} has {len(items)}; "
+                    "write a line for each of them, or leave start_time empty if their names tell it"
+                )
+            outside = ""  # the folder of what lies outside of the manifest's own: its path begins anywhere
+            if "://" not in place and (os.path.isabs(place) or place.startswith("..")):
+                there = Path(os.path.abspath(below + place))
+                outside = spell_name((there if there.is_dir() else there.parent).name)
             for item in items:
                 if taken.setdefault(item.source, line) != line:
                     raise ConfigError(
                         f"{path.name}, line {line}: {place} is in line {taken[item.source]}, too; leave one of them out"
                     )
-                site = row.get("site") or self._find_site(item.recording, item.source)
+                site = row.get("site") or ("" if self.site else outside) or self._find_site(item.recording, item.source)
                 yield replace(item, site=str(site), about={key: row[key] for key in row if key != "site"})
 
     # ------------------------------------------------------------------ buckets and web servers

@@ -130,6 +130,30 @@ def test_columns_of_a_manifest_that_are_not_known_are_named(manifest):
     assert listing.notes[0].startswith("columns of season.csv that say nothing here: lattitude, depth (known are path,")
 
 
+def test_a_start_is_that_of_one_recording_and_not_of_all_in_a_folder(manifest, tmp_path):
+    (tmp_path / "disk").mkdir()
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "disk" / name).write_bytes(b"")
+    path = manifest("path,start_time\ndisk,2023-02-10 06:00\n")
+    with pytest.raises(ConfigError, match=r"line 2: start_time is when one recording began, but disk has 2"):
+        items_of(path)
+    (tmp_path / "disk" / "b.wav").unlink()
+    assert items_of(path)[0]["disk/a.wav"].about["start_time"] == "2023-02-10 06:00"
+
+
+def test_the_site_of_what_lies_elsewhere_is_the_folder_that_is_named_or_that_holds_it(manifest, tmp_path):
+    card = tmp_path / "elsewhere" / "card 1"
+    for name in ("2023-02/a.wav", "b.wav", "c/d.wav"):
+        (card / name).parent.mkdir(parents=True, exist_ok=True)
+        (card / name).write_bytes(b"")
+    items, _ = items_of(manifest(f"path\n{card}/2023-02\n{card}/b.wav\n"))
+    assert sorted(item.site for item in items.values()) == ["2023-02", "card 1"]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "season.csv").write_text("path\n../elsewhere/card 1\n")
+    items, _ = items_of(tmp_path / "lists" / "season.csv")
+    assert [item.site for item in items.values()] == ["card 1"] * 3
+
+
 def test_a_recording_in_two_lines_is_refused(manifest):
     path = manifest("path,site\ncard/a.wav,north\ncard/../card/a.wav,south\n")
     with pytest.raises(ConfigError, match="line 3: .* is in line 2, too"):
