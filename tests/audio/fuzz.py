@@ -39,7 +39,7 @@ SAMPLE_RATE = 16_000
 TOLERANCE_S = 0.1
 #: Samples of a FLAC frame, as libFLAC makes them at this rate, seconds.
 FLAC_FRAME_S = 4096 / SAMPLE_RATE
-#: No case may take longer, seconds, nor the process more memory, bytes.
+#: No case may take more time of the processor, seconds, nor the process more memory, bytes.
 MAX_CASE_S, MAX_BYTES = 10.0, 500 << 20
 
 
@@ -212,7 +212,7 @@ def check_reading(case: Case) -> str:
     Exception
         Anything but AudioError.
     """
-    began = time.perf_counter()
+    began = time.process_time()
     rng = random.Random(case.seed)
     try:
         with open_recording(io.BytesIO(case.content), name=case.name) as recording:
@@ -227,7 +227,7 @@ def check_reading(case: Case) -> str:
         lost = ffmpeg_duration(case.content)
         _require(lost is None or lost < 0.5 or _header_hit(case), case, f"refused ({error}), FFmpeg reads {lost} s")
         return "refused"
-    _require(time.perf_counter() - began < MAX_CASE_S, case, "too slow")
+    _require(time.process_time() - began < MAX_CASE_S, case, "too slow")
     _check_duration(case, duration)
     lost_s = float(np.isnan(whole).sum() / recording.sample_rate)
     return "damaged" if lost_s else "whole"

@@ -81,8 +81,8 @@ def test_a_crowd_of_200_loses_nothing_and_memory_stays_flat_over_1000(command, w
             assert all(crowd.map(call, range(200)))
             resident.append(server.memory_info().rss)
     assert resident[-1] < resident[0] + 40e6
-    # what the first crowd took is taken once: no more than a few MB a thread
-    assert resident[0] < 600e6
+    # what the first crowd took is taken once: no more than a few MB a thread, and a core's work at once
+    assert resident[0] < 600e6 + 50e6 * max(0, (os.cpu_count() or 1) - 2)
 
 
 # ---------------------------------------------------------------- the description
