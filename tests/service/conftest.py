@@ -83,7 +83,7 @@ class Runtime:
 
     def logged(self, matches):
         """The first line of the log, as JSON, for which `matches` is true; the pipe may be a moment behind."""
-        for _ in range(100):
+        for _ in range(1200):
             lines = [json.loads(line) for line in list(self.log) if line.startswith("{")]
             if found := [line for line in lines if matches(line)]:
                 return found[0]
