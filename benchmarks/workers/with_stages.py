@@ -20,6 +20,8 @@ from anemone_lib.detection.results import build_result, to_json
 from anemone_lib.scoring import cut_windows, draw_images
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS
 from anemone_lib.scoring.classifier import LiteRTClassifier
+from anemone_lib.scoring.condition import measure as measure_condition
+from anemone_lib.scoring.fit import choose_transform
 from anemone_lib.scoring.images import BLOCK_FRAMES
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.scoring.windows import lay_grid
@@ -70,6 +72,7 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
         grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
         start, stop = grid.sample_range(0, CHUNK_WINDOWS)
         samples = recording.read(start, stop)
+        own = samples[: CHUNK_WINDOWS * grid.stride_samples]
         content = Path(path).read_bytes()[: 2 * stop]
         windows = cut_windows(
             samples,
@@ -79,14 +82,16 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
         )[: config.batch_size]
         images = np.empty((config.batch_size, height, width, channels), np.float32)
         n_images = 2 if operations_of(classifier) > 1e9 else config.batch_size
+        transform = choose_transform(config, classifier, sample_rate=recording.sample_rate).image_settings
         scores = Scores(np.full((grid.n_windows, 3), np.float32(1 / 3)), config.classes, grid)
 
         def draw() -> None:
-            draw_images(windows, sample_rate=recording.sample_rate, channels=channels, out=images)
+            draw_images(windows, sample_rate=recording.sample_rate, channels=channels, out=images, **transform)
 
         taken = processor_seconds(
             read=lambda: recording.read(start, stop),
             hash=lambda: hashlib.sha256(content).digest(),
+            condition=lambda: measure_condition(own, CHUNK_WINDOWS, grid.stride_samples),
             images=draw,
             model=lambda: classifier.probabilities(images[:n_images]),
             result=lambda: to_json(build_result(scores, decide_events(scores, config), {})),
@@ -94,6 +99,7 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
     n_windows = {
         "read": CHUNK_WINDOWS,
         "hash": CHUNK_WINDOWS,
+        "condition": CHUNK_WINDOWS,
         "images": len(windows),
         "model": n_images,
         "result": grid.n_windows,
@@ -101,7 +107,8 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
     return {
         "seconds": {name: taken[name] / n for name, n in n_windows.items()},
         "audio_bytes": 2 * grid.stride_samples,
-        "frames": frames_transformed(windows, recording.sample_rate) / len(windows),
+        "n_fft": transform["n_fft"],
+        "frames": frames_transformed(windows, recording.sample_rate, transform) / len(windows),
         "image_bytes": images[0].nbytes,
         "operations": operations_of(classifier),
     }
@@ -119,7 +126,7 @@ def processor_seconds(**runs: Callable[[], Any]) -> dict[str, float]:
     return {name: median(values) for name, values in found.items()}
 
 
-def frames_transformed(windows: np.ndarray, sample_rate: int) -> int:
+def frames_transformed(windows: np.ndarray, sample_rate: int, settings: dict[str, Any]) -> int:
     """Count the frames that are transformed for a batch of windows."""
     from anemone_lib.scoring import images as spectrogram
 
@@ -131,7 +138,7 @@ def frames_transformed(windows: np.ndarray, sample_rate: int) -> int:
 
     spectrogram._transform = counting
     try:
-        draw_images(windows, sample_rate=sample_rate)
+        draw_images(windows, sample_rate=sample_rate, **settings)
     finally:
         spectrogram._transform = transform
     return sum(counted)
