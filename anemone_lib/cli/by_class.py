@@ -15,7 +15,7 @@ from anemone_lib.cli.common import err, out, printable, progress_bars, refused_p
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording, assign_spans
-from anemone_lib.errors import ConfigError
+from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.evaluation.rates import format_interval
 from anemone_lib.files import write_text
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
@@ -188,8 +188,8 @@ def tune_dataset(
     if per is None:
         decisions, compared = tune_classes(parts, settings, bout_gap=bout_gap), parts
         how = (
-            f"Found on the {part} part, {len(parts)} recordings. The measures are of the same part, so they are "
-            "better than on other parts: test the settings on the test part with `anemone evaluate`."
+            f"Found on the {part} part, {spell_count(len(parts), 'recording')}. The measures are of the same part, so "
+            "they are better than on other parts: test the settings on the test part with `anemone evaluate`."
         )
     else:
         decisions, compared = tune_groups(parts, before, seconds=seconds, bout_gap=bout_gap)

@@ -11,6 +11,7 @@ import numpy as np
 
 from anemone_lib.dataset.description import PARTS, SplitByName, SplitByTime
 from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.errors import spell_count
 
 #: Groups, and groups that hold a class, without which a split by group leaves parts without a class, or with one group.
 MIN_GROUPS, MIN_GROUPS_OF_CLASS = 10, 3
@@ -40,8 +41,11 @@ def draw_split(
     """
     names = names or [one.name for one in recordings]
     if by in PARTS:
-        return SplitByName.model_validate({by: names}), f"all {len(names)} recordings are in the {by} part"
+        return SplitByName.model_validate(
+            {by: names}
+        ), f"all is in the {by} part: {spell_count(len(names), 'recording')}"
     groups = sorted({one.group for one in recordings})
+    number = f"{spell_count(len(groups), 'group')} {'is' if len(groups) == 1 else 'are'}"
     classes = sorted({name for one in recordings for name in one.count_calls()})
     scarce = [
         name
@@ -49,7 +53,7 @@ def draw_split(
         if len({one.group for one in recordings if one.count_calls()[name]}) < MIN_GROUPS_OF_CLASS
     ]
     if by == "time" or (by == "auto" and (len(groups) < MIN_GROUPS or scarce)):
-        few = f"{len(groups)} groups are few" if len(groups) < MIN_GROUPS else f"few groups hold {', '.join(scarce)}"
+        few = f"{number} few" if len(groups) < MIN_GROUPS else f"few groups hold {', '.join(scarce)}"
         return SplitByTime(), (
             f"{few if by == 'auto' else 'as asked'}: every recording is cut in time, 50 % to train, 15 % to validate, "
             "35 % to test; this says nothing about other days or places, so test on whole recordings as well"
@@ -57,7 +61,7 @@ def draw_split(
     if len(groups) < 3:
         return (
             SplitByTime(),
-            f"{len(groups)} groups are too few for three parts: every recording is cut in time instead",
+            f"{number} too few for three parts: every recording is cut in time instead",
         )
     parts = _give_groups(recordings, groups, classes, seed)
     chosen = {
@@ -65,7 +69,7 @@ def draw_split(
     }
     return SplitByName.model_validate(chosen), (
         f"{len(groups)} groups drawn with seed {seed}: "
-        + ", ".join(f"{len(chosen[part])} recordings to {part}" for part in PARTS)
+        + ", ".join(f"{spell_count(len(chosen[part]), 'recording')} to {part}" for part in PARTS)
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from anemone_lib.errors import ConfigError
+from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.scoring.classifier import apply_temperature
 from anemone_lib.training.labelled import LabelledWindows
 from anemone_lib.training.network import REDUCED, build_model, compile_model, import_keras, trace_rates
@@ -93,8 +93,8 @@ def train_classifier(
     """
     if shared := set(train.recordings) & set(validation.recordings):
         raise ConfigError(
-            f"{len(shared)} recordings are in both sets ({min(shared)}, …); split by recording, otherwise the "
-            "validation uses windows that the model has learned"
+            f"{spell_count(len(shared), 'recording')} in both sets ({min(shared)}, …); split by recording, otherwise "
+            "the validation uses windows that the model has learned"
         )
     if not 0 <= balance <= 1:
         raise ConfigError(f"balance is {balance:g}; it is between 0 (each window counts alike) and 1 (each class)")

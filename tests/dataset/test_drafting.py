@@ -18,6 +18,8 @@ def test_few_groups_are_split_in_time_and_many_by_group_with_every_class_in_ever
     draft = draft_dataset(tmp_path / "few", labels=MEANING)
     assert isinstance(draft.dataset.split, SplitByTime)
     assert any("3 groups are few" in note for note in draft.notes)
+    write_season(tmp_path / "one", n_recordings=1, seconds=20)
+    assert any("1 group is few" in note for note in draft_dataset(tmp_path / "one", labels=MEANING).notes)
 
     write_season(tmp_path / "many", n_recordings=14, seconds=20, knocks=(3, 5))
     dataset = draft_dataset(tmp_path / "many", labels=MEANING, seed=3).dataset
@@ -241,7 +243,7 @@ def test_what_was_detected_is_no_truth_and_a_persons_table_counts(tmp_path):
     ]
     notes = " ".join(draft.notes)
     assert "b.wav" in notes
-    assert "detected" in notes
+    assert "tables of detections" in notes
 
 
 def test_recordings_in_subfolders_and_in_a_glob_are_found(tmp_path):

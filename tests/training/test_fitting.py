@@ -173,7 +173,7 @@ def test_calibration_finds_the_temperature_by_which_answers_were_too_sure(rng):
 
 
 def test_sets_that_share_a_recording_are_refused(simulated):
-    with pytest.raises(ConfigError, match="are in both sets"):
+    with pytest.raises(ConfigError, match="1 recording in both sets"):
         train_classifier(simulated, simulated.take(np.arange(5)))
 
 
