@@ -243,7 +243,7 @@ def test_what_was_detected_is_no_truth_and_a_persons_table_counts(tmp_path):
     ]
     notes = " ".join(draft.notes)
     assert "b.wav" in notes
-    assert "tables of detections" in notes
+    assert "detections by anemone" in notes
 
 
 def test_recordings_in_subfolders_and_in_a_glob_are_found(tmp_path):
