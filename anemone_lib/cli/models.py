@@ -114,6 +114,14 @@ def train(
             "are only counted."
         ),
     ] = None,
+    mine: Annotated[
+        bool,
+        typer.Option(
+            "--mine",
+            help="For the demonstration model: look for its mistakes in further simulated recordings, some of them "
+            "over the recordings without calls, add these, and train on.",
+        ),
+    ] = False,
 ) -> None:
     """Train a classifier and write its bundle: .keras, .tflite and the card."""
     with usage_errors(), progress_bars() as bars:
@@ -133,9 +141,15 @@ def train(
                 seed=seed,
                 without_calls=_list_audio(without_calls, "--without-calls"),
                 control=_list_audio(control, "--control"),
+                mine=mine,
                 progress=progress,
             )
         else:
+            if mine:
+                raise ConfigError(
+                    "--mine simulates more recordings, for the demonstration model; leave it out, and give recordings "
+                    "in which your model is wrong with --without-calls, or annotate them"
+                )
             from anemone_lib.cli.by_class import train_dataset
             from anemone_lib.training.from_dataset import choose_start
 

@@ -11,6 +11,8 @@ from anemone_lib.scoring.classifier import apply_temperature
 from anemone_lib.training.labelled import LabelledWindows
 from anemone_lib.training.network import REDUCED, build_model, compile_model, import_keras, trace_rates
 
+#: How much contrast is varied, as a logarithm, and the part of the windows in which a stripe is hidden.
+CONTRAST, HIDDEN_PART = 0.2, 0.3
 #: Called with the number of epochs done and of all epochs.
 Progress = Callable[[int, int], None]
 
@@ -42,6 +44,7 @@ def train_classifier(
     batch_size: int = 128,
     learning_rate: float = 4e-3,
     balance: float = 0.0,
+    varied: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Training:
@@ -58,6 +61,9 @@ def train_classifier(
     balance : float in [0, 1]
         How much rare classes count: at 0 each window counts alike, at 1 each class; 0.5 is half-way. No window is
         left out.
+    varied : bool
+        Each time a window is shown, its contrast is another, and a stripe of time or of frequency may be hidden
+        (SpecAugment; Park et al. 2019). For models of `build_model`.
     seed : int, of the first weights and of the order of the windows
     progress : callable (done, total), optional
         Called after every epoch.
@@ -112,11 +118,13 @@ def train_classifier(
     callbacks = [compile_model(learner, rates, "sparse_categorical_crossentropy", metrics=["accuracy"])]
     if progress:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1, epochs)))
+    shown: dict[str, Any] = {"x": x, "y": train.labels, "batch_size": batch_size}
+    if varied:
+        shown = {"x": _make_varied_batches(x, train.labels, batch_size, seed), "shuffle": False}
     history = learner.fit(
-        x,
-        train.labels,
+        **shown,
         validation_data=(x_validation, validation.labels),
-        batch_size=batch_size,
+        validation_batch_size=batch_size,
         epochs=epochs,
         class_weight=weigh_classes(train.counts(), balance),
         callbacks=callbacks,
@@ -177,6 +185,77 @@ def reduce_windows(windows: LabelledWindows, model: Any) -> LabelledWindows:
         images = windows.images[start : start + 512].astype(np.float32) / np.float32(255)
         parts.append(np.asarray(front(images) if front else images, np.float16))
     return replace(windows, images=np.concatenate(parts))
+
+
+def find_hard_windows(
+    windows: LabelledWindows, model: Any, *, target_class: str, margin: float = 0.5
+) -> LabelledWindows:
+    """Return the windows that a model gets wrong: sounds that it takes for the target, and calls that it does not.
+
+    Parameters
+    ----------
+    windows : LabelledWindows, of `reduce_windows`
+    model : keras.Model
+    target_class : str, one of the windows' classes
+    margin : float in [0, 1]
+        How far the probability of the target is from 0, or for a call from 1, at least.
+
+    Returns
+    -------
+    windows : LabelledWindows
+
+    Examples
+    --------
+    >>> from anemone_lib.training.simulated import simulate_windows
+    >>> model = build_model()
+    >>> windows = reduce_windows(simulate_windows(n_recordings=1, seed=1, duration=5.0), model)
+    >>> len(find_hard_windows(windows, model, target_class="anemonefish", margin=0.0)) == len(windows)
+    True
+    """
+    front, target = _find_front(model), windows.classes.index(target_class)
+    learner = import_keras().Model(front.output, model.output) if front else model
+    probabilities = learner.predict(windows.images, batch_size=512, verbose=0)[:, target]
+    return windows.take(np.abs(probabilities - (windows.labels == target)) >= margin)
+
+
+def _make_varied_batches(x: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> Any:
+    """Batches of windows in another order in each epoch, and each window varied; see `train_classifier`."""
+
+    class VariedBatches(import_keras().utils.PyDataset):  # type: ignore[misc]
+        """Made when they are asked for, so that no copy of all windows is in memory."""
+
+        def __init__(self) -> None:
+            super().__init__(workers=1)
+            self.rng = np.random.default_rng(seed)
+            self.on_epoch_end()
+
+        def on_epoch_end(self) -> None:
+            self.order = self.rng.permutation(len(x))
+
+        def __len__(self) -> int:
+            return -(-len(x) // batch_size)
+
+        def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+            chosen = self.order[k * batch_size : (k + 1) * batch_size]
+            return _vary(x[chosen].astype(np.float32), np.random.default_rng([seed, k, chosen[0]])), labels[chosen]
+
+    return VariedBatches()
+
+
+def _vary(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Vary the contrast of reduced windows, whose rows have a mean of 0, and hide stripes of some of them, in place."""
+    _, height, width, _ = x.shape
+    x *= np.exp(rng.normal(0, CONTRAST, (len(x), 1, 1, 1))).astype(np.float32)
+    for k in range(len(x)):
+        if rng.random() < HIDDEN_PART:
+            size = int(rng.integers(1, max(2, height // 6)))
+            first = int(rng.integers(0, height - size))
+            x[k, first : first + size] = 0
+        if rng.random() < HIDDEN_PART:
+            size = int(rng.integers(1, max(2, width // 10)))
+            first = int(rng.integers(0, width - size))
+            x[k, :, first : first + size] = 0
+    return x
 
 
 def _find_front(model: Any) -> Any:

@@ -64,11 +64,17 @@ def test_each_training_has_its_own_number_of_epochs(anemone, tmp_path, monkeypat
 
     seen = []
 
-    def train(folder, *, epochs, **_):
-        seen.append(epochs)
+    def train(folder, *, epochs, mine, **_):
+        seen.append((epochs, mine))
         return load_classifier().card
 
     monkeypatch.setattr(recipes, "train_demonstration_model", train)
     assert anemone("train", "--out", tmp_path).exit_code == 0
-    assert anemone("train", "--epochs", 2, "--out", tmp_path).exit_code == 0
-    assert seen == [recipes.EPOCHS, 2]
+    assert anemone("train", "--epochs", 2, "--mine", "--out", tmp_path).exit_code == 0
+    assert seen == [(recipes.EPOCHS, False), (2, True)]
+
+
+def test_only_the_demonstration_model_is_mined(anemone, tmp_path):
+    result = anemone("train", tmp_path, "--mine", "--out", tmp_path / "model")
+    assert result.exit_code == 2
+    assert "--mine simulates more recordings, for the demonstration model" in result.output.replace("\n", " ")

@@ -18,7 +18,16 @@ from anemone_lib.scoring.images import draw_images
 from anemone_lib.simulation import write_dataset, write_recording
 from anemone_lib.simulation.augmentation import augment
 from anemone_lib.training.bundle import PARITY, export_bundle, export_model
-from anemone_lib.training.fitting import apply_temperature, calibrate, train_classifier, weigh_classes
+from anemone_lib.training.fitting import (
+    _make_varied_batches,
+    _vary,
+    apply_temperature,
+    calibrate,
+    find_hard_windows,
+    reduce_windows,
+    train_classifier,
+    weigh_classes,
+)
 from anemone_lib.training.labelled import concatenate, cut_annotated_files, cut_labelled_windows, label_windows
 from anemone_lib.training.measuring import measure_events
 from anemone_lib.training.network import build_model
@@ -334,3 +343,54 @@ def test_nine_of_ten_bouts_are_found_and_nine_of_ten_events_are_bouts_from_6_db(
     assert counts.n_reference > 25
     assert counts.precision >= 0.9
     assert counts.recall >= 0.9
+
+
+# ---------------------------------------------------------------------- mining
+
+
+def test_windows_that_a_model_gets_wrong_are_found():
+    model = build_model(seed=3)
+    windows = reduce_windows(simulate_windows(n_recordings=2, seed=5, duration=6.0, max_windows=12), model)
+    images = simulate_windows(n_recordings=2, seed=5, duration=6.0, max_windows=12).images
+    target = model.predict(images.astype(np.float32) / np.float32(255), verbose=0)[:, CALL]
+    wrong = np.where(windows.labels == CALL, 1 - target, target)
+    margin = float(np.median(wrong))
+    hard = find_hard_windows(windows, model, target_class="anemonefish", margin=margin)
+    assert 0 < len(hard) < len(windows)
+    np.testing.assert_array_equal(hard.start_times, windows.start_times[wrong >= margin])
+    assert len(find_hard_windows(windows, model, target_class="anemonefish", margin=1.0)) == 0
+
+
+def test_a_varied_window_keeps_its_rows_and_hides_at_most_a_stripe_of_each_kind(rng):
+    x = rng.normal(0, 1, (200, 32, 128, 2)).astype(np.float32)
+    varied = _vary(x.copy(), np.random.default_rng(1))
+    again = _vary(x.copy(), np.random.default_rng(1))
+    np.testing.assert_array_equal(varied, again)
+    hidden = (varied == 0).all(axis=3)
+    rows, columns = hidden.all(axis=2).sum(axis=1), hidden.all(axis=1).sum(axis=1)
+    assert rows.max() <= 5
+    assert columns.max() <= 12
+    assert 0.2 < (rows > 0).mean() < 0.4
+    assert 0.2 < (columns > 0).mean() < 0.4
+    seen = ~hidden
+    factors = np.where(seen[..., None], varied / x, np.nan).reshape(200, -1)
+    np.testing.assert_allclose(np.nanmin(factors, axis=1), np.nanmax(factors, axis=1), rtol=1e-4)
+    assert np.log(np.nanmean(factors, axis=1)).std() == pytest.approx(0.2, abs=0.04)
+
+
+def test_varied_batches_show_each_window_once_an_epoch_and_the_same_every_time():
+    windows = simulate_windows(n_recordings=2, seed=7, duration=5.0, max_windows=8)
+    batches, again = (_make_varied_batches(windows.images, windows.labels, 5, seed=4) for _ in range(2))
+    orders = []
+    for _ in range(2):
+        orders.append(batches.order)
+        assert sorted(batches.order) == list(range(len(windows)))
+        shown = [batches[k] for k in range(len(batches))]
+        np.testing.assert_array_equal(np.concatenate([y for _, y in shown]), windows.labels[batches.order])
+        np.testing.assert_array_equal(shown[0][0], again[0][0])
+        for one in (batches, again):
+            one.on_epoch_end()
+    assert not np.array_equal(*orders)
+    validation = replace(windows, recordings=np.char.add(windows.recordings, "-other"))
+    training = train_classifier(windows, validation, epochs=1, batch_size=8, varied=True)
+    assert np.isfinite(training.history["loss"]).all()

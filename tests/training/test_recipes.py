@@ -21,20 +21,31 @@ def quiet(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_last_third_of_real_recordings_is_only_measured(quiet, tmp_path, monkeypatch):
-    seen = {}
+    seen, done = {}, []
     monkeypatch.setattr(recipes, "measure_card", lambda _, **options: seen.update(options) or {"measured": 1})
     short = {"duration": 6.0, "max_windows": 6}
     monkeypatch.setattr(recipes, "simulate_windows", lambda **options: simulate_windows(**(options | short)))
     monkeypatch.setattr(recipes, "RECORDINGS_AT_ONCE", 2)  # four parts, of which the last lies over real noise
     more = tmp_path / "more.wav"
     card = recipes.train_demonstration_model(
-        tmp_path / "model", n_recordings=8, epochs=1, without_calls=quiet, control=[more]
+        tmp_path / "model",
+        n_recordings=8,
+        epochs=1,
+        without_calls=quiet,
+        control=[more],
+        mine=True,
+        progress=lambda *steps: done.append(steps),
     )
     assert card.training["real_noise"] == ["site_0.wav", "site_1.wav"]
     assert card.training["over_real_noise"] == 2
     assert "--without-calls" in card.training["command"]
     assert seen["control"] == [quiet[2], more]
     assert card.metrics["measured"] == 1
+    assert card.version == "demo-3-mined"
+    assert card.training["command"].endswith("--mine")
+    assert card.training["mined"]["recordings"] == 3
+    assert len(card.training["mined"]["loss"]) == recipes.MINED_EPOCHS
+    assert done == [(k, 1 + recipes.MINED_EPOCHS) for k in range(1, 2 + recipes.MINED_EPOCHS)]
     assert "over real noise" in card.summary
 
 
