@@ -31,7 +31,7 @@ CHUNK_WINDOWS = 128
 
 #: A short recording is cut into about so many chunks, so that all cores end at about the same time; and the fewest
 #: windows in a chunk: smaller chunks cost more, because the windows of one chunk share their frames.
-SHARED_BY, MIN_CHUNK_WINDOWS = 16, 16
+SHARED_BY, MIN_CHUNK_WINDOWS = 24, 16
 
 
 Progress = Callable[[int, int], None]
@@ -69,11 +69,22 @@ def plan(recording: Recording, config: InferenceConfig, *, chunk_windows: int | 
     """
     n_windows = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings).n_windows
     if chunk_windows is None:
-        chunk_windows = min(CHUNK_WINDOWS, max(MIN_CHUNK_WINDOWS, -(-n_windows // SHARED_BY)))
+        chunk_windows = share_windows(n_windows)
     return [
         Chunk(index, first, min(n_windows, first + chunk_windows))
         for index, first in enumerate(range(0, n_windows, chunk_windows))
     ]
+
+
+def share_windows(n_windows: int) -> int:
+    """Choose how many windows a chunk has, so that the cores can share them.
+
+    A multiple of `MIN_CHUNK_WINDOWS`: then most of the batches that are drawn at once are full.
+
+    >>> [share_windows(n) for n in (20, 149, 1499, 8999)]
+    [16, 16, 64, 128]
+    """
+    return min(CHUNK_WINDOWS, MIN_CHUNK_WINDOWS * max(1, -(-n_windows // (SHARED_BY * MIN_CHUNK_WINDOWS))))
 
 
 def score_chunk(

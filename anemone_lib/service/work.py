@@ -26,7 +26,7 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections, decide_detections
 from anemone_lib.detection.results import to_json
 from anemone_lib.errors import AudioError, LimitError
-from anemone_lib.scoring.chunks import CHUNK_WINDOWS, MIN_CHUNK_WINDOWS, SHARED_BY, merge, score_chunk
+from anemone_lib.scoring.chunks import CHUNK_WINDOWS, merge, score_chunk, share_windows
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Chunk, ChunkScores
 from anemone_lib.scoring.windows import lay_grid
@@ -206,7 +206,7 @@ class Worker:
         if chunk["name"] == HASH_CHUNK:
             return self._opened.find_hash(job_id, recording).encode()
         first, stop = int(chunk["first"]), int(chunk["stop"])
-        size = min(CHUNK_WINDOWS, max(MIN_CHUNK_WINDOWS, -(-(stop - first) // SHARED_BY)))
+        size = share_windows(stop - first)
         library_chunks = [
             Chunk(number, start, min(stop, start + size)) for number, start in enumerate(range(first, stop, size))
         ]
