@@ -141,7 +141,7 @@ def test_memory_does_not_grow_with_the_recording(write_wav, noise, loudness):
     loudness.input_shape = (16, 16, 1)
     config = CONFIG.replace(height_pixels=16, width_pixels=16)
     peaks = []
-    for minutes in (15, 60):
+    for minutes in (20, 60):
         path = write_wav(np.tile(noise(60, 1000), minutes), 1000)
         with open_recording(path) as recording, ThreadPoolExecutor(1) as executor:
             assert first_chunk(recording) == plan(recording, config)[0]  # long enough for chunks of full size
