@@ -82,13 +82,14 @@ def train(
         bool, typer.Option("--multilabel/--single-label", help="Classes may overlap, or each window has one class.")
     ] = True,
     members: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=10,
-            help="Number of networks whose probabilities are averaged; each network is trained separately.",
+            help="Number of networks whose probabilities are averaged; each network is trained separately. Default: 3. "
+            "One is trained and answers in a third of the time, and finds events less well.",
         ),
-    ] = 1,
+    ] = None,
     folds: Annotated[
         int, typer.Option(min=0, help="Number of folds: for each, also train without its groups and test on them.")
     ] = 0,
@@ -152,6 +153,7 @@ def train(
                 )
             from anemone_lib.cli.by_class import train_dataset
             from anemone_lib.training.from_dataset import choose_start
+            from anemone_lib.training.learning import MEMBERS
 
             card = train_dataset(
                 dataset,
@@ -173,7 +175,7 @@ def train(
                         output=backbone_output,
                         head=head.value,
                     ),
-                    "members": members,
+                    "members": members or MEMBERS,
                     "epochs": epochs or 12,
                     "seed": seed,
                 },

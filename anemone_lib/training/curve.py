@@ -55,7 +55,7 @@ def trace_learning_curve(
     Returns
     -------
     points : list of CurvePoint, by number, the last ones with all calls
-        Measured on the test part, or on the validation part where there is no other; of a single draw and seed.
+        Of single networks, measured on the test part, or on the validation part where there is no other; of a single draw and seed.
 
     Raises
     ------
@@ -79,7 +79,9 @@ def trace_learning_curve(
             raise ConfigError("no recording is in the train part; say in dataset.yaml which recordings are")
         pool = ExamplePool(stretches, config)
         for start in starts:
-            learning = learn_from(pool, validation, config, start_from=start, epochs=epochs, seed=seed)
+            learning = learn_from(
+                pool, validation, config, start_from=start, members=1, epochs=epochs, seed=seed
+            )
             found = measure_examples(learning.model, test, config.classes)
             points.append(CurvePoint(number, start or "none", part, found))
             if progress:

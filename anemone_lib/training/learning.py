@@ -25,6 +25,8 @@ from anemone_lib.training.network import REDUCED, build_model, compile_model, im
 EPOCH_WINDOWS = (512, 3000)
 #: Epochs without a better validation after which training stops, once the learning rate has begun to fall.
 PATIENCE = 5
+#: Networks whose probabilities are averaged. On recordings of others, three found events better than one.
+MEMBERS = 3
 #: Average precisions closer than this are alike.
 TOLERANCE = 0.003
 #: Highest learning rate from the first weights, and from those of another model.
@@ -67,7 +69,7 @@ def learn(
     build: Callable[..., Any] = build_model,
     multilabel: bool = True,
     start_from: str | None = None,
-    members: int = 1,
+    members: int = MEMBERS,
     epochs: int = 12,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,

@@ -49,6 +49,7 @@ def test_the_model_has_the_classes_and_settings_of_the_dataset_and_its_card_says
     dataset = Dataset.load(season / "dataset.yaml")
     assert (card.classes, card.target_class, card.activation) == (("noise", "hummer", "knocker"), "hummer", "sigmoid")
     assert card.settings["n_fft"] == dataset.settings["n_fft"]
+    assert len(card.training["learning_curves"]) == 3  # networks, whose answers are averaged
     rows = card.training["recordings"]["train"]
     assert len(rows) == 4
     assert all(len(row["sha256"]) == 64 for row in rows)
@@ -234,7 +235,7 @@ def test_real_labelled_recordings_are_learnt_from_by_defaults(anemone, shared_re
     options = ("--dataset", description, "--model", model, "--cache", tmp_path / "scores")
     for arguments in (
         ("dataset", "init", shared_recordings / "labelled", *labels, "--target", "toadfish", "--out", description),
-        ("train", "--dataset", description, "--out", model, "--epochs", 3),
+        ("train", "--dataset", description, "--out", model, "--epochs", 3, "--members", 1),
         ("evaluate", *options, "--split", "test", "--json", measures),
     ):
         result = anemone(*arguments)
@@ -271,6 +272,7 @@ def test_a_model_that_learnt_nothing_is_not_exported_unless_forced(anemone, tmp_
         (tmp_path / f"{name}.csv").write_text("start,end,label\n" + "".join(rows))
     assert anemone("dataset", "init", tmp_path, *LABELS, "--split", "time").exit_code == 0
     arguments = ("train", "--dataset", tmp_path / "dataset.yaml", "--out", tmp_path / "model", "--epochs", 1)
+    arguments += ("--members", 1)
     result = anemone(*arguments, "--start-from", "none")
     assert result.exit_code == 2, result.output
     assert "no better than chance" in result.stderr
@@ -290,7 +292,7 @@ def test_a_folder_is_trained_on_without_throwing_windows_away(anemone, tmp_path)
         soundfile.write(path, np.stack([-sound, sound], axis=1), rate, subtype="PCM_16")
     arguments = [
         *("train", tmp_path / "season", "--labels", "h=hummer,k=knocker", "--config", tmp_path / "own.yaml"),
-        *("--epochs", 2, "--out", tmp_path / "model"),
+        *("--epochs", 2, "--members", 1, "--out", tmp_path / "model"),
     ]
     unnamed = anemone(*arguments)
     assert (unnamed.exit_code, "--label-column" in unnamed.stderr) == (2, True), unnamed.output
