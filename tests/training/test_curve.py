@@ -41,7 +41,8 @@ def learnt(monkeypatch):
     """Stand in for the training; note what was learnt from."""
     seen = []
 
-    def know_nothing(pool, validation, config, *, start_from, epochs, seed):
+    def know_nothing(pool, validation, config, *, start_from, members, epochs, seed):
+        assert members == 1
         seen.append((start_from, dict(pool.counts), len(validation)))
         return SimpleNamespace(model=lambda images, training: np.full((len(images), len(config.classes)), 0.5))
 
