@@ -55,7 +55,8 @@ def trace_learning_curve(
     Returns
     -------
     points : list of CurvePoint, by number, the last ones with all calls
-        Of single networks, measured on the test part, or on the validation part where there is no other; of a single draw and seed.
+        Of single networks, one draw and one seed; measured on the test part, or on the validation part where there is
+        no other.
 
     Raises
     ------
