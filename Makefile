@@ -69,7 +69,8 @@ style: $(VENV)/.installed-test
 
 # One process more than there are cores, because many tests wait, for a browser or a server; tests that share what is slow
 # to make stay together (tests/conftest.py). TensorFlow, NumPy and scikit-learn take one thread in each: more of them
-# wait for each other, and keep a core busy with it. Two plugins that no test needs are not loaded: each process would take two seconds for them.
+# wait for each other, and keep a core busy with it. Two plugins that no test needs are not loaded: each process would
+# take two seconds for them.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -p no:nbval -p no:schemathesis
 test test-fast: export OMP_NUM_THREADS = 1
