@@ -80,9 +80,7 @@ def trace_learning_curve(
             raise ConfigError("no recording is in the train part; say in dataset.yaml which recordings are")
         pool = ExamplePool(stretches, config)
         for start in starts:
-            learning = learn_from(
-                pool, validation, config, start_from=start, members=1, epochs=epochs, seed=seed
-            )
+            learning = learn_from(pool, validation, config, start_from=start, members=1, epochs=epochs, seed=seed)
             found = measure_examples(learning.model, test, config.classes)
             points.append(CurvePoint(number, start or "none", part, found))
             if progress:
