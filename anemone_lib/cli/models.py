@@ -87,7 +87,7 @@ def train(
             min=1,
             max=10,
             help="Number of networks whose probabilities are averaged; each network is trained separately. Default: 3. "
-            "One is trained and answers in a third of the time, and finds events less well.",
+            "One is trained in a third of the time.",
         ),
     ] = None,
     folds: Annotated[

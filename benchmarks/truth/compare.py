@@ -19,9 +19,11 @@ from anemone_lib.cli.by_class import spell_entry
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
+from anemone_lib.errors import spell_count
 from anemone_lib.provenance import code_sha256
 from anemone_lib.training.curve import keep_calls
 from anemone_lib.training.folds import draw_folds
+from anemone_lib.training.learning import MEMBERS
 from anemone_lib.tuning.by_class import ScoredPart, measure_classes
 from anemone_lib.tuning.by_group import tune_groups
 from anemone_lib.tuning.decisions import Decisions, tune_classes
@@ -48,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", action="store_true", help="the split as well as the folds")
     parser.add_argument("--curve", action="store_true", help="also train on 5, 10, 20, 50, 100 calls a class")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument(
+        "--members", type=int, default=MEMBERS, help="networks that a model averages, as `anemone train`"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1, help="train so many times, from --seed on, and print means")
     parser.add_argument("--backbone", type=Path, help="network whose embeddings a linear head is trained on")
@@ -95,7 +100,10 @@ def _report(
     yield f"- {datetime.now(UTC):%Y-%m-%d}, Anemone {anemone_lib.__version__}, code {code_sha256()[:12]}"
     yield from (f"- {line}" for line in describe_machine())
     seeds = [str(one.seed) for one in _list_seeds(options)]
-    about = f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, at most {options.epochs} epochs"
+    about = (
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, at most {options.epochs} epochs, "
+        f"{spell_count(options.members, 'network')} a model that `anemone train` makes"
+    )
     yield f"- {about}; ResNet18: {options.resnet_steps} steps of 64 windows" if "resnet" in methods else f"- {about}"
     if options.backbone and "backbone" in methods:
         yield f"- backbone {options.backbone.name}"

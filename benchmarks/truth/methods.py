@@ -85,6 +85,7 @@ def train_network(start_from: str | None, *, on_backbone: bool = False) -> Calla
                 recordings=train_on,
                 **start,
                 epochs=options.epochs,
+                members=options.members,
                 seed=options.seed,
                 force=True,
             )
