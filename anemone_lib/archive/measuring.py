@@ -102,14 +102,19 @@ def measure_events(
 def _add_readable_calls(
     recording: Recording, events: Sequence[Event], band_hz: tuple[float, float], reasons: dict[str, None]
 ) -> list[Event]:
-    """Measure the calls of all events; where some cannot be read, of the others, and say so among the reasons."""
+    """Measure the calls of all events that can be read, and add to the reasons why the others cannot be read.
+
+    If events cannot be read together, each half of them is tried: so the others are still measured in batches.
+    """
     try:
         return add_calls(recording, events, band_hz=band_hz)
     except AudioError as error:
         if len(events) == 1:
             reasons[f"calls of some events were not measured: {error}"] = None
             return []
-    return [event for one in events for event in _add_readable_calls(recording, [one], band_hz, reasons)]
+    middle = len(events) // 2
+    halves = (events[:middle], events[middle:])
+    return [event for half in halves for event in _add_readable_calls(recording, half, band_hz, reasons)]
 
 
 def describe_calls(figures: Mapping[str, Any] | None, calibration_db: float | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from anemone_lib import InferenceConfig, detect, load_classifier
+from anemone_lib.archive import measuring as measuring_module
 from anemone_lib.archive import report_archive
 from anemone_lib.archive import running as running_module
 from anemone_lib.archive.measuring import COLUMNS, describe_calls, measure_events
@@ -153,3 +154,21 @@ def test_an_event_that_cannot_be_read_leaves_the_others_their_calls(tmp_path, mo
         measured = measure_events(recording, [bad, good], load_classifier(), InferenceConfig())
     assert measured.events == {"a": None, "b": {"calls": 0, "peak_hz": None, "level_db": None, "snr_db": None}}
     assert measured.reason == "calls of some events were not measured: the disk is gone"
+
+
+def test_an_event_that_cannot_be_read_leaves_the_others_in_batches(tmp_path, monkeypatch):
+    events = [Event(str(k), "anemonefish", k, k + 0.5, 0.9, 0.9, 3) for k in range(64)]
+    sizes = []
+
+    def measure(recording, some, **options):
+        sizes.append(len(some))
+        return _break() if events[13] in some else list(some)
+
+    monkeypatch.setattr("anemone_lib.archive.measuring.add_calls", measure)
+    soundfile.write(tmp_path / "reef.wav", np.zeros(8000), 8000)
+    with open_recording(tmp_path / "reef.wav") as recording:
+        reasons = {}
+        found = measuring_module._add_readable_calls(recording, events, (300.0, 1000.0), reasons)
+    assert found == events[:13] + events[14:]
+    assert sorted(sizes) == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64]  # and not 64 times one
+    assert len(reasons) == 1
