@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what their names may be."""
+"""Files that are written whole or not at all, and their names."""
 
 import errno
 import hashlib
@@ -108,6 +108,36 @@ def shorten_name(stem: str, suffix: str) -> str:
         return stem + suffix
     kept = whole[: room - 9].decode("utf-8", "ignore")
     return f"{kept}~{hashlib.sha256(whole).hexdigest()[:8]}{suffix}"
+
+
+def find_in_path(pattern: str, path: str, what: str) -> str | None:
+    r"""Find a part of a path with a regular expression: its first group, or all that matches.
+
+    Parameters
+    ----------
+    pattern : str, a regular expression
+    path : str
+    what : str, the name of the option or field that has the expression, for the message: ``--site``
+
+    Returns
+    -------
+    part : str, or None if the path does not have it
+
+    Raises
+    ------
+    ConfigError
+        `pattern` is not a regular expression.
+
+    Examples
+    --------
+    >>> find_in_path(r"site_(\w)", "2023/site_A/reef.wav", "--site"), find_in_path("bay", "2023/reef.wav", "--site")
+    ('A', None)
+    """
+    try:
+        found = re.search(pattern, path)
+    except re.error as error:
+        raise ConfigError(f"{what} is {pattern!r}, which is not a regular expression: {error}") from None
+    return None if found is None else (found.groups() and found[1]) or found[0] or None
 
 
 def check_folder(folder: str | os.PathLike[str], what: str) -> None:

@@ -18,7 +18,7 @@ from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.marks import DETECTED_BY, DETECTOR, find_free_path, sign_table
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
-from anemone_lib.files import check_folder, write_atomically
+from anemone_lib.files import check_folder, write_atomically, write_text
 
 #: Columns of the table: those by which Raven finds a sound in its file first.
 COLUMNS = (
@@ -108,8 +108,7 @@ def write_clips(
     numbered = [[str(number), *row] for number, row in enumerate(rows, start=1)]
     table = find_free_path(target / "clips.selections.txt")
     text = "".join("\t".join(line) + "\n" for line in [list(COLUMNS), *numbered])
-    with write_atomically(table) as file:
-        file.write(sign_table(text, DETECTOR if rows else "").encode("utf-8", "backslashreplace"))
+    write_text(table, sign_table(text, DETECTOR if rows else ""))
     return Clips(target, table, len(rows))
 
 
@@ -123,8 +122,7 @@ def _cut(
     folders: dict[str, str],
 ) -> Iterator[list[str]]:
     """Write the clips of one recording; yield their rows, without the number."""
-    channel = str(archive.provenance.get("channel", "mean"))
-    with open_recording(source, channel=int(channel) if channel.isdigit() else channel) as recording:
+    with open_recording(source, channel=archive.channel) as recording:
         for event in events.to_dict("records"):
             begin = max(0.0, event["start_s"] - margin)
             end = min(recording.duration, event["end_s"] + margin)

@@ -6,16 +6,23 @@ ended because of its memory, and gives its pieces to other workers, three times.
 
 A worker above 80 % of its memory is *paused*: it begins nothing new until it has room. If its memory does not come
 back, it stays paused and keeps its pieces, so the run has Dask start it again.
+
+A piece of work that is not done in its time has failed, and its worker begins the next piece. No program can end a
+thread: the piece may keep its memory until its worker ends. A decoder that never lets Python run stops the whole
+worker; Dask starts a worker again that gives no sign of life for 5 minutes (its setting ``worker-ttl``).
 """
 
+import contextvars
 import math
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from anemone_lib.archive.workers import Workers
+from anemone_lib.archive.units import Outcome
+from anemone_lib.archive.workers import MOST_S, Workers
 from anemone_lib.errors import ConfigError, spell_count, spell_number
 
 #: Seconds after which the scheduler is asked again, and after which one that nobody works at is said.
@@ -23,6 +30,10 @@ ASK_S, SAY_S = 10.0, 60.0
 #: Seconds in which a scheduler answers.
 ANSWER_S = 60.0
 LOST = "the connection to the scheduler was lost"
+LATE = (
+    "it was not done in its time (--timeout), and its worker went on without it; a decoder may never return from it, "
+    "or the disk may not answer"
+)
 
 
 class Cluster(Workers):
@@ -53,11 +64,11 @@ class Cluster(Workers):
         return self._number
 
     def submit(self, work: Callable[..., Any], *arguments: Any, limit_s: float = math.inf) -> Future[Any]:
-        """Begin a piece of work; Dask has no limit for its time."""
+        """Begin a piece of work, which has failed if a worker does not finish it in `limit_s` seconds."""
         self._check_connection()
         answer: Future[Any] = Future()
         answer.set_running_or_notify_cancel()
-        self._asked[answer] = self._client.submit(work, *arguments, pure=False)
+        self._asked[answer] = self._client.submit(_work_in_time, min(limit_s, MOST_S), work, *arguments, pure=False)
         self._asked[answer].add_done_callback(lambda asked: self._hand_over(asked, answer))
         return answer
 
@@ -138,6 +149,21 @@ class Cluster(Workers):
         """Ask the scheduler for something; if it does not answer, raise an error instead of waiting for ever."""
         asked = getattr(self._client.scheduler, what)
         return self._client.sync(asked, callback_timeout=ANSWER_S, **options)
+
+
+def _work_in_time(limit_s: float, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do a piece of work in a thread; after the limit return that it has failed, so that the worker can go on."""
+    answer: Future[Any] = Future()
+
+    def do() -> None:
+        try:
+            answer.set_result(work(*arguments))
+        except BaseException as error:  # noqa: BLE001 it is raised where the answer is read
+            answer.set_exception(error)
+
+    run = contextvars.copy_context().run  # it has which worker this is
+    threading.Thread(target=run, args=(do,), name="anemone-piece", daemon=True).start()
+    return answer.result() if wait([answer], limit_s).done else Outcome("failed", LATE)
 
 
 @contextmanager

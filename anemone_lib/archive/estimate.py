@@ -1,6 +1,5 @@
-"""How long a run will take, and how much memory and disk: from a short calibration on the recordings themselves."""
+"""Estimate the time, memory and disk that a run takes, from a short trial on some of its recordings."""
 
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.units import choose_chunk_windows
 from anemone_lib.archive.workers import WORKER_BYTES
+from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.scoring.chunks import plan, score_chunk
 from anemone_lib.soundscape.minutes import MinuteMeter
@@ -66,7 +66,7 @@ def spell_duration(seconds: float) -> str:
 
 
 def estimate_run(state: State, request: Request) -> Estimate:
-    """Analyse a little of the commonest kinds of recordings, and multiply.
+    """Estimate the time, memory and disk of a run: analyse a little of the commonest kinds of recordings, and multiply.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def estimate_run(state: State, request: Request) -> Estimate:
     Returns
     -------
     estimate : Estimate
-        Recordings whose content is not in the system's memory, on slow disks or far away, take longer to read.
+        Recordings on slow disks or on servers far away take longer to read.
     """
     audio_s = work_s = tried_s = windows = n_files = minutes = 0.0
     rates: list[float] = []
@@ -94,19 +94,28 @@ def estimate_run(state: State, request: Request) -> Estimate:
         rate = rates[min(number, len(rates) - 1)] if rates else 0.0
         work_s += rate * seconds
         minutes += seconds / 60
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     scores = int(windows * 4 * request.classifier.n_classes + n_files * HEADER_BYTES)
     scores += round(minutes * MINUTE_BYTES) * request.noise
-    return Estimate(audio_s, work_s, scores, min(peak, WORKER_BYTES), tried_s)
+    return Estimate(audio_s, work_s, scores, min(_measure_peak_memory(), WORKER_BYTES), tried_s)
+
+
+def _measure_peak_memory() -> int:
+    """Return the most memory, in bytes, that this process has taken; Windows has no such figure: that of a worker."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return WORKER_BYTES
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _try(example: dict[str, object], request: Request) -> Iterator[tuple[float, float]]:
-    """Yield seconds of audio and of work of a recording of one kind; the first chunk only warms up."""
+    """Yield seconds of audio and of work of a recording of one kind; the first chunk is not timed."""
     config = request.config
     windows = choose_chunk_windows(int(str(example["sample_rate"])), int(str(example["channels"])), config)
     try:
         began = time.perf_counter()
-        with open_recording(str(example["source"]), target_sr=config.target_sr) as recording:
+        channel = parse_channel(request.channel)
+        with open_recording(str(example["source"]), target_sr=config.target_sr, channel=channel) as recording:
             opened = (time.perf_counter() - began) / max(recording.duration, 1e-9)
             chunks = plan(recording, config, chunk_windows=windows)[:CHUNKS]
             meter = MinuteMeter(recording.sample_rate)

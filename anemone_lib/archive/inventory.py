@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -132,9 +132,8 @@ def hash_alike(state: State) -> None:
     )
     for row in state.each(alike):
         try:
-            source = open_source(row["source"])
-            state.keep_outcome(row["recording"], {"sha256": hash_source(source)})
-            source.close()
+            with closing(open_source(row["source"])) as source:
+                state.keep_outcome(row["recording"], {"sha256": hash_source(source)})
         except AnemoneError:
             continue  # it is opened again, and then has its reason
 

@@ -8,6 +8,7 @@ from anemone_lib.archive.masking import Masking
 from anemone_lib.archive.minutes import choose_call_bands
 from anemone_lib.archive.months import hash_file
 from anemone_lib.archive.request import Request
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.scoring.classifier import Classifier
 
@@ -60,7 +61,5 @@ def describe_limits(masking: Masking) -> dict[str, Any]:
     return {**levels, "assumed": masking.assumed}
 
 
-def _pick_event_settings(config: Any) -> dict[str, Any]:
-    from anemone_lib.config import EVENT_FIELDS
-
+def _pick_event_settings(config: InferenceConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in EVENT_FIELDS if name != "target_class"}

@@ -7,7 +7,7 @@ sounds of some events. The same tables give the same page.
 import math
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,10 @@ from anemone_lib.archive.season import (
 from anemone_lib.archive.sky import find_sun_times, measure_moon_phase
 from anemone_lib.archive.sounds import show_noise, show_soundscape
 from anemone_lib.archive.tables import Archive
+from anemone_lib.audio.recording import open_recording
 from anemone_lib.errors import spell_count
 from anemone_lib.evaluation.rates import format_interval, format_rate
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 from anemone_lib.plots.archive import plot_sites
 from anemone_lib.plots.axes import use_all_letters
 from anemone_lib.plots.season import plot_diel, plot_hours, plot_season
@@ -176,9 +177,7 @@ def write_report(
     footer = "Made by Anemone from the tables in the same folder. The page loads nothing from elsewhere."
     html = page.make_page("Report of a season", _describe_span(season), sections, footer)
     target = Path(path) if path is not None else archive.folder / "report.html"
-    with write_atomically(target) as file:
-        file.write(html.encode("utf-8", "backslashreplace"))
-    return target
+    return write_text(target, html)
 
 
 # ---------------------------------------------------------------------- the start
@@ -298,7 +297,7 @@ def _compare(days: list[SiteDays]) -> str:
     for first in range(len(days)):
         for second in range(first + 1, len(days)):
             one = compare_sites(days[first], days[second])
-            interval = "unknown" if math.isnan(one.low) else f"{one.low:.2f} to {one.high:.2f}"
+            interval = "unknown" if math.isnan(one.low) else format_interval(one.low, one.high, ".2f")
             pair = f"{one.first} / {one.second}"
             rows.append([pair, format_rate(one.ratio, ".2f"), interval, f"{one.shared_h:,.1f}", f"{one.n_days:,}"])
     summary = "; ".join(f"{name} {_spell_rate(one)}" for name, one in zip(names, totals, strict=True))
@@ -326,6 +325,7 @@ def _compare(days: list[SiteDays]) -> str:
 
 def _show_gallery(season: Season, n: int) -> str:
     sources = dict(season.archive.recordings[["recording", "source"]].itertuples(index=False))
+    open_with = partial(open_recording, channel=season.archive.channel)
     config = season.archive.provenance.get("config", {})
     settings = {name: config[name] for name in ("n_fft", "hop_length", "fmax_hz") if name in config}
     parts = [
@@ -336,5 +336,5 @@ def _show_gallery(season: Season, n: int) -> str:
     ]
     for name, rows in pick_events(season.events, n).items():
         if len(rows):
-            parts += [page.heading(name), show_events(rows, sources, settings=settings)]
+            parts += [page.heading(name), show_events(rows, sources, settings=settings, open_with=open_with)]
     return "".join(parts)

@@ -17,7 +17,7 @@ from anemone_lib.archive.steps import open_state
 from anemone_lib.archive.tables import VERDICTS_NAME, Archive
 from anemone_lib.detection.detections import Detections
 from anemone_lib.errors import ConfigError
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 from anemone_lib.review.sampling import ReviewItem, draw_items
 from anemone_lib.review.survey import Survey
 from anemone_lib.scoring.scores import recall_use
@@ -87,10 +87,9 @@ def write_sample(
         event = events.loc[item.id]
         times = item.start_time, item.end_time, round(item.confidence, 6)
         rows.writerow([item.id, event["site"], item.recording, *times, event["class"]])
-    with write_atomically(root / "sample.csv") as file:
-        file.write(text.getvalue().encode("utf-8", "backslashreplace"))
+    table = write_text(root / "sample.csv", text.getvalue())
     clips = write_clips(folder, root / "clips", margin=margin, ids={item.id for item in items}, note=note)
-    return root / "sample.csv", clips
+    return table, clips
 
 
 def open_survey(

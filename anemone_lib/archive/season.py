@@ -228,6 +228,7 @@ class SiteRatio:
     ----------
     first, second : str, the sites
     ratio, low, high : float, rate of the first divided by that of the second; NaN where it is not known
+        The interval has no upper bound (infinity) if so few events are at the second that days without any are likely.
     shared_h : float, hours of effort that are compared, of the site that has less
     n_days : int, days on which both were recorded
 
@@ -284,12 +285,9 @@ def compare_sites(
         return SiteRatio(first.site, second.site, math.nan, math.nan, math.nan, shared_h, n_days)
     weights, length = _draw_days(n_days, n_resamples, seed)
     drawn = _divide(events @ weights.T, effort @ weights.T)
-    ratios = _divide(drawn[0], drawn[1])
-    ratios = np.where(np.isfinite(ratios), ratios, np.inf)
-    low, high = _take_percentiles(np.log(np.maximum(ratios, 1e-12))[None], np.array([n_days / length]), level)
+    low, high = _bound_ratio(drawn[0], drawn[1], n_days / length, level)
     rate = _divide(events.sum(axis=1), effort.sum(axis=1))
-    interval = float(np.exp(low[0])), float(np.exp(high[0]))
-    return SiteRatio(first.site, second.site, float(rate[0] / rate[1]), *interval, shared_h, n_days)
+    return SiteRatio(first.site, second.site, float(rate[0] / rate[1]), low, high, shared_h, n_days)
 
 
 # ---------------------------------------------------------------------- inside
@@ -352,6 +350,24 @@ def _take_percentiles(drawn: np.ndarray, n_blocks: np.ndarray, level: float) -> 
         tail = float(ndtr(math.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 - level) / 2)))
         low[k], high[k] = np.quantile(row, [tail, 1 - tail])
     return low, high
+
+
+def _bound_ratio(first: np.ndarray, second: np.ndarray, n_blocks: float, level: float) -> tuple[float, float]:
+    """Find the interval of a ratio from drawn rates [shape=(n_resamples,)]; without events it reaches to 0 or infinity.
+
+    Draws in which neither site has an event say nothing of the ratio.
+    """
+    some = (first > 0) | (second > 0)
+    tiny = 1e-12  # stands for a rate of 0, so that its logarithm is a number
+    logs = np.log(np.maximum(first[some], tiny)) - np.log(np.maximum(second[some], tiny))
+    low, high = (float(bound[0]) for bound in _take_percentiles(logs[None], np.array([n_blocks]), level))
+    both = logs[(first[some] > 0) & (second[some] > 0)]
+    if not len(both) or math.isnan(low):
+        return math.nan, math.nan
+    return (
+        0.0 if low < both.min() else math.exp(low),
+        math.inf if high > both.max() else math.exp(high),
+    )
 
 
 def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

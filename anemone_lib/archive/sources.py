@@ -26,12 +26,14 @@ from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.audio.s3_client import open_s3_client
 from anemone_lib.audio.sources import open_file_system
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
-from anemone_lib.files import spell_name
+from anemone_lib.files import find_in_path, spell_name
 from anemone_lib.scoring.scores import Scores
 
 #: Columns of a manifest that may be there beside ``path``.
 MANIFEST_COLUMNS = ("site", "recorder", "start_time", "timezone", "calibration_db", "latitude", "longitude")
 _NUMBERS = {"calibration_db": (-50.0, 300.0), "latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0)}
+#: The key of the cells of a row that are beyond the last column.
+EXTRA_CELLS = "(beyond the last column)"
 _REMOTE = ("s3", "gs", "http", "https")
 
 
@@ -115,8 +117,8 @@ class Listing:
 
     def _find_site(self, name: str, source: str) -> str:
         if self.site:
-            if found := re.search(self.site, name):
-                return found[1] if found.groups() and found[1] else found[0]
+            if site := find_in_path(self.site, name, "--site"):
+                return site
             self.failures.append((name, f"--site is {self.site!r}, which is not in this path"))
         folders = PurePosixPath(name).parts[:-1]
         if folders:
@@ -280,12 +282,17 @@ def read_manifest(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     reader, names = _open_manifest(path)
     n_rows = 0
-    for row in reader:
+    for row in _read_rows(reader, path):
+        where = f"{path.name}, line {reader.line_num}"
         values = {name: (row.get(names[name]) or "").strip() for name in ("path", *MANIFEST_COLUMNS) if name in names}
+        if any(cell.strip() for cell in row.get(EXTRA_CELLS) or ()):
+            raise ConfigError(
+                f"{where}: there are more values than columns; put quotation marks around a value that has a comma"
+            )
         if not any(values.values()):
             continue
         n_rows += 1
-        yield reader.line_num, _check_row(f"{path.name}, line {reader.line_num}", values)
+        yield reader.line_num, _check_row(where, values)
     if not n_rows:
         raise ConfigError(f"the manifest {path} names no recordings")
 
@@ -299,14 +306,24 @@ def _open_manifest(path: Path) -> tuple["csv.DictReader[str]", dict[str, str]]:
     except UnicodeDecodeError:
         raise ConfigError(f"the manifest {path} is not text in UTF-8; save it as CSV in UTF-8") from None
     first = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
-    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+    reader = csv.DictReader(io.StringIO(text), restkey=EXTRA_CELLS, delimiter=max(",;\t", key=first.count))
+    try:
+        names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+    except csv.Error as error:
+        raise ConfigError(f"the manifest {path} is not CSV: {error}") from None
     if "path" not in names:
         raise ConfigError(
             f"the manifest {path} has no column path (it has {', '.join(names) or 'no columns'}); its columns are path "
             f"and, where known, {', '.join(MANIFEST_COLUMNS)}"
         )
     return reader, names
+
+
+def _read_rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ConfigError(f"the manifest {path} is not CSV: line {reader.line_num}: {error}") from None
 
 
 def _check_row(where: str, values: dict[str, str]) -> dict[str, Any]:
@@ -340,10 +357,7 @@ def check_sources(sources: Iterable[str | os.PathLike[str]], site: str | None = 
     """
     listing = Listing(tuple(os.fspath(source) for source in sources), site, channel)
     if site is not None:
-        try:
-            re.compile(site)
-        except re.error as error:
-            raise ConfigError(f"--site is {site!r}, which is not a regular expression: {error}") from None
+        find_in_path(site, "", "--site")
     for source in listing.sources:
         if _is_manifest(source):
             for _ in read_manifest(Path(source)):

@@ -75,6 +75,7 @@ class State:
         self._db.execute("PRAGMA synchronous = NORMAL")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
+            self._db.close()
             raise ConfigError(f"{path} was written by another version; run `anemone archive run` into a new folder")
         if not version:
             with self.together():
@@ -91,11 +92,13 @@ class State:
         self._pending = 0
 
     def close(self) -> None:
-        """Write what is pending, and close."""
-        self.flush()
-        for rows in self._asked:  # of which an error left some: they would lock the file as long as they are known
-            rows.close()
-        self._db.close()
+        """Write what is pending, and close, even if there is no room to write it."""
+        try:
+            self.flush()
+        finally:
+            for rows in self._asked:  # an error may have left some, which would lock the file
+                rows.close()
+            self._db.close()
 
     def __enter__(self) -> "State":
         return self

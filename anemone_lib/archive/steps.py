@@ -25,7 +25,7 @@ from anemone_lib.archive.running import TIMEOUT_S, Progress, Run
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import Archive, open_archive
 from anemone_lib.archive.workers import open_workers
-from anemone_lib.config import InferenceConfig
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
 from anemone_lib.files import check_folder
 
@@ -67,14 +67,15 @@ def plan_archive(
     """
     folder = Path(folder)
     check_folder(folder, "--out")
-    with _lock(folder):
-        state = State(folder / "state" / "state.sqlite")
+    with _lock(folder), ExitStack() as after_error:
+        state = after_error.enter_context(State(_state_path(folder, None)))
         for source, why in list_recordings(state, request, note=note, progress=progress):
             note(f"{source}: {why}")
         hash_alike(state)
         state.remember("request", request.to_dict())
         state.flush()
         write_inventory(state, request, folder)
+        after_error.pop_all()
     return state
 
 
@@ -114,8 +115,8 @@ def run_archive(
     wait_minutes : float >= 0
         The run waits for this time while no worker of the Dask cluster can work.
     timeout_minutes : float > 0
-        A process has this time for a piece of work, and 20 times what is usual for its length; then the process is
-        ended, and the recording has failed.
+        A piece of work has this time, and 20 times what is usual for its length; then the recording has failed, and the
+        process that is at it is ended (a Dask worker goes on without it).
     note : callable (text), called with what was left out, what starts again, and what the run waits for
     progress : callable (done, total), in seconds of audio, optional
 
@@ -152,7 +153,7 @@ def run_archive(
         check_reachable(request.sources)
     with _lock(folder, shard), ExitStack() as stack:
         state = stack.enter_context(State(_state_path(folder, shard)))
-        planned = folder / "state" / "state.sqlite"
+        planned = _state_path(folder, None)
         if shard and not state.walk and planned.exists():
             state.copy_from(stack.enter_context(State(planned)))
         failures = list_recordings(state, request, note=note)
@@ -253,7 +254,7 @@ def open_state(folder: Path) -> State:
     ConfigError
         There was no run in the folder.
     """
-    path = folder / "state" / "state.sqlite"
+    path = _state_path(folder, None)
     if not path.is_file():
         raise ConfigError(f"there is no archive in {folder}; `anemone archive run SOURCE --out {folder}` makes one")
     state = State(path)
@@ -294,8 +295,6 @@ def _compare(before: InferenceConfig, after: InferenceConfig) -> str:
     """Spell the settings that decide the scores, where they differ."""
     if before.scores_fingerprint == after.scores_fingerprint:
         return ""
-    from anemone_lib.config import EVENT_FIELDS
-
     old, new = before.model_dump(), after.model_dump()
     names = [name for name in old if old[name] != new[name] and name not in (*EVENT_FIELDS, "batch_size")]
     return ", ".join(f"{name} {old[name]} → {new[name]}" for name in names)
@@ -324,7 +323,10 @@ def _take(path: Path, folder: Path, timeout: float = 0.0) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        who = about.read_text(encoding="utf-8") if about.exists() else "another process"
+        try:
+            who = about.read_text(encoding="utf-8")
+        except OSError:  # it has just begun, or just ended
+            who = "another process"
         raise ConfigError(
             f"another run works in {folder} ({who}): wait for its end, or stop it; a run that is started again goes on"
         ) from None

@@ -37,6 +37,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 
 from anemone_lib.archive.schemas import SCHEMAS
+from anemone_lib.audio.channels import parse_channel
 from anemone_lib.errors import ConfigError
 from anemone_lib.files import shorten_name, write_atomically
 
@@ -103,6 +104,11 @@ class Archive:
 
         kinds = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
         return read_table(self.folder, name, columns=columns, site=site).to_pandas(types_mapper=kinds.get)
+
+    @property
+    def channel(self) -> int | str:
+        """The channel that was analysed: a number from 1, ``"mean"`` or ``"loudest"``."""
+        return parse_channel(self.provenance.get("channel", "mean"))
 
     @cached_property
     def events(self) -> "pd.DataFrame":

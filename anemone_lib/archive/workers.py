@@ -49,7 +49,7 @@ class Workers:
         return self._number
 
     def submit(self, work: Callable[..., Any], *arguments: Any, limit_s: float = math.inf) -> Future[Any]:
-        """Begin a piece of work; `limit_s` is the time, in seconds, that processes of this machine have for it."""
+        """Begin a piece of work; `limit_s` is the time, in seconds, that processes and Dask workers have for it."""
         for _ in range(2):
             self._executor = self._executor or self._make()
             try:

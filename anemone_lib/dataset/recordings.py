@@ -20,6 +20,7 @@ from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
 from anemone_lib.dataset.reviewed import add_verdicts, read_reviewed
 from anemone_lib.detection.events import Annotation, fold_label
 from anemone_lib.errors import AnnotationError, AudioError, ConfigError, spell_count
+from anemone_lib.files import find_in_path
 from anemone_lib.tables.pairing import AnnotatedFile, AnnotatedFolder, pair_tables
 from anemone_lib.tables.reading import read_annotations, read_columns
 
@@ -226,13 +227,10 @@ def find_group(path: Path, dataset: Dataset, day: str | None = None) -> str:
     if dataset.group == "day":
         match = _DATE.search(path.stem)
         return "-".join((match[1] + match[2], match[3], match[4])) if match else day or path.stem
-    try:
-        found = re.search(dataset.group, path.as_posix())
-    except re.error as error:
-        raise ConfigError(f"group is {dataset.group!r}, which is not a regular expression: {error}") from None
-    if found is None:
+    group = find_in_path(dataset.group, path.as_posix(), "group")
+    if group is None:
         raise ConfigError(f"group is {dataset.group!r}, which is not in {path.as_posix()}; use recording, day or site")
-    return found[1] if found.groups() else found[0]
+    return group
 
 
 def assign_spans(recordings: Iterable[LabelledRecording], dataset: Dataset) -> list[LabelledRecording]:

@@ -186,16 +186,18 @@ def format_interval(low: float | None, high: float | None, spec: str = "") -> st
 
     Parameters
     ----------
-    low, high : float, NaN or None
+    low, high : float, NaN or None; `high` may be infinite: then the interval has no upper bound
     spec : str, as in `format_rate`
 
     Examples
     --------
-    >>> format_interval(0.61, 0.72), format_interval(float("nan"), float("nan"))
-    ('0.61 to 0.72', 'interval unknown')
+    >>> format_interval(0.61, 0.72), format_interval(float("nan"), float("nan")), format_interval(0.5, float("inf"))
+    ('0.61 to 0.72', 'interval unknown', '0.5 or more')
     """
-    if any(bound is None or math.isnan(bound) for bound in (low, high)):
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
         return "interval unknown"
+    if math.isinf(high):
+        return f"{format_rate(low, spec)} or more"
     return f"{format_rate(low, spec)} to {format_rate(high, spec)}"
 
 

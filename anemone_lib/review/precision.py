@@ -103,8 +103,10 @@ class PrecisionCurve:
                 f"events of a higher confidence are not calls more often ({spell_count(self.n, 'verdict')}): no "
                 "threshold raises precision; review more events, or train on the verdicts"
             )
+        from scipy.special import expit
+
         logit = math.log(precision / (1 - precision))
-        threshold = 1 / (1 + math.exp((self.intercept - logit) / self.slope))
+        threshold = float(expit((logit - self.intercept) / self.slope))
         if threshold > self.highest + 1e-9:
             best = float(self.predict([self.highest])[0][0])
             raise ConfigError(
@@ -170,12 +172,12 @@ def calibrate_precision(confidences: ArrayLike, verdicts: ArrayLike) -> Precisio
     design = np.column_stack([np.ones(len(odds)), odds])
     weights = np.zeros(2)
     for _ in range(200):
-        step, covariance = _take_step(design, calls, weights)
+        step, _ = _take_step(design, calls, weights)
         step *= min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
         weights = weights + step
         if np.abs(step).max() < 1e-10:
             break
-    covariance = _take_step(design, calls, weights)[1]
+    _, covariance = _take_step(design, calls, weights)
     return PrecisionCurve(
         intercept=float(weights[0]),
         slope=float(weights[1]),

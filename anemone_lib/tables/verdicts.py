@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import AnnotationError
-from anemone_lib.files import write_atomically
+from anemone_lib.files import write_text
 from anemone_lib.tables.reading import read_text
 
 #: Kinds of rows: an event, or a window without an event.
@@ -71,15 +71,13 @@ def write_verdicts(path: str | os.PathLike[str], verdicts: Iterable[Verdict]) ->
     -------
     path : pathlib.Path
     """
-    path, text = Path(path), io.StringIO()
+    text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for one in verdicts:
         values = [getattr(one, name) for name in COLUMNS]
         rows.writerow(["yes" if value is True else "no" if value is False else value for value in values])
-    with write_atomically(path) as file:
-        file.write(text.getvalue().encode("utf-8"))
-    return path
+    return write_text(path, text.getvalue())
 
 
 def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:

@@ -15,6 +15,7 @@ import pytest
 
 from anemone_lib.archive import cluster as cluster_module
 from anemone_lib.archive import running as running_module
+from anemone_lib.archive.running import Run
 from anemone_lib.archive.units import SMALL_CHUNK_WINDOWS, analyse_recording
 from anemone_lib.archive.workers import open_workers
 from anemone_lib.errors import ConfigError, ScoresError
@@ -179,6 +180,32 @@ def test_a_worker_that_stays_paused_is_started_anew(
     assert tables_of(out("dask")) == tables_of(out("whole"))
     assert any("1 is paused, for more than 80 % of the memory is in use (0.9 GB a worker)" in note for note in notes)
     assert notes[-1] == "the cluster is at work again"
+
+
+def hang(task, classifier, config):
+    """A unit of work that never comes back from one recording."""
+    if LOUD in task.source:
+        threading.Event().wait()
+    return analyse_recording(task, classifier, config)
+
+
+@pytest.mark.slow
+def test_a_recording_in_which_a_worker_hangs_costs_only_itself_and_is_tried_again(
+    dask, make_season, analyse, out, tables_of, monkeypatch
+):
+    folder, name = make_season(4), f"north reef/{LOUD}"
+    dask.add_worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(running_module, "analyse_recording", hang)
+        patch.setattr(Run, "_choose_limit", lambda run, job: 0.1 if job.row["recording"] == name else 1e9)
+        archive = analyse([folder], out("dask"), scheduler=dask.address)
+    failed = archive.recordings[archive.recordings["status"] == "failed"].set_index("recording")
+    assert failed.index.tolist() == [name]
+    assert "it was not done in its time (--timeout)" in failed.loc[name, "problem"]
+    assert archive.provenance["recordings"] == {"listed": 4, "analysed": 3, "failed": 1}
+    analyse([folder], out("dask"), scheduler=dask.address)
+    analyse([folder], out("whole"))
+    assert tables_of(out("dask")) == tables_of(out("whole"))
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -5,7 +7,10 @@ import soundfile
 from anemone_lib.archive import make_request, plan_archive
 from anemone_lib.archive.estimate import MINUTE_BYTES, estimate_run
 from anemone_lib.archive.inventory import save_timeline
+from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import read_table
+from anemone_lib.archive.workers import WORKER_BYTES
+from anemone_lib.errors import ConfigError
 
 
 def plan(source, out, **options):
@@ -63,6 +68,23 @@ def test_copies_are_found_by_their_bytes_and_look_alikes_are_not(card, out):
     table, _ = plan(path.parent, out("a"))
     assert table["duplicate_of"].dropna().to_dict() == {"copy of 20230210_060000.wav": "20230210_060000.wav"}
     assert table["status"].to_dict()["copy of 20230210_060000.wav"] == "duplicate"
+
+
+def test_a_plan_that_ends_with_an_error_leaves_no_database_open(tmp_path, out, monkeypatch):
+    closed = []
+    close = State.close
+    monkeypatch.setattr(State, "close", lambda state: (closed.append(state), close(state)))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="there is nothing to analyse"):
+        plan(tmp_path / "empty", out("a"))
+    assert len(closed) == 1
+
+
+def test_a_system_that_does_not_tell_the_memory_of_a_process_has_an_estimate(card, out, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # Windows has no such module
+    request = make_request([str(card("20230210_060000.wav"))])
+    with plan_archive(request, out("a")) as state:
+        assert estimate_run(state, request).memory_bytes == WORKER_BYTES
 
 
 def test_what_cannot_be_opened_has_its_reason_and_its_time(card, out):

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from anemone_lib.archive import open_archive, page
+from anemone_lib.archive import report as report_module
 from anemone_lib.archive.about import describe_precision, describe_problems
 from anemone_lib.archive.inventory import save_timeline
 from anemone_lib.archive.report import write_report
@@ -199,6 +200,27 @@ def test_the_same_tables_give_the_same_page(archive, path, tmp_path):
 def test_an_archive_of_nothing_has_a_page_that_says_so(tmp_path):
     write_provenance(tmp_path, {})
     assert "No hour of effort" in write_report(open_archive(tmp_path)).read_text(encoding="utf-8")
+
+
+def test_the_pictures_and_the_sounds_are_of_the_channel_that_was_analysed(tmp_path, archive, monkeypatch):
+    for name in ("events", "effort", "hours"):
+        rows = getattr(archive, name).head(30)
+        write_table(
+            tmp_path / f"{name}.parquet", name, rows.astype(object).where(rows.notna(), None).to_dict("records")
+        )
+    names = archive.events["recording"].unique()
+    sources = [{"recording": name, "source": "reef.wav", "status": "analysed"} for name in names]
+    write_table(tmp_path / "recordings.parquet", "recordings", sources)
+    write_provenance(tmp_path, {"channel": "2"})
+    opened = []
+
+    def note(source, *, channel="mean"):
+        opened.append((source, channel))
+        raise AnnotationError("it is not opened here")
+
+    monkeypatch.setattr(report_module, "open_recording", note)
+    write_report(open_archive(tmp_path), gallery=2)
+    assert set(opened) == {("reef.wav", 2)}
 
 
 def test_recordings_that_are_gone_leave_cards_without_a_sound(tmp_path, archive):

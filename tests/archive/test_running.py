@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 
 from anemone_lib.archive import assembling as assembling_module
 from anemone_lib.archive import make_request, open_archive, plan_archive, report_archive, run_archive
@@ -551,6 +552,16 @@ def test_two_runs_in_one_folder_are_refused_and_shards_are_not(make_season, anal
     monkeypatch.setattr(running_module, "analyse_recording", meanwhile)
     analyse([folder], out("a"))
     assert refused
+
+
+def test_a_run_that_cannot_say_who_works_in_the_folder_is_refused_all_the_same(make_season, analyse, out):
+    folder = make_season(2)
+    (out("a") / "state" / "run.owner").mkdir(parents=True)  # it cannot be read, like one that was just removed
+    with (
+        FileLock(out("a") / "state" / "run.lock"),
+        pytest.raises(ConfigError, match="another run works in .* .another process"),
+    ):
+        analyse([folder], out("a"))
 
 
 def test_shards_work_beside_each_other(make_season, analyse, out, monkeypatch):

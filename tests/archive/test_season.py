@@ -157,3 +157,14 @@ def test_an_even_window_has_no_middle():
 def test_the_same_seed_gives_the_same_interval(seasons):
     one, again = measure_diel(seasons[0]), measure_diel(seasons[0])
     assert one.low.tolist() == again.low.tolist()
+
+
+def test_a_site_with_almost_no_events_gives_a_ratio_without_an_upper_bound():
+    few = np.zeros((12, 24))
+    few[3, 6] = few[9, 6] = 1
+    ratio = compare_sites(made(np.ones((12, 24))), made(few))
+    assert ratio.ratio == pytest.approx(144)
+    assert 0 < ratio.low < ratio.ratio
+    assert ratio.high == np.inf
+    other = compare_sites(made(few), made(np.ones((12, 24))))
+    assert (other.low, other.high) == (0.0, pytest.approx(1 / ratio.low, rel=0.2))

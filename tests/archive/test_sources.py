@@ -106,6 +106,9 @@ def test_only_the_path_is_required_and_a_semicolon_separates_too(manifest):
         ("path,latitude\na.wav,1\n", "line 2: give both latitude and longitude"),
         ("path,timezone\na.wav,Mars\n", "line 2: timezone is 'Mars'"),
         ("path,start_time\na.wav,yesterday\n", "line 2: .*yesterday"),
+        ("path,site\na.wav,north\nlow tide, b.wav,north\n", "line 3: there are more values than columns; put quot"),
+        ('path,site\na.wav,"' + "x" * 140_000, "is not CSV: line 1: .*field"),
+        ('"path,site\n' + "x" * 140_000, "is not CSV: .*field"),
     ],
 )
 def test_what_is_wrong_in_a_manifest_is_said_with_its_line(manifest, text, words):

@@ -155,6 +155,7 @@ def test_groups_are_days_sites_recordings_or_a_pattern():
     ]
     with pytest.raises(ConfigError, match="not a regular expression"):
         group("(")
+    assert group("(south)|north") == "north"  # the first group has nothing
 
 
 def test_leaks_are_named(tmp_path):

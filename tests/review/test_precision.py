@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from anemone_lib.errors import ConfigError
 from anemone_lib.review.precision import (
+    PrecisionCurve,
     calibrate_precision,
     choose_edges,
     count_by_bin,
@@ -99,3 +100,8 @@ def test_every_higher_bin_holds_half_as_much(rng):
     assert count_by_bin(confidences, edges).tolist() == [2000, 1000, 500, 250, 250]
     assert choose_edges([0.4] * 50) == [0.0, 0.4, 1.0]  # equal edges become one
     assert choose_edges([]) == [0.0, 1.0]
+
+
+def test_a_precision_that_hardly_depends_on_confidence_gives_the_lowest_threshold():
+    curve = PrecisionCurve(5.0, 0.001, (0.1, 0.0, 0.1), lowest=0.3, highest=0.9, n=50, n_calls=50)
+    assert curve.find_threshold(0.9) == 0.3  # 0.99 at every confidence
