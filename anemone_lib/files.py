@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and their names."""
+"""Files: written whole or not at all, hashed, and named."""
 
 import errno
 import hashlib
@@ -71,6 +71,21 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     with write_atomically(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
     return path
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file, or of the names and hashes of all files in a folder.
+
+    >>> from tempfile import mkdtemp
+    >>> hash_file(write_text(Path(mkdtemp(), "notes.txt"), "whole"))[:12]
+    '5d5766cf2d78'
+    """
+    if path.is_dir():
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        lines = [f"{one.relative_to(path).as_posix()} {hash_file(one)}\n" for one in inside]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -38,7 +38,6 @@ from anemone_lib.archive.months import (
     Month,
     Months,
     add_counts,
-    hash_file,
     read_effort,
     read_month,
     renew_verdicts,
@@ -62,6 +61,7 @@ from anemone_lib.archive.tables import (
 from anemone_lib.audio.gaps import Pause, add_pauses
 from anemone_lib.detection.events import Event, fold_label
 from anemone_lib.errors import ScoresError
+from anemone_lib.files import hash_file
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.tables.verdicts import read_verdicts
 

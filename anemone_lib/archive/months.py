@@ -23,7 +23,7 @@ from anemone_lib.archive.request import Request
 from anemone_lib.archive.schemas import EFFORT
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import UNDATED, write_table
-from anemone_lib.files import write_atomically
+from anemone_lib.files import hash_file, write_atomically
 from anemone_lib.provenance import code_sha256
 
 #: Where, in the archive's folder, the levels lie from which hours and masked seconds are.
@@ -115,12 +115,6 @@ def _look(path: Path) -> bytes:
     except OSError:
         return b"none"
     return f"{about.st_size} {about.st_mtime_ns}".encode()
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def add_counts(months: Mapping[str, Month]) -> tuple[Counter[str], Counter[str]]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from anemone_lib.archive.masking import Masking
 from anemone_lib.archive.minutes import choose_call_bands
-from anemone_lib.archive.months import hash_file
 from anemone_lib.archive.request import Request
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
+from anemone_lib.files import hash_file
 from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.scoring.classifier import Classifier
 

@@ -1,13 +1,12 @@
 """``anemone tune --verdicts``: the threshold that reaches a precision, from the verdicts of a review."""
 
-import hashlib
 from pathlib import Path
 
 from rich.markup import escape
 
 from anemone_lib.cli.common import out
 from anemone_lib.errors import ConfigError
-from anemone_lib.files import check_folder, write_atomically
+from anemone_lib.files import check_folder, hash_file, write_atomically
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.scoring import choose_config, load_classifier
 from anemone_lib.tuning.report import PAGE_FILE
@@ -38,7 +37,7 @@ def tune_by_verdicts(
         f"({low:.2f} to {high:.2f}), above it with a higher one; from {curve.n} verdicts, {curve.n_calls} of them calls"
     )
     check_folder(out_folder, "--out")
-    promotion = Promotion(tuned, classifier.sha256, hashlib.sha256(table.read_bytes()).hexdigest())
+    promotion = Promotion(tuned, classifier.sha256, hash_file(table))
     page = out_folder / PAGE_FILE
     with write_atomically(page) as file:
         file.write(f"# Settings for {tuned.target_class}\n\n{said}.\n\nModel {classifier.sha256}.\n".encode())

@@ -4,9 +4,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
 
-from anemone_lib.audio.recording import open_recording
 from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
 from anemone_lib.dataset.proposal import propose_settings
 from anemone_lib.dataset.recordings import LabelledRecording, find_files, read_recordings
@@ -83,7 +81,7 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
         if any(part in one.spans for one in recordings):
             absent = [name for name, n in calls[part].items() if not n]
             warnings += [f"{name} has no call in the {part} part: {consequence}" for name in absent]
-    warnings += _check_clocks(recordings, dataset)
+    warnings += _check_clocks(recordings)
     if isinstance(dataset.split, SplitByTime):
         warnings.append(
             "the split cuts each recording in time: its test says nothing about other days or places; keep whole "
@@ -117,7 +115,7 @@ def _measure_length(one: LabelledRecording, part: str) -> float:
 
 
 def _find_leaks(recordings: Sequence[LabelledRecording]) -> list[str]:
-    """Groups on both sides of a split by name, and the same audio under two names."""
+    """Say which groups are on both sides of a split by name, and which audio has two names."""
     messages: list[str] = []
     sides: dict[str, set[str]] = defaultdict(set)
     copies: dict[str, list[LabelledRecording]] = defaultdict(list)
@@ -166,15 +164,10 @@ def _warn_of_odd_boxes(recordings: Sequence[LabelledRecording]) -> list[str]:
     return messages
 
 
-def _check_clocks(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[str]:
-    """Recordings whose names tell no time, and those that overlap."""
-    times = []
+def _check_clocks(recordings: Sequence[LabelledRecording]) -> list[str]:
+    """Say which recordings have no start time, and which overlap."""
+    times = [(one.start_time.timestamp(), one) for one in recordings if one.start_time is not None]
     messages = []
-    for one in recordings:
-        with open_recording(one.path, timezone=dataset.timezone, start_time_format=dataset.start_time_format) as audio:
-            start = audio.start_time
-        if start is not None:
-            times.append((start.astimezone(UTC).timestamp(), one))
     if unknown := len(recordings) - len(times):
         messages.append(f"{spell_count(unknown, 'recording')} without a start time: the events have no date")
     times.sort(key=lambda pair: (pair[0], pair[1].name))

@@ -4,11 +4,11 @@
 recording without a table is not annotated, and is left out and named; one with an empty table holds no call.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from anemone_lib.dataset.description import PARTS, Dataset, SplitByTime
 from anemone_lib.dataset.reviewed import add_verdicts, read_reviewed
 from anemone_lib.detection.events import Annotation, fold_label
 from anemone_lib.errors import AnnotationError, AudioError, ConfigError, spell_count
-from anemone_lib.files import find_in_path
+from anemone_lib.files import find_in_path, hash_file
 from anemone_lib.tables.pairing import AnnotatedFile, AnnotatedFolder, pair_tables
 from anemone_lib.tables.reading import read_annotations, read_columns
 
@@ -43,6 +43,7 @@ class LabelledRecording:
     unclear : tuple of Annotation, whose labels are of no class
     spans : mapping of part to (start, end) in seconds; the parts that it has none of are missing
     channel : int or str, which of several hydrophones is listened to
+    start_time : datetime or None, when it began, where its name or its header tells
     """
 
     path: Path
@@ -54,6 +55,7 @@ class LabelledRecording:
     unclear: tuple[Annotation, ...] = ()
     spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     channel: Channel = "mean"
+    start_time: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -63,8 +65,7 @@ class LabelledRecording:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 (hex) of the file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(self.path)
 
     def count_calls(self, part: str | None = None) -> Counter[str]:
         """Count the annotations of each class: all, or those of which one part holds the most."""
@@ -215,7 +216,9 @@ def label_recording(path: Path, table: Path, annotations: Sequence[Annotation], 
     day = start.date().isoformat() if start else None
     group = find_group(path.relative_to(dataset.folder) if path.is_relative_to(dataset.folder) else path, dataset, day)
     own, unknown = tuple(named), tuple(unclear)
-    return LabelledRecording(path, table, group, duration, rate, own, unknown, channel=dataset.channel)
+    return LabelledRecording(
+        path, table, group, duration, rate, own, unknown, channel=dataset.channel, start_time=start
+    )
 
 
 def find_group(path: Path, dataset: Dataset, day: str | None = None) -> str:

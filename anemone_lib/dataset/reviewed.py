@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from anemone_lib.dataset.description import Dataset
@@ -43,13 +44,13 @@ def read_reviewed(dataset: Dataset) -> dict[Path, list[Verdict]]:
     if not dataset.verdicts:
         return {}
     table = dataset.folder / dataset.verdicts
-    by_event: dict[str, list[Verdict]] = {}
+    find = cache(partial(_find, folder=dataset.folder, table=table))
+    by_event: dict[tuple[Path, str], list[Verdict]] = {}
     for one in read_verdicts(table):
-        by_event.setdefault(one.event_id, []).append(one)
+        by_event.setdefault((find(one.recording), one.event_id), []).append(one)
     found: dict[Path, list[Verdict]] = {}
-    for said in by_event.values():
-        path = _find(said[0].recording, dataset.folder, table)
-        found.setdefault(path, []).append(_take_majority(said))
+    for (path, _), verdicts in by_event.items():
+        found.setdefault(path, []).append(_take_majority(verdicts))
     return found
 
 
@@ -109,17 +110,20 @@ def _find_class(one: Verdict, dataset: Dataset) -> str | None:
     return dataset.find_class(one.label)
 
 
-def _take_majority(said: Sequence[Verdict]) -> Verdict:
-    last = {one.reviewer: one for one in said}.values()  # whoever judged twice has one voice
+def _take_majority(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict of most reviewers on an event; of a reviewer who judged twice, the last verdict counts."""
+    last = {one.reviewer: one for one in verdicts}.values()
     (first, n), *others = Counter(fold_label(one.label) for one in last).most_common()
     if others and others[0][1] == n:
-        return replace(said[0], label="", is_call=False)
+        return replace(verdicts[0], label="", is_call=False)
     return next(one for one in last if fold_label(one.label) == first)
 
 
 def _find(recording: str, folder: Path, table: Path) -> Path:
-    """The recording of a verdict: by its path, or by as much of its end as is there in the dataset's folder or beside
-    the table, which may have come from another machine."""
+    """Find the recording of a verdict: by its path, or by the end of it in the dataset's folder or beside the table.
+
+    A table that was written on another computer has the paths of that computer.
+    """
     parts = re.split(r"[/\\]", recording)
     moved = ["/".join(parts[k:]) for k in range(len(parts))]
     for path in (Path(recording), *(place / tail for tail in moved if tail for place in (folder, table.parent))):

@@ -1,7 +1,7 @@
 """Verdicts on events of many recordings and sites, in one table, and what they show about the detector."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -251,6 +251,7 @@ class Survey(VerdictBook):
         Parameters
         ----------
         folder : path
+            If recordings in different folders have the same name, their tables are in folders of the same names.
         overwrite : bool
             Replace tables that are there; by default a new one is written beside one that differs.
 
@@ -258,12 +259,11 @@ class Survey(VerdictBook):
         -------
         paths : list of pathlib.Path
         """
-        paths = []
-        for source in self._found:
-            if self.annotations(source):
-                path = Path(folder, f"{Path(source).stem}.Table.1.selections.txt")
-                paths.append(write_beside(path, partial(self._write_raven, source), overwrite))
-        return paths
+        return [
+            write_beside(Path(folder, place), partial(self._write_raven, source), overwrite)
+            for source, place in _place_tables(self._found).items()
+            if self.annotations(source)
+        ]
 
     def _write_raven(self, source: str, path: Path) -> Path:
         scores = self._found[source].scores
@@ -275,6 +275,16 @@ class Survey(VerdictBook):
             pauses=scores.pauses,
             recording_name=scores.recording_name,
         )
+
+
+def _place_tables(sources: Iterable[str]) -> dict[str, Path]:
+    """Return the path of each recording's table: its name, below its folder where recordings share a name."""
+    names = {source: Path(f"{Path(source).stem}.Table.1.selections.txt") for source in sources}
+    if len(set(names.values())) == len(names):
+        return names
+    folders = {source: os.path.dirname(os.path.abspath(source)) for source in names}
+    root = os.path.commonpath(folders.values())
+    return {source: Path(os.path.relpath(folders[source], root)) / name for source, name in names.items()}
 
 
 def _mix(events: list[ReviewItem], windows: list[ReviewItem], seed: int) -> list[ReviewItem]:

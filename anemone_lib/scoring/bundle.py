@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anemone_lib.errors import ModelError
+from anemone_lib.files import hash_file
 
 #: The model that comes with the package.
 DEMONSTRATION_MODEL = Path(__file__).parent.parent / "models"
@@ -180,22 +181,6 @@ def read_card(path: Path) -> ModelCard | None:
         return ModelCard(**json.loads(path.read_text(encoding="utf-8")))
     except (ValidationError, json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
         raise ModelError(f"the model card {path} cannot be read: {error}") from None
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and hashes of all files in a folder.
-
-    Examples
-    --------
-    >>> hash_file(find_model_file()) == read_card(DEMONSTRATION_MODEL / "best_model.json").sha256["best_model.tflite"]
-    True
-    """
-    if path.is_dir():
-        inside = sorted(one for one in path.rglob("*") if one.is_file())
-        lines = [f"{one.relative_to(path).as_posix()} {hash_file(one)}\n" for one in inside]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_bundle(model_path: Path) -> str:

@@ -6,7 +6,6 @@ taken only if it leads to the same events in recordings that the caller gives: a
 and at most 2 % of the windows change sides of the threshold. Otherwise the float model is kept, and the card says so.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -22,9 +21,9 @@ from anemone_lib.detection.events import decide_events
 from anemone_lib.errors import ModelError, spell_count
 from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import total
-from anemone_lib.files import write_text
+from anemone_lib.files import hash_file, write_text
 from anemone_lib.scoring.backbone import Backbone
-from anemone_lib.scoring.bundle import STEM, BackboneCard, ModelCard, hash_file, read_card
+from anemone_lib.scoring.bundle import STEM, BackboneCard, ModelCard, read_card
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import Classifier, LiteRTClassifier, load_classifier
 from anemone_lib.scoring.fit import scale_transform
@@ -358,4 +357,4 @@ def _try_int8(
 
 def _load_alone(tflite_path: Path) -> Classifier:
     """The model itself, without a card."""
-    return LiteRTClassifier(tflite_path, card=None, sha256=hashlib.sha256(tflite_path.read_bytes()).hexdigest())
+    return LiteRTClassifier(tflite_path, card=None, sha256=hash_file(tflite_path))

@@ -95,3 +95,17 @@ def test_a_label_of_no_class_and_a_recording_that_is_gone_are_said(folder):
         read(folder, [say("a", 5, 6, "boat")])
     with pytest.raises(ConfigError, match="verdicts on gone.wav, which is not there"):
         read(folder, [say("gone", 5, 6, "toadfish")])
+
+
+def test_two_recordings_with_the_same_sound_have_their_own_verdicts(folder):
+    one = say("b", 2, 4, "toadfish")
+    (folder / "north").mkdir()
+    (folder / "north" / "b.wav").write_bytes((folder / "b.wav").read_bytes())  # an event of both has one id
+    write_verdicts(
+        folder / "verdicts.csv", [one, replace(one, recording="north/b.wav", label="not toadfish", is_call=False)]
+    )
+    fields = {"recordings": (".",), "classes": ("noise", "toadfish"), "target_class": "toadfish"}
+    recordings = read_recordings(Dataset(**fields, verdicts="verdicts.csv").with_folder(folder))
+    found = {one.path.relative_to(folder.resolve()).as_posix(): one for one in recordings}
+    assert spans(found["b.wav"].annotations) == [(2.0, 4.0)]
+    assert spans(found["north/b.wav"].annotations) == []

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from scipy.special import expit, logit
@@ -122,10 +123,22 @@ def test_annotations_are_of_events_alone_and_never_replace_a_persons_table(seaso
     window = next(item for item in survey.events if item.kind == "window" and item.recording == first.recording)
     survey.accept(first)
     survey.accept(window)
-    mine = tmp_path / "reef0.Table.1.selections.txt"
+    mine = tmp_path / Path(first.recording).with_name("reef0.Table.1.selections.txt")
+    mine.parent.mkdir()
     mine.write_text("my own notes\n")
     (written,) = survey.export(tmp_path)
     assert mine.read_text() == "my own notes\n"
     assert written.name == "reef0.Table.2.selections.txt"
     rows = read_annotations(written)
     assert [(row.id, row.label, row.start_time) for row in rows] == [(first.id, "anemonefish", first.start_time)]
+
+
+def test_tables_of_recordings_with_one_name_lie_in_folders_of_their_own(season, tmp_path):
+    survey = Survey(season, tmp_path / "verdicts.csv")
+    for item in survey.events[:40]:
+        survey.accept(item)
+    written = survey.export(tmp_path / "tables", overwrite=True)
+    names = [f"{site}/reef{k}.Table.1.selections.txt" for site in ("north", "south") for k in range(2)]
+    assert [path.relative_to(tmp_path / "tables").as_posix() for path in written] == names
+    rows = sum(len(read_annotations(path)) for path in written)
+    assert rows == len([item for item in survey.events if survey.label(item) == survey.target]) == 40
