@@ -151,11 +151,11 @@ def describe_precision(archive: Archive, class_name: str) -> str:
     all_confidences = events.loc[events["class"] == class_name, "max_confidence"].to_numpy(float)
     confidences, calls = take_verdicts(archive, class_name)
     if not len(confidences):
-        return page.paragraph(
+        return page.make_paragraph(
             "No event was reviewed, so it is not known how many of them are calls. `anemone archive sample` draws "
             "some; with verdicts on them, this page estimates it."
         )
-    said = page.paragraph(
+    said = page.make_paragraph(
         f"{spell_count(len(confidences), 'event')} of {len(all_confidences):,} reviewed; a person heard a call in "
         f"{int(calls.sum()):,}. The following is valid if events were drawn by their confidence or at random, not "
         "picked by a person."
@@ -163,7 +163,7 @@ def describe_precision(archive: Archive, class_name: str) -> str:
     try:
         curve = calibrate_precision(confidences, calls)
     except ConfigError as error:
-        return said + page.paragraph(f"Nothing more is known: {error}.")
+        return said + page.make_paragraph(f"Nothing more is known: {error}.")
     edges = choose_edges(all_confidences)
     bins = measure_precision(confidences, calls, edges)
     try:
@@ -171,21 +171,21 @@ def describe_precision(archive: Archive, class_name: str) -> str:
             [one.n_calls for one in bins], [one.n for one in bins], count_by_bin(all_confidences, edges)
         )
         low, high = density.n_calls_interval
-        said += page.paragraph(
+        said += page.make_paragraph(
             f"Of all events, {density.density:.0%} are calls (95 % credible interval {density.low:.0%} to "
             f"{density.high:.0%}): {density.n_calls:,.0f} calls ({low:,.0f} to {high:,.0f}). Calls that the detector "
             "missed are not among them."
         )
     except ConfigError as error:
-        said += page.paragraph(f"How many calls there are in all cannot be estimated: {error}.")
+        said += page.make_paragraph(f"How many calls there are in all cannot be estimated: {error}.")
     try:
         threshold: float | None = curve.find_threshold(WANTED_PRECISION)
-        said += page.paragraph(
+        said += page.make_paragraph(
             f"At a confidence of {threshold:.2f} or more, at least {WANTED_PRECISION:.0%} of the events are calls."
         )
     except ConfigError as error:
         threshold = None
-        said += page.paragraph(f"No threshold for a precision of {WANTED_PRECISION:.0%}: {error}.")
+        said += page.make_paragraph(f"No threshold for a precision of {WANTED_PRECISION:.0%}: {error}.")
     grid = np.linspace(curve.lowest, curve.highest, 100)
     precision, below, above = curve.predict(grid)
     drawn = plot_precision_curve(grid, precision, below, above, threshold=threshold, target_precision=WANTED_PRECISION)
@@ -197,10 +197,10 @@ def describe_precision(archive: Archive, class_name: str) -> str:
     ]
     return (
         said
-        + page.figure(
+        + page.make_figure(
             drawn.figure, alt=f"{alt}{grid[-1]:.2f}", caption="The curve is fitted to the verdicts.", wide=False
         )
-        + page.table("Verdicts by confidence", ["confidence", "reviewed", "calls", "part"], rows, right=[1, 2, 3])
+        + page.make_table("Verdicts by confidence", ["confidence", "reviewed", "calls", "part"], rows, right=[1, 2, 3])
     )
 
 
@@ -218,7 +218,7 @@ def describe_effort(archive: Archive) -> str:
 
     effort, events = archive.effort, archive.events
     if not len(effort):
-        return page.paragraph("Nothing was recorded.")
+        return page.make_paragraph("Nothing was recorded.")
     heard = effort["analysed"].astype(bool)
     dated = effort["start_utc"].notna()
     spans: list[dict[str, tuple[np.ndarray, np.ndarray]]] = [{}, {}]
@@ -247,12 +247,12 @@ def describe_effort(archive: Archive) -> str:
     columns = ["site", "recordings", "hours analysed", "hours skipped", "events", "from", "to"]
     timeline = ""
     if dated.any():
-        timeline = page.figure(
+        timeline = page.make_figure(
             plot_timeline(spans[0], skipped=spans[1]).figure,
             alt=f"When each site was recorded. {summary}",
             caption="Times are by the recorders' own clocks. Recordings without a start time are not drawn.",
         )
-    return timeline + page.table("Effort by site", columns, rows, right=[1, 2, 3, 4])
+    return timeline + page.make_table("Effort by site", columns, rows, right=[1, 2, 3, 4])
 
 
 def describe_problems(archive: Archive) -> str:
@@ -267,22 +267,22 @@ def describe_problems(archive: Archive) -> str:
             [str(reason), f"{some['recording'].nunique():,}", f"{some['seconds'].sum():,.1f}"]
             for reason, some in by_reason
         ]
-        parts += [page.heading("Not analysed, by reason")]
+        parts += [page.make_heading("Not analysed, by reason")]
         parts += [_cut_table("Skipped, by reason", ["reason", "recordings", "seconds"], rows, "effort", right=[1, 2])]
     overlaps = recordings[recordings["overlap_s"].fillna(0) > 0]
     odd = recordings[recordings["problem"].notna() | recordings["notes"].notna() | recordings["duplicate_of"].notna()]
     if len(odd):
         columns = ["what", "status", "number", "recordings"]
         rows = _group_by_what(odd)
-        parts += [page.heading("Recordings"), _cut_table("Odd recordings", columns, rows, "recordings", right=[2])]
+        parts += [page.make_heading("Recordings"), _cut_table("Odd recordings", columns, rows, "recordings", right=[2])]
     if len(overlaps):
         parts.append(
-            page.paragraph(
+            page.make_paragraph(
                 f"{spell_count(len(overlaps), 'recording')} overlap with the recording before at the same site, by "
                 f"{overlaps['overlap_s'].sum():,.1f} s in all: that time counts twice, in effort and in events."
             )
         )
-    return "".join(parts) or page.paragraph("None: all recordings were analysed to their end.")
+    return "".join(parts) or page.make_paragraph("None: all recordings were analysed to their end.")
 
 
 def _group_by_what(odd: "pd.DataFrame") -> list[list[str]]:
@@ -303,8 +303,8 @@ def _group_by_what(odd: "pd.DataFrame") -> list[list[str]]:
 
 def _cut_table(caption: str, columns: list[str], rows: list[list[str]], name: str, right: Sequence[int] = ()) -> str:
     more = len(rows) - MAX_ROWS
-    note = page.paragraph(f"… and {more:,} more, in {name}.parquet.", soft=True) if more > 0 else ""
-    return page.table(caption, columns, rows[:MAX_ROWS], right=right) + note
+    note = page.make_paragraph(f"… and {more:,} more, in {name}.parquet.", soft=True) if more > 0 else ""
+    return page.make_table(caption, columns, rows[:MAX_ROWS], right=right) + note
 
 
 # ---------------------------------------------------------------------- where it comes from
@@ -313,11 +313,11 @@ def _cut_table(caption: str, columns: list[str], rows: list[list[str]], name: st
 def describe_citation(provenance: Mapping[str, Any]) -> str:
     """Say how to cite the program, the model, and the methods."""
     model = provenance.get("model", {})
-    return page.paragraph(
+    return page.make_paragraph(
         f"The Anemone developers. Anemone: a research-to-deploy workbench for anemonefish calls. Version "
         f"{provenance.get('anemone', __version__)}. Model {model.get('version', 'unknown')}, SHA-256 "
         f"{model.get('sha256', 'unknown')}."
-    ) + page.bullets(
+    ) + page.make_list(
         [
             "Intervals: Politis & Romano 1992 (block bootstrap), Hesterberg 2015 (few blocks), Garwood 1936 (counts).",
             "Call density: Navine et al. 2024, arXiv 2402.15360. Logistic precision: Wood & Kahl 2024.",
@@ -330,10 +330,10 @@ def describe_citation(provenance: Mapping[str, Any]) -> str:
 def describe_provenance(provenance: Mapping[str, Any]) -> str:
     """List what the tables were made with: versions, settings, every SHA-256."""
     rows = list(_flatten("", provenance))
-    return page.paragraph(
+    return page.make_paragraph(
         "With the same recordings, these hashes and these settings, the tables are the same, byte for byte. All of "
         "this is in archive.json; the SHA-256 of each recording is in recordings.parquet."
-    ) + page.table("Provenance", ["what", "value"], rows)
+    ) + page.make_table("Provenance", ["what", "value"], rows)
 
 
 def _flatten(name: str, value: Any) -> Any:

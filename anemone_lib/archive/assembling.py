@@ -28,7 +28,6 @@ from anemone_lib.archive.minutes import (
     LEVELS,
     SiteLevels,
     choose_call_bands,
-    find_reference,
     load_noise,
     tabulate_levels,
     tabulate_minutes,
@@ -63,6 +62,7 @@ from anemone_lib.detection.events import Event, fold_label
 from anemone_lib.errors import ScoresError
 from anemone_lib.files import hash_file
 from anemone_lib.scoring.scores import Scores
+from anemone_lib.soundscape.minutes import find_reference
 from anemone_lib.tables.verdicts import read_verdicts
 
 if TYPE_CHECKING:

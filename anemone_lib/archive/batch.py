@@ -28,7 +28,7 @@ from anemone_lib.archive.packing import MEMBER, pack_result, unpack_result
 from anemone_lib.archive.pieces import Job
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.running import Run
-from anemone_lib.archive.state import State
+from anemone_lib.archive.state import ANALYSED, FAILED, UNDONE, State
 from anemone_lib.archive.units import DiskFullError, LateError, Task
 from anemone_lib.archive.workers import Workers
 from anemone_lib.config import InferenceConfig
@@ -43,8 +43,6 @@ FORMAT = 1
 RESERVE_S = 60.0
 #: Times real time that a recording is expected to take before anything was measured: slower than it is.
 FIRST_SPEED = 50.0
-#: What a row needs that is to be analysed.
-UNDONE = "problem IS NULL AND (score_key IS NOT ? OR status IS NULL)"
 
 
 def compose_batch(request: Request, rows: Iterable[Mapping[str, Any]], scores: Mapping[str, bytes]) -> bytes:
@@ -158,8 +156,8 @@ def analyse_batch(
             if not state.walk:
                 _begin(state, place, batch)
             left = _work(state, place, request, deadline - min(RESERVE_S, (deadline - monotonic()) / 4))
-            done = state.count("status = 'analysed' AND score_key = ?", (request.score_key,))
-            failed = state.count("status = 'failed' AND score_key = ?", (request.score_key,))
+            done = state.count(ANALYSED, (request.score_key,))
+            failed = state.count(FAILED, (request.score_key,))
         pack_result(place, packed)
         client.upload_file(str(packed), bucket, result_key)
     return {"batch": key, "done": done, "left": left, "failed": failed}

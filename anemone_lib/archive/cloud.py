@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from anemone_lib.archive.batch import UNDONE, compose_batch
+from anemone_lib.archive.batch import compose_batch
 from anemone_lib.archive.execution import (
     AT_WORK,
     TOO_MANY_FAILED,
@@ -32,7 +32,7 @@ from anemone_lib.archive.noise import name_noise
 from anemone_lib.archive.packing import MEMBER, unpack_result
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.running import Progress, forget_lost_scores, refuse_full_disk
-from anemone_lib.archive.state import OUTCOME, State
+from anemone_lib.archive.state import ANALYSED, FAILED, OUTCOME, UNDONE, State
 from anemone_lib.errors import AnemoneError, ConfigError, ScoresError, spell_count
 from anemone_lib.provenance import code_sha256
 from anemone_lib.scoring.scores import Scores
@@ -139,7 +139,7 @@ class _Hand:
 
     def retry_failed(self) -> None:
         """Mark recordings that failed in an earlier run to be tried again."""
-        for row in self._state.each("status = 'failed' AND score_key = ? AND problem IS NULL", (self._key,)):
+        for row in self._state.each(f"{FAILED} AND problem IS NULL", (self._key,)):
             self._state.keep_outcome(row["recording"], {"status": None})
         self._total = self._state.add_up("duration", UNDONE, (self._key,))
 
@@ -190,7 +190,7 @@ class _Hand:
         if measure:
             where, values = self._state.find_unmeasured(self._key, self._request.calls_key)
             unmeasured = {row["recording"] for row in self._state.each(where, values) if self._has_events(row)}
-            for row in self._state.each("status = 'analysed' AND score_key = ?", (self._key,)):
+            for row in self._state.each(ANALYSED, (self._key,)):
                 if not row["source"].startswith("s3://") or find_obstacle(row["source"], remote=True):
                     continue
                 quiet = self._request.noise and not name_noise(self._folder, row["sha256"], self._request).exists()
@@ -349,7 +349,7 @@ class _Hand:
             raise ConfigError(f"the function refuses the batches: {refusals[0]}")
         if not throttled and (status.word == "SUCCEEDED" or (failures and status.error == TOO_MANY_FAILED)):
             return
-        done = self._state.count("status = 'analysed' AND score_key = ?", (self._key,))
+        done = self._state.count(ANALYSED, (self._key,))
         raise ScoresError(
             f"the execution on AWS {_spell_end(status, bool(throttled))}; {done:,} of "
             f"{spell_count(self._state.count(), 'recording')} are done and kept: run again to go on"

@@ -90,7 +90,7 @@ def show_events(
                     cards[index] = _show(row, opened, settings)
         except (AnemoneError, OSError) as error:
             for index, row in rows.iterrows():
-                cards.setdefault(index, _frame(row, page.paragraph(f"No picture and no sound: {error}.")))
+                cards.setdefault(index, _frame(row, page.make_paragraph(f"No picture and no sound: {error}.")))
     return f"<div class='cards'>{''.join(cards[index] for index in events.index)}</div>"
 
 
@@ -108,8 +108,8 @@ def _show(row: Any, recording: Recording, settings: dict[str, Any]) -> str:
         axes.axvline(float(edge), color="#D55E00", linewidth=1.2, linestyle="--")
     about = f"Spectrogram of an event of {row['class']} at {row['site']}, confidence {row['max_confidence']:.2f}"
     samples, played = cut_clip(recording, float(row["start_s"]), end, margin=MARGIN_S)
-    heard = page.sound(samples, played, label=f"Sound of the event, confidence {row['max_confidence']:.2f}")
-    return _frame(row, page.image(axes.figure, alt=about, photo=True) + heard)
+    heard = page.make_player(samples, played, label=f"Sound of the event, confidence {row['max_confidence']:.2f}")
+    return _frame(row, page.make_image(axes.figure, alt=about, photo=True) + heard)
 
 
 def _frame(row: Any, content: str) -> str:

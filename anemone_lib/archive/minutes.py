@@ -18,7 +18,7 @@ from anemone_lib.archive.noise import STEPS, Noise, name_noise, unpack_minutes
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.schemas import MINUTES
 from anemone_lib.detection.calls import choose_band
-from anemone_lib.soundscape.minutes import MINUTE_S, SINE_DB, THIRD_OCTAVES
+from anemone_lib.soundscape.minutes import MINUTE_S, find_reference, lay_third_octaves
 from anemone_lib.soundscape.noise import BANDS_HZ
 
 if TYPE_CHECKING:
@@ -58,15 +58,6 @@ class Dated(Protocol):
         """Return the seconds after its start at which a time of the recording was."""
 
 
-def find_reference(calibration_db: float | None) -> tuple[float, str]:
-    """Return the dB to add to levels re a full-scale sine, and the reference that they have then.
-
-    >>> find_reference(None)[1], round(find_reference(173.0)[0], 2)
-    ('full scale', 169.99)
-    """
-    return (calibration_db or 0.0) - SINE_DB, "full scale" if calibration_db is None else "1 µPa"
-
-
 def tabulate_minutes(one: Dated, noise: Noise, call_levels: np.ndarray) -> pa.Table:
     """Return the rows of a recording in the table `MINUTES`.
 
@@ -79,9 +70,8 @@ def tabulate_minutes(one: Dated, noise: Noise, call_levels: np.ndarray) -> pa.Ta
     shift, reference = find_reference(one.row["calibration_db"])
     n = len(noise.seconds)
     times = [spell_times("start", one.began, one.at(MINUTE_S * k)) for k in range(n)]
-    centres = np.array([10 ** (k / 10) for k in THIRD_OCTAVES])
-    centres = centres[centres * 10**0.05 <= noise.sample_rate / 2]
-    thirds = noise.add_up(list(zip(centres * 10**-0.05, centres * 10**0.05, strict=True)))
+    _, octaves_hz = lay_third_octaves(noise.sample_rate / 2)
+    thirds = noise.add_up(octaves_hz)
     bands = {f"{name}_db": level for name, level in BANDS_HZ.items() if name != "calls"}
     beside = noise.add_up(list(bands.values())) + shift
     columns: dict[str, Any] = {

@@ -49,7 +49,7 @@ class Noise:
     seconds: np.ndarray
     millidecades: np.ndarray
 
-    def add_up(self, bands_hz: Sequence[tuple[float, float]]) -> np.ndarray:
+    def add_up(self, bands_hz: Sequence[tuple[float, float]] | np.ndarray) -> np.ndarray:
         """Return the level of every minute in wider bands [shape=(n_minutes, n_bands)], in dB re a full-scale sine.
 
         A band beyond half the sample rate is cut there, and NaN where nothing of it is left.

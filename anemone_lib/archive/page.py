@@ -80,7 +80,7 @@ def make_page(title: str, about: str, sections: Sequence[tuple[str, str]], foote
 
     Examples
     --------
-    >>> page = make_page("Season", "two sites", [("Effort & more", paragraph("All."))], "made by hand")
+    >>> page = make_page("Season", "two sites", [("Effort & more", make_paragraph("All."))], "made by hand")
     >>> "<h2 id='effort-more'>Effort &amp; more</h2>" in page, "://" in page
     (True, False)
     """
@@ -101,10 +101,10 @@ def make_page(title: str, about: str, sections: Sequence[tuple[str, str]], foote
     )
 
 
-def paragraph(text: str, *, soft: bool = False) -> str:
+def make_paragraph(text: str, *, soft: bool = False) -> str:
     """Make a paragraph of plain text.
 
-    >>> paragraph("a < b")
+    >>> make_paragraph("a < b")
     '<p>a &lt; b</p>'
     """
     return f"<p class='soft'>{_mark_commands(text)}</p>" if soft else f"<p>{_mark_commands(text)}</p>"
@@ -115,36 +115,38 @@ def _mark_commands(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def heading(text: str) -> str:
+def make_heading(text: str) -> str:
     """Make a heading within a section.
 
-    >>> heading("North & south")
+    >>> make_heading("North & south")
     '<h3>North &amp; south</h3>'
     """
     return f"<h3>{escape(text)}</h3>"
 
 
-def bullets(texts: Iterable[str]) -> str:
+def make_list(texts: Iterable[str]) -> str:
     """Make a list of plain texts; nothing for none.
 
-    >>> bullets(["one"]), bullets([])
+    >>> make_list(["one"]), make_list([])
     ("<ul class='notes'><li>one</li></ul>", '')
     """
     items = "".join(f"<li>{_mark_commands(text)}</li>" for text in texts)
     return f"<ul class='notes'>{items}</ul>" if items else ""
 
 
-def numbers(pairs: Iterable[tuple[str, str]]) -> str:
+def make_numbers(pairs: Iterable[tuple[str, str]]) -> str:
     """Make a row of large numbers with their meaning.
 
-    >>> numbers([("12", "events")])
+    >>> make_numbers([("12", "events")])
     "<div class='numbers'><div><strong>12</strong>events</div></div>"
     """
     cells = "".join(f"<div><strong>{escape(number)}</strong>{escape(meaning)}</div>" for number, meaning in pairs)
     return f"<div class='numbers'>{cells}</div>"
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+def make_table(
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()
+) -> str:
     """Make a table that scrolls by itself where it is too wide.
 
     Parameters
@@ -156,7 +158,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
 
     Examples
     --------
-    >>> "<td class='number'>3</td>" in table("Effort", ["site", "hours"], [["north", "3"]], right=[1])
+    >>> "<td class='number'>3</td>" in make_table("Effort", ["site", "hours"], [["north", "3"]], right=[1])
     True
     """
     kinds = [" class='number'" if k in right else "" for k in range(len(columns))]
@@ -171,7 +173,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
     )
 
 
-def figure(drawn: Any, *, alt: str, caption: str = "", wide: bool = True) -> str:
+def make_figure(drawn: Any, *, alt: str, caption: str = "", wide: bool = True) -> str:
     """Make a figure of matplotlib a part of the page.
 
     Parameters
@@ -184,7 +186,7 @@ def figure(drawn: Any, *, alt: str, caption: str = "", wide: bool = True) -> str
     Examples
     --------
     >>> from anemone_lib.plots.axes import new_axes
-    >>> html = figure(new_axes((1, 1)).figure, alt="an empty square")
+    >>> html = make_figure(new_axes((1, 1)).figure, alt="an empty square")
     >>> "alt='an empty square'" in html, "src='data:image/png;base64," in html
     (True, True)
     """
@@ -192,11 +194,11 @@ def figure(drawn: Any, *, alt: str, caption: str = "", wide: bool = True) -> str
     kind = "wide" if wide else "narrow"
     return (
         f"<figure><div class='scroll {kind}' tabindex='0' role='region' aria-label='{escape(shorten(alt))}'>"
-        f"{image(drawn, alt=alt)}</div>{text}</figure>"
+        f"{make_image(drawn, alt=alt)}</div>{text}</figure>"
     )
 
 
-def image(drawn: Any, *, alt: str, photo: bool = False) -> str:
+def make_image(drawn: Any, *, alt: str, photo: bool = False) -> str:
     """Make an image of a figure of matplotlib, inside the page.
 
     Parameters
@@ -215,7 +217,7 @@ def image(drawn: Any, *, alt: str, photo: bool = False) -> str:
     return f"<img alt='{escape(alt)}' src='data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
 
 
-def sound(samples: np.ndarray, sample_rate: int, *, label: str) -> str:
+def make_player(samples: np.ndarray, sample_rate: int, *, label: str) -> str:
     """Make a player of a short sound: MP3 where it can be written, which every browser plays, else WAV.
 
     Parameters
@@ -226,7 +228,7 @@ def sound(samples: np.ndarray, sample_rate: int, *, label: str) -> str:
 
     Examples
     --------
-    >>> "data:audio/" in sound(np.zeros(8000, np.float32), 16_000, label="silence")
+    >>> "data:audio/" in make_player(np.zeros(8000, np.float32), 16_000, label="silence")
     True
     """
     import soundfile

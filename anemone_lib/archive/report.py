@@ -200,7 +200,7 @@ def _summarise(season: Season) -> str:
         (f"{int(counts.get('analysed', 0)):,}", "recordings analysed"),
         (f"{len(season.sites):,}", "sites"),
     ]
-    return page.numbers(shown) + page.bullets(about.list_cautions(season.archive, season.places))
+    return page.make_numbers(shown) + page.make_list(about.list_cautions(season.archive, season.places))
 
 
 # ---------------------------------------------------------------------- sites
@@ -222,25 +222,25 @@ def _show_site(season: Season, days: SiteDays) -> str:
     course = plot_season(days.dates, week.rate, week.low, week.high, daily=daily, effort_h=effort, moon=moon)
     span = f"{days.dates[0]} to {days.dates[-1]}"
     return (
-        page.heading(days.site)
-        + page.paragraph(
+        page.make_heading(days.site)
+        + page.make_paragraph(
             f"{int(total.events[0]):,} events in {about.spell_hours(total.effort_h[0])} of effort on "
             f"{spell_count(int(total.n_days[0]), 'day')}: {_spell_rate(total)} an hour; "
             f"{_spell_peak(diel)}."
         )
-        + page.figure(
+        + page.make_figure(
             heat.figure,
             alt=f"Heat map of events an hour at {days.site}, day by hour of the day, {span}; {_spell_peak(diel)}",
             caption=_caption_hours(sun is not None, masking),
         )
-        + page.figure(
+        + page.make_figure(
             curve.figure,
             alt=f"Events an hour of effort over the hours of the day at {days.site}; {_spell_peak(diel)}",
             caption="Over the day: events of all days divided by the effort of all days. The bars are 95 % intervals "
             "from drawing the days again, in blocks of days that follow each other.",
             wide=False,
         )
-        + page.figure(
+        + page.make_figure(
             course.figure,
             alt=f"Events an hour of effort over the season at {days.site}, {span}; {_spell_rate(total)} on the whole",
             caption="Over the season: each dot is a day, the line the mean of the seven days around it, with its 95 % "
@@ -302,19 +302,19 @@ def _compare(days: list[SiteDays]) -> str:
             rows.append([pair, format_rate(one.ratio, ".2f"), interval, f"{one.shared_h:,.1f}", f"{one.n_days:,}"])
     summary = "; ".join(f"{name} {_spell_rate(one)}" for name, one in zip(names, totals, strict=True))
     return (
-        page.figure(
+        page.make_figure(
             plot_sites(names, rate, low, high).figure,
             alt=f"Events an hour of effort by site: {summary}",
             caption="All hours of each site. Where recorders had different timetables, this compares the timetables, "
             "too; the table does not.",
             wide=False,
         )
-        + page.paragraph(
+        + page.make_paragraph(
             "How many times more events one site has than the other, in the hours in which both were recorded. An "
             "interval that contains 1 is no difference that these days can show. A more sensitive recorder, or a "
             "quieter place, finds more of the same calls."
         )
-        + page.table(
+        + page.make_table(
             "Ratios of the sites' rates",
             ["sites", "ratio", "95 % interval", "shared hours", "days"],
             rows,
@@ -329,12 +329,12 @@ def _show_gallery(season: Season, n: int) -> str:
     config = season.archive.provenance.get("config", {})
     settings = {name: config[name] for name in ("n_fft", "hop_length", "fmax_hz") if name in config}
     parts = [
-        page.paragraph(
+        page.make_paragraph(
             "Dashed: where an event begins and ends. Every sound is played as loud as it can be, so loudness cannot be "
             "compared. Calls lie below 1 kHz, where small loudspeakers are faint: use headphones."
         )
     ]
     for name, rows in pick_events(season.events, n).items():
         if len(rows):
-            parts += [page.heading(name), show_events(rows, sources, settings=settings, open_with=open_with)]
+            parts += [page.make_heading(name), show_events(rows, sources, settings=settings, open_with=open_with)]
     return "".join(parts)

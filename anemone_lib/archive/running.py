@@ -21,7 +21,7 @@ from anemone_lib.archive.measuring import Measured, decide_all_events
 from anemone_lib.archive.noise import name_noise
 from anemone_lib.archive.pieces import GoneError, Job, Large, Pieces
 from anemone_lib.archive.request import Request
-from anemone_lib.archive.state import State
+from anemone_lib.archive.state import ANALYSED, NOT_ANALYSED, State
 from anemone_lib.archive.units import (
     LARGE_BYTES,
     DiskFullError,
@@ -53,7 +53,7 @@ Progress = Callable[[float, float], None]
 
 def forget_lost_scores(state: State, folder: Path, key: str) -> None:
     """Mark recordings whose scores were lost to be analysed again."""
-    for row in state.each("status = 'analysed' AND score_key = ?", (key,)):
+    for row in state.each(ANALYSED, (key,)):
         if not (folder / "scores" / f"{row['scores']}.npz").exists():
             state.keep_outcome(row["recording"], {"status": None})
 
@@ -61,7 +61,7 @@ def forget_lost_scores(state: State, folder: Path, key: str) -> None:
 def refuse_full_disk(error: BaseException, state: State, folder: Path, key: str) -> None:
     """If the disk is full, end the run and say what to do."""
     if is_disk_full(error):
-        done = state.count("status = 'analysed' AND score_key = ?", (key,))
+        done = state.count(ANALYSED, (key,))
         raise DiskFullError(
             f"the disk of {folder} is full; {done:,} of {spell_count(state.count(), 'recording')} are done and kept: "
             "make room, or move the folder to a larger disk, and run again to go on"
@@ -114,7 +114,7 @@ class Run:
             The workers are gone.
         """
         forget_lost_scores(self._state, self._folder, self._request.score_key)
-        undone = ("problem IS NULL AND NOT (status IS 'analysed' AND score_key IS ?)", (self._request.score_key,))
+        undone = (NOT_ANALYSED, (self._request.score_key,))
         self._total = self._state.add_up("duration", *undone) / self._shard[1]
         self._do_all(self._list_jobs(*undone))
         return self._n_done
@@ -130,7 +130,7 @@ class Run:
         self._total, self._done = self._state.add_up("duration", *unmeasured) / self._shard[1], 0.0
         self._do_all(self._list_measurings(remote, *unmeasured))
         if self._request.noise:
-            done = ("status = 'analysed' AND score_key = ?", (self._request.score_key,))
+            done = (ANALYSED, (self._request.score_key,))
             self._total, self._done = 0.0, 0.0
             self._do_all(self._list_hearings(remote, *done))
 
@@ -146,7 +146,7 @@ class Run:
             refuse_full_disk(error, self._state, self._folder, self._request.score_key)
             raise
         except GoneError as error:
-            done = self._state.count("status = 'analysed' AND score_key = ?", (self._request.score_key,))
+            done = self._state.count(ANALYSED, (self._request.score_key,))
             raise ScoresError(
                 f"the workers are gone ({error}); {spell_count(done, 'recording')} of {self._state.count():,} are "
                 "done: run again to go on"

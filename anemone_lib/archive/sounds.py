@@ -7,6 +7,7 @@ import numpy as np
 from anemone_lib.archive import about, page
 from anemone_lib.archive.season import arrange_days
 from anemone_lib.archive.soundscape import BANDS, Soundscape, measure_soundscape
+from anemone_lib.errors import ConfigError
 from anemone_lib.plots.archive import plot_bands, plot_long_term_spectrum, plot_third_octaves
 from anemone_lib.plots.season import plot_hours
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 def show_noise(season: "Season") -> str:
     """Show the noise of every hour in the band of the calls, and the hours in which no call could have been heard."""
-    parts = [page.paragraph(about.describe_reference(season.model))]
+    parts = [page.make_paragraph(about.describe_reference(season.model))]
     for site in season.sites:
         days = arrange_days(season.hours, site, season.classes[0])
         masking = season.find_masked(days)
         if not np.isfinite(days.noise_db).any():
-            parts.append(page.paragraph(f"{site}: the noise was not measured."))
+            parts.append(page.make_paragraph(f"{site}: the noise was not measured."))
             continue
         units = sorted(season.hours.loc[season.hours["site"] == site, "noise_reference"].dropna().unique())
         label = f"Noise in the band of calls\n(dB re {' or '.join(units)})"
@@ -41,7 +42,7 @@ def show_noise(season: "Season") -> str:
         caption = "The median level of the minutes of each hour. Hatched and grey as above."
         if masking:
             caption += about.describe_masking(masking) + _spell_masked(season, site)
-        parts += [page.heading(site), page.figure(drawn.figure, alt=summary, caption=caption)]
+        parts += [page.make_heading(site), page.make_figure(drawn.figure, alt=summary, caption=caption)]
     return "".join(parts)
 
 
@@ -61,18 +62,19 @@ def _spell_masked(season: "Season", site: str) -> str:
 def show_soundscape(season: "Season") -> str:
     """Show bands by day, third octaves and the long-term spectral average of every site."""
     parts = [
-        page.paragraph(
+        page.make_paragraph(
             "What else there was to hear: waves, boats and the cables of the recorder at low frequencies, snapping "
             "shrimp above 2 kHz. The calls are in these levels, too."
         )
     ]
     band = season.archive.provenance.get("noise", {}).get("calls_hz", {}).get(season.classes[0])
     for site in season.sites:
-        found = measure_soundscape(season.archive, site)
-        if isinstance(found, str):
-            parts.append(page.paragraph(f"{site}: {found}"))
+        try:
+            found = measure_soundscape(season.archive, site)
+        except ConfigError as error:
+            parts.append(page.make_paragraph(f"{site}: {error}."))
         else:
-            parts += [page.heading(site), _show_site(site, found, tuple(band) if band else None)]
+            parts += [page.make_heading(site), _show_site(site, found, tuple(band) if band else None)]
     return "".join(parts)
 
 
@@ -89,19 +91,19 @@ def _show_site(site: str, found: Soundscape, band_hz: tuple[float, float] | None
     spoken = "" if loudest is None else f"; loudest around {found.thirds_hz[loudest]:.0f} Hz"
     length = f"{found.step_min} min" if found.step_min < 60 else f"{found.step_min // 60} h"
     figures = [
-        page.figure(
+        page.make_figure(
             plot_bands(found.dates, bands, label=f"Level ({unit})").figure,
             alt=f"Median level of each day at {site}, by band: {summary}",
             caption="The median of the minutes of each day. A band has the power of all its frequencies together.",
         ),
-        page.figure(
+        page.make_figure(
             plot_third_octaves(found.thirds_hz, *found.thirds, label=f"Level ({unit})", band_hz=band_hz).figure,
             alt=f"Levels of third octaves at {site}{spoken}",
             caption="Third octaves (decidecades) over all minutes: the median, and the levels between which four of "
             "five minutes lie.",
             wide=False,
         ),
-        page.figure(
+        page.make_figure(
             plot_long_term_spectrum(
                 found.spectra, found.times, found.edges_hz, label=f"Level of a hertz ({unit})"
             ).figure,

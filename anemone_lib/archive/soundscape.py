@@ -1,4 +1,4 @@
-"""The soundscape of a site beside its calls: levels of bands by day, third octaves, the long-term spectral average.
+"""The soundscape of a site: levels of bands by day, third octaves, the long-term spectral average.
 
 *Conventions.* All of it is read from the table of minutes, a group of rows at a time, so that a season of spectra does
 not have to fit into memory. Hours of the clock are those of the recorder. Levels of recorders with and without a
@@ -15,7 +15,8 @@ import pyarrow.dataset
 
 from anemone_lib.archive.schemas import MINUTES
 from anemone_lib.archive.tables import Archive, list_files
-from anemone_lib.soundscape.minutes import THIRD_OCTAVES, lay_millidecades, to_db
+from anemone_lib.errors import ConfigError
+from anemone_lib.soundscape.minutes import lay_millidecades, lay_third_octaves, to_db
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ class Soundscape:
     spectra: np.ndarray
 
 
-def measure_soundscape(source: "Archive | pd.DataFrame", site: str) -> Soundscape | str:
+def measure_soundscape(source: "Archive | pd.DataFrame", site: str) -> Soundscape:
     """Sum up the minutes of a site.
 
     Parameters
@@ -70,7 +71,20 @@ def measure_soundscape(source: "Archive | pd.DataFrame", site: str) -> Soundscap
 
     Returns
     -------
-    soundscape : Soundscape, or in words why there is none
+    soundscape : Soundscape
+
+    Raises
+    ------
+    ConfigError
+        The site has no minutes with a time of day, or some of its recorders are calibrated and others are not.
+
+    Examples
+    --------
+    >>> from anemone_lib.simulation.season import simulate_minutes, simulate_season
+    >>> minutes = simulate_minutes(simulate_season(n_days=2, seed=1, outage=0), sample_rate=2000)
+    >>> found = measure_soundscape(minutes, minutes["site"].iloc[0])
+    >>> found.reference, len(found.dates), list(found.bands)[:2]
+    ('full scale', 2, ['band of the calls', '20 to 300 Hz'])
     """
     columns = ["start_local", "sample_rate_hz", "reference", *BANDS]
     minutes = (
@@ -79,9 +93,12 @@ def measure_soundscape(source: "Archive | pd.DataFrame", site: str) -> Soundscap
         else source.loc[source["site"] == site, columns]
     ).dropna(subset="start_local")
     if not len(minutes):
-        return "the sound was not measured, or nothing tells when it was recorded."
+        raise ConfigError(f"the sound of {site} was not measured, or it is not known when it was recorded")
     if minutes["reference"].nunique() > 1:
-        return "some recorders are calibrated and others are not: their levels cannot be put together."
+        raise ConfigError(
+            f"some recorders of {site} are calibrated and others are not, so their levels cannot be put together; give "
+            "calibration_db of all in the manifest, or of none"
+        )
     stamps = minutes["start_local"].to_numpy("M8[m]")
     days = stamps.astype("M8[D]")
     dates = np.arange(days.min(), days.max() + 1)
@@ -92,7 +109,8 @@ def measure_soundscape(source: "Archive | pd.DataFrame", site: str) -> Soundscap
     edges = lay_millidecades(int(minutes["sample_rate_hz"].max()) / 2)
     power, counted = np.zeros((n_columns, len(edges) - 1)), np.zeros((n_columns, len(edges) - 1))
     parts: list[np.ndarray] = []
-    n_thirds = int((10 ** (np.array(THIRD_OCTAVES) / 10 + 0.05) <= edges[-1]).sum())
+    thirds_hz, _ = lay_third_octaves(edges[-1])
+    n_thirds = len(thirds_hz)
     for batch in _read_spectra(source, site):
         column = batch["start_local"].to_numpy(zero_copy_only=False).astype("M8[m]").astype(np.int64) // step - first
         for rows, levels in _split_by_length(batch["millidecades_db"]):
@@ -107,7 +125,7 @@ def measure_soundscape(source: "Archive | pd.DataFrame", site: str) -> Soundscap
         reference=str(minutes["reference"].iloc[0]),
         dates=dates,
         bands={name: medians[column].to_numpy(float) for column, name in BANDS.items()},
-        thirds_hz=np.array([10 ** (n / 10) for n in THIRD_OCTAVES])[:n_thirds],
+        thirds_hz=thirds_hz,
         thirds=_take_percentiles(parts, n_thirds),
         times=((np.arange(n_columns) + first) * step).astype("M8[m]"),
         step_min=step,

@@ -50,6 +50,13 @@ _NAMES = tuple(column.split()[0] for column in _COLUMNS)
 #: The columns that an analysis writes.
 OUTCOME = _NAMES[_NAMES.index("score_key") :]
 ORDER = "site, month IS NULL, month, start_ms, recording"
+#: Conditions on rows; each takes a `score_key`. Recordings that cannot be opened are neither undone nor not analysed.
+ANALYSED = "status = 'analysed' AND score_key = ?"
+FAILED = "status = 'failed' AND score_key = ?"
+#: No analysis has ended, with success or not.
+UNDONE = "problem IS NULL AND (score_key IS NOT ? OR status IS NULL)"
+#: Undone, or it failed and is tried again.
+NOT_ANALYSED = "problem IS NULL AND NOT (status IS 'analysed' AND score_key IS ?)"
 #: What failed does not replace what was measured.
 _KEEP_CALLS = (
     "ON CONFLICT DO UPDATE SET calls = excluded.calls, reason = excluded.reason "
@@ -266,9 +273,9 @@ class State:
         ).fetchone()
 
     def find_unmeasured(self, key: str, calls_key: str) -> tuple[str, tuple[str, str]]:
-        """Return the question, and its values, for recordings that are analysed and whose calls are not known."""
+        """Return the condition, and its values, for recordings that are analysed and whose calls are not known."""
         known = "SELECT 1 FROM calls WHERE calls.sha256 = recordings.sha256 AND key = ? AND calls IS NOT NULL"
-        return f"status = 'analysed' AND score_key = ? AND NOT EXISTS ({known})", (key, calls_key)
+        return f"{ANALYSED} AND NOT EXISTS ({known})", (key, calls_key)
 
     def list_in_order(self, key: str, calls_key: str) -> Iterator[Any]:
         """Yield all recordings, with `duplicate_of`, and `before_ms`: from the end of the one before to the start.

@@ -4,13 +4,14 @@
 day, times a factor that differs from day to day; events follow it by chance. Recorders break down and start again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anemone_lib.errors import ConfigError
-from anemone_lib.soundscape.minutes import THIRD_OCTAVES, lay_millidecades
+from anemone_lib.soundscape.minutes import lay_millidecades, lay_third_octaves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,9 +171,8 @@ def simulate_minutes(season: SimulatedSeason, *, sample_rate: int = 8000, seed: 
     shrimp = np.where((hour < 6) | (hour >= 18), 9.0, 5.0) / (1 + np.exp(-4 * np.log2(middle / 2200)))
     levels = -17 * np.log10(middle / 500) + boats + shrimp + rng.normal(0, 0.5, (len(noise), len(middle)))
     levels += noise["calls_db"].to_numpy()[:, None] - _add_up(levels, edges, [(300.0, 1000.0)])
-    centres = np.array([10 ** (n / 10) for n in THIRD_OCTAVES])
-    centres = centres[centres * 10**0.05 <= sample_rate / 2]
-    thirds = _add_up(levels, edges, list(zip(centres * 10**-0.05, centres * 10**0.05, strict=True)))
+    _, octaves_hz = lay_third_octaves(sample_rate / 2)
+    thirds = _add_up(levels, edges, octaves_hz)
     bands = {"below_db": (20.0, 300.0), "above_db": (1000.0, 2000.0), "shrimp_db": (2000.0, 20_000.0)}
     return noise.assign(
         recording=noise["site"] + "/simulated.wav",
@@ -188,7 +188,7 @@ def simulate_minutes(season: SimulatedSeason, *, sample_rate: int = 8000, seed: 
     )
 
 
-def _add_up(levels: np.ndarray, edges: np.ndarray, bands_hz: list[tuple[float, float]]) -> np.ndarray:
+def _add_up(levels: np.ndarray, edges: np.ndarray, bands_hz: Sequence[tuple[float, float]] | np.ndarray) -> np.ndarray:
     """Return the levels of wider bands [shape=(n_minutes, n_bands)]."""
     inside = np.diff(np.clip(edges[None], *np.array(bands_hz).T[..., None]), axis=1)
     return 10 * np.log10(10 ** (levels / 10) @ inside.T)

@@ -4,7 +4,8 @@
 1 Hz apart (MANTA: Miksis-Olds et al. 2021, doi:10.3389/fmars.2021.703650). A band takes of a bin at its edge the part
 that lies inside it. Third octaves are the decidecades of IEC 61260, with centres at ``10 ** (n / 10)`` Hz. Hybrid
 millidecades (Martin et al. 2021, doi:10.1121/10.0003324) are 1 Hz wide up to 435 Hz and a thousandth of a decade above.
-Levels are in dB re a full-scale sine, as everywhere in `anemone_lib`; `calibrate` turns them into dB re 1 µPa.
+Levels are in dB re a full-scale sine; `calibrate` turns them into dB re 1 µPa, or re full scale, as the tables of an
+archive have them.
 """
 
 import math
@@ -126,8 +127,7 @@ class MinuteMeter:
     def __init__(self, sample_rate: int, *, bands_hz: dict[str, tuple[float, float]] | None = None) -> None:
         self._rate, self._bands_hz = sample_rate, bands_hz or BANDS_HZ
         self._edges = lay_millidecades(sample_rate / 2)
-        centres = np.array([10 ** (n / 10) for n in THIRD_OCTAVES])
-        self._centres = centres[centres * 10**0.05 <= sample_rate / 2]
+        self._centres, self._third_octaves = lay_third_octaves(sample_rate / 2)
         self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(sample_rate) / sample_rate)).astype(np.float32)
         self._hop = max(1, sample_rate // 2)
         # A fixed number of segments, counted from the start of the minute, is transformed at once: the sum then does
@@ -173,26 +173,26 @@ class MinuteMeter:
 
     def _begin_minute(self) -> None:
         self._total, self._counted, self._readable = np.zeros(2 * (self._rate // 2 + 1)), 0, 0
-        self._held = self._seen = 0
+        self._filled = self._seen = 0
 
     def _take(self, samples: np.ndarray) -> None:
         minute = MINUTE_S * self._rate
         while len(samples):
-            part = samples[: min(len(self._block) - self._held, minute - self._position % minute)]
-            self._block[self._held : self._held + len(part)] = part
-            self._held += len(part)
+            part = samples[: min(len(self._block) - self._filled, minute - self._position % minute)]
+            self._block[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
             self._position += len(part)
             samples = samples[len(part) :]
             if self._position % minute == 0:
                 self._end_minute()
-            elif self._held == len(self._block):
+            elif self._filled == len(self._block):
                 self._transform()
 
     def _transform(self) -> None:
-        """Add the power of the segments that are held, and keep what the next one needs of them."""
+        """Add the power of the segments that are complete, and keep what the next one needs of them."""
         from scipy.fft import rfft
 
-        samples = self._block[: self._held]
+        samples = self._block[: self._filled]
         lost = bool(np.isnan(samples.min(initial=0)))
         self._readable += int(np.isfinite(samples[self._seen :]).sum()) if lost else len(samples) - self._seen
         n_segments = max(0, (len(samples) - self._rate) // self._hop + 1)
@@ -206,7 +206,7 @@ class MinuteMeter:
             self._counted += len(segments)
         rest = samples[n_segments * self._hop :].copy()
         self._block[: len(rest)] = rest
-        self._held = self._seen = len(rest)
+        self._filled = self._seen = len(rest)
 
     def _end_minute(self) -> None:
         rate = self._rate
@@ -224,7 +224,7 @@ class MinuteMeter:
             float(to_db(add_bands(density, np.array([[low, min(high, rate / 2)]])))[0]) if low < rate / 2 else np.nan
             for low, high in self._bands_hz.values()
         ]
-        thirds = to_db(add_bands(density, np.column_stack([self._centres * 10**-0.05, self._centres * 10**0.05])))
+        thirds = to_db(add_bands(density, self._third_octaves))
         pairs = np.column_stack([self._edges[:-1], self._edges[1:]])
         millidecades = to_db(add_bands(density, pairs) / np.diff(self._edges))
         self._rows.append((bands, thirds, millidecades))
@@ -263,6 +263,29 @@ def lay_millidecades(nyquist_hz: float) -> np.ndarray:
     return edges
 
 
+def lay_third_octaves(nyquist_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lay the third octaves (decidecades, IEC 61260) that lie below half a sample rate.
+
+    Parameters
+    ----------
+    nyquist_hz : float > 0, in Hz
+
+    Returns
+    -------
+    centres : np.ndarray [shape=(n_bands,)], in Hz, from 20 Hz on
+    edges : np.ndarray [shape=(n_bands, 2)], in Hz
+
+    Examples
+    --------
+    >>> centres, edges = lay_third_octaves(4_000)
+    >>> len(centres), centres[:2].round(1).tolist(), edges[0].round(2).tolist()
+    (23, [20.0, 25.1], [17.78, 22.39])
+    """
+    centres = np.array([10 ** (n / 10) for n in THIRD_OCTAVES])
+    centres = centres[centres * 10**0.05 <= nyquist_hz]
+    return centres, np.column_stack([centres * 10**-0.05, centres * 10**0.05])
+
+
 def add_bands(density: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Add up the power of a spectrum between edges; of a bin at an edge counts the part inside.
 
@@ -285,8 +308,30 @@ def add_bands(density: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.diff(np.interp(at, np.arange(len(below)), below), axis=1)[:, 0]
 
 
+def find_reference(calibration_db: float | None) -> tuple[float, str]:
+    """Return the dB to add to levels re a full-scale sine, and the reference that they have then.
+
+    Parameters
+    ----------
+    calibration_db : as in `calibrate`
+
+    Returns
+    -------
+    shift_db : float
+    reference : str, ``1 µPa``, or ``full scale`` (a mean square of 1)
+
+    Examples
+    --------
+    >>> [(round(shift, 2), reference) for shift, reference in map(find_reference, (None, 173.0))]
+    [(-3.01, 'full scale'), (169.99, '1 µPa')]
+    """
+    if calibration_db is None or not math.isfinite(calibration_db):
+        return -SINE_DB, "full scale"
+    return calibration_db - SINE_DB, "1 µPa"
+
+
 def calibrate(levels: np.ndarray, calibration_db: float | None) -> tuple[np.ndarray, str]:
-    """Turn levels re a full-scale sine into levels re 1 µPa, where the recorder's calibration is known.
+    """Turn levels re a full-scale sine into levels re 1 µPa, or re full scale if the recorder is not calibrated.
 
     Parameters
     ----------
@@ -297,7 +342,7 @@ def calibrate(levels: np.ndarray, calibration_db: float | None) -> tuple[np.ndar
     Returns
     -------
     levels : np.ndarray, in dB
-    reference : str, what 0 dB is: ``1 µPa`` or ``full scale``
+    reference : str, what 0 dB is: ``1 µPa`` or ``full scale`` (a mean square of 1, 3 dB more than a sine has)
 
     Examples
     --------
@@ -307,9 +352,8 @@ def calibrate(levels: np.ndarray, calibration_db: float | None) -> tuple[np.ndar
     >>> levels.round(2).tolist(), reference
     ([169.99], '1 µPa')
     """
-    if calibration_db is None or not math.isfinite(calibration_db):
-        return levels, "full scale"
-    return levels + (calibration_db - SINE_DB), "1 µPa"
+    shift, reference = find_reference(calibration_db)
+    return levels + shift, reference
 
 
 def to_db(power: np.ndarray) -> np.ndarray:

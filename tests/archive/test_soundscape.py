@@ -8,6 +8,7 @@ import pytest
 from anemone_lib.archive import open_archive
 from anemone_lib.archive.soundscape import measure_soundscape
 from anemone_lib.archive.tables import SCHEMAS, open_table, write_provenance
+from anemone_lib.errors import ConfigError
 from anemone_lib.simulation.season import simulate_minutes
 from anemone_lib.soundscape.minutes import lay_millidecades
 
@@ -65,5 +66,7 @@ def test_recorders_of_different_rates_share_a_picture(season, write):
 def test_levels_of_two_references_are_not_put_together(season, write):
     minutes = simulate_minutes(season, sample_rate=2000).query("site == 'north'").head(2)
     minutes["reference"] = ["full scale", "1 µPa"]
-    assert "cannot be put together" in measure_soundscape(write(minutes), "north")
-    assert "was not measured" in measure_soundscape(write(minutes), "south")
+    with pytest.raises(ConfigError, match="cannot be put together; give calibration_db of all"):
+        measure_soundscape(write(minutes), "north")
+    with pytest.raises(ConfigError, match="the sound of south was not measured"):
+        measure_soundscape(write(minutes), "south")

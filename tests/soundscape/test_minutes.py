@@ -114,5 +114,6 @@ def test_seconds_of_a_few_samples_are_no_spectrum_and_no_error(rng, sample_rate)
 def test_a_calibrated_level_is_that_of_the_sound_pressure():
     levels, reference = calibrate(np.array([-SINE_DB]), 176.0)  # hand-computed: a mean square of 1/4 is 6 dB below 1
     assert (levels[0], reference) == (pytest.approx(176 - 6.0206, abs=1e-4), "1 µPa")
-    assert calibrate(np.array([-20.0]), None)[1] == "full scale"
+    levels, reference = calibrate(np.array([0.0]), None)  # a sine of amplitude 1 has a mean square of 1/2
+    assert (levels[0], reference) == (pytest.approx(10 * np.log10(0.5)), "full scale")
     assert calibrate(np.array([-20.0]), float("nan"))[1] == "full scale"
