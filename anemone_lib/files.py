@@ -35,7 +35,7 @@ def write_atomically(path: Path) -> Iterator[Any]:
     Yields
     ------
     file : binary file, open for writing
-        After an error nothing is left of it, and what was there before stays as it was.
+        After an error, nothing of it is left, and an earlier file of this name is unchanged.
 
     Examples
     --------
@@ -89,12 +89,12 @@ def hash_file(path: Path) -> str:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error means that a disk, or what one may use of it, is full.
+    """Tell whether an error means that a disk, or a quota of it, is full.
 
     >>> is_disk_full(OSError(errno.ENOSPC, "No space left on device")), is_disk_full(OSError(errno.ENOENT, "no file"))
     (True, False)
     """
-    said = str(error)  # a database has no number for it
+    said = str(error)  # SQLite gives no number
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in said or "No space" in said
 
 
@@ -117,7 +117,7 @@ def shorten_name(stem: str, suffix: str) -> str:
     >>> shorten_name("reef", ".events.csv"), len(shorten_name("é" * 200, ".events.csv").encode()) <= MAX_NAME_BYTES
     ('reef.events.csv', True)
     """
-    room = MAX_NAME_BYTES - len(suffix.encode()) - 8  # for a number behind the stem, and a dot before it
+    room = MAX_NAME_BYTES - len(suffix.encode()) - 8  # for a dot and a number after the stem
     whole = stem.encode("utf-8", "surrogateescape")
     if len(whole) <= room:
         return stem + suffix
@@ -156,12 +156,12 @@ def find_in_path(pattern: str, path: str, what: str) -> str | None:
 
 
 def check_folder(folder: str | os.PathLike[str], what: str) -> None:
-    """Make a folder, and see that files can be written there: before hours of work, not after.
+    """Make a folder, and check that files can be written there, before hours of work.
 
     Parameters
     ----------
     folder : path
-    what : str, how the folder was named, for the message: ``--out``
+    what : str, the option that names the folder, for the message: ``--out``
 
     Raises
     ------
@@ -186,12 +186,12 @@ def check_folder(folder: str | os.PathLike[str], what: str) -> None:
         ) from None
 
 
-#: So much must fit into a folder for results.
+#: Bytes for which a folder for results must have room.
 PROBE_BYTES = 1 << 16
 
 
 def write_beside(path: Path, write: Callable[[Path], object], overwrite: bool = False) -> Path:
-    """Write a file whole, and never over one that differs: it then goes beside it, under the next free number.
+    """Write a file, whole or not at all; if another file has its name and differs, write under the next free number.
 
     Parameters
     ----------
@@ -203,8 +203,8 @@ def write_beside(path: Path, write: Callable[[Path], object], overwrite: bool = 
     Returns
     -------
     path : pathlib.Path
-        Of the file that says what `write` writes: ``reef.Table.2.selections.txt`` beside
-        ``reef.Table.1.selections.txt``, ``reef.2.txt`` beside ``reef.txt``.
+        Of the file with the content that `write` writes, for example ``reef.Table.2.selections.txt`` if
+        ``reef.Table.1.selections.txt`` differs, or ``reef.2.txt`` if ``reef.txt`` differs.
 
     Examples
     --------
@@ -230,7 +230,7 @@ def write_beside(path: Path, write: Callable[[Path], object], overwrite: bool = 
 
 
 def _number(path: Path, number: int) -> Path:
-    """The same name with another number: that of the table, or one before the ending."""
+    """Return a name with another number: that of the table, or one before the suffix."""
     table = re.compile(r"\.Table\.\d+\.")
     if table.search(path.name):
         return path.with_name(table.sub(f".Table.{number}.", path.name))

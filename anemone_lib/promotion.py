@@ -19,13 +19,13 @@ SETTINGS_FILE = "inference_config.auto.tfvars.json"
 
 @dataclass(frozen=True)
 class Promotion:
-    """Settings, with the model and the data that they belong to.
+    """Settings, with the model and the data for which they were tuned.
 
     Attributes
     ----------
     config : InferenceConfig
     model_sha256 : str, of the model bundle, as `Classifier.sha256`; empty: any model
-    dataset_sha256 : str, of what the settings were tuned on; empty where it is not known
+    dataset_sha256 : str, of the data on which the settings were tuned; empty if it is not known
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Promotion:
         Raises
         ------
         ConfigError
-            As in `InferenceConfig.load`, or a hash that is none.
+            As in `InferenceConfig.load`, or a hash is wrong.
         """
         config = InferenceConfig.load(path)
         if not str(path).endswith(".json"):

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 def describe_provenance(
     *, model_sha256: str, config_fingerprint: str, recording_sha256: str, recording_name: str, channel: str = "mean"
 ) -> dict[str, str]:
-    """Return what a result says of its making: ``metadata.provenance`` of the JSON.
+    """Return the origin of a result: ``metadata.provenance`` of the JSON.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def describe_provenance(
     config_fingerprint : str, `anemone_lib.config.InferenceConfig.fingerprint`
     recording_sha256 : str, SHA-256 (hex) of the recording's bytes
     recording_name : str
-    channel : str, what was listened to: ``mean``, or a channel's number from 1
+    channel : str, the channel that was analysed: ``mean``, or a number from 1
 
     Returns
     -------
@@ -37,10 +37,10 @@ def describe_provenance(
 
 @cache
 def code_sha256() -> str:
-    """SHA-256 (hex) over the package's own files but the model bundle, which has a hash of its own.
+    """Return the SHA-256 (hex) of the package's own files, without the model bundle, which has its own hash.
 
-    Of every file in the order of their names: the path within the package, a zero byte, the file's SHA-256. So anyone
-    can check that an image and a checkout hold the same code.
+    The hash is over every file in the order of their names: the path within the package, a zero byte, the file's
+    SHA-256. With it, anyone can check that an image and a checkout have the same code.
     """
     root = Path(__file__).parent
     digest = hashlib.sha256()

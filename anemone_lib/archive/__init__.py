@@ -2,14 +2,17 @@
 
 `open_archive` is where to start: it reads the tables of a folder that ``anemone archive run`` wrote.
 
-- *The run.* `steps` has `make_request`, `plan_archive` and `run_archive`. `sources` finds the recordings, `inventory`
-  reads their headers, `kept` finds scores that were made before, `state` remembers what is done, `running` hands out
-  the `units` of work to the `workers`, and `assembling` writes the tables, except for `months` that did not change.
-- *The tables.* `tables` says which columns they have and where they are. `noise` keeps the levels of each minute,
-  `minutes` makes a table of them, and `masking` finds the hours in which a call could not have been heard.
+- *The run.* `request` has `make_request`, `steps` has `plan_archive` and `run_archive`. `sources` finds the recordings,
+  `inventory` reads their headers, `estimate` estimates the time, `kept` reads scores that were made before, `state`
+  remembers what is done, `running` hands out `pieces` of work (`units`, `measuring`) to the `workers` or the `cluster`,
+  and `assembling` writes the tables, except for `months` that did not change.
+- *The tables.* `schemas` names the columns, `tables` reads and writes them. `noise` keeps the levels of each minute,
+  `minutes` makes a table of them, `hours` counts events by hour (`sky`), and `masking` finds the hours in which a call
+  could not have been heard. `exporting` writes CSV and JSON, `clips` and `sampling` write sounds and samples of events.
 - *On AWS.* `cloud` hands recordings over (`execution`), `batch` analyses them there (`packing`), and `quotas`
   estimates how long that takes.
-- *The report.* `report` writes the page; `sounds` and `soundscape` write its part about the sound.
+- *The report.* `report` writes the page: `season` computes the rates, `about`, `sounds`, `soundscape` and `gallery`
+  write its sections, and `page` writes the HTML.
 
 Imports tuning, plots, dataset and what lies below them.
 """
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 
     open = open_archive
 
-#: The face of this package, by the module that has it, imported when it is first used: a function on AWS analyses
-#: recordings without the libraries of tables. ``anemone_lib.archive.open(folder)`` reads as the command does.
+#: The public names of this package and their modules. A module is imported when one of its names is first used, because
+#: the function on AWS has no libraries for tables.
 _MODULES = {
     "Archive": "tables",
     "Request": "request",
@@ -41,7 +44,7 @@ __all__ = ["Archive", "Request", "make_request", "open_archive", "plan_archive",
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
+    """Import a public name when it is first used."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), "open_archive" if name == "open" else name)

@@ -1,4 +1,4 @@
-"""What the page of a season says in words and tables: cautions, noise, precision, effort, problems, provenance."""
+"""Sections of the page of a season, in words and tables: cautions, noise, precision, effort, problems, provenance."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,11 @@ from anemone_lib.tables.verdicts import check_label, read_verdicts
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Rows of a table on the page; what is beyond is counted, and in the tables of the archive.
+#: Rows of a table on the page; further rows are counted, and are in the tables of the archive.
 MAX_ROWS = 100
 
 
-#: Recordings that are named for each thing that is odd.
+#: Recordings that are named for each problem.
 SHOWN_NAMES = 3
 
 
@@ -34,7 +34,7 @@ LITTLE_EFFORT_H = 24
 
 
 #: The precision for which a threshold is named.
-WANTED_PRECISION = 0.9
+TARGET_PRECISION = 0.9
 
 
 def spell_hours(hours: float) -> str:
@@ -47,7 +47,7 @@ def spell_hours(hours: float) -> str:
 
 
 def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -> list[str]:
-    """List what a reader must know before believing the figures."""
+    """List what a reader must know to judge the figures."""
     hours = archive.hours
     found = [
         "An event is a sound that the model took for a call; no person has confirmed it. Rates are events divided by "
@@ -92,7 +92,7 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
 
 
 def describe_reference(model: Mapping[str, Any]) -> str:
-    """Say how it is decided whether calls could have been heard."""
+    """Explain how the page decides whether calls could have been heard."""
     lowest = find_lowest_snr(model)
     start = "If an hour has no events, there were no calls only if calls could have been heard. "
     if lowest is None:
@@ -102,14 +102,13 @@ def describe_reference(model: Mapping[str, Any]) -> str:
         )
     return start + (
         f"The model card says that the model finds half of the calls from {lowest:+.1f} dB on (level of the call over "
-        "the noise in "
-        "the band of the call, as its training measured it). Fainter calls, and calls from further away, are missed "
-        "at less noise."
+        "the noise in the band of the call, as its training measured it). Fainter calls, and calls from further away, "
+        "are missed at less noise."
     )
 
 
 def describe_masking(masking: Masking) -> str:
-    """Say which call is the reference call, and from which noise on it is not heard."""
+    """Say which call is the reference call, and above which noise it is not heard."""
     known = (
         f" The reference call is assumed to have {masking.call_level_db:.1f} dB here, {QUIET_SNR_DB:g} dB above the "
         "quietest tenth of the hours; this level was not measured"
@@ -179,16 +178,16 @@ def describe_precision(archive: Archive, class_name: str) -> str:
     except ConfigError as error:
         said += page.make_paragraph(f"How many calls there are in all cannot be estimated: {error}.")
     try:
-        threshold: float | None = curve.find_threshold(WANTED_PRECISION)
+        threshold: float | None = curve.find_threshold(TARGET_PRECISION)
         said += page.make_paragraph(
-            f"At a confidence of {threshold:.2f} or more, at least {WANTED_PRECISION:.0%} of the events are calls."
+            f"At a confidence of {threshold:.2f} or more, at least {TARGET_PRECISION:.0%} of the events are calls."
         )
     except ConfigError as error:
         threshold = None
-        said += page.make_paragraph(f"No threshold for a precision of {WANTED_PRECISION:.0%}: {error}.")
+        said += page.make_paragraph(f"No threshold for a precision of {TARGET_PRECISION:.0%}: {error}.")
     grid = np.linspace(curve.lowest, curve.highest, 100)
     precision, below, above = curve.predict(grid)
-    drawn = plot_precision_curve(grid, precision, below, above, threshold=threshold, target_precision=WANTED_PRECISION)
+    drawn = plot_precision_curve(grid, precision, below, above, threshold=threshold, target_precision=TARGET_PRECISION)
     alt = (
         f"Part of the events that are calls by confidence: {precision[0]:.0%} at {grid[0]:.2f}, {precision[-1]:.0%} at "
     )
@@ -286,7 +285,7 @@ def describe_problems(archive: Archive) -> str:
 
 
 def _group_by_what(odd: "pd.DataFrame") -> list[list[str]]:
-    """Return what is odd, in how many recordings, and some of these; what failed is first."""
+    """Return what is odd, in how many recordings, and the names of some; failures are first."""
     groups: dict[tuple[str, str], list[str]] = {}
     for row in odd[["recording", "status", "problem", "notes", "duplicate_of"]].itertuples(index=False):
         name = str(row.recording)

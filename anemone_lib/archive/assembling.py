@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Analysed:
-    """A recording with what was found in it, its row of the table `RECORDINGS`, and the figures of calls by event."""
+    """A recording with its row of the table `RECORDINGS`, its scores, its events, and the figures of calls by event."""
 
     row: Mapping[str, Any]
     began: datetime | None
@@ -82,7 +82,7 @@ class Analysed:
     gain: str | None
 
     def at(self, seconds: float | None) -> float | None:
-        """Seconds after its start at which a time of the recording was, its pauses counted."""
+        """Return how long after its start a time of the recording was, in seconds with its pauses."""
         pauses: Iterable[Pause] = self.scores.pauses if self.scores else ()
         return None if seconds is None else add_pauses(seconds, pauses)
 
@@ -92,7 +92,7 @@ Place = tuple[float, float]
 
 
 def assemble_tables(state: State, request: Request, folder: Path) -> dict[str, Any]:
-    """Write all tables and ``archive.json``; months of a site that are as they were are not written again.
+    """Write all tables and ``archive.json``; months that did not change are not written again.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class SiteTables:
 
     Attributes
     ----------
-    masking : Masking or None, from which noise on the reference call is not heard
+    masking : Masking or None, the noise above which the reference call is not heard
     hours : dict, SHA-256 of the files of hours by their path in the archive's folder
     """
 
@@ -169,7 +169,7 @@ class SiteTables:
         self.hours: dict[str, str] = {}
 
     def add_month(self, month: str, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> None:
-        """Write the events and the minutes of a month, where they are not as they would be, and keep its effort."""
+        """Write the events and the minutes of a month, unless it did not change, and keep its effort."""
         if month not in self._known:
             recordings = (_load(row, self._request, self._state, self._folder) for row in rows)
             self._months[month] = self._write_month(month, recordings, labels)
@@ -223,7 +223,7 @@ class SiteTables:
         return [tabulate_levels(table, levels)]
 
     def finish(self) -> dict[str, Month]:
-        """Write the hours and the effort; return what was written, or held, of every month."""
+        """Write the hours and the effort; return the months, written now or before."""
         parts = [read_month(self._folder / self._place_file("events", month)) for month in self._months]
         events = pa.concat_tables(parts).to_pandas()
         effort = pa.concat_tables(self._effort.values()).to_pandas()
@@ -242,7 +242,7 @@ class SiteTables:
         return self._months
 
     def _write_effort(self, month: str, table: pa.Table) -> None:
-        """Write the effort of a month, the last of its files, and take the digests of those that are new."""
+        """Write the effort of a month, the last of its files, and keep the digests of the files that were written."""
         rows = table.to_pylist()
         if self.masking is not None:
             self._levels.mark(month, rows, self.masking.limit_db)
@@ -264,7 +264,7 @@ class SiteTables:
 
 
 def mask_hours(hours: "pd.DataFrame", request: Request) -> Masking | None:
-    """Find the noise from which on a site's reference call, that of the first class, is not heard; None: not known."""
+    """Find the noise above which a site's reference call, of the first class, is not heard; None if it is not known."""
     rows = hours[hours["class"] == request.classes[0]]
     lowest = find_lowest_snr(describe_model(request.classifier))
     if lowest is None or rows["noise_reference"].nunique() != 1:  # levels of two references cannot be compared
@@ -274,7 +274,7 @@ def mask_hours(hours: "pd.DataFrame", request: Request) -> Masking | None:
 
 
 def load_analysed(state: State, request: Request, folder: Path) -> Iterator[Analysed]:
-    """Yield every recording with what was found in it, in order."""
+    """Yield every recording with its results, in order."""
     for row in state.list_in_order(request.score_key, request.calls_key):
         yield _load(row, request, state, folder)
 
@@ -332,7 +332,7 @@ def read_labels(folder: Path) -> dict[str, str]:
 
 
 def list_effort(one: Analysed) -> Iterator[dict[str, Any]]:
-    """Yield the analysed and the left-out intervals of a recording, by start."""
+    """Yield the intervals of a recording that were analysed or skipped, by start."""
     duration = one.row["duration_s"]
     if one.scores is None:
         reasons = {
@@ -383,7 +383,7 @@ def _describe_interval(
 
 
 def _list_copies(folder: Path, site: str) -> set[str]:
-    """Recordings that have the bytes of another: their time counts once."""
+    """Return the recordings that have the same bytes as another: their time counts once."""
     table = read_table(folder, "recordings", columns=["recording", "status"], site=site).to_pandas()
     return set(table.loc[table["status"] == "duplicate", "recording"])
 

@@ -5,7 +5,7 @@ of a shard: ``state/state.sqlite``, ``scores/``, ``noise/``. A call has a deadli
 and the next call of the same batch goes on. A recording that fails does not stop the others. If a call does nothing, it
 is an error, so that the calls come to an end.
 
-`analyse_batch` is where to start. Imports what is in the image of the function, and no library of tables.
+`analyse_batch` is where to start. Imports only libraries that are in the image of the function: none of tables.
 """
 
 import base64
@@ -41,7 +41,7 @@ from anemone_lib.scoring.fit import check_fit
 FORMAT = 1
 #: Seconds at the end of a call that are kept for storing the result; of a short call, a quarter.
 RESERVE_S = 60.0
-#: Times real time that a recording is expected to take before anything was measured: slower than it is.
+#: Speed, in times real time, that is expected before anything was measured: slower than the true speed.
 FIRST_SPEED = 50.0
 
 
@@ -77,7 +77,7 @@ def restore_batch(batch: Mapping[str, Any], classifier: Classifier) -> Request:
     Parameters
     ----------
     batch : mapping, as `compose_batch` wrote it
-    classifier : Classifier, the one that is here
+    classifier : Classifier, that of the function
 
     Raises
     ------
@@ -97,7 +97,7 @@ def restore_batch(batch: Mapping[str, Any], classifier: Classifier) -> Request:
             f"the function has the model {classifier.version} ({classifier.sha256[:12]}), the run asks for "
             f"{asked['version']} ({asked['sha256'][:12]}): deploy that model, or give --model that of the function"
         )
-    if classifier.version != asked["version"]:  # a deployment may call the same model otherwise
+    if classifier.version != asked["version"]:  # a deployment may give the same model another name
         kept = ("card", "sha256", "input_shape", "n_classes", "probabilities")
         values = {name: getattr(classifier, name) for name in kept}
         classifier = SimpleNamespace(**values, version=asked["version"])
@@ -115,7 +115,7 @@ def restore_batch(batch: Mapping[str, Any], classifier: Classifier) -> Request:
 def analyse_batch(
     bucket: str, key: str, results: str, classifier: Classifier, *, deadline: float, client: Any = None
 ) -> dict[str, Any]:
-    """Analyse the recordings of a batch until a deadline, and store what was found.
+    """Analyse the recordings of a batch until a deadline, and store the results.
 
     Parameters
     ----------
@@ -165,8 +165,8 @@ def analyse_batch(
 
 @contextmanager
 def _open_folder() -> Iterator[Path]:
-    """A temporary folder that is empty afterwards, and whatever a call left behind that was stopped in the middle."""
-    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # one call at a time: what is there belongs to nobody
+    """Open a temporary folder, and remove those that earlier calls left when they were stopped."""
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # one call at a time: no other call uses these folders
         for old in Path(tempfile.gettempdir()).glob("anemone-batch-*"):
             shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="anemone-batch-") as folder:
@@ -208,8 +208,8 @@ class BatchRun(Run):
     ----------
     state, folder, request, workers : as of `Run`
     deadline : float, of `time.monotonic`
-    leave : set of str, recordings that are not to be tried (again)
-    only : str, the one recording that is; all of them where it is empty
+    leave : set of str, recordings that are left out
+    only : str, the only recording to analyse; empty: all of them
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class BatchRun(Run):
         self._audio_out = self._audio_done = 0.0
         self._under_way: Counter[str] = Counter()
         self._refused: set[str] = set()
-        #: The recording that had the most time; pieces of work that were done.
+        #: The recording that was begun first, so that it had the most time; pieces of work that were done.
         self.first, self.n_done = "", 0
 
     @property
@@ -262,15 +262,15 @@ class BatchRun(Run):
         return replace(super()._make_task(row, known), deadline=self._deadline)
 
     def _cut_stretches(self, row: Mapping[str, Any], task: Task) -> Iterator[Job]:
-        """Yield the stretches first: they are kept for the next call, and what is heard is not."""
+        """Yield the stretches first: the next call finds their scores, but not what `hear_recording` returned."""
         return iter(sorted(super()._cut_stretches(row, task), key=lambda job: job.hear))
 
     def _do_all(self, jobs: Iterator[Job]) -> None:
         try:
             super()._do_all(jobs)
-        except LateError:  # what was done beside it is kept, and the rest is left
+        except LateError:  # results of other pieces are kept, and the next call does the rest
             for job, found in self._pieces.collect_rest():
-                with suppress(LateError):  # what would be begun next
+                with suppress(LateError):  # of a piece that would begin now
                     self._take(job, found)
 
     def _begin(self, job: Job) -> None:
@@ -312,7 +312,7 @@ def _work(state: State, folder: Path, request: Request, deadline: float) -> int:
 
 
 def _analyse(run: BatchRun, state: State, folder: Path, request: Request, deadline: float) -> int:
-    """Analyse what is not done; where there is no room for several recordings at once, one after the other."""
+    """Analyse the undone recordings; if there is no room for several at once, one after the other."""
     try:
         run.analyse()
         return run.n_done

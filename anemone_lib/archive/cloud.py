@@ -41,7 +41,7 @@ from anemone_lib.scoring.scores import Scores
 BATCH_S, BATCH_FILES = 6 * 3600.0, 400
 #: Seconds between two looks at an execution, and how often AWS may fail to answer, one after the other.
 POLL_S, MAX_UNANSWERED = 15.0, 240
-#: Executions of one run: the second and third are for what is left of batches that failed.
+#: Executions of one run: the second and third are for the recordings that are left of batches that failed.
 ROUNDS = 3
 #: Errors by which the function says that no batch of the run is for it.
 _REFUSALS = ("ModelError", "ConfigError")
@@ -69,7 +69,7 @@ def check_reachable(sources: Iterable[str]) -> None:
 def analyse_on_aws(
     state: State, request: Request, folder: Path, place: Place, *, note: Note, progress: Progress | None = None
 ) -> None:
-    """Analyse what is not done, and measure what is not measured, on AWS.
+    """Analyse the recordings that are not done, and measure missing calls and levels, on AWS.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def analyse_on_aws(
     request : Request
     folder : pathlib.Path, the archive's
     place : Place
-    note : callable (text), told what goes on, and what failed
+    note : callable (text), called with the progress, and with failures
     progress : callable (done, total), in seconds of audio, optional
 
     Raises
     ------
     ConfigError
-        A recording is not in S3; the state machine, the bucket or the model is another; AWS refuses.
+        A recording is not in S3; there is no such state machine or bucket, or it has another model; AWS refuses.
     ScoresError, DiskFullError
         The execution was stopped, or there is no room; what was done is kept, and the next run goes on.
     """
@@ -117,15 +117,15 @@ def collect_from_aws(state: State, request: Request, folder: Path, note: Note) -
         note(f"the results on AWS were not collected: {error}")
         return
     if status is not None:
-        at_work = "is at work on AWS" if status.word in AT_WORK else "on AWS has ended"
+        at_work = "is running on AWS" if status.word in AT_WORK else "on AWS has ended"
         note(f"the execution {about['run']} {at_work}: `anemone archive run --on aws` collects the rest")
 
 
 class _Hand:
     """Hands batches over, and takes results back.
 
-    What is remembered in the state: ``aws``, the execution; ``aws <run> <number>``, which result was taken; ``aws
-    alone``, recordings of batches that failed, with the reason.
+    The state remembers ``aws``, the execution; ``aws <run> <number>``, the result that was taken over; ``aws alone``,
+    the recordings of batches that failed, with the reason.
     """
 
     def __init__(self, state: State, request: Request, folder: Path, note: Note, progress: Progress | None) -> None:
@@ -228,25 +228,27 @@ class _Hand:
         Raises
         ------
         ConfigError
-            It is at work with another model or other settings.
+            It runs with another model or other settings.
         """
         about = self._state.recall("aws")
         if about is None:
             return False
         execution = self.recall_execution()
         status = execution.describe()
-        if status is None:  # this program was stopped before it began, or it is long ago
+        if status is None:  # this program was stopped before it was started, or it ended long ago
             self.collect()
             self._forget(execution)
             return False
         if status.word in AT_WORK:
             if about["score_key"] != self._key:
                 raise ConfigError(
-                    f"an execution with another model or other settings is at work for this archive ({execution.arn}): "
+                    f"an execution with another model or other settings is running for this archive ({execution.arn}): "
                     "run with those to collect it, or stop it (`aws stepfunctions stop-execution --execution-arn …`) "
                     "and run again"
                 )
-            self._note(f"{execution.arn} is at work: joined; you may stop this program, the work goes on")
+            self._note(
+                f"{execution.arn} is running: its results are collected; you may stop this program, the work goes on"
+            )
             self.finish()
         else:
             self.collect()
@@ -331,8 +333,7 @@ class _Hand:
             self._other_code = there
             self._note(
                 f"the function runs different code ({str(there)[:12]}) than this program ({code_sha256()[:12]}), of "
-                "the "
-                "same version: deploy the image of this code if the tables must name the code that made them"
+                "the same version: deploy the image of this code if the tables must name the code that made them"
             )
 
     # ------------------------------------------------------------------ what failed
@@ -386,12 +387,11 @@ class _Hand:
 
 
 def _spell_end(status: Status, throttled: bool) -> str:
-    """Say why an execution ended before its time, and what to do about it."""
+    """Say why an execution ended early, and what to do."""
     if throttled:
         return (
             "could not start its calls for hours, because too many were running: raise the concurrency of the "
-            "function, or lower max_concurrency of "
-            "the Terraform module"
+            "function, or lower max_concurrency of the Terraform module"
         )
     said = {"ABORTED": "was stopped", "TIMED_OUT": "took longer than its state machine allows"}
     details = ": ".join(text for text in (status.error, status.cause[:500]) if text)

@@ -25,9 +25,9 @@ from anemone_lib.archive.units import Outcome
 from anemone_lib.archive.workers import MOST_S, Workers
 from anemone_lib.errors import ConfigError, spell_count, spell_number
 
-#: Seconds after which the scheduler is asked again, and after which one that nobody works at is said.
+#: Seconds after which the scheduler is asked again, and after which the run says that no worker works.
 ASK_S, SAY_S = 10.0, 60.0
-#: Seconds in which a scheduler answers.
+#: Seconds that the run waits for an answer of the scheduler.
 ANSWER_S = 60.0
 LOST = "the connection to the scheduler was lost"
 LATE = (
@@ -43,8 +43,8 @@ class Cluster(Workers):
     ----------
     client : distributed.Client
     wait_minutes : float >= 0
-        So long a run waits for a worker that can work.
-    note : callable (text), told that it waits, and why
+        The longest time to wait for a worker that can work.
+    note : callable (text), called when the run waits, with the reason
     """
 
     def __init__(self, client: Any, *, wait_minutes: float, note: Callable[[str], None]) -> None:
@@ -56,10 +56,10 @@ class Cluster(Workers):
 
     @property
     def number(self) -> int:
-        """Twice the threads of all workers that are there by now, and some for those that are expected."""
+        """Twice the threads of all workers; at least 4, because workers may still join."""
         if time.monotonic() - self._counted >= ASK_S:
             self._counted = time.monotonic()
-            with suppress(OSError, TimeoutError):  # where it does not come back, `wait` ends the run
+            with suppress(OSError, TimeoutError):  # if it stays away, `wait` ends the run
                 self._number = max(4, 2 * sum(self._ask("ncores").values()))
         return self._number
 
@@ -73,7 +73,7 @@ class Cluster(Workers):
         return answer
 
     def _hand_over(self, asked: Any, answer: Future[Any]) -> None:
-        """Pass on the result or the error of a piece of work, also if it was lost; Dask's executor does not."""
+        """Pass on the result or the error of a piece of work, even if it was lost: the executor of Dask does not."""
         try:
             error = asked.exception(timeout=ANSWER_S) if asked.status == "error" else None
             found = None if error else asked.result(timeout=ANSWER_S)
@@ -86,16 +86,16 @@ class Cluster(Workers):
             answer.set_result(found)
 
     def _check_connection(self) -> None:
-        if self._client.status != "running":  # Dask would wait for ever
+        if self._client.status != "running":  # Dask would wait forever
             raise BrokenExecutor(LOST)
 
     def wait(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
-        """Wait until a piece of work is over; return those that are.
+        """Wait until some pieces of work have ended; return them.
 
         Raises
         ------
         BrokenExecutor
-            Nobody was at work for as long as a run may wait.
+            No worker worked for as long as a run may wait.
         """
         since, said = None, False
         while not (ready := wait(futures, ASK_S, FIRST_COMPLETED).done):
@@ -130,7 +130,7 @@ class Cluster(Workers):
             least = min(worker["memory_limit"] for worker in paused.values()) / 1e9
             return (
                 f"of {spell_count(len(workers), 'worker')} at {address}, {len(paused):,} "
-                f"{'is' if len(paused) == 1 else 'are'} paused, for more than 80 % of the memory is in use "
+                f"{'is' if len(paused) == 1 else 'are'} paused, because more than 80 % of the memory is in use "
                 f"({spell_number(least, 2)} GB a worker): give workers more memory (--memory-limit)",
                 [name for name, worker in paused.items() if worker["nanny"]],
             )
@@ -146,7 +146,7 @@ class Cluster(Workers):
                 self._note(f"paused workers could not be started again: {error}")
 
     def _ask(self, what: str, **options: Any) -> Any:
-        """Ask the scheduler for something; if it does not answer, raise an error instead of waiting for ever."""
+        """Ask the scheduler for something; if it does not answer, raise an error instead of waiting forever."""
         asked = getattr(self._client.scheduler, what)
         return self._client.sync(asked, callback_timeout=ANSWER_S, **options)
 

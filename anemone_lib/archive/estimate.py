@@ -17,8 +17,8 @@ from anemone_lib.soundscape.minutes import MinuteMeter
 
 #: Kinds of recordings that are tried, those with the most audio; and chunks of each.
 KINDS, CHUNKS = 3, 2
-#: Bytes of the scores of a recording beside its probabilities, and of the levels of a minute in both their places,
-#: measured on two hours at 48 kHz.
+#: Bytes of the scores of a recording without its probabilities, and of the levels of a minute in ``noise/`` and in the
+#: table of minutes; measured on two hours at 48 kHz.
 HEADER_BYTES, MINUTE_BYTES = 2000, 7600
 
 
@@ -41,7 +41,7 @@ class Estimate:
     tried_s: float
 
     def spell(self, workers: int) -> str:
-        """Say it in a sentence.
+        """Write the estimate as a sentence.
 
         >>> Estimate(86400.0, 120.0, 2_600_000, 200_000_000, 60.0).spell(2)
         '24 h of audio: about 1 min with 2 workers, 0.4 GB of memory, 2.6 MB on disk (from 60 s of audio)'
@@ -54,7 +54,7 @@ class Estimate:
 
 
 def spell_duration(seconds: float) -> str:
-    """Spell a duration in a unit that fits.
+    """Write a duration in a suitable unit.
 
     >>> spell_duration(42.0), spell_duration(5400.0), spell_duration(3e6)
     ('42 s', '1.5 h', '34.7 d')
@@ -126,5 +126,5 @@ def _try(example: dict[str, object], request: Request) -> Iterator[tuple[float, 
             took = time.perf_counter() - began
         audio = (chunks[-1].stop - chunks[-1].first) * config.stride_duration
         yield audio, took + opened * audio
-    except Exception:  # noqa: BLE001 what is wrong with it is said when it is analysed; one file must not end the plan
+    except Exception:  # noqa: BLE001 one file must not end the plan; the analysis says what is wrong with it
         return

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 from anemone_lib.errors import AnemoneError, ConfigError
 
-#: Where the command finds what `anemone archive run --on aws` needs, if no option says it.
+#: Environment variables that `anemone archive run --on aws` reads if the options are missing.
 MACHINE_VARIABLE, BUCKET_VARIABLE = "ANEMONE_ARCHIVE_STATE_MACHINE", "ANEMONE_ARCHIVE_BUCKET"
 #: Objects that are written or read at once.
 TRANSFERS = 16
-#: Statuses of an execution that goes on.
+#: Statuses of an execution that has not ended.
 AT_WORK = ("RUNNING", "PENDING_REDRIVE")
 #: The error of an execution in which more batches failed than it tolerates.
 TOO_MANY_FAILED = "States.ExceedToleratedFailureThreshold"
@@ -64,12 +64,12 @@ class Place:
 
 
 def find_place(state_machine: str | None = None, bucket: str | None = None) -> Place:
-    """Return where batches are analysed, from what is given or from the environment.
+    """Return where batches are analysed, from the options or from the environment.
 
     Raises
     ------
     ConfigError
-        Something is missing, or is no ARN of a state machine.
+        One of them is missing, or is not the ARN of a state machine.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a batch failed: the name of the error, and what it says."""
+    """Why a batch failed: the name of the error, and its message."""
 
     error: str
     reason: str
@@ -256,7 +256,7 @@ def _read_failure(entry: Mapping[str, Any]) -> Failure:
 
 
 def work_ahead(work: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
-    """Do some work on several things at once; yield what it gives in order."""
+    """Do some work on several things at once; yield the results in order."""
     waiting: deque[Future[B]] = deque()
     with ThreadPoolExecutor(TRANSFERS, "anemone-aws") as threads:
         for thing in things:

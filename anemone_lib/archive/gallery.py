@@ -29,11 +29,11 @@ def pick_events(events: "pd.DataFrame", n: int, *, seed: int = 0) -> dict[str, "
     ----------
     events : pandas.DataFrame, with ``id``, ``recording``, ``start_s`` and ``max_confidence``
     n : int > 0, of each kind
-    seed : int, of what is drawn
+    seed : int, of the random events
 
     Returns
     -------
-    picked : dict of pandas.DataFrame, by what is picked; no event is in two of them
+    picked : dict of pandas.DataFrame, by their headings; no event is in two of them
 
     Examples
     --------
@@ -58,7 +58,7 @@ def show_events(
     settings: dict[str, Any],
     open_with: Callable[[str], Recording] = open_recording,
 ) -> str:
-    """Make cards of events: picture, sound, and what is known.
+    """Make cards of events: picture, sound, and facts.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ from anemone_lib.audio.sources import hash_source, open_source
 from anemone_lib.errors import AnemoneError, ConfigError
 from anemone_lib.files import write_atomically
 
-#: Recordings that follow each other within this time are one bar of the timeline, milliseconds.
+#: Recordings that follow each other within this time, in milliseconds, are one bar of the timeline.
 JOIN_MS = 60_000
 #: Headers of remote recordings that are read at once.
 REMOTE_READERS = 16
@@ -45,12 +45,12 @@ def list_recordings(
     ----------
     state : State
     request : Request
-    note : callable (text), told what was left out and why
+    note : callable (text), called with everything that was left out, and why
     progress : callable (text), optional
 
     Returns
     -------
-    failures : list of (source, reason): what was named and is not there
+    failures : list of (source, reason), of sources that are not there
 
     Raises
     ------
@@ -64,7 +64,7 @@ def list_recordings(
         size, modified = (item.size, item.modified) if "://" in item.source else _look(item.source)
         name = state.list_item(item, size, modified)
         if item.scores is not None:
-            with suppress(AnemoneError):  # it is read again, and then has its reason
+            with suppress(AnemoneError):  # it is read again below, and has its reason then
                 probe = describe_kept(item.scores, item.source, request.describe_clock(item.about))
                 state.keep_probe(name, request.probe_key, probe, probe.clock, None)
         if number % 1000 == 0:
@@ -135,7 +135,7 @@ def hash_alike(state: State) -> None:
             with closing(open_source(row["source"])) as source:
                 state.keep_outcome(row["recording"], {"sha256": hash_source(source)})
         except AnemoneError:
-            continue  # it is opened again, and then has its reason
+            continue  # it is opened again later, and has its reason then
 
 
 def write_inventory(state: State, request: Request, folder: Path) -> Path:

@@ -96,7 +96,7 @@ def name_kept(name: str, recording_name: str) -> str:
 
     Parameters
     ----------
-    name : str, path of the scores below what was given
+    name : str, path of the scores below the source
     recording_name : str, as the scores have it
 
     Examples

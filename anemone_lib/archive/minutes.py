@@ -1,8 +1,7 @@
 """The table of minutes, and the levels in the band of the calls, from which hours and masked time are computed.
 
-*Conventions.* Levels are in ``noise/`` beside the scores, named after the SHA-256 of the recording, its channel and its
-rate. Tables have dB re full scale (a mean square of 1, as the levels of calls), or dB re 1 µPa if the recorder is
-calibrated.
+*Conventions.* Levels are files in ``noise/``, named after the SHA-256 of the recording, its channel and its rate.
+Tables have dB re full scale (a mean square of 1, as the levels of calls), or dB re 1 µPa if the recorder is calibrated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ def load_noise(folder: Path, sha256: str | None, request: Request) -> Noise | No
         return None
     try:
         return unpack_minutes(content)
-    except Exception:  # noqa: BLE001 what is not whole, whatever is wrong with it, is measured again by the next run
+    except Exception:  # noqa: BLE001 the next run measures a damaged file again, whatever is wrong with it
         path.unlink(missing_ok=True)
         return None
 
@@ -63,7 +62,7 @@ def tabulate_minutes(one: Dated, noise: Noise, call_levels: np.ndarray) -> pa.Ta
 
     Parameters
     ----------
-    one : the recording
+    one : Dated, the recording
     noise : Noise
     call_levels : np.ndarray [shape=(n_minutes,)], in the band of the calls, in dB with the reference of the table
     """
@@ -92,7 +91,7 @@ def tabulate_minutes(one: Dated, noise: Noise, call_levels: np.ndarray) -> pa.Ta
     return pa.Table.from_arrays(arrays, schema=MINUTES)
 
 
-#: Columns of the minutes that hours and masked seconds are made of, beside the levels of every class.
+#: Columns from which hours and masked seconds are computed, with the levels of every class.
 _STAMPS = ("recording", "start_utc", "start_local", "start_s", "seconds", "reference")
 LEVELS = pa.schema([*(MINUTES.field(name) for name in _STAMPS), pa.field("levels", pa.list_(pa.float32()))])
 
@@ -106,7 +105,7 @@ def tabulate_levels(minutes: pa.Table, levels: np.ndarray) -> pa.Table:
 
 
 class SiteLevels:
-    """The levels in the bands of the calls of one site, of all its minutes.
+    """The levels of all minutes of a site, in the bands of the calls.
 
     Parameters
     ----------
@@ -122,7 +121,7 @@ class SiteLevels:
         self._months[month] = table
 
     def to_frame(self, site: str) -> "pd.DataFrame | None":
-        """Return a row a minute and class, as `anemone_lib.archive.hours.count_hours` reads it; None of none."""
+        """Return one row a minute and class, as `anemone_lib.archive.hours.count_hours` reads it; None if empty."""
         import pandas as pd
 
         if not any(map(len, self._months.values())):
@@ -137,7 +136,7 @@ class SiteLevels:
         return pd.concat(frames, ignore_index=True)
 
     def mark(self, month: str, effort: list[dict[str, Any]], limit_db: float) -> None:
-        """Add to a month's intervals of effort how much of them is in minutes with more noise than a limit."""
+        """Add to a month's intervals of effort their seconds in minutes with more noise than a limit."""
         loud = self._find_loud(month, limit_db)
         for row in effort:
             if row["analysed"] and row["recording"] in loud:
@@ -169,7 +168,7 @@ def _round(levels: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _list_rows(levels: np.ndarray) -> pa.Array:
-    """One list a minute; null where nothing is known."""
+    """Return one list for each minute; null where the levels are not known."""
     kept = np.isfinite(levels).all(axis=1) if levels.shape[1] else np.zeros(len(levels), bool)
     offsets = np.r_[0, np.cumsum(np.where(kept, levels.shape[1], 0))].astype(np.int32)
     values = pa.array(levels[kept].ravel(), pa.float32())

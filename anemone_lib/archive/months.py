@@ -1,8 +1,8 @@
-"""The months of a site whose tables hold: nothing of their recordings is read again.
+"""Find the months of a site whose tables need not be written again.
 
-*Conventions.* The files of a month are made of its rows in the state, of the scores and levels that lie beside, of the
-request and of the code. A key of all that is kept with the SHA-256 of every file; where both are as they were, the
-files are what they would be if they were written again.
+*Conventions.* The files of a month depend on its rows in the state, on the files of scores and levels, on the request
+and on the code. A key of all these is kept, with the SHA-256 of every file that was written. If the key and the files
+did not change, writing the files again would give the same bytes.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ LEVELS_FOLDER = "state/levels"
 
 @dataclass(frozen=True)
 class Month:
-    """What was written for a month of a site.
+    """The files that were written for a month of a site.
 
     Attributes
     ----------
-    key : str, of everything that its files are made of
+    key : str, of everything on which its files depend
     digests : dict, SHA-256 of each file by its path in the archive's folder
     statuses, totals : dict, numbers of recordings and events, and seconds
     place : latitude and longitude of its first recording that has them, in degrees, or None
@@ -50,7 +50,7 @@ class Month:
 
 
 class Months:
-    """The months of an archive: what they are made of now, and what was written for them before.
+    """The months of an archive: their keys now, and the files that were written for them before.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Months:
         self._keys = _find_keys(state, request, folder)
 
     def recall(self, site: str) -> dict[str, Month]:
-        """Return what was written for a site before: its months whose files hold, by name."""
+        """Return the months of a site whose key and files did not change, by name."""
         kept = {month: Month(**about) for month, about in self._state.recall(_name_fact(site), {}).items()}
         return {
             month: one
@@ -73,11 +73,11 @@ class Months:
         }
 
     def get_key(self, site: str, month: str) -> str | None:
-        """Return the key of what a month is made of; None of one that is not there."""
+        """Return the key of a month; None if the site has no such month."""
         return self._keys.get((site, month))
 
     def keep(self, site: str, months: Mapping[str, Month]) -> None:
-        """Keep what was written for a site."""
+        """Remember the months of a site that were written."""
         self._state.remember(_name_fact(site), {month: asdict(one) for month, one in months.items()})
         self._state.flush()
 
@@ -109,7 +109,7 @@ def _find_keys(state: State, request: Request, folder: Path) -> dict[tuple[str, 
 
 
 def _look(path: Path) -> bytes:
-    """What changes with a file, without reading it."""
+    """Return the size and the time of a file: they change if the file changes, and it need not be read."""
     try:
         about = os.stat(path)
     except OSError:
@@ -127,7 +127,7 @@ def add_counts(months: Mapping[str, Month]) -> tuple[Counter[str], Counter[str]]
     return statuses, totals
 
 
-# ---------------------------------------------------------------------- what is read of a month that holds
+# ---------------------------------------------------------------------- the files of a month
 
 
 def read_month(path: Path) -> pa.Table:
@@ -143,7 +143,7 @@ def read_effort(path: Path) -> pa.Table:
 
 
 def renew_verdicts(path: Path, labels: Mapping[str, str]) -> bool:
-    """Write what reviewers say by now of the events of a month; return whether it is something else than before."""
+    """Write the present verdicts into the events of a month; return whether one of them changed."""
     table = read_month(path)
     verdicts = [labels.get(name) for name in table["id"].to_pylist()]
     if verdicts == table["verdict"].to_pylist():
@@ -154,6 +154,6 @@ def renew_verdicts(path: Path, labels: Mapping[str, str]) -> bool:
 
 
 def write_levels(path: Path, table: pa.Table) -> None:
-    """Keep the levels of a month's minutes from which its hours and its masked seconds are."""
+    """Keep the levels of a month's minutes, from which hours and masked seconds are computed."""
     with write_atomically(path) as file:
         pa.parquet.write_table(table, file, compression="zstd")

@@ -15,9 +15,9 @@ import numpy as np
 from anemone_lib.archive.request import Request
 from anemone_lib.soundscape.minutes import Minutes, add_bands, lay_millidecades, to_db
 
-#: Steps in a decibel, and what stands for a level that is not known.
+#: Steps in a decibel, and the number for a level that is not known.
 STEPS, UNKNOWN = 128, -32768
-#: Changes with what is measured: earlier files are then measured again.
+#: Changes when the levels are measured in another way: earlier files are then measured again.
 VERSION = 1
 
 

@@ -30,7 +30,7 @@ def unpack_result(path: Path, folder: Path) -> None:
     Raises
     ------
     ScoresError
-        It is damaged, or has something in it that no result has.
+        It is damaged, or has a file that does not belong to a result.
     DiskFullError
         There is no room.
     """
@@ -47,6 +47,6 @@ def unpack_result(path: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(one) as content, target.open("wb") as file:
                     shutil.copyfileobj(content, file, 1 << 20)
-    # zipfile raises a RuntimeError of what is encrypted, and one of its kinds of a compression that it does not know.
+    # zipfile raises RuntimeError for an encrypted file, and a subclass of it for an unknown compression.
     except (BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ScoresError(f"it is damaged: {error}") from None

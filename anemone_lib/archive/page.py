@@ -1,7 +1,7 @@
-"""The parts of a page that is one file: headings, tables, figures and sounds, all of it inside.
+"""The HTML of a page that is one file: headings, tables, figures and sounds are inside it.
 
-*Conventions.* Every text is escaped here, once: callers pass plain text. Nothing is loaded from elsewhere, and the page
-forbids it. Figures have a description for those who do not see them.
+*Conventions.* Callers pass plain text; every text is escaped here, once. The page loads nothing from elsewhere, and
+forbids it. Figures have a description for people who do not see them.
 """
 
 import base64
@@ -111,7 +111,7 @@ def make_paragraph(text: str, *, soft: bool = False) -> str:
 
 
 def _mark_commands(text: str) -> str:
-    """Escape a text; what stands between backquotes is a command."""
+    """Escape a text, and mark commands, which stand between backquotes."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
@@ -125,7 +125,7 @@ def make_heading(text: str) -> str:
 
 
 def make_list(texts: Iterable[str]) -> str:
-    """Make a list of plain texts; nothing for none.
+    """Make a list of plain texts; without texts, it is empty.
 
     >>> make_list(["one"]), make_list([])
     ("<ul class='notes'><li>one</li></ul>", '')
@@ -147,11 +147,11 @@ def make_numbers(pairs: Iterable[tuple[str, str]]) -> str:
 def make_table(
     caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()
 ) -> str:
-    """Make a table that scrolls by itself where it is too wide.
+    """Make a table, which scrolls if it is too wide.
 
     Parameters
     ----------
-    caption : str, what the table is, for those who do not see it
+    caption : str, the title of the table, for people who do not see it
     columns : sequence of str
     rows : iterable of sequences of str
     right : numbers of the columns that hold numbers
@@ -174,7 +174,7 @@ def make_table(
 
 
 def make_figure(drawn: Any, *, alt: str, caption: str = "", wide: bool = True) -> str:
-    """Make a figure of matplotlib a part of the page.
+    """Put a figure of matplotlib into the page.
 
     Parameters
     ----------
@@ -218,12 +218,12 @@ def make_image(drawn: Any, *, alt: str, photo: bool = False) -> str:
 
 
 def make_player(samples: np.ndarray, sample_rate: int, *, label: str) -> str:
-    """Make a player of a short sound: MP3 where it can be written, which every browser plays, else WAV.
+    """Make a player of a short sound: MP3, which every browser plays, or WAV if MP3 cannot be written.
 
     Parameters
     ----------
     samples : np.ndarray [shape=(n,)], float32 in [-1, 1]
-    sample_rate : int, in Hz; above `SOUND_HZ` it is made less
+    sample_rate : int, in Hz; the sound is resampled to `SOUND_HZ` if it is higher
     label : str, what is heard
 
     Examples
@@ -262,5 +262,5 @@ def _name(text: str) -> str:
 
 
 def _mark(text: str, kind: str) -> str:
-    """The class of a cell: a SHA-256 has letters of its own."""
+    """Return the class of a cell: a SHA-256 has its own font."""
     return " class='hash'" if len(text) == 64 and all(c in "0123456789abcdef" for c in text) else kind

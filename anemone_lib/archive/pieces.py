@@ -23,14 +23,14 @@ KILLED = (
     "may not be enough for it, or a decoder may not survive it"
 )
 LATE = (
-    "it was not done in its time (--timeout), so that its worker process was ended; a decoder may never come back from "
+    "it was not done in its time (--timeout), so that its worker process was ended; a decoder may never return from "
     "it, or the disk may not answer"
 )
 
 
 @dataclass
 class Large:
-    """A recording in stretches: those that are scored, what it was read for, and how many pieces are to be done."""
+    """A recording that is done in stretches: the results so far, and the number of pieces that are left."""
 
     task: Task
     cache: ScoreCache
@@ -41,7 +41,10 @@ class Large:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A piece of work: a recording; a stretch of it; hearing it; putting both together; calls of events; noise."""
+    """A piece of work: a recording; a stretch of it; hearing it; its last piece; calls of events; noise.
+
+    `anemone_lib.archive.running.Run` chooses the function of `anemone_lib.archive.units` for it.
+    """
 
     row: Mapping[str, Any]
     task: Task
@@ -53,7 +56,7 @@ class Job:
     killed: int = 0
 
     def smaller(self) -> "Job":
-        """The same with less memory, after a worker was killed."""
+        """Return the same piece, to be done with less memory, after a worker was killed."""
         return replace(self, task=self.task.smaller(), killed=self.killed + 1)
 
 
@@ -62,7 +65,7 @@ class GoneError(Exception):
 
 
 class Pieces:
-    """What is out.
+    """The pieces of work that the workers have.
 
     Parameters
     ----------
@@ -92,7 +95,7 @@ class Pieces:
             self._broken = error
 
     def collect(self) -> Iterator[tuple[Job, Any]]:
-        """Wait until something is ready, and yield every such piece with what was found.
+        """Wait until some pieces are done, and yield them with their results.
 
         Raises
         ------
@@ -131,12 +134,12 @@ class Pieces:
                 yield job, Outcome("failed", KILLED)
 
     def cancel(self) -> None:
-        """Take back what is not begun."""
+        """Cancel the pieces that have not begun."""
         for future in self._out:
             future.cancel()
 
     def collect_rest(self) -> Iterator[tuple[Job, Any]]:
-        """Take back what is not begun, wait for the others, and yield those that were done."""
+        """Cancel the pieces that have not begun, wait for the others, and yield those that were done."""
         self.cancel()
         while self._out:
             future, job = self._out.popitem()

@@ -8,7 +8,7 @@ the quotas have room for it: the executions of the map, the calls of the functio
 from collections import Counter
 from dataclasses import dataclass
 
-#: Transitions of states for a batch that is called once, and for every call more (the definition in `modules/archive`).
+#: Transitions of states for a batch with one call, and for every further call (the definition in `modules/archive`).
 BATCH_TRANSITIONS, CALL_TRANSITIONS = 5, 3
 
 
@@ -18,7 +18,7 @@ class Quotas:
 
     Attributes
     ----------
-    max_concurrency : int, batches at once, as the Terraform module is told
+    max_concurrency : int, batches at once: the variable of the Terraform module
     map_executions : int, executions of a Distributed Map at once; fixed
     function_calls : int, calls at once of all functions of a region; 10 in a new account
     growth : float, new environments of a function a second
@@ -33,20 +33,20 @@ class Quotas:
 
     @property
     def at_once(self) -> int:
-        """Batches that can be at work at once."""
+        """Batches that can run at the same time."""
         return min(self.max_concurrency, self.map_executions, self.function_calls)
 
 
 @dataclass(frozen=True)
 class Course:
-    """How an execution went.
+    """The course of an execution.
 
     Attributes
     ----------
     seconds : int, from the first batch to the end of the last
     most_at_once : int, batches
     transitions : int, of states, which are paid for
-    limit : str, which quota held it up for the longest time; empty where none did
+    limit : str, the quota that delayed it for the longest time; empty if no quota did
     """
 
     seconds: int
@@ -66,7 +66,7 @@ def simulate_execution(
     call_s : float > 0, seconds of one call of the function
     quotas : Quotas, optional
     calls : int > 0, calls that each batch needs
-    cold_start_s : float, more for the first call of every environment
+    cold_start_s : float, seconds that the first call of every environment takes longer
 
     Returns
     -------

@@ -18,7 +18,7 @@ from anemone_lib.scoring.classifier import Classifier, load_classifier
 from anemone_lib.scoring.fit import check_fit, choose_config
 from anemone_lib.tuning.by_class import choose_decisions
 
-#: Words for `group` of a dataset that say nothing of sites, or what is the rule anyway.
+#: Values of `group` of a dataset that are not a regular expression for the site.
 _NO_SITE = ("recording", "day", "site")
 
 
@@ -72,7 +72,7 @@ class Request:
 
     @cached_property
     def calls_key(self) -> str:
-        """The key of measured calls, beside the recording: the scores and the settings of the events."""
+        """The key of the calls of a recording: the scores and the settings of the events."""
         return f"{self.score_key}-{self.config_sha256}"
 
     @cached_property
@@ -87,7 +87,7 @@ class Request:
 
     @property
     def probe_key(self) -> str:
-        """The key of what was read from headers: everything on which it depends."""
+        """The key of what was read from headers: the options on which it depends."""
         return json.dumps([self.timezone, self.start_time_format])
 
     def describe_clock(self, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Request:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is kept of a request, to be made again by `restore_request`."""
+        """Return the request as values for JSON, from which `restore_request` makes it again."""
         return {
             "sources": list(self.sources),
             "model": self.model,
@@ -128,7 +128,7 @@ def make_request(
     noise: bool = True,
     call_level_db: float | None = None,
 ) -> Request:
-    """Make a request, and see that its parts fit together.
+    """Make a request, and check that its parts fit together.
 
     Parameters
     ----------

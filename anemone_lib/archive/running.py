@@ -45,8 +45,8 @@ from anemone_lib.scoring.scores import ScoreCache, Scores
 
 #: Audio in a stretch of a large recording, seconds.
 STRETCH_S = 1800.0
-#: A piece of work has so much time, seconds, and so many times what pieces of its length took in this run. Until one is
-#: done, they are taken to be done at this many times real time.
+#: A piece of work has this time, in seconds, and this many times the time that pieces of its length took in this run.
+#: Until one is done, this factor times real time is taken as their speed.
 TIMEOUT_S, TIMES = 600.0, 20.0
 Progress = Callable[[float, float], None]
 
@@ -78,7 +78,7 @@ class Run:
     request : Request
     workers : Workers
     shard : (i, n), only every n-th recording from the i-th
-    timeout_s : float > 0, the time for a piece of work beside `TIMES` what is usual
+    timeout_s : float > 0, the time for a piece of work, to which `TIMES` the usual time is added
     progress : callable (done, total), in seconds of audio, optional
     """
 
@@ -109,7 +109,7 @@ class Run:
         Raises
         ------
         DiskFullError
-            There is no room; what was found until then is kept.
+            There is no room; the results until then are kept.
         ScoresError
             The workers are gone.
         """
@@ -124,7 +124,7 @@ class Run:
 
         Parameters
         ----------
-        remote : bool, also of recordings that have to be fetched again
+        remote : bool, whether also in recordings that have to be fetched again
         """
         unmeasured = self._state.find_unmeasured(self._request.score_key, self._request.calls_key)
         self._total, self._done = self._state.add_up("duration", *unmeasured) / self._shard[1], 0.0
@@ -159,13 +159,13 @@ class Run:
             self._audio_s += self._measure_job(job)
             self._take(job, found)
 
-    # ------------------------------------------------------------------ what there is to do
+    # ------------------------------------------------------------------ lists of work
 
     def _list_jobs(self, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
         for row in self._state.each(where, values):
             if self._is_ours(row):
                 yield from self._cut_jobs(row)
-        while self._pieces or self._later:  # recordings that may be the same as one that was not done yet
+        while self._pieces or self._later:  # recordings that may be the same as one that is being analysed
             while self._pieces:
                 self._collect()
             again, self._later = self._later, deque()
@@ -183,7 +183,7 @@ class Run:
             try:
                 scores = Scores.load(self._scores / f"{row['scores']}.npz")
             except AnemoneError:
-                continue  # the tables, which are next, say so
+                continue  # the tables are next, and say so
             events = decide_all_events(scores, request.configs)
             if not events:
                 self._keep_calls(row, Measured())
@@ -216,7 +216,7 @@ class Run:
         )
 
     def _cut_jobs(self, row: Mapping[str, Any]) -> Iterator[Job]:
-        """Yield the pieces of work of a recording; it waits where one that may be the same is being analysed."""
+        """Yield the pieces of work of a recording; it waits if a recording that may be the same is being analysed."""
         alike = (row["size"] or 0, row["sample"])
         if alike in self._alike:
             self._later.append(row)
@@ -253,7 +253,7 @@ class Run:
         for chunk in missing:
             yield Job(row, task, chunk, large)
 
-    # ------------------------------------------------------------------ what is out, and what comes back
+    # ------------------------------------------------------------------ handing out, and keeping results
 
     def _begin(self, job: Job) -> None:
         self._pieces.begin(job)
@@ -274,7 +274,7 @@ class Run:
         return submit(analyse_recording, job.task, *what)
 
     def _choose_limit(self, job: Job) -> float:
-        """Seconds after which a piece of work is given up: far more than it takes, so that only what hangs is late."""
+        """Choose after how many seconds a piece of work has failed: far more than it takes, unless it hangs."""
         usual = self._workers.number * (monotonic() - self._began) / self._audio_s if self._audio_s else 1 / TIMES
         return self._timeout_s + TIMES * usual * self._measure_job(job)
 

@@ -1,4 +1,4 @@
-"""The recordings of a source: folders, globs, files, a manifest, prefixes of buckets and listings of web servers.
+"""Find the recordings of sources: folders, globs, files, manifests, prefixes of buckets, listings of web servers.
 
 *Conventions.* The name of a recording is its path below the source. Its site is the site in the manifest; else what
 a regular expression finds in the path; else the first folder of the path; else the folder that was given as the source.
@@ -29,7 +29,7 @@ from anemone_lib.errors import AnemoneError, ConfigError, spell_count
 from anemone_lib.files import find_in_path, spell_name
 from anemone_lib.scoring.scores import Scores
 
-#: Columns of a manifest that may be there beside ``path``.
+#: Optional columns of a manifest; ``path`` is required.
 MANIFEST_COLUMNS = ("site", "recorder", "start_time", "timezone", "calibration_db", "latitude", "longitude")
 _NUMBERS = {"calibration_db": (-50.0, 300.0), "latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0)}
 #: The key of the cells of a row that are beyond the last column.
@@ -43,12 +43,12 @@ class Item:
 
     Attributes
     ----------
-    recording : str, its path below what was given
+    recording : str, its path below the source
     source : str, the path or address that opens it
     site : str
     size : int, in bytes, and modified : str, where the listing of a remote source tells
-    about : mapping, what a manifest says of it: columns of `MANIFEST_COLUMNS` that are not empty
-    scores : Scores or None, what was read to name a recording that was scored before
+    about : mapping, the columns of its row in a manifest that are not empty, of `MANIFEST_COLUMNS`
+    scores : Scores or None, of a recording that was scored before: they were read to name it
     """
 
     recording: str
@@ -62,7 +62,7 @@ class Item:
 
 @dataclass
 class Listing:
-    """What sources name; `notes` and `failures` are whole when all items have been taken."""
+    """The recordings that sources name; `notes` and `failures` are complete after the iteration."""
 
     sources: tuple[str, ...]
     site: str | None = None
@@ -89,7 +89,7 @@ class Listing:
         finding = find_recordings(sources, suffixes=(*AUDIO_SUFFIXES, SUFFIX))
         self.notes += finding.notes
         self.failures += finding.failures
-        while finding.recordings:  # lets go of them as they are taken
+        while finding.recordings:  # removes each, so that memory becomes free
             found = finding.recordings.pop()
             source = found.source if "://" in found.source else os.path.abspath(found.source)
             name, size, modified = spell_name(found.name), None, ""
@@ -134,7 +134,7 @@ class Listing:
         other = [name for name in _open_manifest(path)[1] if name and name not in ("path", *MANIFEST_COLUMNS)]
         if other:
             known = f"path, {', '.join(MANIFEST_COLUMNS)}"
-            self.notes.append(f"columns of {path.name} that say nothing here: {', '.join(other)} (known are {known})")
+            self.notes.append(f"columns of {path.name} that are not used: {', '.join(other)} (known are {known})")
         for line, row in read_manifest(path):
             place = row.pop("path")
             below = f"{path.parent}{os.sep}" if "://" not in place and not os.path.isabs(place) else ""
@@ -218,7 +218,7 @@ def _describe_remote(address: str) -> Item:
 
 
 def _list_remote(address: str) -> Iterator[tuple[str, str, int | None, str]]:
-    """Yield name below the address, address, size and a word that changes with the content, for every object."""
+    """Yield name below the address, address, size, and a text that changes with the content, for all."""
     if urlsplit(address).scheme == "s3":
         yield from _list_s3(address)
         return
@@ -298,7 +298,7 @@ def read_manifest(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _open_manifest(path: Path) -> tuple["csv.DictReader[str]", dict[str, str]]:
-    """Return the rows of a manifest, and its columns as they are written by their names."""
+    """Return the rows of a manifest, and its columns as the file writes them, by their names in lower case."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -348,7 +348,7 @@ def _check_row(where: str, values: dict[str, str]) -> dict[str, Any]:
 
 
 def check_sources(sources: Iterable[str | os.PathLike[str]], site: str | None = None, channel: str = "mean") -> Listing:
-    """Look at sources before hours of work: manifests are read, the expression for sites is tried.
+    """Check sources before hours of work: read manifests, and try the expression for sites.
 
     Raises
     ------

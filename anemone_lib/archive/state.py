@@ -1,4 +1,4 @@
-"""What a run knows about every recording: a database that stays intact when the run is killed.
+"""The state of a run: a database of all recordings, which stays intact when the run is killed.
 
 *Conventions.* The database is one SQLite file with one row for each recording. A row has three parts, each written by
 its own step: what the source says about it (`list_item`), what its header says (`keep_probe`), and the outcome of its
@@ -57,7 +57,7 @@ FAILED = "status = 'failed' AND score_key = ?"
 UNDONE = "problem IS NULL AND (score_key IS NOT ? OR status IS NULL)"
 #: Undone, or it failed and is tried again.
 NOT_ANALYSED = "problem IS NULL AND NOT (status IS 'analysed' AND score_key IS ?)"
-#: What failed does not replace what was measured.
+#: A failure does not replace figures that were measured.
 _KEEP_CALLS = (
     "ON CONFLICT DO UPDATE SET calls = excluded.calls, reason = excluded.reason "
     "WHERE excluded.calls IS NOT NULL OR calls.calls IS NULL"
@@ -99,7 +99,7 @@ class State:
         self._pending = 0
 
     def close(self) -> None:
-        """Write what is pending, and close, even if there is no room to write it."""
+        """Write pending changes, and close, even if there is no room to write them."""
         try:
             self.flush()
         finally:
@@ -130,23 +130,23 @@ class State:
         return default if row is None else json.loads(row[0])
 
     def forget(self, beginning: str) -> None:
-        """Forget the facts whose names begin so."""
+        """Forget the facts whose names have this beginning."""
         self._change("DELETE FROM facts WHERE substr(name, 1, ?) = ?", (len(beginning), beginning))
         self.flush()
 
     # ------------------------------------------------------------------ the three parts of a row
 
     def begin_walk(self) -> None:
-        """Begin to list the sources: rows that are not listed again belong to earlier sources, and do not count."""
+        """Begin to list the sources: rows that are not listed again are of earlier sources, and do not count."""
         self.walk += 1
 
     def end_walk(self) -> None:
-        """All are listed: from now on these are the recordings."""
+        """End the list: from now on, only the recordings in it count."""
         self.remember("walk", self.walk)
         self.flush()
 
     def list_item(self, item: Item, size: int | None, modified: str) -> str:
-        """Keep what a source says; return the recording's name, which is changed if another has the same name."""
+        """Keep what a source says of a recording; return its name, which is changed if another has the same name."""
         name = item.recording
         row = self._db.execute("SELECT source, walk FROM recordings WHERE recording = ?", (name,)).fetchone()
         if row is not None and row["walk"] == self.walk and row["source"] != item.source:
@@ -204,7 +204,7 @@ class State:
         self.flush()
 
     def keep_calls(self, sha256: str, key: str, measured: Measured) -> None:
-        """Keep what is known of the calls of a recording; what failed does not replace what was measured."""
+        """Keep the calls of a recording; a failure does not replace figures that were measured."""
         events = None if measured.events is None else json.dumps(measured.events, sort_keys=True)
         self._change(
             f"INSERT INTO calls VALUES (?, ?, ?, ?) {_KEEP_CALLS}",
@@ -256,7 +256,7 @@ class State:
         return [(dict(row), row["number"], row["seconds"]) for row in rows]
 
     def find_scored(self, size: int, sample: str, key: str) -> list[str]:
-        """Return the SHA-256 of recordings that may be the same as one, and are analysed."""
+        """Return the SHA-256 of analysed recordings that may be the same as one."""
         rows = self._db.execute(
             "SELECT DISTINCT sha256 FROM recordings WHERE size = ? AND sample = ? AND score_key = ? "
             "AND status = 'analysed' ORDER BY sha256",
@@ -278,11 +278,10 @@ class State:
         return f"{ANALYSED} AND NOT EXISTS ({known})", (key, calls_key)
 
     def list_in_order(self, key: str, calls_key: str) -> Iterator[Any]:
-        """Yield all recordings, with `duplicate_of`, and `before_ms`: from the end of the one before to the start.
+        """Yield all recordings, with `duplicate_of`, `before_ms`, and `calls` and `calls_reason` (see `keep_calls`).
 
-        With `calls` and `calls_reason`: what `keep_calls` kept.
-
-        Of recordings with the same bytes the first counts; the others are none for the one after them.
+        `before_ms` is the time from the end of the recording before to the start, in milliseconds; it is negative where
+        both overlap. Of recordings with the same bytes, the first counts, and `before_ms` passes over the others.
         """
         self.flush()
         done = "score_key = :key AND status = 'analysed'"
@@ -309,7 +308,7 @@ class State:
         return rows
 
     def take_over(self, path: Path, key: str) -> None:
-        """Take over what a shard found out, for the same files and the same model and settings."""
+        """Take over the results of a shard, for the same files and the same model and settings."""
         self.flush()
         self._db.execute("ATTACH ? AS shard", (str(path),))
         try:
@@ -338,7 +337,7 @@ class State:
         self.flush()
 
     def copy_from(self, other: "State") -> None:
-        """Take over everything that another state knows: a shard begins with what was planned."""
+        """Take over the rows of another state: a shard begins with the plan."""
         self.flush()
         with self.together() as db:
             rows = other._db.execute("SELECT * FROM recordings")
@@ -350,7 +349,7 @@ class State:
     # ------------------------------------------------------------------ writing
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write pending changes."""
         if self._db.in_transaction:
             self._db.execute("COMMIT")
         self._pending = 0

@@ -43,7 +43,7 @@ def plan_archive(
     ----------
     request : Request, from `make_request`
     folder : path, the archive's
-    note : callable (text), told what was left out and why
+    note : callable (text), called with everything that was left out, and why
     progress : callable (text), optional
 
     Returns
@@ -117,7 +117,7 @@ def run_archive(
     timeout_minutes : float > 0
         A piece of work has this time, and 20 times what is usual for its length; then the recording has failed, and the
         process that is at it is ended (a Dask worker goes on without it).
-    note : callable (text), called with what was left out, what starts again, and what the run waits for
+    note : callable (text), called with everything that was left out, is done again, or is waited for
     progress : callable (done, total), in seconds of audio, optional
 
     Returns
@@ -129,7 +129,7 @@ def run_archive(
     ConfigError
         There are no recordings, another run works in the folder, or it cannot be written to; AWS refuses.
     DiskFullError, ScoresError
-        There is no room, or the workers are gone; what was done is kept, and the next run goes on.
+        There is no room, or the workers are gone; the results so far are kept, and the next run goes on.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def run_archive(
     """
     folder = Path(folder)
     check_folder(folder, "--out")
-    read_labels(folder)  # what is wrong in the table of verdicts is said before a night of work
+    read_labels(folder)  # a wrong table of verdicts is an error before a night of work
     if aws:
         check_reachable(request.sources)
     with _lock(folder, shard), ExitStack() as stack:
@@ -188,7 +188,7 @@ def report_archive(
     call_level_db: float | None = None,
     note: Note = _quiet,
 ) -> Archive:
-    """Write the tables again from the results so far, if you like with other event settings; nothing is scored.
+    """Write the tables again from the results so far, also with other event settings; nothing is scored.
 
     Calls of events that are new are measured in recordings that are on this machine. What an execution on AWS has found
     by now is collected.
@@ -201,7 +201,7 @@ def report_archive(
         Event settings that differ.
     call_level_db : float, optional
         Level of the reference call, as in `make_request`; by default that of before.
-    note : callable (text), told what is still on AWS
+    note : callable (text), called with what is still on AWS
 
     Returns
     -------
@@ -247,7 +247,7 @@ def report_archive(
 
 
 def open_state(folder: Path) -> State:
-    """Open what a run knows.
+    """Open the state of a run.
 
     Raises
     ------
@@ -269,7 +269,7 @@ def _state_path(folder: Path, shard: tuple[int, int] | None) -> Path:
 
 
 def _say_what_is_new(state: State, request: Request, note: Note) -> None:
-    """Say if all is scored again because the model or the settings changed, and what is no longer among the sources."""
+    """Say if all recordings are scored again, and why, and how many are no longer among the sources."""
     before = state.recall("request")
     if before is not None:
         try:
@@ -292,7 +292,7 @@ def _say_what_is_new(state: State, request: Request, note: Note) -> None:
 
 
 def _compare(before: InferenceConfig, after: InferenceConfig) -> str:
-    """Spell the settings that decide the scores, where they differ."""
+    """List the settings that decide the scores and differ."""
     if before.scores_fingerprint == after.scores_fingerprint:
         return ""
     old, new = before.model_dump(), after.model_dump()
@@ -307,7 +307,7 @@ def _lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
     locks.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if shard:
-            with _take(locks / "run.lock", folder, timeout=1.0):  # held by a run as long as it lasts
+            with _take(locks / "run.lock", folder, timeout=1.0):  # a run keeps it to its end
                 stack.enter_context(_take(locks / f"shard-{shard[0] + 1}-of-{shard[1]}.lock", folder))
         else:
             stack.enter_context(_take(locks / "run.lock", folder))

@@ -40,7 +40,7 @@ from anemone_lib.soundscape.minutes import MinuteMeter, measure_minutes
 SMALL_CHUNK_WINDOWS = 16
 #: Bytes that the samples of a chunk take, at most.
 CHUNK_BYTES = 32 << 20
-#: A remote recording is held in memory up to this size, and in a temporary file above.
+#: A remote recording is kept in memory up to this size, and in a temporary file above.
 HELD_BYTES = 64 << 20
 
 
@@ -70,7 +70,7 @@ class Task:
     deadline: float | None = None
 
     def smaller(self) -> "Task":
-        """The same with less memory."""
+        """Return the same task, to be done with less memory."""
         return replace(self, chunk_windows=SMALL_CHUNK_WINDOWS)
 
     def check_time(self) -> None:
@@ -86,7 +86,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a recording.
+    """The outcome of the analysis of a recording.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Outcome:
     sha256 : str
     scores : Scores, without name, clock and notes of the file
     name : str, of the scores
-    notes : tuple of str, what is odd about the file and the sound in it
+    notes : tuple of str, anything odd about the file and its sound
     condition : list of dict, of each analysed stretch: ``start_s``, ``end_s``, and ``dead_s``, ``clipped`` where known
     calls : Measured, of the events that `Task.configs` decide
     noise : bytes or None, the levels of every minute, as `pack_minutes` packs them
@@ -112,7 +112,7 @@ class Outcome:
     noise: bytes | None = None
 
 
-#: What a recording is read for from end to end: its SHA-256, and its levels as `pack_minutes` packs them.
+#: The SHA-256 of a recording, and its levels as `pack_minutes` packs them: for both it is read from end to end.
 Heard = tuple[str, bytes | None]
 
 
@@ -165,7 +165,7 @@ def score_stretch(
 
 
 def hear_recording(task: Task) -> Heard | Outcome:
-    """Read a recording from end to end, for its SHA-256 and, where wanted, the levels of every minute."""
+    """Read a recording from end to end, for its SHA-256 and, if `Task.noise` is true, the levels of every minute."""
 
     def hear(recording: Recording) -> Heard:
         with ThreadPoolExecutor(1, "anemone-sha256") as hasher:
@@ -201,7 +201,7 @@ def measure_recording_noise(task: Task) -> bytes | Outcome:
 
 
 def choose_chunk_windows(sample_rate: int, channels: int, config: InferenceConfig) -> int:
-    """Windows that are scored at once, so that their samples take no more than `CHUNK_BYTES`."""
+    """Choose how many windows are scored at once, so that their samples take no more than `CHUNK_BYTES`."""
     rate = max(sample_rate, config.target_sr or 0)
     fitting = int(CHUNK_BYTES / (config.stride_duration * rate * channels * 4))
     return max(SMALL_CHUNK_WINDOWS, min(CHUNK_WINDOWS, fitting))
@@ -277,7 +277,7 @@ def _finish(
 def _measure(
     recording: Recording, events: tuple[Event, ...], classifier: Classifier, config: InferenceConfig
 ) -> Measured:
-    """Measure the calls; what goes wrong there does not cost the scores."""
+    """Measure the calls; an error there does not lose the scores."""
     try:
         return measure_events(recording, events, classifier, config)
     except MemoryError:
@@ -289,11 +289,11 @@ def _measure(
         return Measured(None, f"calls were not measured: {reason}")
 
 
-# ---------------------------------------------------------------------- opening, and what goes wrong
+# ---------------------------------------------------------------------- opening, and errors
 
 
 def _answer(task: Task, work: Callable[[Recording], Any]) -> Any:
-    """Do work on an open recording; what is wrong with the recording is the answer."""
+    """Do work on an open recording; if something is wrong with the recording, return that it failed, and why."""
     try:
         with _open_piece(task) as recording:
             done = work(recording)
@@ -368,15 +368,15 @@ def _describe_growth(before: int, now: int) -> str:
 
 
 class DiskFullError(AnemoneError):
-    """There is no room for temporary files, or for what was found."""
+    """There is no room for temporary files, or for the results."""
 
 
 class LateError(AnemoneError):
-    """The time for a piece of work is over; it can be done again when there is more."""
+    """The time for a piece of work is over; it can be done again when there is more time."""
 
 
 def _stop_if_full(error: BaseException) -> None:
-    """End the run where the disk is full: otherwise every recording after it would fail for the same reason."""
+    """End the run if the disk is full: otherwise every later recording would fail for the same reason."""
     while error is not None:
         if is_disk_full(error):
             raise DiskFullError(

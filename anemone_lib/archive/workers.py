@@ -1,8 +1,8 @@
 """The workers of a run: processes of this machine, a Dask cluster, or any executor.
 
-*Conventions.* When a worker is killed, its pool of processes breaks. Its work is done again, alone and in smaller
-pieces, in a new pool, and is given up the second time. A process that does not finish a piece of work in its time ends
-itself, even if a decoder never returns; this piece is given up at once. A Dask cluster, which starts its workers
+*Conventions.* When a worker is killed, its pool of processes breaks. A new pool does its work again, alone and in
+smaller pieces; after the second failure the work has failed. A process that does not finish a piece of work in its time
+ends itself, even if a decoder never returns; this piece has failed at once. A Dask cluster, which starts its workers
 itself, is in `anemone_lib.archive.cluster`.
 """
 
@@ -25,7 +25,7 @@ from anemone_lib.errors import ConfigError, spell_number
 
 #: Memory of one worker process, bytes: what it loads, a chunk, and what decoders hold. Measured: 150 to 250 MB.
 WORKER_BYTES = 400 << 20
-#: The longest limit for a piece of work, seconds: a clock holds no longer one.
+#: The longest limit for a piece of work, seconds: timers of the system do not take a longer one.
 MOST_S = 1e8
 
 
@@ -36,7 +36,7 @@ class Workers:
     ----------
     make : callable that returns an Executor
     number : int, how many pieces of work it does at once
-    renewable : bool, whether another may be made where one is broken
+    renewable : bool, whether another executor may be made if one is broken
     """
 
     def __init__(self, make: Callable[[], Executor], number: int, *, renewable: bool) -> None:
@@ -61,32 +61,32 @@ class Workers:
         raise BrokenExecutor("workers end as soon as they are started")
 
     def wait(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
-        """Wait until a piece of work is over; return those that are."""
+        """Wait until some pieces of work have ended; return them."""
         return wait(futures, return_when=FIRST_COMPLETED).done
 
     def is_late(self, future: Future[Any]) -> bool:
-        """Tell whether a piece of work is one whose process ended itself, because it was not done in its time."""
+        """Tell whether the process of a piece of work ended itself, because the piece was not done in its time."""
         return False
 
     def renew(self) -> None:
-        """Let go of an executor that is broken; the next piece of work makes another."""
+        """Close an executor that is broken; the next piece of work makes another."""
         if self.renewable and self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
 
     def close(self) -> None:
-        """Wait for what is being done, and drop the rest."""
+        """Wait for the pieces that were begun, and drop the others."""
         if self.renewable:
             self.renew()
 
 
 class Processes(Workers):
-    """Processes of this machine, each with a limit for the piece of work that it is at.
+    """Processes of this machine; each has a limit for its piece of work.
 
     Parameters
     ----------
     number : int, of processes
-    folder : pathlib.Path, where each process notes what it is at
+    folder : pathlib.Path, where each process notes the number of its piece of work
     """
 
     def __init__(self, number: int, folder: Path) -> None:
@@ -102,14 +102,14 @@ class Processes(Workers):
         return ProcessPoolExecutor(self.number, context, initializer=_begin_worker, initargs=(self._folder,))
 
     def submit(self, work: Callable[..., Any], *arguments: Any, limit_s: float = math.inf) -> Future[Any]:
-        """Begin a piece of work, which its process ends after `limit_s` seconds, and itself with it."""
+        """Begin a piece of work; if it is not done after `limit_s` seconds, its process ends itself."""
         number = f"{next(self._numbers):020d}"
         future = super().submit(_work_in_time, number, min(limit_s, MOST_S), work, *arguments)
         self._out[future] = number
         return future
 
     def is_late(self, future: Future[Any]) -> bool:
-        """Tell whether a piece of work is one whose process ended itself, because it was not done in its time."""
+        """Tell whether the process of a piece of work ended itself, because the piece was not done in its time."""
         notes = [path.read_text(errors="replace").partition("\n") for path in self._folder.iterdir()]
         return any(number == self._out.get(future) and said for number, _, said in notes)
 
@@ -137,8 +137,8 @@ def open_workers(
     executor : Executor, optional
         Any other, instead of both.
     wait_minutes : float >= 0
-        So long a run waits for a Dask worker that can work.
-    note : callable (text), told that it waits
+        The longest time to wait for a Dask worker that can work.
+    note : callable (text), called when the run waits
 
     Raises
     ------
@@ -162,7 +162,7 @@ def open_workers(
 
 
 def count_workers(number: int | None, memory: int | None) -> int:
-    """Return how many processes there are: as many as asked for or as there are cores, if the memory holds them."""
+    """Return the number of processes: `number`, or one for each core, as far as the memory is enough."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     most = number or cores
     if memory is None:
@@ -182,7 +182,7 @@ def parse_memory(text: str) -> int:
     Raises
     ------
     ConfigError
-        It is none.
+        It is not an amount of memory.
 
     Examples
     --------
@@ -202,7 +202,7 @@ def parse_memory(text: str) -> int:
 
 # ---------------------------------------------------------------------- in a worker process
 
-#: What this process is at, and, where it was not done in time, what Python says of that.
+#: The file with the number of this process's piece of work and, if the piece was late, the traceback of Python.
 _note: BinaryIO | None = None
 
 
@@ -214,10 +214,10 @@ def _begin_worker(folder: Path) -> None:
 
 
 def _work_in_time(number: str, limit_s: float, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do a piece of work; after the limit this process ends, also where a decoder never gives Python a turn."""
+    """Do a piece of work; after the limit this process ends, even if a decoder never lets Python run."""
     assert _note is not None
     _note.seek(0)
-    _note.write(f"{number}\n".encode())  # as long as the one before
+    _note.write(f"{number}\n".encode())  # it replaces the one before, which has the same length
     faulthandler.dump_traceback_later(limit_s, exit=True, file=_note)
     try:
         return work(*arguments)

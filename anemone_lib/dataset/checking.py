@@ -24,8 +24,8 @@ class DatasetReport:
     recordings : list of LabelledRecording
     hours : dict of part to hours
     calls : dict of part to dict of class to number of calls
-    errors : tuple of str, what makes results wrong, one sentence each
-    warnings : tuple of str, what makes results doubtful
+    errors : tuple of str, problems that make results wrong, one sentence each
+    warnings : tuple of str, problems that make results doubtful
     suggestions : tuple of str
     """
 
@@ -91,7 +91,7 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
 
 
 def warn_of_few(recordings: Sequence[LabelledRecording], dataset: Dataset) -> list[str]:
-    """Say of each class that has few calls or groups to learn from what can be expected."""
+    """Warn of each class that has few calls or groups to learn from."""
     messages: list[str] = []
     if not any("train" in one.spans for one in recordings):
         return messages
@@ -145,7 +145,7 @@ def _find_beyond(recordings: Sequence[LabelledRecording]) -> list[str]:
 
 
 def _warn_of_odd_boxes(recordings: Sequence[LabelledRecording]) -> list[str]:
-    """Say what is cut at a recording's end, and what a table says twice."""
+    """Warn of annotations that are cut at a recording's end, and of those that a table has twice."""
     messages = []
     for one in recordings:
         boxes = [(a.start_time, a.end_time, a.label) for a in (*one.annotations, *one.unclear)]

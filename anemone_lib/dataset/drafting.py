@@ -28,13 +28,13 @@ BACKGROUND = "noise"
 
 @dataclass(frozen=True)
 class Draft:
-    """A first description, and what was found on the way.
+    """A first description of a folder, and notes.
 
     Attributes
     ----------
     dataset : Dataset
     counts : Counter of annotations by label, as in the tables
-    notes : tuple of str, what a person should know of it, one sentence each
+    notes : tuple of str, what a person should check, one sentence each
     """
 
     dataset: Dataset

@@ -41,7 +41,7 @@ class LabelledRecording:
     sample_rate : int, in Hz, of the file
     annotations : tuple of Annotation, whose labels are names of classes
     unclear : tuple of Annotation, whose labels are of no class
-    spans : mapping of part to (start, end) in seconds; the parts that it has none of are missing
+    spans : mapping of each part of the split that it belongs to, to (start, end) in seconds
     channel : int or str, which of several hydrophones is listened to
     start_time : datetime or None, when it began, where its name or its header tells
     """
@@ -85,7 +85,7 @@ def find_files(dataset: Dataset) -> AnnotatedFolder:
     Returns
     -------
     files : AnnotatedFolder
-        The recordings that have a table, by path, and what is left out, in `notes`.
+        The recordings that have a table, by path; `notes` name those that are left out.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def find_files(dataset: Dataset) -> AnnotatedFolder:
 
 
 def read_recordings(dataset: Dataset, *, label: str | None = None) -> list[LabelledRecording]:
-    """Read all that a description names, tables included, audio left alone.
+    """Read the recordings of a description: headers and tables, not the audio.
 
     Parameters
     ----------

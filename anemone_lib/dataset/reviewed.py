@@ -19,7 +19,7 @@ from anemone_lib.detection.events import Annotation, fold_label
 from anemone_lib.errors import ConfigError
 from anemone_lib.tables.verdicts import Verdict, read_verdicts
 
-#: What of a recording without a table was not reviewed.
+#: Label of the intervals of a recording without a table that nobody reviewed.
 UNREVIEWED = "not reviewed"
 
 
@@ -100,7 +100,7 @@ def add_verdicts(
 
 
 def _find_class(one: Verdict, dataset: Dataset) -> str | None:
-    """The class of what was reviewed; None where it is not clear."""
+    """Return the class of a verdict; None if it is not clear."""
     if one.is_call:
         return dataset.find_class(one.label) if one.kind == "event" else None
     if not one.label:

@@ -1,7 +1,8 @@
 """Draw the split of a dataset: groups whole, every class in every part as far as there are calls and groups for it.
 
-*Method.* Of many random ways to give the groups to the parts (seeded), the one whose parts hold the closest to their
-share of each class's calls and of the recordings. Where groups are too few for that, every recording is cut in time.
+*Method.* Groups are given to the parts in many random ways (with a seed). The way is chosen in which the parts come
+closest to their share of each class's calls and of the recordings. If there are too few groups for this, every
+recording is cut in time.
 """
 
 from collections import Counter
@@ -37,7 +38,7 @@ def draw_split(
     Returns
     -------
     split : SplitByName or SplitByTime
-    why : str, in words, what was drawn and why
+    why : str, how the recordings were split, and why, for people
     """
     names = names or [one.name for one in recordings]
     if by in PARTS:

@@ -122,5 +122,4 @@ class VerdictBook(ABC):
 
     @abstractmethod
     def save(self) -> Path:
-        """Write the verdicts, whole or not at all: `Review` writes them beside one recording, `Survey` into a
-        table of many."""
+        """Write the verdicts, whole or not at all: `Review` in a table of one recording, `Survey` in one of many."""

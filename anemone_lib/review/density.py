@@ -151,7 +151,7 @@ def estimate_recall(
 def _check_bins(
     n_calls: ArrayLike, n_reviewed: ArrayLike, population: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the numbers of each bin as arrays, or say what is wrong with them."""
+    """Return the numbers of each bin as arrays, and check them."""
     accepted, reviewed, sizes = (np.asarray(one, float).ravel() for one in (n_calls, n_reviewed, population))
     if not len(accepted) == len(reviewed) == len(sizes):
         raise ConfigError(

@@ -41,7 +41,7 @@ class Survey(VerdictBook):
         Events to offer; by default all.
     n_windows : int >= 0
         Windows without an event to offer, in which missed calls may lie; without them recall is unknown.
-    seed : int, of what is drawn
+    seed : int, of the random choice of events and windows
     reviewer : str
 
     Attributes
@@ -100,7 +100,7 @@ class Survey(VerdictBook):
         self._read()
 
     def _read(self) -> None:
-        """Take up the verdicts of the table that are this reviewer's, on what is offered; keep all others."""
+        """Take up this reviewer's verdicts on the offered events and windows; keep all other rows of the table."""
         if not self.table.exists():
             return
         self._others = []
@@ -121,7 +121,7 @@ class Survey(VerdictBook):
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """This reviewer's verdicts on what is offered."""
+        """This reviewer's verdicts on the offered events and windows."""
         return [
             Verdict(
                 item.id,
@@ -253,7 +253,7 @@ class Survey(VerdictBook):
         folder : path
             If recordings in different folders have the same name, their tables are in folders of the same names.
         overwrite : bool
-            Replace tables that are there; by default a new one is written beside one that differs.
+            Replace existing tables; by default, if a table differs, a new file is written beside it.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What a recording sounds like beside the calls: levels, snapping shrimp, tones of engines.
+"""Measure the sound of a recording apart from the calls: levels, snapping shrimp, tones of engines.
 
 `describe_noise` is where to start; `minutes` has bands, third octaves and hybrid millidecades of every minute, `levels`
 measures power by time and frequency for pictures of any length.

@@ -12,7 +12,7 @@ import numpy as np
 MAX_COLUMNS = 1500
 
 
-#: Where a column has more frames than all of these, it is the mean of this many stretches, spread evenly ...
+#: A column with many frames is the mean of only this many stretches, spread evenly ...
 STRETCHES = 4
 
 
@@ -90,7 +90,7 @@ def compute_fraction_shown(n_frames: int) -> float:
 
 
 def _cut_stretches(edges: np.ndarray, block: int) -> Iterator[tuple[int, int]]:
-    """Runs of frames to transform: all of them, or some of each column."""
+    """Yield runs of frames to transform: all frames, or some of each column."""
     n_frames = int(edges[-1])
     if compute_fraction_shown(n_frames) == 1:
         for first in range(0, n_frames, block):

@@ -141,11 +141,11 @@ class MinuteMeter:
         self._begin_minute()
 
     def add(self, start: int, samples: np.ndarray) -> None:
-        """Take the samples from `start` on; those before that were not added count as lost.
+        """Add the samples from `start` on; samples between the last piece and `start` count as lost.
 
         Parameters
         ----------
-        start : int, not before the end of what was added last
+        start : int, not before the end of the samples that were added last
         samples : np.ndarray [shape=(n,)], float32, NaN where they are lost
         """
         self._take(np.broadcast_to(np.float32(np.nan), max(0, start - self._position)))

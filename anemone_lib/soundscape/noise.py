@@ -67,7 +67,7 @@ TONE_BLOCKS = 3
 MASKED_DB = 10.0
 
 
-#: Samples from which on a recorder is overdriven, of full scale; level below which it records nothing but zeros.
+#: Amplitude from which on a sample is overdriven (full scale is 1), and level, in dB, of digital silence.
 CLIPPED_AMPLITUDE = 0.999
 
 
@@ -76,7 +76,7 @@ SILENT_DB = -120.0
 
 @dataclass(frozen=True)
 class Tone:
-    """A tone that is there for much of the recording, as of an engine.
+    """A tone that lasts for much of the recording, as of an engine.
 
     Attributes
     ----------
@@ -175,6 +175,11 @@ def describe_noise(recording: Recording, *, bands_hz: dict[str, tuple[float, flo
     Returns
     -------
     context : NoiseContext
+
+    Raises
+    ------
+    ValueError
+        No band is named ``calls``.
 
     Examples
     --------
@@ -319,7 +324,7 @@ def find_tones(recording: Recording, *, low_hz: float = 30.0, high_hz: float = 2
 
 
 def _compute_medians(values: np.ndarray, group: int) -> np.ndarray:
-    """Median of every `group` neighbours, NaN left out."""
+    """Compute the median of every `group` neighbours, without NaN."""
     rows = np.full((-(-len(values) // group), group), np.nan)
     rows.flat[: len(values)] = values
     medians = np.full(len(rows), np.nan)
@@ -329,7 +334,7 @@ def _compute_medians(values: np.ndarray, group: int) -> np.ndarray:
 
 
 def _read_blocks(recording: Recording) -> Iterator[np.ndarray]:
-    """All of the recording in blocks, or blocks spread evenly over it."""
+    """Yield all of the recording in blocks, or blocks spread evenly over it."""
     length = round(BLOCK_S * recording.sample_rate)
     n_blocks = max(1, -(-recording.n_samples // length))
     for k in range(min(n_blocks, MAX_BLOCKS)):

@@ -212,7 +212,7 @@ def test_a_run_that_is_stopped_joins_its_execution_and_hands_over_only_what_is_m
         run()
     finally:
         bucket.delete_object(Bucket="reefs", Key=added)
-    assert any("joined" in note for note in run.notes)
+    assert any("is running: its results are collected" in note for note in run.notes)
     assert len(machine.executions) == 2
     assert len(machine.calls) == 5  # of the four batches, and of the new recording
     assert run().provenance["recordings"]["listed"] == 15
@@ -468,7 +468,7 @@ def test_an_execution_with_other_score_settings_at_work_is_not_mixed_up(machine,
         patch.setattr(cloud_module.time, "sleep", lambda seconds: (_ for _ in ()).throw(StoppedError))
         with pytest.raises(StoppedError):
             run()
-    with pytest.raises(ConfigError, match="with another model or other settings is at work"):
+    with pytest.raises(ConfigError, match="with another model or other settings is running"):
         run(settings={"stride_duration": 0.5})
 
 

@@ -178,7 +178,9 @@ def test_a_worker_that_stays_paused_is_started_anew(
     dask.add_worker("--memory-limit", "900MB")
     analyse([folder], out("dask"), scheduler=dask.address, note=notes.append)
     assert tables_of(out("dask")) == tables_of(out("whole"))
-    assert any("1 is paused, for more than 80 % of the memory is in use (0.9 GB a worker)" in note for note in notes)
+    assert any(
+        "1 is paused, because more than 80 % of the memory is in use (0.9 GB a worker)" in note for note in notes
+    )
     assert notes[-1] == "the cluster is at work again"
 
 

@@ -130,7 +130,7 @@ def test_a_path_on_a_drive_of_windows_is_refused_with_what_to_write(manifest, pl
 
 def test_columns_of_a_manifest_that_are_not_known_are_named(manifest):
     _, listing = items_of(manifest("path,site,lattitude,depth\ncard/a.wav,north,26.5,3\n"))
-    assert listing.notes[0].startswith("columns of season.csv that say nothing here: lattitude, depth (known are path,")
+    assert listing.notes[0].startswith("columns of season.csv that are not used: lattitude, depth (known are path,")
 
 
 def test_a_start_is_that_of_one_recording_and_not_of_all_in_a_folder(manifest, tmp_path):
