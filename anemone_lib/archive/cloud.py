@@ -23,7 +23,6 @@ from anemone_lib.archive.execution import (
     Place,
     Status,
     UnreachableError,
-    work_ahead,
 )
 from anemone_lib.archive.inventory import Note
 from anemone_lib.archive.kept import find_obstacle
@@ -33,6 +32,7 @@ from anemone_lib.archive.packing import MEMBER, unpack_result
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.running import Progress, forget_lost_scores, refuse_full_disk
 from anemone_lib.archive.state import ANALYSED, FAILED, OUTCOME, UNDONE, State
+from anemone_lib.archive.workers import work_ahead
 from anemone_lib.errors import AnemoneError, ConfigError, ScoresError, spell_count
 from anemone_lib.provenance import code_sha256
 from anemone_lib.scoring.scores import Scores
@@ -89,14 +89,14 @@ def analyse_on_aws(
     """
     check_reachable(row["source"] for row in state.each(f"source NOT LIKE 's3://%' AND {UNDONE}", (request.score_key,)))
     forget_lost_scores(state, folder, request.score_key)
-    hand = _Hand(state, request, folder, note, progress)
+    exchange = _Exchange(state, request, folder, note, progress)
     try:
-        if not hand.join():
-            hand.retry_failed()
+        if not exchange.join():
+            exchange.retry_failed()
         for number in range(ROUNDS):
-            if not hand.hand_over(place, measure=number == 0):
+            if not exchange.hand_over(place, measure=number == 0):
                 return
-            hand.finish()
+            exchange.finish()
     except (OSError, sqlite3.OperationalError) as error:
         refuse_full_disk(error, state, folder, request.score_key)
         raise
@@ -109,10 +109,10 @@ def collect_from_aws(state: State, request: Request, folder: Path, note: Note) -
     about = state.recall("aws")
     if about is None:
         return
-    hand = _Hand(state, request, folder, note, None)
+    exchange = _Exchange(state, request, folder, note, None)
     try:
-        status = hand.recall_execution().describe()
-        hand.collect()
+        status = exchange.recall_execution().describe()
+        exchange.collect()
     except AnemoneError as error:
         note(f"the results on AWS were not collected: {error}")
         return
@@ -121,7 +121,7 @@ def collect_from_aws(state: State, request: Request, folder: Path, note: Note) -
         note(f"the execution {about['run']} {at_work}: `anemone archive run --on aws` collects the rest")
 
 
-class _Hand:
+class _Exchange:
     """Hands batches over, and takes results back.
 
     The state remembers ``aws``, the execution; ``aws <run> <number>``, the result that was taken over; ``aws alone``,

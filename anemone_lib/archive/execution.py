@@ -7,27 +7,21 @@
 import json
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from anemone_lib.errors import AnemoneError, ConfigError
 
 #: Environment variables that `anemone archive run --on aws` reads if the options are missing.
 MACHINE_VARIABLE, BUCKET_VARIABLE = "ANEMONE_ARCHIVE_STATE_MACHINE", "ANEMONE_ARCHIVE_BUCKET"
-#: Objects that are written or read at once.
-TRANSFERS = 16
 #: Statuses of an execution that has not ended.
 AT_WORK = ("RUNNING", "PENDING_REDRIVE")
 #: The error of an execution in which more batches failed than it tolerates.
 TOO_MANY_FAILED = "States.ExceedToleratedFailureThreshold"
-A = TypeVar("A")
-B = TypeVar("B")
 _ARN = re.compile(r"arn:aws[\w-]*:states:([\w-]+):\d{12}:stateMachine:[\w-]+")
 _PASSING = re.compile(r"Throttl|TooManyRequests|SlowDown|RequestLimit|ServiceUnavailable|InternalError|RequestTimeout")
 _REMEDIES = {
@@ -253,15 +247,3 @@ def _read_failure(entry: Mapping[str, Any]) -> Failure:
     except (ValueError, KeyError, TypeError):
         said = cause
     return Failure(error, str(said or error)[:500])
-
-
-def work_ahead(work: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
-    """Do some work on several things at once; yield the results in order."""
-    waiting: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(TRANSFERS, "anemone-aws") as threads:
-        for thing in things:
-            waiting.append(threads.submit(work, thing))
-            if len(waiting) > 2 * TRANSFERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -5,12 +5,12 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.dataset
 
 from anemone_lib.archive.assembling import Analysed, load_analysed
 from anemone_lib.archive.request import restore_request
+from anemone_lib.archive.schemas import SCHEMAS
 from anemone_lib.archive.steps import open_state
-from anemone_lib.archive.tables import SCHEMAS, list_files
+from anemone_lib.archive.tables import read_batches
 from anemone_lib.detection.results import build_result, describe_result, write_json
 from anemone_lib.files import shorten_name, spell_name, write_atomically
 from anemone_lib.scoring.scores import recall_use
@@ -26,15 +26,19 @@ def write_csv_tables(folder: str | os.PathLike[str]) -> list[Path]:
     Returns
     -------
     paths : list of pathlib.Path, in the archive's folder
+
+    Raises
+    ------
+    ConfigError
+        A table is damaged.
     """
     paths = []
     for name, schema in SCHEMAS.items():
         path = Path(folder) / f"{name}.csv"
         flat = pa.schema([field for field in schema if not pa.types.is_list(field.type)])
         with write_atomically(path) as file, pa.csv.CSVWriter(file, flat) as writer:
-            if files := list_files(folder, name):
-                for batch in pa.dataset.dataset(files, schema=schema, format="parquet").to_batches(columns=flat.names):
-                    writer.write_batch(batch)
+            for batch in read_batches(folder, name, columns=flat.names):
+                writer.write_batch(batch)
         paths.append(path)
     return paths
 

@@ -7,11 +7,10 @@ others name it. A header is read again only if the file changed.
 
 import json
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from anemone_lib.archive.kept import describe_kept, is_kept, probe_kept
 from anemone_lib.archive.request import Request
 from anemone_lib.archive.state import State
 from anemone_lib.archive.tables import write_table
+from anemone_lib.archive.workers import work_ahead
 from anemone_lib.audio.clock import Clock, read_clock
 from anemone_lib.audio.probing import Probe, probe_recording
 from anemone_lib.audio.sources import hash_source, open_source
@@ -29,8 +29,6 @@ from anemone_lib.files import write_atomically
 
 #: Recordings that follow each other within this time, in milliseconds, are one bar of the timeline.
 JOIN_MS = 60_000
-#: Headers of remote recordings that are read at once.
-REMOTE_READERS = 16
 
 #: Takes one line of text for the person who runs the command.
 Note = Callable[[str], None]
@@ -100,27 +98,13 @@ def _probe_all(state: State, request: Request, tell: Note) -> None:
             problem = f"unexpected {type(error).__name__}: {error}"
         return name, None, read_clock(name.rpartition("/")[2], **clock), problem
 
-    rows = state.list_unprobed(request.probe_key)
-    for number, (recording, *found) in enumerate(_look_ahead(look, rows), start=1):
-        state.keep_probe(recording, request.probe_key, *found)
+    local = map(look, state.list_unprobed(request.probe_key, remote=False))
+    remote = work_ahead(look, state.list_unprobed(request.probe_key, remote=True))
+    for number, (recording, probe, clock, problem) in enumerate(chain(local, remote), start=1):
+        state.keep_probe(recording, request.probe_key, probe, clock, problem)
         if number % 1000 == 0:
             tell(f"{number:,} headers read")
     state.flush()
-
-
-def _look_ahead(look: Callable[[Any], Any], rows: Iterable[Any]) -> Iterator[Any]:
-    """Look at rows in order; look at several remote recordings at once."""
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(REMOTE_READERS, "anemone-header") as readers:
-        for row in rows:
-            if "://" not in row["source"]:
-                yield look(row)
-                continue
-            waiting.append(readers.submit(look, row))
-            if len(waiting) > 2 * REMOTE_READERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def hash_alike(state: State) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute
 import pyarrow.dataset
 
 from anemone_lib.archive.schemas import MINUTES
-from anemone_lib.archive.tables import Archive, list_files
+from anemone_lib.archive.tables import Archive, read_batches
 from anemone_lib.errors import ConfigError
 from anemone_lib.soundscape.minutes import lay_millidecades, lay_third_octaves, to_db
 
@@ -151,10 +151,9 @@ def _read_spectra(source: "Archive | pd.DataFrame", site: str) -> Any:
     field, columns = pyarrow.dataset.field, ["start_local", "third_octaves_db", "millidecades_db"]
     of_site = (field("site") == site) & field("start_local").is_valid()
     if isinstance(source, Archive):
-        data = pyarrow.dataset.dataset(list_files(source.folder, "minutes"), schema=MINUTES, format="parquet")
-    else:
-        data = pyarrow.dataset.dataset(pa.Table.from_pandas(source, MINUTES, preserve_index=False))
-    yield from data.to_batches(columns=columns, filter=of_site, batch_size=1 << 10)
+        return read_batches(source.folder, "minutes", columns=columns, rows=of_site, batch_size=1 << 10)
+    data = pyarrow.dataset.dataset(pa.Table.from_pandas(source, MINUTES, preserve_index=False))
+    return data.to_batches(columns=columns, filter=of_site, batch_size=1 << 10)
 
 
 def _split_by_length(lists: Any) -> Any:

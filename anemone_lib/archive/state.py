@@ -170,9 +170,10 @@ class State:
             )
         return name
 
-    def list_unprobed(self, key: str) -> Iterator[Any]:
-        """Yield the rows whose header was not read with these options, or could not be read."""
-        return self._each("walk = ? AND (probe_key IS NOT ? OR problem IS NOT NULL)", (self.walk, key))
+    def list_unprobed(self, key: str, *, remote: bool) -> Iterator[Any]:
+        """Yield the rows, local or remote, whose header was not read with these options, or could not be read."""
+        where = "(source LIKE '%://%') = ? AND (probe_key IS NOT ? OR problem IS NOT NULL)"
+        return self.each(where, (remote, key))
 
     def keep_probe(self, recording: str, key: str, probe: Probe | None, clock: Clock, problem: str | None) -> None:
         """Keep what a header says, or why it cannot be read, and when the recording began."""

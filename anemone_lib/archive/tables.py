@@ -173,17 +173,54 @@ def read_table(
     folder: str | os.PathLike[str], name: str, *, columns: Sequence[str] | None = None, site: str | None = None
 ) -> pa.Table:
     """Read a table of an archive as an Arrow table; see `Archive.read`."""
-    path, schema = Path(folder) / f"{name}.parquet", SCHEMAS[name]
+    with _explain_damage(folder, name):
+        data = _open_dataset(folder, name)
+        return data.to_table(columns=columns, filter=None if site is None else pa.dataset.field("site") == site)
+
+
+def read_batches(
+    folder: str | os.PathLike[str],
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    rows: pa.dataset.Expression | None = None,
+    batch_size: int = 1 << 17,
+) -> Iterator[pa.RecordBatch]:
+    """Yield a table of an archive a part at a time.
+
+    Parameters
+    ----------
+    folder : path, the archive's
+    name : str, the table's
+    columns : names of columns, optional
+    rows : pyarrow.dataset.Expression, optional
+        Which rows; by default all.
+    batch_size : int > 0, rows of a part, at most
+
+    Raises
+    ------
+    ConfigError
+        A file of the table is damaged.
+    """
+    with _explain_damage(folder, name):
+        yield from _open_dataset(folder, name).to_batches(columns=columns, filter=rows, batch_size=batch_size)
+
+
+def _open_dataset(folder: str | os.PathLike[str], name: str) -> pa.dataset.Dataset:
     files = list_files(folder, name)
     if not files:
-        table = schema.empty_table()
-        return table.select(columns) if columns else table
+        return pa.dataset.dataset(SCHEMAS[name].empty_table())
+    return pa.dataset.dataset(files, schema=SCHEMAS[name], format="parquet")
+
+
+@contextmanager
+def _explain_damage(folder: str | os.PathLike[str], name: str) -> Iterator[None]:
     try:
-        data = pa.dataset.dataset(files, schema=schema, format="parquet")
-        return data.to_table(columns=columns, filter=None if site is None else pa.dataset.field("site") == site)
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise ConfigError(
-            f"the table {path} cannot be read ({error}); `anemone archive report` writes it again from the scores"
+            f"the table {Path(folder) / name}.parquet cannot be read ({error}); `anemone archive report` writes it "
+            "again from the scores"
         ) from None
 
 

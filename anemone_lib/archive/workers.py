@@ -11,13 +11,22 @@ import math
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
 from itertools import count
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from weakref import WeakKeyDictionary
 
 from anemone_lib.archive.units import watch_parent
@@ -27,6 +36,10 @@ from anemone_lib.errors import ConfigError, spell_number
 WORKER_BYTES = 400 << 20
 #: The longest limit for a piece of work, seconds: timers of the system do not take a longer one.
 MOST_S = 1e8
+#: Headers or objects on servers that are read or written at once.
+TRANSFERS = 16
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Workers:
@@ -112,6 +125,29 @@ class Processes(Workers):
         """Tell whether the process of a piece of work ended itself, because the piece was not done in its time."""
         notes = [path.read_text(errors="replace").partition("\n") for path in self._folder.iterdir()]
         return any(number == self._out.get(future) and said for number, _, said in notes)
+
+
+def work_ahead(work: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
+    """Do some work that waits for a server on several things at once; yield the results in order.
+
+    Parameters
+    ----------
+    work : callable (thing) -> result
+    things : iterable, of which only some are taken ahead, so that memory does not grow with their number
+
+    Examples
+    --------
+    >>> list(work_ahead(abs, [-1, -2, -3]))
+    [1, 2, 3]
+    """
+    waiting: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(TRANSFERS, "anemone-transfer") as threads:
+        for thing in things:
+            waiting.append(threads.submit(work, thing))
+            if len(waiting) > 2 * TRANSFERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @contextmanager

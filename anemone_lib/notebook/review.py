@@ -272,14 +272,14 @@ class ReviewPanel:
         """Say which event is shown, its label, and how far the review is."""
         review, event = self.review, self.review.events[self._position]
         recording = getattr(event, "recording", "")
-        about = [html.escape(review.label(event)), f"{event.start_time:.2f} to {event.end_time:.2f} s"]
+        about = [html.escape(review.get_label(event)), f"{event.start_time:.2f} to {event.end_time:.2f} s"]
         if recording:
             about.insert(0, html.escape(recording.rpartition("/")[2]))
         if not self._blind:
             kind = getattr(event, "kind", "event")
             confidence = event.confidence if hasattr(event, "confidence") else event.mean_confidence
             about += [f"confidence {confidence:.2f}"] + (["no event was detected here"] if kind == "window" else [])
-        precision, low, high, n = review.precision()
+        precision, low, high, n = review.measure_precision()
         judged = len(review.events) - len(review.open_events)
         about.append(f"{judged} reviewed" if judged else "no verdict yet")
         if n and not self._blind:

@@ -39,7 +39,7 @@ class VerdictBook(ABC):
         """The label of an event that is not the target class."""
         return f"not {self.target}"
 
-    def label(self, event: Any) -> str:
+    def get_label(self, event: Any) -> str:
         """Return the label of an event, which is its verdict."""
         return self._labels[event.id]
 
@@ -88,9 +88,9 @@ class VerdictBook(ABC):
     @property
     def open_events(self) -> list[Any]:
         """Events without a verdict, in order."""
-        return [event for event in self.events if self.label(event) == self.open_label]
+        return [event for event in self.events if self.get_label(event) == self.open_label]
 
-    def precision(self) -> tuple[float, float, float, int]:
+    def measure_precision(self) -> tuple[float, float, float, int]:
         """Compute the part of the events with a verdict that were accepted.
 
         Returns
@@ -98,7 +98,7 @@ class VerdictBook(ABC):
         precision, low, high : float, with the 95 % Wilson interval; NaN, 0 and 1 before the first verdict
         n : int, events with a verdict
         """
-        verdicts = [self.label(event) for event in self.events if getattr(event, "kind", "event") == "event"]
+        verdicts = [self.get_label(event) for event in self.events if getattr(event, "kind", "event") == "event"]
         verdicts = [label for label in verdicts if label != self.open_label]
         accepted = sum(label == self.target for label in verdicts)
         return (
@@ -109,7 +109,7 @@ class VerdictBook(ABC):
 
     def describe_precision(self) -> str:
         """Say how many events have a verdict, and how many of these are calls, in one line for people."""
-        precision, low, high, n = self.precision()
+        precision, low, high, n = self.measure_precision()
         n_events = sum(getattr(event, "kind", "event") == "event" for event in self.events)
         reviewed = f"{n} of {n_events} events reviewed"
         if not n:

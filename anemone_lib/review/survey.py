@@ -128,15 +128,15 @@ class Survey(VerdictBook):
                 item.recording,
                 item.start_time,
                 item.end_time,
-                self.label(item),
-                self.label(item) == self.target,
+                self.get_label(item),
+                self.get_label(item) == self.target,
                 round(item.confidence, 6),
                 item.kind,
                 self.reviewer,
                 self.model_sha256,
             )
             for item in self.events
-            if self.label(item) != self.open_label
+            if self.get_label(item) != self.open_label
         ]
 
     def save(self) -> Path:
@@ -164,7 +164,7 @@ class Survey(VerdictBook):
 
     # ------------------------------------------------------------------ what they say
 
-    def by_confidence(self, edges: Sequence[float]) -> list[PrecisionBin]:
+    def count_by_confidence(self, edges: Sequence[float]) -> list[PrecisionBin]:
         """Count the verdicts on events of each range of confidence; see `measure_precision`."""
         events = [one for one in self.verdicts if one.kind == "event"]
         return measure_precision([one.confidence for one in events], [one.is_call for one in events], edges)
@@ -183,7 +183,7 @@ class Survey(VerdictBook):
             No window without an event was reviewed, or no event.
         """
         edges = self._choose_edges()
-        bins = self.by_confidence(edges)
+        bins = self.count_by_confidence(edges)
         windows = [one for one in self.verdicts if one.kind == "window"]
         sizes = np.repeat([one.confidence for one in self.population], [one.num_windows for one in self.population])
         return estimate_recall(
@@ -202,7 +202,7 @@ class Survey(VerdictBook):
     def describe(self) -> list[str]:
         """Describe what the verdicts show about the detector, one sentence a line."""
         lines = [self.describe_precision()]
-        for one in self.by_confidence(self._choose_edges()):
+        for one in self.count_by_confidence(self._choose_edges()):
             if one.n:
                 low, high = one.interval
                 lines.append(
@@ -233,20 +233,20 @@ class Survey(VerdictBook):
 
     # ------------------------------------------------------------------ tables
 
-    def annotations(self, recording: str | os.PathLike[str]) -> list[Annotation]:
+    def list_annotations(self, recording: str | os.PathLike[str]) -> list[Annotation]:
         """Return the accepted and relabelled events of a recording; quiet windows have no borders of a call."""
         kept = (self.open_label, self.rejected_label)
         return sorted(
             (
-                Annotation(item.start_time, item.end_time, self.label(item), 0.0, self.config.fmax_hz, item.id)
+                Annotation(item.start_time, item.end_time, self.get_label(item), 0.0, self.config.fmax_hz, item.id)
                 for item in self.events
-                if item.kind == "event" and item.recording == os.fspath(recording) and self.label(item) not in kept
+                if item.kind == "event" and item.recording == os.fspath(recording) and self.get_label(item) not in kept
             ),
             key=lambda row: row.start_time,
         )
 
     def export(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
-        """Write a Raven table of `annotations` for every recording that has some.
+        """Write a Raven table of `list_annotations` for every recording that has some.
 
         Parameters
         ----------
@@ -262,14 +262,14 @@ class Survey(VerdictBook):
         return [
             write_beside(Path(folder, place), partial(self._write_raven, source), overwrite)
             for source, place in _place_tables(self._found).items()
-            if self.annotations(source)
+            if self.list_annotations(source)
         ]
 
     def _write_raven(self, source: str, path: Path) -> Path:
         scores = self._found[source].scores
         return write_raven(
             path,
-            self.annotations(source),
+            self.list_annotations(source),
             high_hz=self.config.fmax_hz,
             start_utc=scores.start_time,
             pauses=scores.pauses,

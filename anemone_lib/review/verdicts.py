@@ -80,7 +80,7 @@ class Review(VerdictBook):
     >>> events = [Event("0c7f1a2b3d4e", "anemonefish", 1.2, 4.2, 0.87, 0.94, 5)]
     >>> review = Review(events, Path(mkdtemp(), "reef.review.selections.txt"), config=InferenceConfig())
     >>> review.accept(events[0])
-    >>> len(review.open_events), [annotation.label for annotation in review.annotations()]
+    >>> len(review.open_events), [annotation.label for annotation in review.list_annotations()]
     (0, ['anemonefish'])
     """
 
@@ -105,7 +105,7 @@ class Review(VerdictBook):
         self._boxes: dict[str, Annotation] = {}
         self._added: list[Annotation] = []
         if self.table.exists():
-            self.apply(self.difference(self.table))
+            self.apply(self.find_changes(self.table))
 
     @classmethod
     def of(cls, detections: Detections, table: str | os.PathLike[str], *, order: str = "uncertain") -> "Review":
@@ -147,23 +147,23 @@ class Review(VerdictBook):
 
     # ------------------------------------------------------------------ tables
 
-    def rows(self) -> list[Annotation]:
+    def list_rows(self) -> list[Annotation]:
         """Return every event and every row that a person added, labelled with its verdict, by start time."""
         own = [self._describe_event(event) for event in self.events]
         return sorted(own + self._added, key=lambda row: (row.start_time, row.end_time))
 
-    def annotations(self) -> list[Annotation]:
+    def list_annotations(self) -> list[Annotation]:
         """Return the rows to tune and train on: accepted, relabelled and added events, no rejected or open events."""
-        return [row for row in self.rows() if row.label not in (self.open_label, self.rejected_label)]
+        return [row for row in self.list_rows() if row.label not in (self.open_label, self.rejected_label)]
 
     def save(self) -> Path:
         """Write the table, whole or not at all."""
         temporary = self.table.with_name(f".{self.table.name}.part")
-        self._write_raven(temporary, self.rows())
+        self._write_raven(temporary, self.list_rows())
         return temporary.replace(self.table)
 
     def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write `annotations` as a Raven table that tuning and training read.
+        """Write `list_annotations` as a Raven table that tuning and training read.
 
         Parameters
         ----------
@@ -176,7 +176,7 @@ class Review(VerdictBook):
         -------
         path : pathlib.Path, of the file that was written
         """
-        return write_beside(Path(path), lambda to: self._write_raven(to, self.annotations()), overwrite)
+        return write_beside(Path(path), lambda to: self._write_raven(to, self.list_annotations()), overwrite)
 
     def export_audacity(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write all rows as labels for Audacity; read them back with `take_over`.
@@ -185,28 +185,28 @@ class Review(VerdictBook):
         ----------
         path, overwrite : as in `export`
         """
-        return write_beside(Path(path), lambda to: write_audacity(to, self.rows()), overwrite)
+        return write_beside(Path(path), lambda to: write_audacity(to, self.list_rows()), overwrite)
 
     def take_over(self, path: str | os.PathLike[str]) -> list[Change]:
         """Read a table that was edited in another program, apply what it changed, and save.
 
         Parameters
         ----------
-        path : as in `difference`
+        path : as in `find_changes`
 
         Returns
         -------
         changes : list of Change, empty if the table says the same as the review
         """
-        changes = self.difference(path)
+        changes = self.find_changes(path)
         self.apply(changes)
         return changes
 
     def check_round_trip(self, path: str | os.PathLike[str]) -> bool:
         """Read a table that the review has written, and tell whether it says the same as the review."""
-        return not self.difference(path)
+        return not self.find_changes(path)
 
-    def difference(self, path: str | os.PathLike[str]) -> list[Change]:
+    def find_changes(self, path: str | os.PathLike[str]) -> list[Change]:
         """List what a table that was edited in another program says differently.
 
         Parameters
@@ -223,7 +223,7 @@ class Review(VerdictBook):
             The table cannot be read, or none of its ids belong here.
         """
         rows = read_annotations(path, label=self.open_label, blank_label=self.open_label, detections=True)
-        before, after = self.rows(), [self._give_band(row) for row in rows]
+        before, after = self.list_rows(), [self._give_band(row) for row in rows]
         known = {row.id: k for k, row in enumerate(before) if row.id}
         with_id = [row for row in after if row.id]
         if known and with_id and not any(row.id in known for row in with_id):
@@ -249,7 +249,7 @@ class Review(VerdictBook):
 
         Parameters
         ----------
-        changes : sequence of Change, as `difference` lists them
+        changes : sequence of Change, as `find_changes` lists them
         """
         for change in changes:
             before, after = change.before, change.after
@@ -276,7 +276,7 @@ class Review(VerdictBook):
     def _describe_event(self, event: Event) -> Annotation:
         """An event as a row: where a person moved it to, or where it was found."""
         found = Annotation(event.start_time, event.end_time, "", 0.0, self.config.fmax_hz, event.id)
-        return replace(self._boxes.get(event.id, found), label=self.label(event))
+        return replace(self._boxes.get(event.id, found), label=self.get_label(event))
 
     def _write_raven(self, path: Path, rows: Sequence[Annotation]) -> Path:
         return write_raven(

@@ -145,7 +145,7 @@ class NoiseContext:
             return f"snapping shrimp: unknown, this needs a sample rate of at least {4 * SNAP_LOW_HZ:.0f} Hz"
         return f"snapping shrimp: {self.snaps_per_minute:.0f} snaps per minute"
 
-    def doubts(self) -> list[str]:
+    def list_doubts(self) -> list[str]:
         """List the reasons why calls may have been missed, in sentences; empty if there is none."""
         found = []
         if self.silent > 0.01:

@@ -21,7 +21,7 @@ from anemone_lib.errors import AudioError
 ALL = {"confidence_threshold": 0.0}
 
 
-def told(archive):
+def find_unmeasured(archive):
     """Which recordings say that their calls were not measured."""
     return archive.recordings["notes"].str.contains("not measured")
 
@@ -40,7 +40,7 @@ def test_the_tables_have_the_medians_of_the_calls_that_detect_measures(make_seas
                 assert found[name] == pytest.approx(np.median(values), abs=1e-3) if values else pd.isna(found[name])
     assert n_calls > 0
     assert archive.hours["calls"].sum() == n_calls
-    assert not told(archive).any()
+    assert not find_unmeasured(archive).any()
 
 
 def test_a_calibration_is_added_to_the_level_only(make_season, analyse, out, tmp_path):
@@ -112,7 +112,7 @@ def test_what_goes_wrong_costs_the_calls_and_nothing_else(make_season, analyse, 
     assert archive.events[[*COLUMNS]].isna().all(axis=None)
     assert archive.hours["calls"].isna().all()
     archive = analyse([folder], out("a"), settings=ALL)  # is tried again
-    assert not told(archive).any()
+    assert not find_unmeasured(archive).any()
     assert archive.events["calls"].notna().all()
 
 
@@ -122,7 +122,7 @@ def test_a_recording_that_vanished_has_events_without_calls_and_a_reason(make_se
     gone = "north reef/20230227_223000.wav"
     (folder / gone).unlink()
     archive = report_archive(out("a"), settings=ALL)
-    assert archive.recordings.loc[told(archive), "recording"].tolist() == [gone]
+    assert archive.recordings.loc[find_unmeasured(archive), "recording"].tolist() == [gone]
     lost = archive.events["recording"] == gone
     assert lost.any()
     assert archive.events.loc[lost, "calls"].isna().all()

@@ -5,6 +5,7 @@ import pytest
 
 import anemone_lib.archive
 from anemone_lib.archive import open_archive
+from anemone_lib.archive.exporting import write_csv_tables
 from anemone_lib.archive.tables import (
     GROUP_ROWS,
     PARTITIONED,
@@ -97,3 +98,5 @@ def test_a_table_that_is_damaged_says_how_to_write_it_anew(folder):
     (folder / "events.parquet" / "north" / "2023-02.parquet").write_bytes(b"PAR1")
     with pytest.raises(ConfigError, match="anemone archive report"):
         read_table(folder, "events")
+    with pytest.raises(ConfigError, match="events.parquet cannot be read .*anemone archive report"):
+        write_csv_tables(folder)

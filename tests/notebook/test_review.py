@@ -68,7 +68,7 @@ def click(panel, text):
 
 
 def labels_of(panel):
-    return [panel.review.label(one) for one in panel.review.events]
+    return [panel.review.get_label(one) for one in panel.review.events]
 
 
 def test_the_panel_shows_the_most_uncertain_event_with_picture_and_sound(panel):
@@ -158,7 +158,7 @@ def test_an_event_that_cannot_be_shown_gets_no_verdict(write_wav, noise, tmp_pat
     panel = ReviewPanel(book)
     gone.unlink()
     panel.keys.value = "aar"
-    assert [book.label(one) for one in items] == ["anemonefish", "anemonefish?"]
+    assert [book.get_label(one) for one in items] == ["anemonefish", "anemonefish?"]
     assert panel.event is None
     assert "Event 2 of 2</b> cannot be shown" in panel.status.value
     assert bytes(panel.picture.value) == b""

@@ -141,4 +141,4 @@ def test_tables_of_recordings_with_one_name_lie_in_folders_of_their_own(season, 
     names = [f"{site}/reef{k}.Table.1.selections.txt" for site in ("north", "south") for k in range(2)]
     assert [path.relative_to(tmp_path / "tables").as_posix() for path in written] == names
     rows = sum(len(read_annotations(path)) for path in written)
-    assert rows == len([item for item in survey.events if survey.label(item) == survey.target]) == 40
+    assert rows == len([item for item in survey.events if survey.get_label(item) == survey.target]) == 40

@@ -53,17 +53,17 @@ def test_verdicts_are_labels(review):
     review.accept(EVENTS[0])
     review.reject(EVENTS[1])
     review.relabel(EVENTS[2], "  damselfish \n pop ")
-    assert [review.label(one) for one in EVENTS] == ["anemonefish", "not anemonefish", "damselfish pop"]
+    assert [review.get_label(one) for one in EVENTS] == ["anemonefish", "not anemonefish", "damselfish pop"]
     assert review.open_events == []
 
 
 def test_precision_counts_what_has_a_verdict(review):
-    rate, low, high, n = review.precision()
+    rate, low, high, n = review.measure_precision()
     assert np.isnan(rate)
     assert (low, high, n) == (0, 1, 0)
     review.accept(EVENTS[0])
     review.relabel(EVENTS[2], "damselfish")
-    rate, low, high, n = review.precision()
+    rate, low, high, n = review.measure_precision()
     assert (rate, n) == (0.5, 2)
     assert 0 < low < 0.5 < high < 1
 
@@ -72,9 +72,9 @@ def test_undo_takes_back_one_verdict_after_the_other(review):
     review.accept(EVENTS[0])
     review.reject(EVENTS[0])
     assert review.undo() == EVENTS[0]
-    assert review.label(EVENTS[0]) == "anemonefish"
+    assert review.get_label(EVENTS[0]) == "anemonefish"
     review.undo()
-    assert review.label(EVENTS[0]) == "anemonefish?"
+    assert review.get_label(EVENTS[0]) == "anemonefish?"
     assert review.undo() is None
 
 
@@ -104,7 +104,7 @@ def test_a_review_goes_on_where_it_stopped(review, table):
     review.accept(EVENTS[0])
     review.relabel(EVENTS[1], "boat")
     again = Review(EVENTS, table, config=CONFIG)
-    assert [again.label(one) for one in EVENTS] == ["anemonefish", "boat", "anemonefish?"]
+    assert [again.get_label(one) for one in EVENTS] == ["anemonefish", "boat", "anemonefish?"]
     assert [one.id for one in again.open_events] == ["e3"]
 
 
@@ -113,8 +113,8 @@ def test_after_tuning_new_events_are_open_and_old_verdicts_are_kept(review, tabl
     review.reject(EVENTS[1])
     tuned = [EVENTS[0], event("e4", 30.0, 31.0, 0.9)]
     again = Review(tuned, table, config=CONFIG)
-    assert [again.label(one) for one in tuned] == ["anemonefish", "anemonefish?"]
-    assert ("not anemonefish", 10.0) in [(row.label, row.start_time) for row in again.rows()]
+    assert [again.get_label(one) for one in tuned] == ["anemonefish", "anemonefish?"]
+    assert ("not anemonefish", 10.0) in [(row.label, row.start_time) for row in again.list_rows()]
 
 
 def test_the_table_of_another_recording_is_refused(table):
@@ -126,7 +126,7 @@ def test_the_table_of_another_recording_is_refused(table):
 def test_only_what_a_person_called_something_is_exported(review, table, tmp_path):
     review.accept(EVENTS[0])
     review.reject(EVENTS[1])
-    assert [(row.start_time, row.label) for row in review.annotations()] == [(1.0, "anemonefish")]
+    assert [(row.start_time, row.label) for row in review.list_annotations()] == [(1.0, "anemonefish")]
     exported = read_annotations(review.export(tmp_path / "reef.Table.1.selections.txt"))
     assert [(row.start_time, row.end_time, row.label, row.id) for row in exported] == [(1.0, 2.4, "anemonefish", "e1")]
 
@@ -142,7 +142,7 @@ def test_a_table_edited_in_raven_comes_back_with_every_change_named(review, tabl
     lines.append("9\tSpectrogram 1\t1\t40.0\t41.0\t300.0\t900.0\tanemonefish")
     table.write_text("\n".join(lines) + "\n")
 
-    changes = review.difference(table)
+    changes = review.find_changes(table)
     assert [(change.kind, change.before and change.before.id) for change in changes] == [
         ("moved", "e2"),
         ("relabelled", "e3"),
@@ -150,51 +150,51 @@ def test_a_table_edited_in_raven_comes_back_with_every_change_named(review, tabl
     ]
     assert str(changes[0]) == "moved: 10.000–11.400 s anemonefish? → 10.250–11.400 s anemonefish?"
     review.apply(changes)
-    assert review.difference(table) == []
-    assert review.label(EVENTS[2]) == "grunt"
-    assert [row.start_time for row in review.annotations()] == [1.0, 20.0, 40.0]
+    assert review.find_changes(table) == []
+    assert review.get_label(EVENTS[2]) == "grunt"
+    assert [row.start_time for row in review.list_annotations()] == [1.0, 20.0, 40.0]
     resumed = Review(EVENTS, table, config=CONFIG)
-    assert resumed.rows() == review.rows()
+    assert resumed.list_rows() == review.list_rows()
 
 
 def test_a_row_deleted_in_raven_is_open_again(review, table):
     review.accept(EVENTS[0])
     lines = [line for line in table.read_text().splitlines() if "\te1" not in line]
     table.write_text("\n".join(lines) + "\n")
-    changes = review.difference(table)
+    changes = review.find_changes(table)
     assert [change.kind for change in changes] == ["removed"]
     review.apply(changes)
-    assert review.label(EVENTS[0]) == "anemonefish?"
+    assert review.get_label(EVENTS[0]) == "anemonefish?"
 
 
 def test_labels_edited_in_audacity_find_their_events_without_ids(review, tmp_path):
     review.accept(EVENTS[0])
     labels = review.export_audacity(tmp_path / "labels.txt")
-    assert review.difference(labels) == []
+    assert review.find_changes(labels) == []
     lines = labels.read_text().splitlines()
     lines = [line for line in lines if not line.startswith("\\")]  # as older versions of Audacity write them
     lines = ["10.1\t11.0\tnot anemonefish" if line.startswith("10.0") else line for line in lines]
     labels.write_text("\n".join([*lines, "50.0\t51.0\tanemonefish"]) + "\n")
-    changes = review.difference(labels)
+    changes = review.find_changes(labels)
     assert [change.kind for change in changes] == ["relabelled", "added"]
     review.apply(changes)
-    assert review.label(EVENTS[1]) == "not anemonefish"
-    box = next(row for row in review.rows() if row.id == "e2")
+    assert review.get_label(EVENTS[1]) == "not anemonefish"
+    box = next(row for row in review.list_rows() if row.id == "e2")
     assert (box.start_time, box.end_time) == (10.1, 11.0)
-    assert Review(EVENTS, review.table, config=CONFIG).rows() == review.rows()
+    assert Review(EVENTS, review.table, config=CONFIG).list_rows() == review.list_rows()
 
 
 def test_a_row_that_was_added_can_be_taken_away_again(review, table):
     review.accept(EVENTS[0])
     added = Annotation(40.0, 41.0, "anemonefish", 300.0, 900.0)
-    write_raven(table, [*review.rows(), added], high_hz=2000)
-    review.apply(review.difference(table))
-    assert len(review.rows()) == 4
-    write_raven(table, review.rows()[:3], high_hz=2000)
-    changes = review.difference(table)
+    write_raven(table, [*review.list_rows(), added], high_hz=2000)
+    review.apply(review.find_changes(table))
+    assert len(review.list_rows()) == 4
+    write_raven(table, review.list_rows()[:3], high_hz=2000)
+    changes = review.find_changes(table)
     assert [change.kind for change in changes] == ["removed"]
     review.apply(changes)
-    assert len(review.rows()) == 3
+    assert len(review.list_rows()) == 3
 
 
 # ---------------------------------------------------------------------- a person's tables
@@ -232,7 +232,7 @@ def test_labels_edited_and_saved_under_their_own_name_are_kept_and_exported(revi
 
 def test_the_truth_decides_by_overlap_with_the_target(review):
     review.judge([Annotation(2.3, 3.0, "anemonefish"), Annotation(10.2, 10.4, "damselfish")])
-    assert [review.label(one) for one in EVENTS] == ["anemonefish", "not anemonefish", "not anemonefish"]
+    assert [review.get_label(one) for one in EVENTS] == ["anemonefish", "not anemonefish", "not anemonefish"]
 
 
 def test_no_verdict_is_said_in_words(review):

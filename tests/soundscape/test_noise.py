@@ -82,7 +82,7 @@ def test_overdriven_and_dead_stretches_are_told(record, rng):
     context = describe_noise(record(samples))
     assert context.clipped == pytest.approx(1 / 40, rel=0.01)
     assert context.silent == pytest.approx(0.25)
-    assert [doubt.split(" of the ")[0] for doubt in context.doubts()][:2] == ["25%", "2.50%"]
+    assert [doubt.split(" of the ")[0] for doubt in context.list_doubts()][:2] == ["25%", "2.50%"]
 
 
 def test_a_passing_boat_masks_the_calls_while_it_passes(record, rng):
@@ -91,12 +91,12 @@ def test_a_passing_boat_masks_the_calls_while_it_passes(record, rng):
     samples += tone(120, 40, 0.02)
     context = describe_noise(record(samples))
     assert context.masked == pytest.approx(0.25, abs=0.02)
-    assert "louder than in quiet times" in context.doubts()[0]
-    assert "Tones stay at 120 Hz" in context.doubts()[1]
+    assert "louder than in quiet times" in context.list_doubts()[0]
+    assert "Tones stay at 120 Hz" in context.list_doubts()[1]
 
 
 def test_a_quiet_night_leaves_no_doubt(record, rng):
-    assert describe_noise(record(0.01 * rng.standard_normal(40 * RATE))).doubts() == []
+    assert describe_noise(record(0.01 * rng.standard_normal(40 * RATE))).list_doubts() == []
 
 
 def test_what_cannot_be_read_counts_for_nothing(record, rng):
