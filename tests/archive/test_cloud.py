@@ -221,7 +221,7 @@ def test_a_run_that_is_stopped_joins_its_execution_and_hands_over_only_what_is_m
 
 @pytest.mark.parametrize("place", ["write_batch", "start", "_take", "take_over", "remove"])
 def test_a_run_that_is_killed_anywhere_gives_the_same_tables(run, out, near, monkeypatch, place):
-    owner = {"_take": cloud_module._Hand, "take_over": State}.get(place, execution_module.Execution)
+    owner = {"_take": cloud_module._Exchange, "take_over": State}.get(place, execution_module.Execution)
     original, left = getattr(owner, place), [2 if place in ("write_batch", "_take") else 0]
 
     def die(*arguments, **options):
