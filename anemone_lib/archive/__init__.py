@@ -11,8 +11,8 @@
   could not have been heard. `exporting` writes CSV and JSON, `clips` and `sampling` write sounds and samples of events.
 - *On AWS.* `cloud` hands recordings over (`execution`), `batch` analyses them there (`packing`), and `quotas`
   estimates how long that takes.
-- *The report.* `report` writes the page: `season` computes the rates, `about`, `sounds`, `soundscape` and `gallery`
-  write its sections, and `page` writes the HTML.
+- *The report.* `report` writes the page: `season` computes the rates, `soundscape` sums up the levels, `report_text`,
+  `report_sound` and `report_gallery` write sections, and `page` writes the HTML.
 
 Imports tuning, plots, dataset and what lies below them.
 """

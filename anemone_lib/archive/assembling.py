@@ -81,7 +81,7 @@ class Analysed:
     condition: tuple[Mapping[str, float], ...]
     gain: str | None
 
-    def at(self, seconds: float | None) -> float | None:
+    def measure_elapsed(self, seconds: float | None) -> float | None:
         """Return how long after its start a time of the recording was, in seconds with its pauses."""
         pauses: Iterable[Pause] = self.scores.pauses if self.scores else ()
         return None if seconds is None else add_pauses(seconds, pauses)
@@ -306,8 +306,8 @@ def list_events(one: Analysed, request: Request, labels: Mapping[str, str]) -> I
             "id": event.id,
             "site": one.row["site"],
             "recording": one.row["recording"],
-            **spell_times("start", one.began, one.at(event.start_time)),
-            **spell_times("end", one.began, one.at(event.end_time)),
+            **spell_times("start", one.began, one.measure_elapsed(event.start_time)),
+            **spell_times("end", one.began, one.measure_elapsed(event.end_time)),
             "start_s": round(event.start_time, 6),
             "end_s": round(event.end_time, 6),
             "class": event.class_name,
@@ -364,7 +364,7 @@ def _describe_interval(
     reason: str | None = None,
     part: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    began_at = one.at(start)
+    began_at = one.measure_elapsed(start)
     # The end is before a pause that begins there.
     ended_at = None if began_at is None or start is None or end is None else began_at + end - start
     return {

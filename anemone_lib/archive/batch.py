@@ -320,7 +320,7 @@ def _analyse(run: BatchRun, state: State, folder: Path, request: Request, deadli
         n_done = run.n_done
     with ThreadPoolExecutor(1, "anemone-batch") as thread:
         workers = Workers(lambda: thread, 1, renewable=False)
-        for row in list(state.each(UNDONE, (request.score_key,))):
+        for row in list(state.list_rows(UNDONE, (request.score_key,))):
             if monotonic() > deadline:
                 break
             alone = BatchRun(state, folder, request, workers, deadline=deadline, only=row["recording"])
@@ -348,7 +348,7 @@ def _give_up(state: State, request: Request, name: str, seconds: float) -> int:
     reason = (
         f"one call of the function ({seconds:.0f} s) was not enough for it: analyse it without --on aws, on a machine"
     )
-    (row,) = state.each("recording = ?", (name,))
+    (row,) = state.list_rows("recording = ?", (name,))
     if row["status"] == "analysed" and row["score_key"] == request.score_key:
         state.keep_calls(row["sha256"], request.calls_key, Measured(None, f"calls were not measured: {reason}"))
         state.remember("measured", sorted({*state.recall("measured", ()), name}))

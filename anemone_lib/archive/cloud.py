@@ -87,7 +87,9 @@ def analyse_on_aws(
     ScoresError, DiskFullError
         The execution was stopped, or there is no room; what was done is kept, and the next run goes on.
     """
-    check_reachable(row["source"] for row in state.each(f"source NOT LIKE 's3://%' AND {UNDONE}", (request.score_key,)))
+    check_reachable(
+        row["source"] for row in state.list_rows(f"source NOT LIKE 's3://%' AND {UNDONE}", (request.score_key,))
+    )
     forget_lost_scores(state, folder, request.score_key)
     exchange = _Exchange(state, request, folder, note, progress)
     try:
@@ -139,7 +141,7 @@ class _Exchange:
 
     def retry_failed(self) -> None:
         """Mark recordings that failed in an earlier run to be tried again."""
-        for row in self._state.each(f"{FAILED} AND problem IS NULL", (self._key,)):
+        for row in self._state.list_rows(f"{FAILED} AND problem IS NULL", (self._key,)):
             self._state.keep_outcome(row["recording"], {"status": None})
         self._total = self._state.add_up("duration", UNDONE, (self._key,))
 
@@ -185,12 +187,12 @@ class _Exchange:
 
     def _list_missing(self, measure: bool) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of recordings that are not analysed, or are analysed but have no calls or levels."""
-        for row in self._state.each(UNDONE, (self._key,)):
+        for row in self._state.list_rows(UNDONE, (self._key,)):
             yield {**dict(row), **dict.fromkeys(OUTCOME)}
         if measure:
             where, values = self._state.find_unmeasured(self._key, self._request.calls_key)
-            unmeasured = {row["recording"] for row in self._state.each(where, values) if self._has_events(row)}
-            for row in self._state.each(ANALYSED, (self._key,)):
+            unmeasured = {row["recording"] for row in self._state.list_rows(where, values) if self._has_events(row)}
+            for row in self._state.list_rows(ANALYSED, (self._key,)):
                 if not row["source"].startswith("s3://") or find_obstacle(row["source"], remote=True):
                     continue
                 quiet = self._request.noise and not name_noise(self._folder, row["sha256"], self._request).exists()
@@ -314,7 +316,7 @@ class _Exchange:
             database = place / "state" / "state.sqlite"
             try:
                 with State(database) as shard:
-                    names = [row["scores"] for row in shard.each("scores IS NOT NULL")]
+                    names = [row["scores"] for row in shard.list_rows("scores IS NOT NULL")]
                     self._compare_code(shard.recall("code_sha256"))
             except (sqlite3.Error, ConfigError) as error:
                 raise ScoresError(f"its state cannot be read: {error}") from None
@@ -359,7 +361,7 @@ class _Exchange:
     def _keep_failures(self, execution: Execution, reasons: Mapping[int, str]) -> None:
         """Try each recording of a failed batch once more, alone; if it fails again, it counts as failed."""
         alone = self._state.recall("aws alone", {})
-        missing = {row["recording"] for row in self._state.each(UNDONE, (self._key,))} if reasons else set()
+        missing = {row["recording"] for row in self._state.list_rows(UNDONE, (self._key,))} if reasons else set()
         for number, reason in reasons.items():
             rows = execution.read_batch(number)["rows"]
             names = [row["recording"] for row in rows if row["recording"] in missing]

@@ -114,7 +114,7 @@ def hash_alike(state: State) -> None:
         "WHERE other.size = recordings.size AND other.sample = recordings.sample AND other.walk = recordings.walk "
         "AND other.recording <> recordings.recording)"
     )
-    for row in state.each(alike):
+    for row in state.list_rows(alike):
         try:
             with closing(open_source(row["source"])) as source:
                 state.keep_outcome(row["recording"], {"sha256": hash_source(source)})
@@ -186,7 +186,7 @@ def save_timeline(state: State, folder: Path) -> Path:
     from anemone_lib.plots.axes import use_all_letters
 
     spans: dict[str, list[list[int]]] = {}
-    for row in state.each("start_ms IS NOT NULL AND problem IS NULL"):
+    for row in state.list_rows("start_ms IS NOT NULL AND problem IS NULL"):
         begin, end = row["start_ms"], row["start_ms"] + round(1000 * row["elapsed"])
         of_site = spans.setdefault(row["site"], [])
         if of_site and abs(begin - of_site[-1][1]) <= JOIN_MS:

@@ -53,7 +53,7 @@ class Dated(Protocol):
     def row(self) -> Mapping[str, Any]: ...
     @property
     def began(self) -> datetime | None: ...
-    def at(self, seconds: float | None) -> float | None:
+    def measure_elapsed(self, seconds: float | None) -> float | None:
         """Return the seconds after its start at which a time of the recording was."""
 
 
@@ -68,7 +68,7 @@ def tabulate_minutes(one: Dated, noise: Noise, call_levels: np.ndarray) -> pa.Ta
     """
     shift, reference = find_reference(one.row["calibration_db"])
     n = len(noise.seconds)
-    times = [spell_times("start", one.began, one.at(MINUTE_S * k)) for k in range(n)]
+    times = [spell_times("start", one.began, one.measure_elapsed(MINUTE_S * k)) for k in range(n)]
     _, octaves_hz = lay_third_octaves(noise.sample_rate / 2)
     thirds = noise.add_up(octaves_hz)
     bands = {f"{name}_db": level for name, level in BANDS_HZ.items() if name != "calls"}

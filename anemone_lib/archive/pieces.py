@@ -55,9 +55,9 @@ class Job:
     hear: bool = False
     killed: int = 0
 
-    def smaller(self) -> "Job":
+    def shrink(self) -> "Job":
         """Return the same piece, to be done with less memory, after a worker was killed."""
-        return replace(self, task=self.task.smaller(), killed=self.killed + 1)
+        return replace(self, task=self.task.shrink(), killed=self.killed + 1)
 
 
 class GoneError(Exception):
@@ -127,9 +127,9 @@ class Pieces:
             return
         for _, job in killed:
             if not job.killed:
-                self.begin(job.smaller())
+                self.begin(job.shrink())
             elif job.killed == 1:
-                self._alone.append(job.smaller())
+                self._alone.append(job.shrink())
             else:
                 yield job, Outcome("failed", KILLED)
 
@@ -163,7 +163,7 @@ class Pieces:
             yield job, Outcome("failed", LATE) if late else self._do_alone(job)
 
     def _do_alone(self, job: Job) -> Any:
-        for one in (job, job.smaller()):
+        for one in (job, job.shrink()):
             future = self._submit(one)
             error = future.exception()
             if error is None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anemone_lib.archive import about, page
-from anemone_lib.archive.gallery import pick_events, show_events
+from anemone_lib.archive import page, report_text
 from anemone_lib.archive.masking import Masking, find_lowest_snr, mark_masked
+from anemone_lib.archive.report_gallery import pick_events, show_events
+from anemone_lib.archive.report_sound import show_noise, show_soundscape
 from anemone_lib.archive.season import (
     Rates,
     SiteDays,
@@ -26,7 +27,6 @@ from anemone_lib.archive.season import (
     measure_season,
 )
 from anemone_lib.archive.sky import find_sun_times, measure_moon_phase
-from anemone_lib.archive.sounds import show_noise, show_soundscape
 from anemone_lib.archive.tables import Archive
 from anemone_lib.audio.recording import open_recording
 from anemone_lib.errors import spell_count
@@ -162,17 +162,17 @@ def write_report(
         sections.append((f"When they call{of_class}", "".join(_show_site(season, one) for one in days)))
         if len(days) > 1:
             sections.append((f"Sites compared{of_class}", _compare(days)))
-        sections.append((f"How many are calls{of_class}", about.describe_precision(archive, class_name)))
+        sections.append((f"How many are calls{of_class}", report_text.describe_precision(archive, class_name)))
     if season.classes:
         sections.append(("Could calls have been heard?", show_noise(season)))
         sections.append(("The sound around the calls", show_soundscape(season)))
     if gallery and len(season.events):
         sections.append(("Listen", _show_gallery(season, gallery)))
     sections += [
-        ("Effort", about.describe_effort(archive)),
-        ("Problems", about.describe_problems(archive)),
-        ("How to cite", about.describe_citation(archive.provenance)),
-        ("For the record", about.describe_provenance(archive.provenance)),
+        ("Effort", report_text.describe_effort(archive)),
+        ("Problems", report_text.describe_problems(archive)),
+        ("How to cite", report_text.describe_citation(archive.provenance)),
+        ("For the record", report_text.describe_provenance(archive.provenance)),
     ]
     footer = "Made by Anemone from the tables in the same folder. The page loads nothing from elsewhere."
     html = page.make_page("Report of a season", _describe_span(season), sections, footer)
@@ -196,11 +196,11 @@ def _summarise(season: Season) -> str:
     counts = season.archive.recordings["status"].value_counts()
     shown = [
         (f"{len(season.events):,}", "events"),
-        (about.spell_hours(once["effort_s"].sum() / 3600), "of effort with a time of day"),
+        (report_text.spell_hours(once["effort_s"].sum() / 3600), "of effort with a time of day"),
         (f"{int(counts.get('analysed', 0)):,}", "recordings analysed"),
         (f"{len(season.sites):,}", "sites"),
     ]
-    return page.make_numbers(shown) + page.make_list(about.list_cautions(season.archive, season.places))
+    return page.make_numbers(shown) + page.make_list(report_text.list_cautions(season.archive, season.places))
 
 
 # ---------------------------------------------------------------------- sites
@@ -224,7 +224,7 @@ def _show_site(season: Season, days: SiteDays) -> str:
     return (
         page.make_heading(days.site)
         + page.make_paragraph(
-            f"{int(total.events[0]):,} events in {about.spell_hours(total.effort_h[0])} of effort on "
+            f"{int(total.events[0]):,} events in {report_text.spell_hours(total.effort_h[0])} of effort on "
             f"{spell_count(int(total.n_days[0]), 'day')}: {_spell_rate(total)} an hour; "
             f"{_spell_peak(diel)}."
         )

@@ -53,7 +53,7 @@ Progress = Callable[[float, float], None]
 
 def forget_lost_scores(state: State, folder: Path, key: str) -> None:
     """Mark recordings whose scores were lost to be analysed again."""
-    for row in state.each(ANALYSED, (key,)):
+    for row in state.list_rows(ANALYSED, (key,)):
         if not (folder / "scores" / f"{row['scores']}.npz").exists():
             state.keep_outcome(row["recording"], {"status": None})
 
@@ -162,7 +162,7 @@ class Run:
     # ------------------------------------------------------------------ lists of work
 
     def _list_jobs(self, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
-        for row in self._state.each(where, values):
+        for row in self._state.list_rows(where, values):
             if self._is_ours(row):
                 yield from self._cut_jobs(row)
         while self._pieces or self._later:  # recordings that may be the same as one that is being analysed
@@ -177,7 +177,7 @@ class Run:
 
     def _list_measurings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
         request = self._request
-        for row in self._state.each(where, values):
+        for row in self._state.list_rows(where, values):
             if not self._is_ours(row):
                 continue
             try:
@@ -195,7 +195,7 @@ class Run:
     def _list_hearings(self, remote: bool, where: str, values: tuple[Any, ...]) -> Iterator[Job]:
         """Yield the recordings that were scored without their noise, each content once."""
         begun: set[Path] = set()
-        for row in self._state.each(where, values):
+        for row in self._state.list_rows(where, values):
             path = name_noise(self._folder, row["sha256"], self._request)
             done = path in begun or path.exists()
             if done or not self._is_ours(row) or find_obstacle(row["source"], remote=remote):

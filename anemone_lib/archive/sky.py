@@ -99,12 +99,12 @@ def find_sun_times(
 
     observer, zone = Observer(latitude, longitude), timezone(timedelta(hours=offset_hours))
 
-    def tell(event: Callable[..., datetime], day: date) -> float:
+    def find_hour(event: Callable[..., datetime], day: date) -> float:
         try:
             moment = event(observer, day, tzinfo=zone)
         except ValueError:  # the sun stays above the horizon, or below it
             return float("nan")
         return moment.hour + moment.minute / 60 + moment.second / 3600
 
-    rises, sets = ([tell(event, day) for day in dates] for event in (sunrise, sunset))
+    rises, sets = ([find_hour(event, day) for day in dates] for event in (sunrise, sunset))
     return np.array(rises, float), np.array(sets, float)

@@ -85,7 +85,7 @@ class State:
             self._db.close()
             raise ConfigError(f"{path} was written by another version; run `anemone archive run` into a new folder")
         if not version:
-            with self.together():
+            with self.begin_transaction():
                 self._db.execute(f"CREATE TABLE recordings ({', '.join(_COLUMNS)})")
                 self._db.execute(f"CREATE INDEX in_order ON recordings ({ORDER})")
                 self._db.execute("CREATE INDEX alike ON recordings (size, sample)")
@@ -113,7 +113,7 @@ class State:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def together(self) -> sqlite3.Connection:
+    def begin_transaction(self) -> sqlite3.Connection:
         """Begin a transaction that ends with the block."""
         self._db.execute("BEGIN")
         return self._db
@@ -173,7 +173,7 @@ class State:
     def list_unprobed(self, key: str, *, remote: bool) -> Iterator[Any]:
         """Yield the rows, local or remote, whose header was not read with these options, or could not be read."""
         where = "(source LIKE '%://%') = ? AND (probe_key IS NOT ? OR problem IS NOT NULL)"
-        return self.each(where, (remote, key))
+        return self.list_rows(where, (remote, key))
 
     def keep_probe(self, recording: str, key: str, probe: Probe | None, clock: Clock, problem: str | None) -> None:
         """Keep what a header says, or why it cannot be read, and when the recording began."""
@@ -233,9 +233,9 @@ class State:
         ).fetchone()
         return float(total)
 
-    def each(self, where: str = "1", values: Sequence[Any] = ()) -> Iterator[Any]:
+    def list_rows(self, where: str = "1", values: Sequence[Any] = ()) -> Iterator[Any]:
         """Yield the recordings that were listed last, in order."""
-        return self._each(f"walk = ? AND ({where})", (self.walk, *values))
+        return self._read_rows(f"walk = ? AND ({where})", (self.walk, *values))
 
     def list_sites(self) -> list[str]:
         """Return the sites, by name."""
@@ -313,7 +313,7 @@ class State:
         self.flush()
         self._db.execute("ATTACH ? AS shard", (str(path),))
         try:
-            with self.together() as db:
+            with self.begin_transaction() as db:
                 db.execute(
                     f"UPDATE recordings SET ({', '.join(OUTCOME)}) = "
                     f"(SELECT {', '.join(OUTCOME)} FROM shard.recordings AS s "
@@ -330,7 +330,7 @@ class State:
             self._db.execute("DETACH shard")
 
     def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add whole rows, as `each` yields them, of recordings that another machine planned; they count as listed."""
+        """Add rows that another machine listed, as `list_rows` yields them; they count as listed here."""
         names, marks = ", ".join(_NAMES), ", ".join("?" * len(_NAMES))
         for row in rows:
             values = {**row, "walk": self.walk}
@@ -340,7 +340,7 @@ class State:
     def copy_from(self, other: "State") -> None:
         """Take over the rows of another state: a shard begins with the plan."""
         self.flush()
-        with self.together() as db:
+        with self.begin_transaction() as db:
             rows = other._db.execute("SELECT * FROM recordings")
             marks = ", ".join("?" * len(_NAMES))
             db.executemany(f"INSERT OR REPLACE INTO recordings VALUES ({marks})", (tuple(row) for row in rows))
@@ -367,7 +367,7 @@ class State:
         if self._pending >= BATCH_ROWS:
             self.flush()
 
-    def _each(self, where: str, values: Sequence[Any], step: int = 1000) -> Iterator[Any]:
+    def _read_rows(self, where: str, values: Sequence[Any], step: int = 1000) -> Iterator[Any]:
         """Yield rows in order; they may be changed meanwhile, because they are read in steps."""
         self.flush()
         names = [

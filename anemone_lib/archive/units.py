@@ -20,10 +20,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from anemone_lib.archive.condition import describe_stretches, list_stretches
 from anemone_lib.archive.kept import NO_SOUND, check_kept, is_kept, read_kept
 from anemone_lib.archive.measuring import Measured, decide_all_events, measure_events
 from anemone_lib.archive.noise import pack_minutes
+from anemone_lib.archive.stretches import describe_stretches, list_stretches
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.audio.sources import HASH_BLOCK_BYTES, RemoteSource, open_source
 from anemone_lib.audio.spool import DecodeLimits
@@ -69,7 +69,7 @@ class Task:
     noise: bool = False
     deadline: float | None = None
 
-    def smaller(self) -> "Task":
+    def shrink(self) -> "Task":
         """Return the same task, to be done with less memory."""
         return replace(self, chunk_windows=SMALL_CHUNK_WINDOWS)
 

@@ -501,7 +501,7 @@ def stored(bucket, out):
     with State(out("plan", "state.sqlite")) as state:
         request = make_request([SOURCE])
         list_recordings(state, request, note=lambda text: None)
-        rows = [dict(row) for row in state.each("problem IS NULL")]
+        rows = [dict(row) for row in state.list_rows("problem IS NULL")]
     bucket.put_object(Bucket="results", Key="archives/a/batches/000000.json", Body=compose_batch(request, rows, {}))
 
     def once(seconds=900.0):
@@ -514,7 +514,7 @@ def stored(bucket, out):
         bucket.download_file("results", "archives/a/results/000000.zip", str(out("result.zip")))
         unpack_result(out("result.zip"), place)
         with State(place / "state/state.sqlite") as state:
-            return {row["recording"]: dict(row) for row in state.each()}
+            return {row["recording"]: dict(row) for row in state.list_rows()}
 
     once.rows, once.read_state = rows, read_state
     return once

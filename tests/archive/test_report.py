@@ -11,9 +11,9 @@ import soundfile
 
 from anemone_lib.archive import open_archive, page
 from anemone_lib.archive import report as report_module
-from anemone_lib.archive.about import describe_precision, describe_problems
 from anemone_lib.archive.inventory import save_timeline
 from anemone_lib.archive.report import write_report
+from anemone_lib.archive.report_text import describe_precision, describe_problems
 from anemone_lib.archive.steps import open_state
 from anemone_lib.archive.tables import write_provenance, write_table
 from anemone_lib.errors import AnnotationError

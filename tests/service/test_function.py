@@ -121,7 +121,7 @@ def batch(s3, wav, model, tmp_path):
         request = make_request([f"s3://{INPUT}/season/"], model=str(model))
         with State(tmp_path / "state.sqlite") as state:
             list_recordings(state, request, note=lambda text: None)
-            content = compose_batch(request, [dict(row) for row in state.each()], {}).decode()
+            content = compose_batch(request, [dict(row) for row in state.list_rows()], {}).decode()
         content = content.replace(request.classifier.sha256, sha256 or request.classifier.sha256)
         s3.put_object(Bucket=OUTPUT, Key="archives/a/batches/000000.json", Body=content.encode())
         place = {"bucket": OUTPUT, "key": "archives/a/batches/000000.json", "results": "archives/a/results/"}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anemone_lib.archive import about, page
+from anemone_lib.archive import page, report_text
 from anemone_lib.archive.season import arrange_days
 from anemone_lib.archive.soundscape import BANDS, Soundscape, measure_soundscape
 from anemone_lib.errors import ConfigError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def show_noise(season: "Season") -> str:
     """Show the noise of every hour in the band of the calls, and the hours in which no call could have been heard."""
-    parts = [page.make_paragraph(about.describe_reference(season.model))]
+    parts = [page.make_paragraph(report_text.describe_reference(season.model))]
     for site in season.sites:
         days = arrange_days(season.hours, site, season.classes[0])
         masking = season.find_masked(days)
@@ -41,7 +41,7 @@ def show_noise(season: "Season") -> str:
         )
         caption = "The median level of the minutes of each hour. Hatched and grey as above."
         if masking:
-            caption += about.describe_masking(masking) + _spell_masked(season, site)
+            caption += report_text.describe_masking(masking) + _spell_masked(season, site)
         parts += [page.make_heading(site), page.make_figure(drawn.figure, alt=summary, caption=caption)]
     return "".join(parts)
 
@@ -53,10 +53,9 @@ def _spell_masked(season: "Season", site: str) -> str:
     seconds = (rows["end_s"] - rows["start_s"]).sum()
     if not seconds or season.call_level_db is not None:
         return ""
-    return (
-        f" Minute by minute, {about.spell_hours(rows['masked_s'].sum() / 3600)} of {about.spell_hours(seconds / 3600)} "
-        f"({rows['masked_s'].sum() / seconds:.0%}) are too loud."
-    )
+    masked = rows["masked_s"].sum()
+    spelled = f"{report_text.spell_hours(masked / 3600)} of {report_text.spell_hours(seconds / 3600)}"
+    return f" Minute by minute, {spelled} ({masked / seconds:.0%}) are too loud."
 
 
 def show_soundscape(season: "Season") -> str:
