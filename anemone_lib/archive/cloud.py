@@ -87,9 +87,8 @@ def analyse_on_aws(
     ScoresError, DiskFullError
         The execution was stopped, or there is no room; what was done is kept, and the next run goes on.
     """
-    check_reachable(
-        row["source"] for row in state.list_rows(f"source NOT LIKE 's3://%' AND {UNDONE}", (request.score_key,))
-    )
+    elsewhere = state.list_rows(f"source NOT LIKE 's3://%' AND {UNDONE}", (request.score_key,))
+    check_reachable(row["source"] for row in elsewhere)
     forget_lost_scores(state, folder, request.score_key)
     exchange = _Exchange(state, request, folder, note, progress)
     try:

@@ -180,10 +180,7 @@ def run(
         float, typer.Option(min=0, help="With --scheduler: minutes to wait while no worker of the cluster can work.")
     ] = 60,
     timeout: Annotated[
-        float,
-        typer.Option(
-            min=1, help="Minutes for a piece of work, added to 20 times its usual time; then its recording fails."
-        ),
+        float, typer.Option(min=1, help="Minutes for a piece of work, added to 20 times its usual time; then it fails.")
     ] = 10,
     shard: Annotated[
         str | None,
