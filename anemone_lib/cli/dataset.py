@@ -15,8 +15,6 @@ from anemone_lib.errors import ConfigError
 dataset_app = typer.Typer(help="Describe annotated recordings once: labels, classes, split, settings.")
 app.add_typer(dataset_app, name="dataset")
 
-SPLITS = ("auto", "group", "time", "train", "validation", "test")
-
 
 @dataset_app.command("init")
 def init(
@@ -46,6 +44,7 @@ def init(
 ) -> None:
     """Read recordings and their tables, show the labels, and write dataset.yaml."""
     from anemone_lib.dataset import draft_dataset
+    from anemone_lib.dataset.splitting import SPLITS
 
     with usage_errors():
         if split not in SPLITS:

@@ -222,7 +222,26 @@ def label_recording(path: Path, table: Path, annotations: Sequence[Annotation], 
 
 
 def find_group(path: Path, dataset: Dataset, day: str | None = None) -> str:
-    """Name the group of a recording; see `Dataset.group`."""
+    """Name the group of a recording; see `Dataset.group`.
+
+    Parameters
+    ----------
+    path : pathlib.Path, from the folder of the description
+    dataset : Dataset
+    day : str, optional
+        The day on which the recording began, for names without a date.
+
+    Raises
+    ------
+    ConfigError
+        `Dataset.group` is not a regular expression, or is not in the path.
+
+    Examples
+    --------
+    >>> dataset = Dataset(recordings=("reef/",), classes=("noise", "grunt"), target_class="grunt", group="day")
+    >>> find_group(Path("north/buoy7_20210712_210000.wav"), dataset)
+    '2021-07-12'
+    """
     if dataset.group == "recording":
         return path.stem
     if dataset.group == "site":
@@ -287,7 +306,19 @@ def separate_namesakes(recordings: Sequence[LabelledRecording], dataset: Dataset
 
 
 def cut_annotations(annotations: Sequence[Annotation], span: tuple[float, float]) -> tuple[Annotation, ...]:
-    """Return the annotations of a stretch, cut at its edges."""
+    """Return the annotations of a stretch, cut at its edges.
+
+    Parameters
+    ----------
+    annotations : sequence of Annotation
+    span : (start, end), in seconds
+
+    Examples
+    --------
+    >>> calls = [Annotation(1.0, 3.0, "grunt"), Annotation(8.0, 9.0, "grunt")]
+    >>> [(one.start_time, one.end_time) for one in cut_annotations(calls, (2.0, 5.0))]
+    [(2.0, 3.0)]
+    """
     return tuple(
         replace(one, start_time=max(one.start_time, span[0]), end_time=min(one.end_time, span[1]))
         for one in annotations

@@ -12,12 +12,14 @@ import numpy as np
 
 from anemone_lib.dataset.description import PARTS, SplitByName, SplitByTime
 from anemone_lib.dataset.recordings import LabelledRecording
-from anemone_lib.errors import spell_count
+from anemone_lib.errors import ConfigError, spell_count
 
 #: Groups, and groups that hold a class, without which a split by group leaves parts without a class, or with one group.
 MIN_GROUPS, MIN_GROUPS_OF_CLASS = 10, 3
 #: Share of train, validation and test in a split by group.
 FRACTIONS = (0.6, 0.15, 0.25)
+#: Ways to split; a part's name puts all recordings into it.
+SPLITS = ("auto", "group", "time", *PARTS)
 #: Ways to give the groups to the parts that are tried.
 TRIES = 2000
 
@@ -39,7 +41,24 @@ def draw_split(
     -------
     split : SplitByName or SplitByTime
     why : str, how the recordings were split, and why, for people
+
+    Raises
+    ------
+    ConfigError
+        There is no such way to split.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> names = [f"reef{k}" for k in range(4)]
+    >>> reefs = [LabelledRecording(Path(f"{name}.wav"), Path(f"{name}.csv"), name, 10.0, 4000, ()) for name in names]
+    >>> draw_split(reefs, by="test")[0].test
+    ('reef0.wav', 'reef1.wav', 'reef2.wav', 'reef3.wav')
+    >>> draw_split(reefs)[0].fractions
+    (0.5, 0.15, 0.35)
     """
+    if by not in SPLITS:
+        raise ConfigError(f"split is {by!r}; it must be one of {', '.join(SPLITS)}")
     names = names or [one.name for one in recordings]
     if by in PARTS:
         return SplitByName.model_validate(

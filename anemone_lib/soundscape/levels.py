@@ -50,6 +50,17 @@ def measure_power(
     Returns
     -------
     power : np.ndarray [shape=(n_columns, n_bins)], re a full-scale sine; NaN in columns without a readable frame
+
+    Examples
+    --------
+    A sine of amplitude 1 at 1 kHz:
+
+    >>> sine = np.sin(2 * np.pi * np.arange(8000) / 8).astype(np.float32)
+    >>> power = measure_power(
+    ...     lambda start, stop: sine[start:stop], 8000, start=0, stop=8000, n_fft=256, hop_length=128, n_bins=129
+    ... )
+    >>> power.shape, int(power[30].argmax()) * 8000 / 256, round(float(power[30].max()), 3)
+    ((63, 129), 1000.0, 1.0)
     """
     from scipy.fft import rfft
 

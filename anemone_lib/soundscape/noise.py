@@ -21,6 +21,15 @@ BANDS_HZ = {"below": (20.0, 300.0), "calls": (300.0, 1000.0), "above": (1000.0, 
 def lay_bands(calls_hz: tuple[float, float]) -> dict[str, tuple[float, float]]:
     """Lay the bands of `BANDS_HZ` around the band of other calls.
 
+    Parameters
+    ----------
+    calls_hz : (low, high), in Hz
+
+    Returns
+    -------
+    bands_hz : dict of (low, high) by name, in Hz
+        Without ``below`` if the calls begin below 40 Hz.
+
     Examples
     --------
     >>> lay_bands((300.0, 1000.0)) == BANDS_HZ
@@ -270,6 +279,14 @@ def find_snaps(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     Returns
     -------
     times : np.ndarray [shape=(n_snaps,)], in seconds
+        Empty if the sample rate cannot hold a snap.
+
+    Examples
+    --------
+    >>> samples = np.random.default_rng(0).normal(0, 0.001, 48_000).astype(np.float32)
+    >>> samples[24_000:24_020] += 0.5 * np.sin(np.arange(20) * 2 * np.pi * 5000 / 48_000)  # 5 kHz for 0.4 ms
+    >>> find_snaps(samples, 48_000).round(2).tolist()
+    [0.5]
     """
     from scipy.signal import butter, find_peaks, sosfilt
 

@@ -7,6 +7,7 @@ import soundfile
 from anemone_lib import InferenceConfig, detect
 from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, check_dataset, draft_dataset, read_recordings
 from anemone_lib.dataset.recordings import find_files, find_group
+from anemone_lib.dataset.splitting import draw_split
 from anemone_lib.errors import AnnotationError, AudioError, ConfigError
 from tests.dataset.season import write_season
 
@@ -256,3 +257,8 @@ def test_recordings_in_subfolders_and_in_a_glob_are_found(tmp_path):
     assert [one.path.parent.name for one in read_recordings(dataset)] == ["north", "south"]
     only = dataset.model_copy(update={"recordings": ("south/*.wav",)}).with_folder(tmp_path)
     assert [file.name for file in find_files(only)] == ["reef.wav"]
+
+
+def test_a_way_to_split_that_is_not_known_is_an_error():
+    with pytest.raises(ConfigError, match="split is 'groups'; it must be one of auto, group, time, train"):
+        draw_split([], by="groups")
