@@ -18,7 +18,7 @@ from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.marks import DETECTED_BY, DETECTOR, find_free_path, sign_table
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
-from anemone_lib.files import check_folder, write_atomically, write_text
+from anemone_lib.files import check_folder, shorten_name, write_atomically, write_text
 
 #: Columns of the table: those by which Raven finds a sound in its file first.
 COLUMNS = (
@@ -128,7 +128,8 @@ def _cut(
             end = min(recording.duration, event["end_s"] + margin)
             when = event["start_utc"]
             stamp = f"{when:%Y%m%dT%H%M%S}Z_" if when == when and when is not None else ""
-            path = target / folders[event["site"]] / f"{stamp}{quote(event['class'], safe='')}_{event['id']}.wav"
+            name = shorten_name(f"{stamp}{quote(event['class'], safe='')}_{event['id']}", ".wav")
+            path = target / folders[event["site"]] / name
             _write_wav(path, recording, begin, end)
             offset = event["start_s"] - begin
             yield [

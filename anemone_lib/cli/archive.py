@@ -209,8 +209,8 @@ def run(
         from anemone_lib.archive.workers import parse_memory
         from anemone_lib.cli.detect import parse_shard
 
-        if sum(option is not None for option in (scheduler, workers)) > 1:
-            raise ConfigError("give --workers or --scheduler, not both")
+        if scheduler is not None and (workers is not None or memory is not None):
+            raise ConfigError("give --scheduler, or --workers and --memory: the cluster has its own workers and memory")
         aws = _choose_aws(place, state_machine, bucket, scheduler, workers, shard, memory)
         where = (timezone, start_time_format, site, channel)
         measures: dict[str, Any] = {"noise": noise, "call_level_db": call_level}

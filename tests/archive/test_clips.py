@@ -42,6 +42,16 @@ def test_only_the_events_that_are_wanted(archive, tmp_path):
         write_clips(archive.folder, tmp_path / "none", site="west")
 
 
+def test_a_class_with_a_long_name_has_clips(make_season, analyse, out, tmp_path, monkeypatch):
+    archive = analyse([make_season(2)], out("a"))
+    long = "クマノミの鳴き声と思われる音、夜間に多い種類のもの"  # its letters take 225 characters in a name
+    events, recordings = archive.events.assign(**{"class": long}), archive.recordings
+    tables = {"events": events, "recordings": recordings}
+    monkeypatch.setattr("anemone_lib.archive.clips.Archive.read", lambda self, name, **options: tables[name])
+    clips = write_clips(archive.folder, tmp_path / "clips")
+    assert clips.number == len(list((tmp_path / "clips").rglob("*.wav"))) == len(events) > 0
+
+
 def test_the_table_says_that_a_program_made_it(archive, tmp_path):
     table = write_clips(archive.folder, tmp_path, limit=3).table
     before = table.read_text()

@@ -58,7 +58,8 @@ def test_a_season_from_the_plan_to_the_review(anemone, card, tmp_path):
         (("--shard", "0/2"), "--shard is '0/2'"),
         (("--memory", "lots"), "--memory is 'lots'"),
         (("--memory", "1MB"), "the run and one worker need"),
-        (("--workers", "2", "--scheduler", "tcp://127.0.0.1:1"), "not both"),
+        (("--workers", "2", "--scheduler", "tcp://127.0.0.1:1"), "give --scheduler, or --workers and --memory"),
+        (("--memory", "4GB", "--scheduler", "tcp://127.0.0.1:1"), "give --scheduler, or --workers and --memory"),
         (("--on", "the moon"), "--on is 'the moon'; it must be aws"),
         (("--on", "aws", "--workers", "2"), "--on aws takes no --workers"),
         (("--on", "aws"), "give --state-machine and --bucket, or set ANEMONE_ARCHIVE_STATE_MACHINE"),
@@ -77,25 +78,24 @@ def test_what_is_wrong_is_said_before_anything_is_analysed(anemone, card, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("module", "error"),
+    ("place", "error"),
     [
-        ("report", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
-        ("tables", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "events.parquet")),
+        ("report.write_text", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        ("tables.write_atomically", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "events.parquet")),
         ("state.State.list_item", sqlite3.OperationalError("database or disk is full")),
     ],
 )
-def test_a_disk_that_is_full_is_said_wherever_it_is_noticed(anemone, card, tmp_path, monkeypatch, module, error):
+def test_a_disk_that_is_full_is_said_wherever_it_is_noticed(anemone, card, tmp_path, monkeypatch, place, error):
     def refuse(*_, **__):
         raise error
 
     out = tmp_path / "archive"
     with monkeypatch.context() as patch:
-        name = module if "." in module else f"{module}.write_atomically"
-        patch.setattr(f"anemone_lib.archive.{name}", refuse)
+        patch.setattr(f"anemone_lib.archive.{place}", refuse)
         result = anemone("archive", "run", card, "--out", out, "--workers", 1)
     assert result.exit_code == 2
     assert "error: the disk is full" in result.stderr
-    assert ("(events.parquet)" in result.stderr) == (module == "tables")
+    assert ("(events.parquet)" in result.stderr) == place.startswith("tables")
     assert anemone("archive", "run", card, "--out", out, "--workers", 1).exit_code == 1  # one is no audio
     assert (out / "report.html").is_file()
 
