@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, suppress
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from anemone_lib.archive.units import Outcome
@@ -151,19 +153,45 @@ class Cluster(Workers):
         return self._client.sync(asked, callback_timeout=ANSWER_S, **options)
 
 
+class _Lane(threading.Thread):
+    """A thread that does the pieces of work of a Dask thread, one after the other, so that its model is loaded once."""
+
+    def __init__(self) -> None:
+        super().__init__(name="anemone-pieces", daemon=True)
+        self._pieces: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self.start()
+
+    def submit(self, piece: Callable[[], Any]) -> Future[Any]:
+        """Begin a piece of work."""
+        answer: Future[Any] = Future()
+        self._pieces.put((answer, piece))
+        return answer
+
+    def run(self) -> None:
+        """Do every piece of work that is submitted."""
+        while True:
+            answer, piece = self._pieces.get()
+            try:
+                answer.set_result(piece())
+            except BaseException as error:  # noqa: BLE001 it is raised where the answer is read
+                answer.set_exception(error)
+            del answer, piece  # what they refer to is free while the next piece is awaited
+
+
+#: The lane of each thread of a Dask worker.
+_lanes = threading.local()
+
+
 def _work_in_time(limit_s: float, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do a piece of work in a thread; after the limit return that it has failed, so that the worker can go on."""
-    answer: Future[Any] = Future()
-
-    def do() -> None:
-        try:
-            answer.set_result(work(*arguments))
-        except BaseException as error:  # noqa: BLE001 it is raised where the answer is read
-            answer.set_exception(error)
-
-    run = contextvars.copy_context().run  # it has which worker this is
-    threading.Thread(target=run, args=(do,), name="anemone-piece", daemon=True).start()
-    return answer.result() if wait([answer], limit_s).done else Outcome("failed", LATE)
+    """Do a piece of work in a lane; after the limit return that it has failed, and leave the lane to it."""
+    lane = getattr(_lanes, "lane", None) or _Lane()
+    _lanes.lane = lane
+    # The context says which worker this is.
+    answer = lane.submit(partial(contextvars.copy_context().run, work, *arguments))
+    if wait([answer], limit_s).done:
+        return answer.result()
+    del _lanes.lane
+    return Outcome("failed", LATE)
 
 
 @contextmanager

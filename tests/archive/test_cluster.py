@@ -210,6 +210,23 @@ def test_a_recording_in_which_a_worker_hangs_costs_only_itself_and_is_tried_agai
     assert tables_of(out("dask")) == tables_of(out("whole"))
 
 
+def test_pieces_are_done_in_one_thread_and_after_one_that_hangs_in_another():
+    go_on = threading.Event()
+    first, second = (cluster_module._work_in_time(600, threading.get_ident) for _ in range(2))
+    late = cluster_module._work_in_time(0.0, go_on.wait)
+    third = cluster_module._work_in_time(600, threading.get_ident)
+    go_on.set()
+    assert first == second != threading.get_ident()
+    assert third not in (first, threading.get_ident())
+    assert (late.status, "it was not done in its time" in late.reason) == ("failed", True)
+    with pytest.raises(MemoryError):
+        cluster_module._work_in_time(600, refuse_memory)
+
+
+def refuse_memory():
+    raise MemoryError
+
+
 @pytest.mark.slow
 def test_a_cluster_without_workers_and_one_without_memory_end_the_run_with_what_to_do(
     dask, make_season, analyse, out, impatient
