@@ -1,7 +1,8 @@
 """How good a model is: bouts found in simulated recordings, and false alarms in recordings without a call.
 
-*Conventions.* A bout is a run of calls less than 2 s apart: windows of a second and a median over five of them cannot
-separate these calls, so events are compared with bouts. The seeds are different from all seeds of the training.
+*Conventions.* A bout is a run of calls less than 2 s apart: windows of a second that are smoothed cannot separate these
+calls, so events are compared with bouts. Events are decided with the settings on the model's card, where no others are
+given. The seeds are different from all seeds of the training.
 """
 
 import os
@@ -18,6 +19,7 @@ from anemone_lib.evaluation.matching import count_events
 from anemone_lib.evaluation.rates import Counts, compute_wilson_interval, total
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.fit import choose_config
 from anemone_lib.simulation.reef import write_recording
 
 #: Calls closer than this are one bout; the simulation keeps bouts three times as far apart.
@@ -54,8 +56,7 @@ def measure_events(
 ) -> Counts:
     """Detect bouts of calls in simulated recordings and count.
 
-    Calls less than 2 s apart are one bout, the least that windows of a second and a median over five of them can tell
-    apart; an event matches a bout that it overlaps, one to one.
+    Calls less than 2 s apart are one bout; an event matches a bout that it overlaps, one to one.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def measure_events(
     -------
     counts : anemone_lib.evaluation.rates.Counts
     """
-    config = config or InferenceConfig()
+    config = choose_config(config, classifier)
     counts = []
     with TemporaryDirectory() as folder:
         for k in range(n_recordings):
@@ -101,7 +102,7 @@ def count_false_alarms(
     counts : anemone_lib.evaluation.rates.Counts
         With its `false_alarms_per_hour`.
     """
-    config = config or InferenceConfig()
+    config = choose_config(config, classifier)
     counts = []
     for path in recordings:
         with open_recording(path, target_sr=config.target_sr) as recording:
@@ -131,7 +132,7 @@ def measure_card(
     -------
     metrics : dict, for the card
     """
-    config = config or InferenceConfig()
+    config = choose_config(config, classifier)
 
     def measured(seed: int, n: int = n_recordings, **settings: Any) -> dict[str, Any]:
         counts = measure_events(classifier, seed=seed, config=config, n_recordings=n, **settings)
@@ -144,7 +145,7 @@ def measure_card(
 
     metrics: dict[str, Any] = {
         "how": (
-            "Events of the default settings against bouts of calls (less than 2 s apart) in simulated recordings of "
+            "Events of the settings on the card against bouts of calls (less than 2 s apart) in simulated recordings of "
             "seeds that were not trained on; any overlap, one to one. SNR in the call's band. Intervals: Wilson, 95 %."
         ),
         "snr_6_to_18_db": measured(TEST_SEED, 4 * n_recordings),
