@@ -178,6 +178,11 @@ class InferenceConfig(BaseModel):
         names = ("n_fft", "hop_length", "fmax_hz", "height_pixels", "width_pixels")
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def event_settings(self) -> dict[str, float | int]:
+        """The settings that decide the events of a class, as a model's card keeps them for each class."""
+        return {name: getattr(self, name) for name in EVENT_FIELDS if name != "target_class"}
+
     def replace(self, **changes: Any) -> "InferenceConfig":
         """Return a copy with some settings changed, checked like a new one."""
         return InferenceConfig(**{**self.model_dump(), **changes})

@@ -7,7 +7,6 @@ from typing import Any
 from anemone_lib.archive.masking import Masking
 from anemone_lib.archive.minutes import choose_call_bands
 from anemone_lib.archive.request import Request
-from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.files import hash_file
 from anemone_lib.provenance import __version__, code_sha256
 from anemone_lib.scoring.classifier import Classifier
@@ -30,7 +29,7 @@ def describe_archive(
         "model": describe_model(request.classifier),
         "classes": list(request.classes),
         "config": request.config.model_dump(),
-        "event_settings": {config.target_class: _pick_event_settings(config) for config in request.configs},
+        "event_settings": {config.target_class: config.event_settings for config in request.configs},
         "config_fingerprint": request.config_sha256,
         "scores_fingerprint": request.config.scores_fingerprint,
         "channel": request.channel,
@@ -59,7 +58,3 @@ def describe_limits(masking: Masking) -> dict[str, Any]:
     """Return the levels, in dB, that decide whether the reference call could have been heard."""
     levels = {name: round(getattr(masking, name), 2) for name in ("call_level_db", "lowest_snr_db", "limit_db")}
     return {**levels, "assumed": masking.assumed}
-
-
-def _pick_event_settings(config: InferenceConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in EVENT_FIELDS if name != "target_class"}

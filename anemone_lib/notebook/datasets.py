@@ -29,7 +29,9 @@ OF_FOLDERS: dict[str, tuple[Any, str]] = {
     "holdout": (0.25, "set split in dataset.yaml"),
     "balance": (0.5, "classes are drawn half-way between their numbers and equal numbers"),
 }
-#: Those of them that notebook 2 has, too.
+#: Settings that a notebook takes from the model's card, unless its parameters give others.
+OF_THE_MODEL = tuple(InferenceConfig().event_settings)
+#: Those of `OF_FOLDERS` that notebook 2 has, too.
 SOURCES = ("folder", "annotations", "label_column", "channel")
 #: Parameters of notebook 2, beside settings, that decide what it finds.
 REPEATED = ("dataset", "model", "labels", "bout_gap", "holdout", "seed", "beta", "max_false_alarms_per_hour", "force")
@@ -49,7 +51,8 @@ def choose_notebook_config(
     Returns
     -------
     config : InferenceConfig
-        Its target class is that of the dataset, and its event settings those of the model, where no other is given.
+        Event settings that the parameters do not give are those on the model's card. With a dataset, the target class
+        is that of the dataset.
 
     Raises
     ------
@@ -60,11 +63,14 @@ def choose_notebook_config(
     Examples
     --------
     >>> from anemone_lib.scoring import load_classifier
-    >>> choose_notebook_config("", load_classifier(), {"n_fft": 512}).n_fft
-    512
+    >>> config = choose_notebook_config("", load_classifier(), {"n_fft": 512, "confidence_threshold": None})
+    >>> config.n_fft, config.confidence_threshold
+    (512, 0.8)
     """
     if not str(dataset):
-        return InferenceConfig.from_parameters(parameters)
+        config = InferenceConfig.from_parameters(parameters)
+        own = classifier.card.decisions.get(config.target_class, {}) if classifier.card else {}
+        return config.replace(**{name: value for name, value in own.items() if name not in list_changed(parameters)})
     description = Dataset.load(dataset)
     if "folder" in parameters:
         _refuse_passed_over(parameters, SOURCES, description)
@@ -94,12 +100,17 @@ def choose_channel(dataset: str | os.PathLike[str], channel: Channel) -> Channel
     return Dataset.load(dataset).channel if str(dataset) and channel == "mean" else channel
 
 
-def choose_training_config(dataset: str | os.PathLike[str], parameters: Mapping[str, Any]) -> InferenceConfig:
+def choose_training_config(
+    dataset: str | os.PathLike[str], classifier: Classifier, parameters: Mapping[str, Any]
+) -> InferenceConfig:
     """Return the settings that a notebook trains with: those of its parameters, or those of the dataset.
 
     Parameters
     ----------
     dataset : path of ``dataset.yaml``; empty for none
+    classifier : Classifier
+        The model to compare with. Without a dataset, event settings that the parameters do not give are those on its
+        card.
     parameters : mapping, the notebook's ``globals()``
 
     Returns
@@ -113,11 +124,12 @@ def choose_training_config(dataset: str | os.PathLike[str], parameters: Mapping[
 
     Examples
     --------
-    >>> choose_training_config("", {"n_fft": 512}).n_fft
+    >>> from anemone_lib.scoring import load_classifier
+    >>> choose_training_config("", load_classifier(), {"n_fft": 512}).n_fft
     512
     """
     if not str(dataset):
-        return InferenceConfig.from_parameters(parameters)
+        return choose_notebook_config(dataset, classifier, parameters)
     description = Dataset.load(dataset)
     _refuse_passed_over(parameters, OF_FOLDERS, description)
     config = description.to_config()
@@ -126,21 +138,22 @@ def choose_training_config(dataset: str | os.PathLike[str], parameters: Mapping[
 
 
 def list_changed(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings among a notebook's parameters that are not the defaults.
+    """Return the settings among a notebook's parameters that are not the defaults of the notebook.
 
     Examples
     --------
-    >>> list_changed({"folder": "reef", "n_fft": 512, "hop_length": 256, "target_sr": None})
-    {'n_fft': 512}
+    >>> list_changed({"n_fft": 512, "hop_length": 256, "confidence_threshold": 0.5, "smoothing_window": None})
+    {'n_fft': 512, 'confidence_threshold': 0.5}
     """
     default, changed = InferenceConfig().model_dump(), {}
     for name, own in default.items():
         value = parameters.get(name)
         if isinstance(value, list | tuple):
             value = ",".join(map(str, value))
-        if value is not None and str(value).strip().casefold() not in ("", "none", "null", str(own).casefold()):
+        unset = ("", "none", "null") if name in OF_THE_MODEL else ("", "none", "null", str(own).casefold())
+        if value is not None and str(value).strip().casefold() not in unset:
             changed[name] = value
-    return {name: value for name, value in changed.items() if value != default[name]}
+    return {name: value for name, value in changed.items() if name in OF_THE_MODEL or value != default[name]}
 
 
 def write_notebook_command(name: str, parameters: Mapping[str, Any]) -> str:

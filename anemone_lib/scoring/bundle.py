@@ -82,7 +82,8 @@ class ModelCard(BaseModel):
     target_class: str | None = Field(None, description="The class that the model was made for; none: the default's.")
     decisions: dict[str, dict[str, float | int]] = Field(
         default_factory=dict,
-        description="By class, the best event settings on the validation part, such as confidence_threshold.",
+        description="By class, the best event settings, like confidence_threshold, found on recordings that were not "
+        "learnt from; they count where no others are given.",
     )
     segment_thresholds: dict[str, float] = Field(
         default_factory=dict, description="By class, the best threshold of 3-s segments on the validation part."

@@ -145,8 +145,9 @@ def measure_card(
 
     metrics: dict[str, Any] = {
         "how": (
-            "Events of the settings on the card against bouts of calls (less than 2 s apart) in simulated recordings of "
-            "seeds that were not trained on; any overlap, one to one. SNR in the call's band. Intervals: Wilson, 95 %."
+            "Events of the settings on the card against bouts of calls (less than 2 s apart) in simulated recordings "
+            "of seeds that were not trained on; any overlap, one to one. SNR in the call's band. Intervals: Wilson, "
+            "95 %."
         ),
         "snr_6_to_18_db": measured(TEST_SEED, 4 * n_recordings),
         "by_snr_db": {

@@ -30,8 +30,6 @@ FILE_NAME = "class_settings.json"
 THRESHOLDS = tuple(round(1 / (1 + math.exp(-0.25 * k)), 4) for k in range(-16, 29))
 #: Thresholds on each side over which the measure of a setting is averaged, so that one lucky threshold does not win.
 NEIGHBOURS = 2
-#: The event settings that differ by class.
-TUNED = ("confidence_threshold", "smoothing_window", "min_gap_duration", "min_event_duration")
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Decisions:
 
     def to_card(self) -> dict[str, dict[str, float | int]]:
         """Return what a model's card keeps of it."""
-        return {name: {f: getattr(config, f) for f in TUNED} for name, config in self.configs.items()}
+        return {name: config.event_settings for name, config in self.configs.items()}
 
     def restore(self, name: str, before: "Decisions") -> "Decisions":
         """Return the same with the settings of one class as they were before."""

@@ -93,7 +93,8 @@ def test_event_settings_on_kept_scores_give_what_a_new_detection_gives(reef, fou
 
 def test_the_default_settings_are_those_on_the_models_card():
     classifier = load_classifier()
-    assert choose_config(None, classifier) == InferenceConfig(**classifier.card.settings)
+    decisions = classifier.card.decisions["anemonefish"]
+    assert choose_config(None, classifier) == InferenceConfig(**classifier.card.settings, **decisions)
 
 
 def test_a_recording_resampled_by_configuration_is_analysed_at_that_rate(reef):

@@ -1,6 +1,6 @@
 import pytest
 
-from anemone_lib import load_classifier
+from anemone_lib import InferenceConfig, load_classifier
 from anemone_lib.dataset import Dataset, draft_dataset
 from anemone_lib.errors import ConfigError
 from anemone_lib.notebook.datasets import (
@@ -11,6 +11,7 @@ from anemone_lib.notebook.datasets import (
     score_unseen,
 )
 from anemone_lib.notebook.training import choose_notebook_start
+from anemone_lib.scoring import choose_config
 from anemone_lib.tables.verdicts import Verdict, write_verdicts
 from tests.dataset.season import write_season
 
@@ -36,13 +37,13 @@ def path(tmp_path):
 )
 def test_a_parameter_that_would_be_passed_over_in_training_is_refused(path, changed, words):
     with pytest.raises(ConfigError, match=words):
-        choose_training_config(path, changed)
+        choose_training_config(path, load_classifier(), changed)
 
 
 def test_a_parameter_that_says_the_same_or_the_default_is_taken(path):
     own = Dataset.load(path).to_config()
     same = {"n_fft": own.n_fft, "hop_length": 256, "channel": "mean", "label_classes": {}, "target_sr": None}
-    assert choose_training_config(path, same) == own
+    assert choose_training_config(path, load_classifier(), same) == own
 
 
 def test_event_settings_of_a_notebook_go_before_those_of_the_model_and_others_are_refused(path):
@@ -50,12 +51,26 @@ def test_event_settings_of_a_notebook_go_before_those_of_the_model_and_others_ar
     settings = {"confidence_threshold": 0.7, "target_class": "biological", "smoothing_window": 5}
     config = choose_notebook_config(path, classifier, settings)
     assert (config.confidence_threshold, config.target_class) == (0.7, "biological")
+    assert config.smoothing_window == 5  # the default of the class, but asked for here
+    assert config.min_gap_duration == classifier.card.decisions["biological"]["min_gap_duration"]
     with pytest.raises(
         ConfigError, match="n_fft is 512, but 1024 is used: with a dataset, settings come from the model"
     ):
         choose_notebook_config(path, classifier, {"n_fft": 512})
     with pytest.raises(ConfigError, match="target_class is 'tuna'; with this dataset it is one of anemonefish, biolog"):
         choose_notebook_config(path, classifier, {"target_class": "tuna"})
+
+
+def test_event_settings_of_a_notebook_without_a_dataset_are_those_of_the_model_where_none_are_given():
+    classifier = load_classifier()
+    unset = dict.fromkeys(InferenceConfig().event_settings)
+    config = choose_notebook_config("", classifier, unset)
+    assert config == choose_config(None, classifier) == choose_training_config("", classifier, unset)
+    assert config.event_settings == classifier.card.decisions["anemonefish"]
+    asked = choose_notebook_config("", classifier, {**unset, "confidence_threshold": 0.5, "smoothing_window": ""})
+    assert asked == config.replace(confidence_threshold=0.5)
+    classifier.card = None
+    assert choose_notebook_config("", classifier, unset) == InferenceConfig()
 
 
 @pytest.mark.parametrize(
