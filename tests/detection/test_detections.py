@@ -87,7 +87,7 @@ def test_an_open_recording_a_file_object_and_a_path_give_the_same(reef, found):
 
 
 def test_event_settings_on_kept_scores_give_what_a_new_detection_gives(reef, found):
-    config = found.config.replace(confidence_threshold=0.8, smoothing_window=3)
+    config = found.config.replace(confidence_threshold=0.6, smoothing_window=5)
     assert decide_events(found.scores, config) == detect(reef[0], config=config).events
 
 
