@@ -13,7 +13,7 @@ from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.scoring.classifier import Classifier
-from anemone_lib.scoring.fit import choose_config
+from anemone_lib.scoring.fit import choose_config, fill_event_settings
 from anemone_lib.tuning.by_class import choose_decisions, score_part
 from anemone_lib.tuning.recordings import ScoredFolder
 
@@ -69,8 +69,7 @@ def choose_notebook_config(
     """
     if not str(dataset):
         config = InferenceConfig.from_parameters(parameters)
-        own = classifier.card.decisions.get(config.target_class, {}) if classifier.card else {}
-        return config.replace(**{name: value for name, value in own.items() if name not in list_changed(parameters)})
+        return fill_event_settings(config, classifier, unset={*OF_THE_MODEL} - {*list_changed(parameters)})
     description = Dataset.load(dataset)
     if "folder" in parameters:
         _refuse_passed_over(parameters, SOURCES, description)

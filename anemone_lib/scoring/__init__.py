@@ -46,6 +46,7 @@ __all__ = [
     "cut_windows",
     "digest_bundle",
     "draw_images",
+    "fill_event_settings",
     "lay_grid",
     "load_classifier",
     "merge",

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ModelError
@@ -40,6 +41,32 @@ def choose_config(config: InferenceConfig | str | os.PathLike[str] | None, class
     if target not in card.classes:
         target = card.classes[1]
     return InferenceConfig(**{**card.settings, **card.decisions.get(target, {}), "target_class": target})
+
+
+def fill_event_settings(config: InferenceConfig, classifier: Classifier, *, unset: Iterable[str]) -> InferenceConfig:
+    """Take event settings that a person did not give from the model's card.
+
+    Parameters
+    ----------
+    config : InferenceConfig
+    classifier : Classifier
+    unset : names of event settings, as in `InferenceConfig.event_settings`
+
+    Returns
+    -------
+    config : InferenceConfig
+        With those that the card has for the target class.
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import load_classifier
+    >>> config = InferenceConfig(confidence_threshold=0.6)
+    >>> config = fill_event_settings(config, load_classifier(), unset=["smoothing_window", "min_gap_duration"])
+    >>> config.confidence_threshold, config.smoothing_window, config.min_gap_duration
+    (0.6, 3, 1.1)
+    """
+    own = classifier.card.decisions.get(config.target_class, {}) if classifier.card else {}
+    return config.replace(**{name: own[name] for name in unset if name in own})
 
 
 def choose_promoted(path: str | os.PathLike[str] | None, classifier: Classifier) -> InferenceConfig:

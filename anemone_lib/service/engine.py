@@ -17,8 +17,9 @@ from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.detection.detections import Detections, detect
 from anemone_lib.errors import AnemoneError, ConfigError, ModelError
-from anemone_lib.scoring.chunks import Progress, check_fit, choose_config
+from anemone_lib.scoring.chunks import Progress
 from anemone_lib.scoring.classifier import Classifier, load_classifier
+from anemone_lib.scoring.fit import check_fit, choose_config, fill_event_settings
 from anemone_lib.service.problems import Problem, report_busy
 from anemone_lib.service.settings import Settings
 
@@ -74,7 +75,7 @@ class Engine:
 
             model = fetch_bundle(settings.model_bucket, settings.model_key)
         classifier = load_classifier(model, sha256=settings.model_sha256 or None)
-        config = choose_config(settings.config, classifier)
+        config = fill_event_settings(choose_config(settings.config, classifier), classifier, unset=settings.unset)
         if settings.fingerprint and settings.fingerprint != config.fingerprint:
             raise ConfigError(
                 f"the settings in force have the fingerprint {config.fingerprint}, "

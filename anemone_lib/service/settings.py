@@ -29,6 +29,7 @@ class Settings:
     Attributes
     ----------
     config : InferenceConfig or None; None uses the settings with which the model was trained
+    unset : tuple of str, event settings that `config` has only by default; those on the model's card are used
     config_problem : str, what is wrong with the settings; it is then the answer to every request
     fingerprint : str, which `config` must have; empty accepts any
     model : str, path of a bundle; empty uses the bundle in S3, or else the demonstration model
@@ -50,6 +51,7 @@ class Settings:
     """
 
     config: InferenceConfig | None = None
+    unset: tuple[str, ...] = ()
     config_problem: str = ""
     fingerprint: str = ""
     model: str = ""
@@ -92,9 +94,11 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         config, problem = None, ""
+        unset: tuple[str, ...] = ()
         try:
             if any(environ.get(name.upper()) for name in InferenceConfig.model_fields):
                 config = InferenceConfig.from_env(environ)
+                unset = tuple(name for name in config.event_settings if not environ.get(name.upper()))
         except ConfigError as error:
             problem = str(error)
         buckets = environ.get("S3_INPUT_BUCKET", ""), environ.get("S3_OUTPUT_BUCKET", "")
@@ -109,6 +113,7 @@ class Settings:
         )
         return cls(
             config=config,
+            unset=unset,
             config_problem=problem or wrong,
             fingerprint=environ.get("INFERENCE_CONFIG_FINGERPRINT", ""),
             model=environ.get("MODEL_LOCAL_PATH", ""),

@@ -11,9 +11,11 @@ import pytest
 import requests
 import soundfile
 
-from anemone_lib import detect, load_classifier
+from anemone_lib import InferenceConfig, detect, load_classifier
 from anemone_lib.errors import LimitError
+from anemone_lib.scoring import choose_config
 from anemone_lib.service.engine import Engine
+from anemone_lib.service.settings import Settings
 from anemone_lib.tables.reading import read_annotations
 from tests.service.conftest import INPUT, ORIGIN, OUTPUT, as_json, comparable, multipart, serving
 
@@ -166,3 +168,13 @@ def test_a_channel_that_is_not_there_is_a_bad_setting(front, wav, channel):
     answer = front("POST", "/predict", **form)
     assert answer.status == 422
     assert b"channel" in answer.content
+
+
+def test_event_settings_that_the_environment_does_not_give_are_those_of_the_model():
+    classifier, own = Engine(Settings.from_env({})).load()
+    assert own == choose_config(None, classifier)
+    _, some = Engine(Settings.from_env({"CONFIDENCE_THRESHOLD": "0.6", "TARGET_CLASS": "anemonefish"})).load()
+    assert some == own.replace(confidence_threshold=0.6)
+    everything = InferenceConfig(smoothing_window=7)
+    _, config = Engine(Settings.from_env(everything.to_env())).load()
+    assert config == everything
