@@ -174,7 +174,7 @@ def read_card(path: Path) -> ModelCard | None:
     Examples
     --------
     >>> read_card(DEMONSTRATION_MODEL / "best_model.json").version
-    'demo-3'
+    'demo-4'
     """
     if not path.is_file():
         return None

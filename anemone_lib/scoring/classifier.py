@@ -89,7 +89,7 @@ def load_classifier(
     --------
     >>> classifier = load_classifier()
     >>> classifier.version, classifier.n_classes
-    ('demo-3', 3)
+    ('demo-4', 3)
     >>> load_classifier(sha256=classifier.sha256).sha256 == classifier.sha256
     True
     """

@@ -43,7 +43,7 @@ def test_only_the_events_that_are_wanted(archive, tmp_path):
 
 
 def test_a_class_with_a_long_name_has_clips(make_season, analyse, out, tmp_path, monkeypatch):
-    archive = analyse([make_season(2)], out("a"))
+    archive = analyse([make_season(2)], out("a"), settings={"confidence_threshold": 0.5})
     long = "クマノミの鳴き声と思われる音、夜間に多い種類のもの"  # its letters take 225 characters in a name
     events, recordings = archive.events.assign(**{"class": long}), archive.recordings
     tables = {"events": events, "recordings": recordings}

@@ -278,7 +278,8 @@ def test_a_bucket_of_google_gives_the_same_events_without_an_account(make_season
 
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{web.server_port}")
     folder = make_season(3)
-    far, near = analyse([f"gs://reefs/{folder.name}/"], out("far")), analyse([folder], out("near"))
+    low = {"settings": {"confidence_threshold": 0.5}}
+    far, near = analyse([f"gs://reefs/{folder.name}/"], out("far"), **low), analyse([folder], out("near"), **low)
     GCSFileSystem.clear_instance_cache()
     columns = ["id", "site", "recording", "start_utc", "confidence"]
     assert far.events[columns].equals(near.events[columns])

@@ -90,7 +90,9 @@ def test_groups_get_their_own_thresholds_from_their_first_seconds(anemone, seaso
     assert result.exit_code == 1, result.output
     assert "not promoted, because F1 is lower by 0.1" in " ".join(result.output.split())
     assert not (season / "groups").exists()
-    result = anemone(*arguments)
+    with monkeypatch.context() as patch:  # what so few calls gain is chance
+        patch.setattr("anemone_lib.tuning.by_group.doubt_groups", lambda gains, name: [])
+        result = anemone(*arguments)
     assert result.exit_code == 0, result.output
     settings = json.loads((season / "groups" / "class_settings.json").read_text())
     assert set(settings["groups"]) == {"2022-08-01", "2022-08-02", "2022-08-03"}
@@ -102,7 +104,7 @@ def test_groups_get_their_own_thresholds_from_their_first_seconds(anemone, seaso
         promotion = Promotion.load(season / "groups" / "groups" / f"{group}.auto.tfvars.json")
         assert promotion.config.confidence_threshold == threshold
         assert promotion.model_sha256 == load_classifier(season / "model").sha256
-    assert re.search(r"hummer: F1 of events 0\.\d+ → 0\.\d+, [-+]0\.\d+ \([^)]+95 % by group\)", result.output)
+    assert re.search(r"hummer: F1 of events [01]\.\d+ → [01]\.\d+, [-+]0\.\d+ \([^)]+95 % by group\)", result.output)
     config = season / "groups" / "groups" / "2022-08-01.auto.tfvars.json"
     sound = next((season / "new").glob("20220801*.wav"))
     arguments = ("--model", season / "model", "--config", config, "--out", season / "events")

@@ -67,7 +67,7 @@ def test_the_service_started_here_answers_as_the_library_does(recording):
 def test_other_settings_are_told_by_name(recording):
     with service(config=InferenceConfig(confidence_threshold=0.9)) as client:
         checks = check_deployment(client.url, [recording])
-    assert "confidence_threshold 0.9 ≠ 0.5" in wrong(checks)["same settings"]
+    assert "confidence_threshold 0.9 ≠ 0.8" in wrong(checks)["same settings"]
     assert "apply Terraform after promoting" in wrong(checks)["same settings"]
 
 

@@ -41,7 +41,8 @@ def test_the_last_third_of_real_recordings_is_only_measured(quiet, tmp_path, mon
     assert "--without-calls" in card.training["command"]
     assert seen["control"] == [quiet[2], more]
     assert card.metrics["measured"] == 1
-    assert card.version == "demo-3-mined"
+    assert card.version == "demo-4-mined"
+    assert card.decisions == dict.fromkeys(["anemonefish", "biological"], recipes.EVENT_SETTINGS)
     assert card.training["command"].endswith("--mine")
     assert card.training["mined"]["recordings"] == 3
     assert len(card.training["mined"]["loss"]) == recipes.MINED_EPOCHS
