@@ -345,6 +345,9 @@ def write_card() -> str:
     facts += [(f"SHA-256 of `{name}`", f"`{value}`") for name, value in card["sha256"].items()]
     facts += [(f"`{name}`", "none" if value is None else f"`{value}`") for name, value in card["settings"].items()]
     facts.append(("temperature of the calibration", str(card["temperature"])))
+    for name, own in card["decisions"].items():
+        spelled = ", ".join(f"`{setting}` {value:g}" for setting, value in own.items())
+        facts.append((f"settings of events of {name}, where none are given", spelled))
     lines += _table(("what", "value"), facts)
     for title in ("training", "parity", "metrics"):
         lines += [f"## {title.capitalize()}", ""]
