@@ -23,7 +23,7 @@ from anemone_lib.scoring.classifier import (
     apply_temperature,
     load_classifier,
 )
-from anemone_lib.scoring.fit import choose_promoted, choose_transform
+from anemone_lib.scoring.fit import choose_promoted, choose_transform, fill_event_settings
 from anemone_lib.scoring.images import draw_images
 from anemone_lib.scoring.scores import ChunkScores, Scores
 from anemone_lib.scoring.windows import WindowGrid, cut_windows, lay_grid
