@@ -1,6 +1,7 @@
 """The wheel and the source distribution: what they hold, what they say, and that an installed one detects."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -52,7 +53,14 @@ def test_the_wheel_names_the_licence_the_command_and_the_extras(wheel):
 def test_the_source_distribution_builds_the_same_package(dist):
     with tarfile.open(dist[1]) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    assert {"pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "anemone_lib/models/best_model.tflite"} <= names
+    assert {
+        "pyproject.toml",
+        "hatch_build.py",
+        "README.md",
+        "LICENSE",
+        "CITATION.cff",
+        "anemone_lib/models/best_model.tflite",
+    } <= names
     assert not any(name.startswith(("tests/", "terraform/", "notebooks/")) for name in names)
 
 
@@ -60,6 +68,18 @@ def test_the_readme_renders_where_packages_are_listed(dist):
     command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, dist)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_links_and_pictures_of_the_readme_work_where_packages_are_listed(wheel, root):
+    metadata = next(content.decode() for name, content in wheel.items() if name.endswith(".dist-info/METADATA"))
+    links = re.findall(r"\]\(([^)]+)\)", metadata)
+    assert len(links) > 10
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
+    source = f"https://github.com/anemone-lib/anemone/{{}}/v{__version__}/"
+    assert f"]({source.format('raw')}docs/overview.png)" in metadata
+    for link in links:
+        path = link.removeprefix(source.format("blob")).removeprefix(source.format("raw"))
+        assert path == link or (root / path).exists()
 
 
 def test_the_version_is_the_same_wherever_it_stands(root, wheel):
