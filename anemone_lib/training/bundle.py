@@ -114,7 +114,8 @@ def export_bundle(
         model.save(keras_path)
         parity = _write_tflite(model, tflite_path, images)
         if int8_on:
-            parity["int8"] = _try_int8(model, tflite_path, images, config, int8_on, transform_sr=transform_sr)
+            decided = config.replace(**(decisions or {}).get(config.target_class, {}))
+            parity["int8"] = _try_int8(model, tflite_path, images, decided, int8_on, transform_sr=transform_sr)
             parity["tflite"] = "int8" if parity["int8"]["taken"] else "float32"
         parts = [keras_path, tflite_path, *([_copy_backbone(backbone, Path(unfinished))] if backbone else [])]
         card = ModelCard(

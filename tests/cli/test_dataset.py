@@ -38,7 +38,7 @@ def season(tmp_path_factory):
     results = [
         run("dataset", "init", home / "known", *LABELS, "--out", home / "dataset.yaml"),
         run("dataset", "init", home / "new", *LABELS, "--split", "test", "--out", home / "new.yaml"),
-        run("train", "--dataset", home / "dataset.yaml", "--out", home / "model", "--epochs", 5),
+        run("train", "--dataset", home / "dataset.yaml", "--out", home / "model", "--epochs", 3),
     ]
     assert [one.exit_code for one in results] == [0, 0, 0], [one.output for one in results]
     return home
@@ -166,7 +166,7 @@ def test_folds_and_more_background_are_recorded_on_the_card(anemone, season, tmp
     quiet = tmp_path / "quiet"
     quiet.mkdir()
     soundfile.write(quiet / "still.wav", 0.01 * rng.standard_normal(10 * 4000), 4000)
-    arguments = ("--without-calls", quiet, "--folds", 2, "--epochs", 1, "--force", "--out", tmp_path / "model")
+    arguments = ("--without-calls", quiet, "--folds", 2, "--epochs", 1, "--members", 1, "--force", "--out", tmp_path / "model")
     result = anemone("train", "--dataset", season / "dataset.yaml", *arguments)
     assert result.exit_code == 0, result.output
     card = load_classifier(tmp_path / "model").card

@@ -64,7 +64,7 @@ def execute(name, home, **parameters):
 
 def test_the_round_from_own_labels_to_the_endpoint(home):
     dataset, model = str(home / "reef" / "dataset.yaml"), str(home / "out" / "model")
-    numbers = execute("03_train_classifier", home, dataset=dataset, epochs=3, members=2, curve_calls="3")
+    numbers = execute("03_train_classifier", home, dataset=dataset, epochs=2, members=2, curve_calls="3")
     card = load_classifier(model).card
     assert (card.classes, card.target_class) == (("noise", "hummer", "knocker"), "hummer")
     assert [row["name"] for row in card.training["recordings"]["test"]] == [f"{name}.wav" for name in HELD_OUT]
@@ -137,7 +137,7 @@ def test_a_good_model_has_a_good_f1_where_labels_are_not_the_names_of_classes(ho
         target_class="hummer",
         simulated_recordings=0,
         start_from="",
-        epochs=6,
+        epochs=4,
         out_folder=str(tmp_path),
         **SETTINGS,
     )
