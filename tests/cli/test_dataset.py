@@ -166,7 +166,8 @@ def test_folds_and_more_background_are_recorded_on_the_card(anemone, season, tmp
     quiet = tmp_path / "quiet"
     quiet.mkdir()
     soundfile.write(quiet / "still.wav", 0.01 * rng.standard_normal(10 * 4000), 4000)
-    arguments = ("--without-calls", quiet, "--folds", 2, "--epochs", 1, "--members", 1, "--force", "--out", tmp_path / "model")
+    arguments = ("--without-calls", quiet, "--folds", 2, "--epochs", 1, "--members", 1, "--force")
+    arguments += ("--out", tmp_path / "model")
     result = anemone("train", "--dataset", season / "dataset.yaml", *arguments)
     assert result.exit_code == 0, result.output
     card = load_classifier(tmp_path / "model").card
