@@ -40,6 +40,10 @@ TOP_DB = 80.0
 BLOCK_FRAMES = 256
 
 
+#: Images drawn at once: fewer calls, each of which gives Python's lock away and waits for it.
+IMAGES_TOGETHER = 8
+
+
 _DB_PER_NEPER = np.float32(10 / np.log(10))
 
 
@@ -131,16 +135,18 @@ def draw_images(
     floor = reference + bottom
     # If few of many bins are shown, rows are taken from single frames first, and the frames are repeated last.
     widen_last = layout.n_drawn >= height_pixels
-    for k in range(n_windows):
-        shown = levels.take(frames[k] if widen_last else frames[k, layout.frames], axis=0)  # (frames, bins drawn)
-        shown -= floor[k]
+    for first in range(0, n_windows, IMAGES_TOGETHER):
+        some = slice(first, first + IMAGES_TOGETHER)
+        shown = levels.take(frames[some] if widen_last else frames[some, layout.frames], axis=0)  # (…, frames, bins)
+        shown -= floor[some, None, None]
         np.maximum(shown, 0, out=shown)
-        shown *= scale[k]
-        drawn = shown.T.take(layout.rows, axis=0) if widen_last else np.ascontiguousarray(shown.T)
+        shown *= scale[some, None, None]
+        drawn = shown.transpose(0, 2, 1)
+        drawn = drawn.take(layout.rows, axis=1) if widen_last else np.ascontiguousarray(drawn)
         if channels == 3:
             drawn = load_magma()[np.minimum((drawn * 256).astype(np.intp), 255)]
-        image = images[k] if channels == 3 else images[k, :, :, 0]
-        picked, axis = (layout.frames, 1) if widen_last else (layout.rows, 0)
+        image = images[some] if channels == 3 else images[some, :, :, 0]
+        picked, axis = (layout.frames, 2) if widen_last else (layout.rows, 1)
         drawn.take(picked, axis=axis, out=image, mode="clip")
     return images
 
@@ -253,6 +259,7 @@ def _transform_frames(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray,
             into = slice(position, position + len(block))
             _transform(block, layout, levels[into], highest[into], lowest[into])
             position += len(block)
+    _to_decibels(levels, out=levels)
 
     # Which transformed frame is frame t of window k.
     rows = np.empty((n_windows, layout.n_frames), np.intp)
@@ -262,8 +269,8 @@ def _transform_frames(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray,
     return levels, highest[rows].max(axis=1), lowest[rows].min(axis=1), rows
 
 
-def _transform(block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> None:
-    """Fill the levels of the drawn bins and the extremes of all bins for a block of frames."""
+def _transform(block: np.ndarray, layout: _Layout, drawn: np.ndarray, highest: np.ndarray, lowest: np.ndarray) -> None:
+    """Fill the powers of the drawn bins and the extremes of all bins for a block of frames."""
     from scipy.fft import rfft  # takes longer to import than all other imports here
 
     spectrum = rfft(block * layout.hann, axis=-1, overwrite_x=True)
@@ -271,11 +278,11 @@ def _transform(block: np.ndarray, layout: _Layout, levels: np.ndarray, highest: 
     power += np.square(spectrum.imag)
     np.max(power, axis=1, out=highest)
     np.min(power, axis=1, out=lowest)
-    levels[:] = _to_decibels(power[:, : layout.n_drawn])
+    drawn[:] = power[:, : layout.n_drawn]
 
 
-def _to_decibels(power: np.ndarray) -> np.ndarray:
-    levels = np.maximum(power, np.float32(POWER_FLOOR))
+def _to_decibels(power: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    levels = np.maximum(power, np.float32(POWER_FLOOR), out=out)
     np.log(levels, out=levels)
     levels *= _DB_PER_NEPER
     return levels

@@ -150,7 +150,7 @@ def write_settings() -> str:
         "(decided in milliseconds on kept scores), or neither.",
         "",
         "The card of a model may have event settings of its own, as that of the demonstration model does. They count",
-        "wherever you give no others, in place of the defaults below; `anemone config show` prints the settings in force.",
+        "wherever you give no others, in place of the defaults below; `anemone config show` prints what is in force.",
         "A file of settings and the Terraform variable have all settings, so the card's are not used beside them.",
         "",
     ]
