@@ -12,7 +12,7 @@ def test_a_model_trained_on_annotated_recordings_is_a_bundle_that_detects(anemon
         path = folder / f"reef{seed}.wav"
         arguments = ("--duration", 30, "--seed", seed, "--sample-rate", 16000, "--bouts-per-minute", 6)
         assert anemone("simulate", path, *arguments).exit_code == 0
-    options = ("--epochs", 1, "--members", 1, "--version", "v7", "--name", "tiny")
+    options = ("--epochs", 3, "--members", 1, "--version", "v7", "--name", "tiny")
     result = anemone("train", folder, "--out", bundle, *options)
     assert result.exit_code == 0, result.output
     card = load_classifier(bundle).card

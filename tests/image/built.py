@@ -46,7 +46,7 @@ def copy_checkout(folder: Path) -> Path:
     """Copy what the image is built from, as it is at this moment."""
     for name in ("anemone_lib", "docker"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (".dockerignore", "pyproject.toml", "requirements.lock", "README.md", "LICENSE"):
+    for name in (".dockerignore", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", "hatch_build.py"):
         shutil.copy(ROOT / name, folder / name)
     return folder
 
