@@ -262,7 +262,8 @@ def test_a_keras_file_becomes_a_bundle_with_its_card(trained, reef, tmp_path):
 
 def test_an_8_bit_model_is_taken_only_if_it_finds_the_same_events(trained, reef, tmp_path):
     training, folder, _, images, _ = trained
-    card = export_bundle(training.model, tmp_path / "bundle", images=images, int8_on=[reef])
+    decisions = {"anemonefish": {"confidence_threshold": 0.6}}  # of the card, which decide its events
+    card = export_bundle(training.model, tmp_path / "bundle", images=images, int8_on=[reef], decisions=decisions)
     agreement = card.parity["int8"]
     same = agreement["events_matched"] * 2 / max(1, agreement["events_float"] + agreement["events_int8"]) >= 0.95
     assert agreement["taken"] == (same and agreement["windows_changed"] <= 0.02)
@@ -270,7 +271,7 @@ def test_an_8_bit_model_is_taken_only_if_it_finds_the_same_events(trained, reef,
     smaller = (bundle / "best_model.tflite").stat().st_size < 0.6 * (folder / "best_model.tflite").stat().st_size
     assert smaller == agreement["taken"]
     assert card.parity["tflite"] == ("int8" if agreement["taken"] else "float32")
-    assert agreement["on"] == "1 recording, 60 s, threshold 0.5"
+    assert agreement["on"] == "1 recording, 60 s, threshold 0.6"
     classifier = load_classifier(bundle)
     assert classifier.input_shape == (256, 256, 1)
     np.testing.assert_allclose(classifier.probabilities(images[:4] / np.float32(255)).sum(axis=1), 1, atol=0.02)
