@@ -179,7 +179,7 @@ variable "image_tag_mutability" {
 }
 
 variable "inference_config" {
-  description = "Every setting of inference, as the tuning notebook writes it to inference_config.auto.tfvars.json."
+  description = "Every setting of inference, as the tuning notebook and `anemone config to-tfvars` write it to inference_config.auto.tfvars.json. A setting that is not given has its general default, not the value on the model's card."
   type = object({
     fmax_hz              = optional(number, 2000)
     n_fft                = optional(number, 1024)

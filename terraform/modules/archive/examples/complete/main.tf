@@ -17,7 +17,7 @@ module "archive" {
   bucket         = "reef-prod-output-123456789012"
   source_buckets = ["reef-recordings", "public-ocean-archive"]
   detector_environment = {
-    INFERENCE_CONFIG_FINGERPRINT = "ffa305465cb50910073f5a242e9b91c9fa3147837a91a262d1386868d469d2f5" # of the defaults
+    INFERENCE_CONFIG_FINGERPRINT = "ffa305465cb50910073f5a242e9b91c9fa3147837a91a262d1386868d469d2f5" # of the general defaults; `anemone config to-tfvars` writes those of the model
     S3_MODEL_BUCKET              = "my-models"
     S3_MODEL_KEY                 = "models/v2.0/best_model.keras"
     MODEL_VERSION                = "v2.0"

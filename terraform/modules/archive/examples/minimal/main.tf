@@ -19,7 +19,7 @@ module "inference" {
   project_name                 = "reef"
   environment                  = "dev"
   model_s3_bucket              = "my-models"
-  inference_config_fingerprint = "ffa305465cb50910073f5a242e9b91c9fa3147837a91a262d1386868d469d2f5" # of the defaults
+  inference_config_fingerprint = "ffa305465cb50910073f5a242e9b91c9fa3147837a91a262d1386868d469d2f5" # of the general defaults; `anemone config to-tfvars` writes those of the model
   cors_allowed_origins         = ["https://reef.example.org"]
   enable_api_key               = false
   lambda                       = { image_uri = local.image }
