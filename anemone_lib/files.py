@@ -204,7 +204,7 @@ def write_beside(path: Path, write: Callable[[Path], object], overwrite: bool = 
     -------
     path : pathlib.Path
         Of the file with the content that `write` writes, for example ``reef.Table.2.selections.txt`` if
-        ``reef.Table.1.selections.txt`` differs, or ``reef.2.txt`` if ``reef.txt`` differs.
+        ``reef.Table.1.selections.txt`` differs, or ``reef-2.txt`` if ``reef.txt`` differs.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def write_beside(path: Path, write: Callable[[Path], object], overwrite: bool = 
     ...     notes = Path(folder) / "reef.txt"
     ...     _ = notes.write_text("mine")
     ...     write_beside(notes, lambda path: path.write_text("yours")).name, notes.read_text()
-    ('reef.2.txt', 'mine')
+    ('reef-2.txt', 'mine')
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".anemone-") as folder:
@@ -225,13 +225,19 @@ def write_beside(path: Path, write: Callable[[Path], object], overwrite: bool = 
             if target.read_bytes() == content:
                 return target
             number += 1
-            target = _number(path, number)
+            target = number_path(path, number)
         return temporary.replace(target)
 
 
-def _number(path: Path, number: int) -> Path:
-    """Return a name with another number: that of the table, or one before the suffix."""
+def number_path(path: Path, number: int) -> Path:
+    """Return a path with another number: that of a Raven table, or one before the suffix.
+
+    Examples
+    --------
+    >>> number_path(Path("reef.Table.1.selections.txt"), 2).name, number_path(Path("reef.events.csv"), 2).name
+    ('reef.Table.2.selections.txt', 'reef.events-2.csv')
+    """
     table = re.compile(r"\.Table\.\d+\.")
     if table.search(path.name):
         return path.with_name(table.sub(f".Table.{number}.", path.name))
-    return path.with_name(f"{path.stem}.{number}{path.suffix}")
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from anemone_lib.errors import ScoresError
+from anemone_lib.files import number_path
 from anemone_lib.provenance import __version__
 from anemone_lib.scoring.scores import Scores
 
@@ -111,7 +112,7 @@ def find_free_path(path: str | os.PathLike[str], *, owner: str = "") -> Path:
     number, free = 1, path
     while not may_replace(free) or (free.exists() and _OWNERS.get(str(free.resolve()), owner) != owner):
         number += 1
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        free = number_path(path, number)
     if owner:
         _OWNERS[str(free.resolve())] = owner
     return free

@@ -207,7 +207,7 @@ def test_a_persons_table_is_never_overwritten(review, tmp_path, name):
     mine.write_text("my own notes\n")
     written = review.export(mine)
     assert mine.read_text() == "my own notes\n"
-    assert written.name == {"reef.txt": "reef.2.txt"}.get(name, "reef.Table.2.selections.txt")
+    assert written.name == {"reef.txt": "reef-2.txt"}.get(name, "reef.Table.2.selections.txt")
     assert len(read_annotations(written)) == 1
     assert review.export(mine) == written  # the same again needs no third file
     review.accept(EVENTS[1])
