@@ -8,7 +8,6 @@ an address. If it is a folder, every recording in it gets the site, recorder and
 """
 
 import csv
-import io
 import os
 import re
 from collections import Counter
@@ -28,12 +27,11 @@ from anemone_lib.audio.sources import open_file_system
 from anemone_lib.errors import AnemoneError, ConfigError, spell_count
 from anemone_lib.files import find_in_path, spell_name
 from anemone_lib.scoring.scores import Scores
+from anemone_lib.tables.delimited import EXTRA_CELLS, iterate_rows
 
 #: Optional columns of a manifest; ``path`` is required.
 MANIFEST_COLUMNS = ("site", "recorder", "start_time", "timezone", "calibration_db", "latitude", "longitude")
 _NUMBERS = {"calibration_db": (-50.0, 300.0), "latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0)}
-#: The key of the cells of a row that are beyond the last column.
-EXTRA_CELLS = "(beyond the last column)"
 _REMOTE = ("s3", "gs", "http", "https")
 
 
@@ -305,8 +303,7 @@ def _open_manifest(path: Path) -> tuple["csv.DictReader[str]", dict[str, str]]:
         raise ConfigError(f"cannot read the manifest {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"the manifest {path} is not text in UTF-8; save it as CSV in UTF-8") from None
-    first = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text), restkey=EXTRA_CELLS, delimiter=max(",;\t", key=first.count))
+    reader = iterate_rows(text)
     try:
         names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
     except csv.Error as error:

@@ -22,6 +22,8 @@ from anemone_lib.tables.columns import describe_columns, find_column, find_label
 from anemone_lib.tables.matching import choose_rows
 from anemone_lib.tables.table import AnnotationTable, check_band, check_times, parse_number
 
+#: The key of cells beyond the last column in `iterate_rows`.
+EXTRA_CELLS = "(beyond the last column)"
 _BLANK = ("", "na", "nan", "none", "null")
 
 
@@ -121,6 +123,37 @@ def list_columns(text: str, path: Path) -> dict[str, list[str]]:
     return {name: [sheet.cell(row, k) for row in sheet.rows] for k, name in names_of.items()}
 
 
+def iterate_rows(text: str) -> "csv.DictReader[str]":
+    """Iterate over the rows of a table of our own, by the names of its columns, however a spreadsheet saved it.
+
+    Parameters
+    ----------
+    text : str
+        Cells are separated by commas, semicolons or tabs; a first line like ``sep=;`` is passed over.
+
+    Returns
+    -------
+    rows : csv.DictReader
+        Cells beyond the header are in `EXTRA_CELLS`.
+
+    Examples
+    --------
+    >>> [row["site"] for row in iterate_rows("sep=;\\npath;site\\nreef.wav;north\\n")]
+    ['north']
+    """
+    first, _, rest = text.partition("\n")
+    is_marked = first[:4].lower() == "sep="
+    delimiter = _choose_delimiter(rest.partition("\n")[0] if is_marked else first)
+    rows = csv.DictReader(io.StringIO(text, newline=""), restkey=EXTRA_CELLS, delimiter=delimiter)
+    if is_marked:
+        next(rows.reader)  # it counts, so that the numbers of lines stay correct
+    return rows
+
+
+def _choose_delimiter(header: str) -> str:
+    return max("\t,;", key=header.count)
+
+
 def _blank_remarks(text: str) -> str:
     """Blank the lines of remarks before the header, also those of spreadsheets; line numbers stay correct."""
     lines = text.split("\n")
@@ -136,7 +169,7 @@ def _blank_remarks(text: str) -> str:
 def _read_sheet(text: str, path: Path) -> _Sheet:
     text = _blank_remarks(text)
     first = next((line for line in text.split("\n") if line.strip()), "")
-    delimiter = max("\t,;", key=first.count)
+    delimiter = _choose_delimiter(first)
     # Raven does not quote cells, so a quotation mark is part of the cell; R and spreadsheets also quote the header.
     unquoted = delimiter == "\t" and '"' not in first
     reader = csv.reader(

@@ -12,6 +12,7 @@ from pathlib import Path
 from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import AnnotationError
 from anemone_lib.files import write_text
+from anemone_lib.tables.delimited import iterate_rows
 from anemone_lib.tables.reading import read_text
 
 #: Kinds of rows: an event, or a window without an event.
@@ -104,24 +105,17 @@ def read_verdicts(path: str | os.PathLike[str]) -> list[Verdict]:
     True
     """
     path = Path(path)
-    rows = _read_rows(read_text(path))
+    rows = iterate_rows(read_text(path))
     if missing := [name for name in COLUMNS[:7] if name not in (rows.fieldnames or ())]:
         raise AnnotationError(f"{path.name} has no column {missing[0]}; a table of verdicts has {', '.join(COLUMNS)}")
     filled = (row for row in rows if any(text for text in row.values()))
     return [_read_row(row, f"{path.name}, line {rows.line_num}") for row in filled]
 
 
-def _read_rows(text: str) -> csv.DictReader:
-    """Rows by the names of the columns, which spreadsheets separate by commas, semicolons or tabs."""
-    if text[:4].lower() == "sep=":
-        text = text.partition("\n")[2]
-    return csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=text.partition("\n")[0].count))
-
-
 def is_verdicts(path: str | os.PathLike[str]) -> bool:
     """Return whether a file is a table of verdicts, which are no annotations of a whole recording."""
     try:
-        return set(COLUMNS[:7]) <= set(_read_rows(read_text(Path(path))).fieldnames or ())
+        return set(COLUMNS[:7]) <= set(iterate_rows(read_text(Path(path))).fieldnames or ())
     except (AnnotationError, csv.Error):
         return False
 

@@ -90,6 +90,7 @@ def test_a_manifest_says_what_paths_do_not_tell(manifest, tmp_path):
 
 def test_only_the_path_is_required_and_a_semicolon_separates_too(manifest):
     items, _ = items_of(manifest("Path;Site\ncard/a.wav;\ngone.wav;elsewhere\n"))
+    assert items == items_of(manifest("sep=;\nPath;Site\ncard/a.wav;\ngone.wav;elsewhere\n"))[0]
     assert {name: item.site for name, item in items.items()} == {"card/a.wav": "card", "gone.wav": "elsewhere"}
 
 
@@ -106,6 +107,7 @@ def test_only_the_path_is_required_and_a_semicolon_separates_too(manifest):
         ("path,latitude\na.wav,1\n", "line 2: give both latitude and longitude"),
         ("path,timezone\na.wav,Mars\n", "line 2: timezone is 'Mars'"),
         ("path,start_time\na.wav,yesterday\n", "line 2: .*yesterday"),
+        ("sep=;\npath;latitude;longitude\na.wav;1;2\nb.wav;91;0\n", "line 4: latitude is 91; it must be from -90"),
         ("path,site\na.wav,north\nlow tide, b.wav,north\n", "line 3: there are more values than columns; put quot"),
         ('path,site\na.wav,"' + "x" * 140_000, "is not CSV: line 1: .*field"),
         ('"path,site\n' + "x" * 140_000, "is not CSV: .*field"),
