@@ -144,15 +144,14 @@ def list_changed(parameters: Mapping[str, Any]) -> dict[str, Any]:
     >>> list_changed({"n_fft": 512, "hop_length": 256, "confidence_threshold": 0.5, "smoothing_window": None})
     {'n_fft': 512, 'confidence_threshold': 0.5}
     """
-    default, changed = InferenceConfig().model_dump(), {}
+    default, changed = InferenceConfig().model_dump() | dict.fromkeys(OF_THE_MODEL), {}
     for name, own in default.items():
         value = parameters.get(name)
         if isinstance(value, list | tuple):
             value = ",".join(map(str, value))
-        unset = ("", "none", "null") if name in OF_THE_MODEL else ("", "none", "null", str(own).casefold())
-        if value is not None and str(value).strip().casefold() not in unset:
+        if value is not None and str(value).strip().casefold() not in ("", "none", "null", str(own).casefold()):
             changed[name] = value
-    return {name: value for name, value in changed.items() if name in OF_THE_MODEL or value != default[name]}
+    return {name: value for name, value in changed.items() if value != default[name]}
 
 
 def write_notebook_command(name: str, parameters: Mapping[str, Any]) -> str:

@@ -35,10 +35,10 @@ CONTROL_PART = 1 / 3
 WINDOWS_OF_EACH = 32
 #: With more, the model becomes surer of sounds in real recordings without calls, though better on simulated ones.
 EPOCHS = 5
-#: Settings that decide the events of both classes of sounds: for anemonefish the best on 28 simulated recordings at
-#: five rates, with the fewest false alarms in 14 of other sounds, whose seeds nothing else has. The median takes three
-#: windows, so that a single call, which two or three windows hold, is not lost; a high threshold makes up for it.
-#: Silence of less than 1.1 s between windows does not end a bout (`docs/adr/0019-event-settings-on-the-card.md`).
+#: Settings that decide the events of both classes of sounds. They were chosen for anemonefish on simulated recordings
+#: (`docs/adr/0019-event-settings-on-the-card.md`). The median takes three windows, so that a single call, which two or
+#: three windows hold, is not lost; a high threshold makes up for it. Silence of less than 1.1 s between windows does
+#: not end a bout.
 EVENT_SETTINGS: dict[str, float | int] = {
     "confidence_threshold": 0.8,
     "smoothing_window": 3,
