@@ -103,7 +103,7 @@ def test_parameters_are_the_settings_of_inference_with_their_defaults_and_meanin
         return
     for setting, field in InferenceConfig.model_fields.items():
         of_the_model = setting in InferenceConfig().event_settings
-        words = f"{field.description[:-1]}; None: the card's." if of_the_model else field.description
+        words = f"{field.description[:-1]}; None: model card." if of_the_model else field.description
         assert found[setting]["help"] == words
         assert ast.literal_eval(found[setting]["default"]) == (None if of_the_model else field.default)
         assert found[setting]["inferred_type_name"] in str(field.annotation)
