@@ -38,15 +38,15 @@ def counted_transforms(monkeypatch):
 @pytest.mark.parametrize(
     ("sample_rate", "frames_per_window"),
     [
-        # Overlaps by whole hops: 75 new frames a window (0.4 s), 4 over its edges, and what 4 batches cannot share.
-        (48_000, 75 + 4 + 4 * (184 - 75) / 128),
-        (96_000, 150 + 4 + 4 * (372 - 150) / 128),
-        (16_000, 25 + 4 + 4 * (59 - 25) / 128),
+        # Overlaps by whole hops: 75 new frames a window (0.4 s), 4 over its edges, and those of the first one.
+        (48_000, 75 + 4 + (184 - 75) / 128),
+        (96_000, 150 + 4 + (372 - 150) / 128),
+        (16_000, 25 + 4 + (59 - 25) / 128),
         # 0.4 s are 68.9 hops: no frame of a window is one of another.
         (44_100, 1 + 44_100 // 256),
     ],
 )
-def test_frames_that_windows_share_are_transformed_once_a_batch(
+def test_frames_that_windows_share_are_transformed_once_a_chunk(
     write_wav, noise, loudness, counted_transforms, sample_rate, frames_per_window
 ):
     with open_recording(write_wav(noise(60, sample_rate), sample_rate)) as recording:
@@ -125,6 +125,9 @@ def test_a_thread_has_one_interpreter_which_sees_every_window_once(write_wav, no
             assert options["num_threads"] == 1  # as many threads as cores, and no more
             super().__init__(*args, **options)
 
+        def set_tensor(self, *_):
+            raise AssertionError("an image was copied; it must be drawn where the model reads it")
+
         def invoke(self):
             invoked.append(tuple(self.get_input_details()[0]["shape"]))
             super().invoke()
@@ -150,4 +153,4 @@ def test_memory_does_not_grow_with_the_recording(write_wav, noise, loudness):
             score_recording(recording, loudness, config, executor=executor)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 60 * (9000 - 2250)  # bytes a window: its probabilities, its times
+    assert peaks[1] - peaks[0] < 200 * (9000 - 3000)  # bytes a window: its scores, its times, the copies to merge them

@@ -8,6 +8,8 @@ neighbours.
 
 import os
 import threading
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -138,18 +140,34 @@ class LiteRTClassifier:
         return self._local.ready
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return the probability of every class; see `Classifier`.
-
-        LiteRT gets one image at a time: the values between the layers then stay in the core's cache, which is faster
-        than any batch and needs the memory of one image only.
-        """
+        """Return the probability of every class; see `Classifier`."""
         _check_images(images, self.input_shape)
-        if len(images) == 0:
-            return np.zeros((0, self.n_classes), np.float32)
+        return self.classify_painted(len(images), (partial(_copy, image) for image in images))
+
+    def classify_painted(self, n_images: int, paints: Iterable[Callable[[np.ndarray], object]]) -> np.ndarray:
+        """Return the probability of every class in images that are drawn where the model reads them.
+
+        LiteRT gets one image at a time: it and the values between the layers then stay in the core's cache, which is
+        faster than any batch and needs the memory of one image only.
+
+        Parameters
+        ----------
+        n_images : int
+        paints : iterable of callable, as many
+            Each fills an array of float32 [shape=`input_shape`], and keeps no reference to it.
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(n_images, n_classes)], float32
+        """
         interpreter, expected, answer = self._get_interpreter()
-        answers = np.empty((len(images), self.n_classes), answer["dtype"])
-        for image, row in zip(_quantise(images, expected), answers, strict=True):
-            interpreter.set_tensor(expected["index"], image[np.newaxis])
+        get_input = interpreter.tensor(expected["index"])
+        apart = None if expected["dtype"] is np.float32 else np.empty(self.input_shape, np.float32)
+        answers = np.empty((n_images, self.n_classes), answer["dtype"])
+        for paint, row in zip(paints, answers, strict=True):
+            paint(get_input()[0] if apart is None else apart)
+            if apart is not None:
+                interpreter.set_tensor(expected["index"], _quantise(apart, expected)[np.newaxis])
             interpreter.invoke()
             row[:] = interpreter.get_tensor(answer["index"])[0]
         return _calibrate(_dequantise(answers, answer, self.card), self.card)
@@ -276,10 +294,12 @@ def _check_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ModelError(f"{what} have shape {images.shape}; the model takes (n, {', '.join(map(str, shape))})")
 
 
+def _copy(image: np.ndarray, out: np.ndarray) -> None:
+    out[:] = image
+
+
 def _quantise(images: np.ndarray, details: Any) -> np.ndarray:
-    """Convert images to the model's input type; only fully quantised models take another type than float32."""
-    if details["dtype"] is np.float32:
-        return np.ascontiguousarray(images, np.float32)
+    """Convert images to the input type of a fully quantised model."""
     scale, zero = details["quantization"]
     limits = np.iinfo(details["dtype"])
     return np.clip(np.round(images / scale + zero), limits.min, limits.max).astype(details["dtype"])

@@ -19,13 +19,15 @@ padding) and ``P = |D|²``:
 *Speed.* Only the bins that are drawn need a logarithm; of the others only the largest and smallest power counts.
 If windows overlap by whole hops (the usual 0.4 s at 16, 32, 48 or 96 kHz), they are a view of the samples
 (`anemone_lib.scoring.windows.cut_windows`). The strides of the view show the overlap, and shared frames are transformed
-once. Every frame is computed by the same operations in both ways, so the images are the same, bit for bit.
+once. Every frame is computed by the same operations in both ways, so the images are the same, bit for bit. The last
+step, which repeats rows or columns, writes an image where it is needed (`paint_images`): in the model's own memory.
 """
 
 import base64
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -40,8 +42,16 @@ TOP_DB = 80.0
 BLOCK_FRAMES = 256
 
 
-#: Images drawn at once: fewer calls, each of which gives Python's lock away and waits for it.
+#: Images prepared at once: fewer calls, each of which gives Python's lock away and waits for it.
 IMAGES_TOGETHER = 8
+
+
+#: Windows that share their frames, at most.
+SHARING_WINDOWS = 128
+
+
+#: Draws an image into an array [shape=(height_pixels, width_pixels, channels)], float32.
+Paint = Callable[[np.ndarray], object]
 
 
 _DB_PER_NEPER = np.float32(10 / np.log(10))
@@ -117,25 +127,66 @@ def draw_images(
         raise ValueError(f"windows has shape {windows.shape}; it must be (n, window_samples)")
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels}; it must be 1 (level) or 3 (magma)")
-    windows = np.asarray(windows, np.float32)
-    n_windows, window_samples = windows.shape
-    layout = _plan_layout(window_samples, sample_rate, n_fft, hop_length, float(fmax_hz), height_pixels, width_pixels)
-    shape = (n_windows, height_pixels, width_pixels, channels)
+    shape = (len(windows), height_pixels, width_pixels, channels)
     images = np.empty(shape, np.float32) if out is None else out
     if images.shape != shape or images.dtype != np.float32:
         raise ValueError(f"out is {images.dtype} of shape {images.shape}; it must be float32 of shape {shape}")
-    if n_windows == 0:
-        return images
-    levels, highest, lowest, frames = _transform_frames(windows, layout)
+    paints = paint_images(
+        windows,
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        hop_length=hop_length,
+        fmax_hz=fmax_hz,
+        height_pixels=height_pixels,
+        width_pixels=width_pixels,
+        channels=channels,
+    )
+    for image, paint in zip(images, paints, strict=True):
+        paint(image)
+    return images
 
+
+def paint_images(
+    windows: np.ndarray,
+    *,
+    sample_rate: int,
+    n_fft: int,
+    hop_length: int,
+    fmax_hz: float,
+    height_pixels: int,
+    width_pixels: int,
+    channels: int,
+) -> Iterator[Paint]:
+    """Prepare every window's image, and yield what draws it where it is needed: parameters as in `draw_images`.
+
+    Examples
+    --------
+    >>> settings = dict(n_fft=1024, hop_length=256, fmax_hz=2000.0, height_pixels=64, width_pixels=64, channels=1)
+    >>> image = np.zeros((64, 64, 1), np.float32)
+    >>> [paint] = paint_images(np.eye(1, 8000, dtype=np.float32), sample_rate=8000, **settings)
+    >>> _ = paint(image)
+    >>> float(image.max())
+    1.0
+    """
+    windows = np.asarray(windows, np.float32)
+    layout = _plan_layout(windows.shape[1], sample_rate, n_fft, hop_length, float(fmax_hz), height_pixels, width_pixels)
+    together = SHARING_WINDOWS if _share_frames(windows, layout) else IMAGES_TOGETHER
+    for first in range(0, len(windows), together):
+        yield from _paint(windows[first : first + together], layout, channels)
+
+
+def _paint(windows: np.ndarray, layout: "_Layout", channels: int) -> Iterator[Paint]:
+    """Transform windows at once, and yield what draws the image of each."""
+    levels, highest, lowest, frames = _transform_frames(windows, layout)
     # Reference and range of each window, in dB, over all its frames.
     reference = _to_decibels(highest)
     bottom = np.maximum(_to_decibels(lowest) - reference, np.float32(-TOP_DB))
     scale = np.divide(-1.0, bottom, out=np.zeros_like(bottom), where=bottom < 0)
     floor = reference + bottom
     # If few of many bins are shown, rows are taken from single frames first, and the frames are repeated last.
-    widen_last = layout.n_drawn >= height_pixels
-    for first in range(0, n_windows, IMAGES_TOGETHER):
+    widen_last = layout.n_drawn >= len(layout.rows)
+    picked, axis = (layout.frames, 1) if widen_last else (layout.rows, 0)
+    for first in range(0, len(windows), IMAGES_TOGETHER):
         some = slice(first, first + IMAGES_TOGETHER)
         shown = levels.take(frames[some] if widen_last else frames[some, layout.frames], axis=0)  # (…, frames, bins)
         shown -= floor[some, None, None]
@@ -145,10 +196,10 @@ def draw_images(
         drawn = drawn.take(layout.rows, axis=1) if widen_last else np.ascontiguousarray(drawn)
         if channels == 3:
             drawn = load_magma()[np.minimum((drawn * 256).astype(np.intp), 255)]
-        image = images[some] if channels == 3 else images[some, :, :, 0]
-        picked, axis = (layout.frames, 2) if widen_last else (layout.rows, 1)
-        drawn.take(picked, axis=axis, out=image, mode="clip")
-    return images
+        else:
+            drawn = drawn[..., np.newaxis]
+        for one in drawn:
+            yield partial(one.take, picked, axis, mode="clip")
 
 
 @lru_cache(maxsize=1)
@@ -209,6 +260,13 @@ def _plan_layout(
     )
 
 
+def _share_frames(windows: np.ndarray, layout: _Layout) -> bool:
+    """Whether windows are a view of one stretch of samples in which they overlap by whole hops."""
+    (n_windows, window_samples), (step, within), item = windows.shape, windows.strides, windows.itemsize
+    overlap = within == item and 0 < step < window_samples * item
+    return n_windows > 1 and overlap and step % (layout.hop_length * item) == 0
+
+
 def _transform_frames(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Transform the frames of all windows, each once.
 
@@ -221,7 +279,7 @@ def _transform_frames(windows: np.ndarray, layout: _Layout) -> tuple[np.ndarray,
     n_windows, window_samples = windows.shape
     n_fft, hop, item = layout.n_fft, layout.hop_length, windows.itemsize
     step, within = windows.strides
-    shared = n_windows > 1 and within == item and 0 < step < window_samples * item and step % (hop * item) == 0
+    shared = _share_frames(windows, layout)
     # Frames within the windows: a strided view, of the stretch where they are shared, else of each window.
     first = layout.left * hop - n_fft // 2  # where the first inner frame starts in its window
     hops = step // (hop * item) if shared else layout.inner

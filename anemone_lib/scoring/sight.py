@@ -1,13 +1,16 @@
-"""Windows to probabilities: the model gets their images or, if it takes sound, the windows themselves."""
+"""Windows to probabilities: the model gets their images or, if it takes sound, the windows themselves.
+
+LiteRT's images are drawn in its own memory, one after another; those of other models in batches of `batch_size`.
+"""
 
 import threading
 
 import numpy as np
 
 from anemone_lib.config import InferenceConfig
-from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.classifier import Classifier, LiteRTClassifier
 from anemone_lib.scoring.fit import choose_transform
-from anemone_lib.scoring.images import draw_images
+from anemone_lib.scoring.images import paint_images
 
 
 def classify_windows(
@@ -32,21 +35,22 @@ def classify_windows(
     >>> classify_windows(np.zeros((2, 8000), np.float32), load_classifier(), InferenceConfig(), sample_rate=8000).shape
     (2, 3)
     """
-    takes_images = len(classifier.input_shape) == 3
-    canvas = _get_canvas(min(len(windows), config.batch_size), classifier.input_shape) if takes_images else None
-    settings = choose_transform(config, classifier, sample_rate=sample_rate).image_settings
     probabilities = np.empty((len(windows), classifier.n_classes), np.float32)
-    for first in range(0, len(windows), config.batch_size):
-        batch = windows[first : first + config.batch_size]
-        if canvas is not None:
-            batch = draw_images(
-                batch,
-                sample_rate=sample_rate,
-                **settings,
-                channels=classifier.input_shape[2],
-                out=canvas[: len(batch)],
-            )
-        probabilities[first : first + config.batch_size] = classifier.probabilities(batch)
+    batches = [slice(k, min(k + config.batch_size, len(windows))) for k in range(0, len(windows), config.batch_size)]
+    if len(classifier.input_shape) != 3:
+        for some in batches:
+            probabilities[some] = classifier.probabilities(windows[some])
+        return probabilities
+    settings = choose_transform(config, classifier, sample_rate=sample_rate).image_settings
+    paints = paint_images(windows, sample_rate=sample_rate, **settings, channels=classifier.input_shape[2])
+    if isinstance(classifier, LiteRTClassifier):
+        return classifier.classify_painted(len(windows), paints)
+    canvas = _get_canvas(min(len(windows), config.batch_size), classifier.input_shape)
+    for some in batches:
+        images = canvas[: some.stop - some.start]
+        for image, paint in zip(images, paints, strict=False):  # as many paints as this batch has images
+            paint(image)
+        probabilities[some] = classifier.probabilities(images)
     return probabilities
 
 
