@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +66,26 @@ def usage_errors() -> Iterator[None]:
         where = f" ({escape(printable(str(name)))})" if name else ""
         err.print(f"[bold red]error:[/] the disk is full{where}: make room, and run the command again", soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+def refuse_options(context: typer.Context, names: Collection[str], why: str) -> None:
+    """Refuse options that the command does not read in this case, instead of passing over them.
+
+    Parameters
+    ----------
+    context : typer.Context, of the running command
+    names : names of the command's parameters
+    why : str, the rest of the message
+
+    Raises
+    ------
+    ConfigError
+        One of them is on the command line.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(f"{parameter.opts[0]} is given, but {why}")
 
 
 @contextmanager

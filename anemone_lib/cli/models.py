@@ -9,13 +9,15 @@ from rich.markup import escape
 
 from anemone_lib.audio.finding import find_recordings
 from anemone_lib.audio.recording import AUDIO_SUFFIXES
-from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, usage_errors
+from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, refuse_options, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.bundle import ModelCard
 
 #: Recordings on which `anemone export-model` compares two models, at most.
 MAX_COMPARED = 32
+#: All that is read where the demonstration model is trained.
+OF_THE_DEMONSTRATION = ("out_folder", "epochs", "seed", "without_calls", "control", "mine")
 
 
 class Head(StrEnum):
@@ -27,6 +29,7 @@ class Head(StrEnum):
 
 @app.command()
 def train(
+    context: typer.Context,
     folder: Annotated[
         Path | None,
         typer.Argument(
@@ -134,6 +137,8 @@ def train(
         if folder is None and dataset is None:
             if backbone:
                 raise ConfigError("--backbone learns from annotated recordings; give a folder of them, or --dataset")
+            unread = {parameter.name or "" for parameter in context.command.params} - {*OF_THE_DEMONSTRATION}
+            refuse_options(context, unread, "the demonstration model is trained in one way: give a folder, or --dataset")
             from anemone_lib.training.recipes import EPOCHS, train_demonstration_model
 
             card = train_demonstration_model(
@@ -151,6 +156,9 @@ def train(
                     "--mine simulates more recordings, for the demonstration model; leave it out, and give recordings "
                     "in which your model is wrong with --without-calls, or annotate them"
                 )
+            refuse_options(context, ["control"], "only the demonstration model is measured on it: leave it out")
+            if not backbone:
+                refuse_options(context, ["head"], "only a backbone has a head: also give --backbone with the file")
             from anemone_lib.cli.by_class import train_dataset
             from anemone_lib.training.from_dataset import choose_start
             from anemone_lib.training.learning import MEMBERS

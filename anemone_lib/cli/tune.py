@@ -23,6 +23,7 @@ from anemone_lib.cli.common import (
     out,
     printable,
     progress_bars,
+    refuse_options,
     refused_promotion,
     spell_note,
     usage_errors,
@@ -73,10 +74,18 @@ AllowSeenOption = Annotated[
 ]
 CacheOption = Annotated[Path, typer.Option(help="Folder where scores are kept.")]
 CACHE = Path("out/scores")
+#: Options that only a folder of recordings needs, and those that only a dataset needs.
+OF_A_FOLDER = ("annotations", "timezone", "start_time_format")
+OF_A_DATASET = ("split", "allow_seen")
+#: Options of the search on a folder; a dataset has a part to tune on, and its own way to search.
+OF_THE_SEARCH = ("holdout", "seed", "beta", "max_false_alarms_per_hour")
+#: All that a search on verdicts reads.
+OF_VERDICTS = ("verdicts", "precision", "model", "config", "out_folder")
 
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     folder: SamplesArgument = None,
     dataset: DatasetOption = None,
     split: SplitOption = None,
@@ -108,6 +117,9 @@ def evaluate(
         if dataset:
             from anemone_lib.cli.by_class import evaluate_dataset
 
+            refuse_options(context, OF_A_FOLDER, f"{dataset} says where tables and times are: change it there")
+            refuse_options(context, ["onset_tolerance"], "with --dataset, an event matches a call that it overlaps")
+
             evaluate_dataset(
                 dataset,
                 part=_check_part(split) or "test",
@@ -119,6 +131,7 @@ def evaluate(
                 json_file=out_file,
             )
             return
+        refuse_options(context, OF_A_DATASET, "only a dataset has parts; describe the folder, and give --dataset")
         reading: dict[str, Any] = {"label_column": label_column, "channel": chosen}
         reading |= {"timezone": timezone, "start_time_format": start_time_format}
         settings, scored = _score_folder(folder, annotations, model, config, cache, reading)
@@ -155,6 +168,7 @@ def evaluate(
 
 @app.command()
 def tune(
+    context: typer.Context,
     folder: SamplesArgument = None,
     dataset: DatasetOption = None,
     split: SplitOption = None,
@@ -202,11 +216,18 @@ def tune(
 
             if verdicts is None or precision is None or folder or dataset:
                 raise ConfigError("--verdicts and --precision belong together, without a folder and without --dataset")
+            unread = {parameter.name or "" for parameter in context.command.params} - {*OF_VERDICTS}
+            refuse_options(context, unread, "a search on verdicts does not read it: leave it out")
             tune_by_verdicts(verdicts, precision=precision, model=model, config=config, out_folder=out_folder)
             return
         folder, chosen = _choose_source(folder, dataset, labels=labels, label_column=label_column, channel=channel)
         if dataset:
             from anemone_lib.cli.by_class import tune_dataset
+
+            refuse_options(context, OF_A_FOLDER, f"{dataset} says where tables and times are: change it there")
+            refuse_options(context, OF_THE_SEARCH, "with --dataset, the settings are found on one part of the split")
+            if per is None:
+                refuse_options(context, ["seconds"], "only --per group reads it: give both, or leave it out")
 
             tune_dataset(
                 dataset,
@@ -222,6 +243,8 @@ def tune(
                 out_folder=out_folder,
             )
             return
+        unread = (*OF_A_DATASET, "per", "seconds")
+        refuse_options(context, unread, "only a dataset has parts and groups; describe the folder, and give --dataset")
         if out_folder == Path("out/tuning") or out_folder.is_dir():
             check_folder(out_folder, "--out")
         else:  # a wrong word for an environment must not make a new one

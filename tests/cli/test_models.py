@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import soundfile
 
 from anemone_lib import load_classifier
@@ -79,3 +80,19 @@ def test_only_the_demonstration_model_is_mined(anemone, tmp_path):
     result = anemone("train", tmp_path, "--mine", "--out", tmp_path / "model")
     assert result.exit_code == 2
     assert "--mine simulates more recordings, for the demonstration model" in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train --name mine", "--name is given, but the demonstration model is trained in one way"),
+        ("train --config own.yaml", "--config is given, but the demonstration model"),
+        ("train season --control quiet", "--control is given, but only the demonstration model"),
+        ("train --dataset d.yaml --head small", "--head is given, but only a backbone has a head"),
+    ],
+)
+def test_an_option_that_training_would_pass_over_is_refused(anemone, tmp_path, arguments, words):
+    result = anemone(*arguments.split(), "--out", tmp_path / "model")
+    assert result.exit_code == 2
+    assert words in result.output.replace("\n", " ")
+    assert not (tmp_path / "model").exists()

@@ -65,6 +65,25 @@ def test_what_cannot_be_tuned_exits_with_2_and_says_why(anemone, folder, argumen
     assert words in result.stderr.replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("evaluate season --split test", "--split is given, but only a dataset has parts"),
+        ("evaluate --dataset d.yaml --onset-tolerance 0.1", "an event matches a call that it overlaps"),
+        ("evaluate --dataset d.yaml --timezone Asia/Tokyo", "d.yaml says where tables and times are"),
+        ("tune season --per group", "--per is given, but only a dataset has parts and groups"),
+        ("tune --dataset d.yaml --beta 2", "--beta is given, but with --dataset"),
+        ("tune --dataset d.yaml --max-false-alarms-per-hour 5", "found on one part of the split"),
+        ("tune --dataset d.yaml --seconds 10", "--seconds is given, but only --per group reads it"),
+        ("tune --verdicts v.csv --precision 0.9 --labels grunt", "--labels is given, but a search on verdicts"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(anemone, arguments, words):
+    result = anemone(*arguments.split())
+    assert result.exit_code == 2
+    assert words in result.stderr.replace("\n", " ")
+
+
 def write_review(path, model_sha256):
     """Verdicts of which those of a high confidence are calls."""
     confidences = np.linspace(0.3, 0.98, 60)
