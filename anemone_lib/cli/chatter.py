@@ -1,7 +1,7 @@
 """Catch what decoders and model runners write to standard error without Python.
 
 libmpg123, FFmpeg, XNNPACK, oneDNN and TensorFlow print lines of their own. Those that say nothing about the recording
-are dropped; those of a decoder become a note on the recording it was about; the rest goes on to standard error.
+are dropped; those of a decoder become a note on the recording that was read; the rest goes on to standard error.
 """
 
 import os
@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
-# What says nothing of a recording.
+from anemone_lib.errors import spell_count
+
+#: Lines that say nothing about a recording.
 _NOISE = re.compile(
     r"XNNPACK|oneDNN|TensorFlow Lite|tensorflow|cpu_feature_guard|rebuild TensorFlow|absl::InitializeLog|cuda|CUDA"
     r"|TF-TRT|^WARNING: All log messages|^INFO: |^I0000|^W0000|^E0000"
 )
-# What a decoder says of the bytes it was given.
+#: Lines of a decoder about the bytes that it reads.
 _DECODER = re.compile(
     r"^Note: |^Warning: |resync|bytes in input|bitreservoir|big_values|part2_3|mpg123|MPEG|Xing|ID3|libsndfile|FLAC"
     r"|ogg|vorbis|opus|aac|\[mp3|\[wav|\[matroska|\[mov",
@@ -49,8 +51,10 @@ class Chatter:
                 os.write(self._stderr, ("\n".join(other) + "\n").encode("utf-8", "replace"))
             different = list(dict.fromkeys(re.sub(r"^\[[^\]]*\]\s*", "", line)[:200] for line in said))
             if different:
-                more = f" and {len(said) - SHOWN_LINES} more lines" if len(said) > SHOWN_LINES else ""
-                return [f"the decoder says: {'; '.join(different[:SHOWN_LINES])}{more}"]
+                shown = different[:SHOWN_LINES]
+                hidden = len(said) - len(shown)
+                more = f" and {spell_count(hidden, 'more line')}" if hidden else ""
+                return [f"the decoder says: {'; '.join(shown)}{more}"]
         return []
 
 
