@@ -138,7 +138,9 @@ def train(
             if backbone:
                 raise ConfigError("--backbone learns from annotated recordings; give a folder of them, or --dataset")
             unread = {parameter.name or "" for parameter in context.command.params} - {*OF_THE_DEMONSTRATION}
-            refuse_options(context, unread, "the demonstration model is trained in one way: give a folder, or --dataset")
+            refuse_options(
+                context, unread, "the demonstration model is trained in one way: give a folder, or --dataset"
+            )
             from anemone_lib.training.recipes import EPOCHS, train_demonstration_model
 
             card = train_demonstration_model(

@@ -1,8 +1,8 @@
 """Events compared with annotations: matching, rates, and the confidence intervals of the rates.
 
 `count_events` is where to start: it matches one to one and gives `Counts`. `intervals` prepares times, `matching`
-matches, `rates` has the rates and their confidence intervals, `windows` judges window by window. Imports detection and
-what lies below it.
+matches, `rates` has the rates and their confidence intervals, `presence` finds the classes of a window, `windows` and
+`segments` judge windows and segments of 3 s. Imports detection and what lies below it.
 """
 
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals, mark_windows

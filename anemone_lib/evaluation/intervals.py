@@ -9,12 +9,8 @@ from anemone_lib.detection.events import Annotation, Event, fold_label
 
 Intervals = np.ndarray | Sequence[Event | Annotation | Sequence[float]] | Sequence[Event] | Sequence[Annotation]
 
-
 #: Seconds that a label without a length, a point in time, is taken to last, so that it can overlap something.
 POINT = 1e-3
-
-
-# ---------------------------------------------------------------------- intervals
 
 
 def as_intervals(items: Intervals, *, labels: Iterable[str] | None = None) -> np.ndarray:
@@ -117,9 +113,6 @@ def mark_windows(
     inside = np.r_[0.0, np.repeat(np.cumsum(joined[:, 1] - joined[:, 0]), 2)[:-1]]
     covered = np.interp(end_times, edges, inside) - np.interp(start_times, edges, inside)
     return covered >= max(min_overlap, 1e-9)
-
-
-# ---------------------------------------------------------------------- inside
 
 
 def _read_label(item: Any) -> str:

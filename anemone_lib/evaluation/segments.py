@@ -1,4 +1,4 @@
-"""The published metric of segments, and average precision with an interval, both by group.
+"""The published measure of segments, and intervals of confidence by group.
 
 *Conventions.* Segments of 3 s lie end to end over the audio; a last piece that is shorter is left out. A segment holds
 a class when any of its annotations overlaps it, and its score is the highest of the windows that lie in it (of windows
@@ -67,33 +67,6 @@ def cut_segments(
         if len(values):
             scores[k] = values.max()
     return present, scores
-
-
-def compute_average_precision(
-    present: np.ndarray, scores: np.ndarray, *, weights: np.ndarray | None = None
-) -> float | None:
-    """Area under precision over recall as a sum over steps of recall; None where nothing is present.
-
-    Parameters
-    ----------
-    present : np.ndarray [shape=(n,)], bool
-    scores : np.ndarray [shape=(n,)], finite
-    weights : np.ndarray [shape=(n,)], how often each counts, optional
-
-    Examples
-    --------
-    >>> compute_average_precision(np.array([True, False, True]), np.array([0.9, 0.5, 0.2]))
-    0.8333333333333333
-    """
-    weights = np.ones(len(present)) if weights is None else weights
-    positive = np.asarray(present, float) * weights
-    if positive.sum() == 0:
-        return None
-    order = np.argsort(-scores, kind="stable")
-    last = np.r_[np.flatnonzero(np.diff(scores[order])), len(order) - 1]
-    matched, found = np.cumsum(positive[order])[last], np.cumsum(weights[order])[last]
-    precision = np.divide(matched, found, out=np.zeros_like(matched), where=found > 0)
-    return float(np.sum(np.diff(matched / positive.sum(), prepend=0) * precision))
 
 
 def compute_f1(present: np.ndarray, found: np.ndarray, *, weights: np.ndarray | None = None) -> float | None:

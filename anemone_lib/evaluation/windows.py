@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# ---------------------------------------------------------------------- window by window
-
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCurve:
@@ -56,10 +54,37 @@ def trace_thresholds(present: np.ndarray, probabilities: np.ndarray) -> Threshol
     last = np.r_[np.flatnonzero(np.diff(probabilities[order])), len(order) - 1]
     matched = np.cumsum(present[order])[last]
     precision, recall = matched / (last + 1), matched / present.sum()
-    average = float(np.sum(np.diff(recall, prepend=0) * precision))
+    average = compute_average_precision(present, probabilities) or 0.0
     f1 = 2 * matched / (last + 1 + present.sum())
     thresholds = probabilities[order][last]
     return ThresholdCurve(thresholds[::-1], precision[::-1], recall[::-1], f1[::-1], average)
+
+
+def compute_average_precision(
+    present: np.ndarray, scores: np.ndarray, *, weights: np.ndarray | None = None
+) -> float | None:
+    """Area under precision over recall as a sum over steps of recall; None where nothing is present.
+
+    Parameters
+    ----------
+    present : np.ndarray [shape=(n,)], bool
+    scores : np.ndarray [shape=(n,)], finite
+    weights : np.ndarray [shape=(n,)], how often each counts, optional
+
+    Examples
+    --------
+    >>> compute_average_precision(np.array([True, False, True]), np.array([0.9, 0.5, 0.2]))
+    0.8333333333333333
+    """
+    weights = np.ones(len(present)) if weights is None else weights
+    positive = np.asarray(present, float) * weights
+    if positive.sum() == 0:
+        return None
+    order = np.argsort(-scores, kind="stable")
+    last = np.r_[np.flatnonzero(np.diff(scores[order])), len(order) - 1]
+    matched, found = np.cumsum(positive[order])[last], np.cumsum(weights[order])[last]
+    precision = np.divide(matched, found, out=np.zeros_like(matched), where=found > 0)
+    return float(np.sum(np.diff(matched / positive.sum(), prepend=0) * precision))
 
 
 @dataclass(frozen=True, eq=False)

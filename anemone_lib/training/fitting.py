@@ -9,7 +9,7 @@ import numpy as np
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.scoring.classifier import apply_temperature
 from anemone_lib.training.labelled import LabelledWindows
-from anemone_lib.training.network import REDUCED, build_model, compile_model, import_keras, trace_rates
+from anemone_lib.training.network import REDUCED, build_model, check_numbers, compile_model, import_keras, trace_rates
 
 #: How much contrast is varied, as a logarithm, and the part of the windows in which a stripe is hidden.
 CONTRAST, HIDDEN_PART = 0.2, 0.3
@@ -75,7 +75,7 @@ def train_classifier(
     Raises
     ------
     ConfigError
-        The sets share a recording, or a class is missing from the training set.
+        The sets share a recording, a class is missing from the training set, or a number is out of its range.
 
     Examples
     --------
@@ -102,6 +102,7 @@ def train_classifier(
             f"{spell_count(len(shared), 'recording')} in both sets ({min(shared)}, …); split by recording, otherwise "
             "the validation uses windows that the model has learned"
         )
+    check_numbers(epochs=epochs, batch_size=batch_size)
     if not 0 <= balance <= 1:
         raise ConfigError(f"balance is {balance:g}; it is between 0 (each window counts alike) and 1 (each class)")
     if missing := [name for name, n in train.counts().items() if n == 0]:

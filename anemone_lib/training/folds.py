@@ -10,10 +10,11 @@ import numpy as np
 from anemone_lib.dataset.description import Dataset
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.errors import ConfigError
-from anemone_lib.evaluation.segments import compute_average_precision
+from anemone_lib.evaluation.windows import compute_average_precision
 from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.training.examples import ExamplePool, cut_examples, read_stretches
 from anemone_lib.training.from_dataset import configure, learn_from
+from anemone_lib.training.learning import classify_examples
 
 #: Part of each recording of a fold's other groups that training stops by.
 VALIDATION_PART = 0.15
@@ -111,8 +112,7 @@ def cross_validate(
             seed=seed,
             **options,
         )
-        parts = [np.asarray(learning.model(test.images[k : k + 256])) for k in range(0, len(test), 256)]
-        probabilities = np.concatenate(parts)
+        probabilities = classify_examples(learning.model, test, len(config.classes))
         for k, name in enumerate(config.classes[1:], start=1):
             known = test.known[:, k]
             found[name].append((test.present[known, k], probabilities[known, k]))

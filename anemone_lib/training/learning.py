@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from anemone_lib.errors import ModelError
-from anemone_lib.evaluation.windows import trace_thresholds
+from anemone_lib.evaluation.windows import compute_average_precision
 from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, STEM
 from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.training.embedded import EmbeddedPool
 from anemone_lib.training.examples import ExamplePool, Examples
 from anemone_lib.training.fitting import find_temperature
-from anemone_lib.training.network import REDUCED, build_model, compile_model, import_keras, trace_rates
+from anemone_lib.training.network import REDUCED, build_model, check_numbers, compile_model, import_keras, trace_rates
 
 #: Windows drawn for an epoch, at least and at most.
 EPOCH_WINDOWS = (512, 3000)
@@ -96,7 +96,15 @@ def learn(
     Returns
     -------
     learning : Learning
+
+    Raises
+    ------
+    ConfigError
+        There are no members or no epochs.
+    ModelError
+        As in `take_features`.
     """
+    check_numbers(members=members, epochs=epochs)
     keras = import_keras()
     networks, histories, best_epochs, started_from = [], [], [], ""
     for k in range(members):
@@ -123,7 +131,7 @@ def learn(
         histories.append(history)
         best_epochs.append(best_epoch)
     model = networks[0] if members == 1 else _average(keras, networks, input_shape)
-    probabilities = _predict(model, validation.images, len(classes))
+    probabilities = classify_examples(model, validation, len(classes))
     return Learning(
         model=model,
         temperature=_calibrate(probabilities, validation, multilabel),
@@ -254,9 +262,23 @@ def _predict(learner: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
     return np.concatenate([np.asarray(learner(x[k : k + 512], training=False)) for k in range(0, len(x), 512)])
 
 
+def classify_examples(model: Any, examples: Examples, n_classes: int) -> np.ndarray:
+    """Return the probability of every class in examples [shape=(n, n_classes)], which may be none.
+
+    Examples
+    --------
+    >>> from anemone_lib.training import build_model
+    >>> present = np.zeros((5, 2), bool)
+    >>> examples = Examples(np.zeros((5, 64, 64, 1), np.float32), present, ~present)
+    >>> classify_examples(build_model((64, 64, 1), n_classes=2), examples, 2).shape
+    (5, 2)
+    """
+    return _predict(model, examples.images, n_classes)
+
+
 def measure_examples(model: Any, examples: Examples, classes: Sequence[str]) -> dict[str, float | None]:
     """Return the average precision of every class but the background; None where the examples hold none of it."""
-    return _average_precisions(_predict(model, examples.images, len(classes)), examples, classes)
+    return _average_precisions(classify_examples(model, examples, len(classes)), examples, classes)
 
 
 def _average_precisions(
@@ -265,10 +287,7 @@ def _average_precisions(
     precisions: dict[str, float | None] = {}
     for k, name in enumerate(classes[1:], start=1):
         known = validation.known[:, k]
-        present = validation.present[known, k]
-        precisions[name] = (
-            trace_thresholds(present, probabilities[known, k]).average_precision if present.any() else None
-        )
+        precisions[name] = compute_average_precision(validation.present[known, k], probabilities[known, k])
     return precisions
 
 

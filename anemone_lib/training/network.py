@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from anemone_lib.errors import ModelError
+from anemone_lib.errors import ConfigError, ModelError
 
 #: The layer after which weights begin.
 REDUCED = "reduced"
@@ -179,6 +179,23 @@ def compile_model(model: Any, rates: np.ndarray, loss: str | Callable[[Any, Any]
         optimiser.learning_rate = next(left)
 
     return keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate)
+
+
+def check_numbers(**numbers: int) -> None:
+    """Refuse numbers of epochs, networks or windows that are less than 1.
+
+    Raises
+    ------
+    ConfigError
+        One is; the message has its name.
+
+    Examples
+    --------
+    >>> check_numbers(epochs=12, members=3)
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise ConfigError(f"{name} is {number}; it must be 1 or more")
 
 
 def import_keras() -> Any:

@@ -22,12 +22,12 @@ from anemone_lib.evaluation.presence import mark_presence
 from anemone_lib.evaluation.rates import Counts, total
 from anemone_lib.evaluation.segments import (
     SEGMENT_S,
-    compute_average_precision,
     compute_f1,
     cut_segments,
     resample_groups,
     take_interval,
 )
+from anemone_lib.evaluation.windows import compute_average_precision
 from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import Classifier

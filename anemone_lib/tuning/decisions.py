@@ -19,7 +19,7 @@ from anemone_lib.evaluation.rates import bootstrap_interval, total
 from anemone_lib.evaluation.segments import compute_f1
 from anemone_lib.files import write_text
 from anemone_lib.scoring.bundle import ModelCard
-from anemone_lib.tuning.by_class import ScoredPart, choose_decisions, collect_segments
+from anemone_lib.tuning.by_class import SEGMENT_THRESHOLD, ScoredPart, choose_decisions, collect_segments
 from anemone_lib.tuning.doubts import doubt_edges, doubt_gain
 from anemone_lib.tuning.recordings import count_recordings
 from anemone_lib.tuning.sweep import SearchSpace, Sweep, sweep_settings
@@ -101,19 +101,19 @@ def load_decisions(
         classes, groups = content["classes"], content["groups"]
         thresholds = {name: float(value) for name, value in content["segment_thresholds"].items()}
         made_with = content["model_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        own = {
+            name: config.replace(**settings)
+            for name, settings in classes.items()
+            if name in configs and name != config.target_class
+        }
+        of_groups = {group: {name: config.replace(**s) for name, s in of.items()} for group, of in groups.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ConfigError(f"{path} does not have settings by class ({error}); `anemone tune` writes it") from None
     if model_sha256 and made_with != model_sha256:
         raise ConfigError(
             f"{path} was made with model {made_with[:12]}, this is {model_sha256[:12]}; tune again with this model"
         )
-    configs |= {
-        name: config.replace(**settings)
-        for name, settings in classes.items()
-        if name in configs and name != config.target_class
-    }
-    own = {group: {name: config.replace(**s) for name, s in of.items()} for group, of in groups.items()}
-    return Decisions(configs, thresholds, own, tuple(content.get("untuned", ())))
+    return Decisions({**configs, **own}, thresholds, of_groups, tuple(content.get("untuned", ())))
 
 
 def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_gap: float | None = None) -> Decisions:
@@ -250,7 +250,7 @@ def _tune_segments(parts: Sequence[ScoredPart], name: str) -> float:
     """The threshold of segments with the best F1, in the middle of those that are equally good."""
     present, scores, _ = collect_segments(parts, name)
     if not present.any():
-        return 0.5
+        return SEGMENT_THRESHOLD
     values: list[float] = [compute_f1(present, scores >= t) or 0.0 for t in THRESHOLDS]
     best = np.flatnonzero(np.array(values) >= max(values) - 1e-12)
     return float(THRESHOLDS[best[len(best) // 2]])

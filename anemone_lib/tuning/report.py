@@ -300,8 +300,8 @@ def _list_provenance(tuning: "Tuning", content: dict[str, Any], command: str) ->
         "",
         "A person chose these settings."
         if tuning.by_hand
-        else "With these recordings, tables and model, this command finds the same settings"
-        + (f" by `{command}`." if command else "."),
+        else "The same search on these recordings and tables, with this model, finds the same settings"
+        + (f": `{command}`." if command else "."),
         "",
         f"- configuration {tuning.config.fingerprint}",
         f"- scores {provenance['scores_fingerprint']}",

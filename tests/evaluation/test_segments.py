@@ -4,13 +4,8 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from anemone_lib.detection.events import Annotation
 from anemone_lib.evaluation.presence import mark_presence
-from anemone_lib.evaluation.segments import (
-    compute_average_precision,
-    compute_f1,
-    cut_segments,
-    resample_groups,
-    take_interval,
-)
+from anemone_lib.evaluation.segments import compute_f1, cut_segments, resample_groups, take_interval
+from anemone_lib.evaluation.windows import compute_average_precision
 
 
 def test_average_precision_and_f1_are_those_of_scikit_learn_weighted_or_not(rng):

@@ -186,6 +186,13 @@ def test_sets_that_share_a_recording_are_refused(simulated):
         train_classifier(simulated, simulated.take(np.arange(5)))
 
 
+@pytest.mark.parametrize("name", ["epochs", "batch_size"])
+def test_no_epoch_and_an_empty_batch_are_refused(simulated, name):
+    train, validation = simulated.split(fraction=0.3)
+    with pytest.raises(ConfigError, match=f"{name} is 0; it must be 1 or more"):
+        train_classifier(train, validation, **{name: 0})
+
+
 def test_a_class_without_windows_is_refused(simulated):
     train, held_out = simulated.take(simulated.labels != OTHER).split()
     with pytest.raises(ConfigError, match="no window of biological to learn from"):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +32,9 @@ def test_every_group_is_tested_once_by_a_model_that_has_not_seen_it(dataset, mon
         return stretches
 
     def know_nothing(pool, validation, config, **options):
-        return SimpleNamespace(model=lambda images: np.full((len(images), len(config.classes)), 0.5, np.float32))
+        return SimpleNamespace(
+            model=lambda images, training: np.full((len(images), len(config.classes)), 0.5, np.float32)
+        )
 
     monkeypatch.setattr(folds, "read_stretches", note)
     monkeypatch.setattr(folds, "learn_from", know_nothing)
@@ -48,6 +51,27 @@ def test_every_group_is_tested_once_by_a_model_that_has_not_seen_it(dataset, mon
     # Who knows nothing is right as often as the class is there: hums are in more windows than knocks, in every fold.
     for hum, knock in zip(measures["hummer"]["folds"], measures["knocker"]["folds"], strict=True):
         assert 0 < knock < hum < 1
+
+
+def test_a_fold_that_cannot_be_read_has_no_measure_and_the_others_have(dataset, monkeypatch):
+    read = []
+
+    def damage(recordings, part, config):
+        stretches = read_stretches(recordings, part, config)
+        read.extend([part] * (part == "test"))
+        broken = part == "test" and len(read) == 1
+        return [replace(one, samples=np.full_like(one.samples, np.nan)) for one in stretches] if broken else stretches
+
+    def know_nothing(pool, validation, config, **options):
+        return SimpleNamespace(
+            model=lambda images, training: np.full((len(images), len(config.classes)), 0.5, np.float32)
+        )
+
+    monkeypatch.setattr(folds, "read_stretches", damage)
+    monkeypatch.setattr(folds, "learn_from", know_nothing)
+    first, *others = cross_validate(dataset, read_recordings(dataset), n_folds=3)["hummer"]["folds"]
+    assert first is None
+    assert None not in others
 
 
 def test_calls_of_every_class_are_spread_over_the_folds():

@@ -3,7 +3,7 @@ import pytest
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation
-from anemone_lib.errors import ModelError
+from anemone_lib.errors import ConfigError, ModelError
 from anemone_lib.training.examples import ExamplePool, Stretch, cut_examples
 from anemone_lib.training.learning import learn, take_features
 from anemone_lib.training.network import build_model, compile_model, import_keras, trace_rates
@@ -56,6 +56,14 @@ def test_broken_samples_are_never_drawn(rng):
     pool = ExamplePool([one], CONFIG)
     assert np.isfinite(pool.draw(64, rng).images).all()
     assert len(cut_examples([one], CONFIG)) < 60 - 18
+
+
+@pytest.mark.parametrize("name", ["members", "epochs"])
+def test_no_network_and_no_epoch_are_refused(rng, name):
+    pool = ExamplePool([make_stretch(rng)], CONFIG)
+    none = cut_examples([], CONFIG)
+    with pytest.raises(ConfigError, match=f"{name} is 0; it must be 1 or more"):
+        learn(pool, none, CONFIG.classes, input_shape=(32, 64, 1), **{name: 0})
 
 
 def test_several_networks_are_averaged_into_one_model_that_others_can_start_from(rng, tmp_path):

@@ -1,11 +1,15 @@
+import json
+
 import numpy as np
+import pytest
 
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation
+from anemone_lib.errors import ConfigError
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.scoring.windows import WindowGrid
 from anemone_lib.tuning.by_class import ScoredPart, measure_classes
-from anemone_lib.tuning.decisions import tune_classes
+from anemone_lib.tuning.decisions import Decisions, load_decisions, tune_classes
 from anemone_lib.tuning.recordings import AnnotatedRecording
 
 CONFIG = InferenceConfig(
@@ -25,3 +29,22 @@ def test_calls_two_windows_apart_are_found_one_by_one():
     decisions = tune_classes([part], CONFIG)
     measured = measure_classes([part], decisions.configs)["grunt"]["event_f1"]
     assert (measured["n_reference"], measured["value"]) == (len(calls), 1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": ["grunt"]},
+        {"classes": {"knock": 0.5}},
+        {"groups": {"a": {"knock": {"threshold": 0.5}}}},
+        {"groups": 3},
+    ],
+)
+def test_a_damaged_file_of_settings_is_named(tmp_path, change):
+    config = CONFIG.replace(model_classes="noise,grunt,knock")
+    path = Decisions({"grunt": config, "knock": config}, {}).save(
+        tmp_path / "class_settings.json", model_sha256="a" * 64
+    )
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ConfigError, match="class_settings.json does not have settings by class"):
+        load_decisions(None, config, path=path)

@@ -121,6 +121,12 @@ def test_what_cannot_be_believed_is_not_promoted_unless_forced(recordings, tmp_p
     assert "--force`" in page.read_text()
 
 
+def test_a_page_without_a_command_speaks_of_none(recordings):
+    tuning = tune(recordings, InferenceConfig(stride_duration=0.5))
+    assert "command" not in tuning.report()
+    assert "finds the same settings: `anemone tune reef`." in tuning.report(command="anemone tune reef")
+
+
 def test_settings_that_stay_as_they_are_need_no_force(recordings, tmp_path):
     base = InferenceConfig(stride_duration=0.5)
     only = SearchSpace((5,), (0.5,), (0.1,), (0.2,))
