@@ -68,3 +68,19 @@ def spell_count(number: int, noun: str, plural: str = "") -> str:
     ('1 event', '1,200 events', '2 entries')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def spell_duration(seconds: float) -> str:
+    """Write a duration for people, in the units that suit its length.
+
+    >>> [spell_duration(seconds) for seconds in (12.34, 60, 125, 179.7, 7260, 86_400, 4_444_560)]
+    ['12.3 s', '60 s', '2 min 5 s', '3 min', '2 h 1 min', '24 h', '1,234.6 h']
+    """
+    if seconds < 120:
+        return f"{spell_number(seconds)} s"
+    if seconds >= 36_000:
+        return f"{seconds / 3600:,.1f}".removesuffix(".0") + " h"
+    whole = round(seconds) if seconds < 3600 else 60 * round(seconds / 60)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)

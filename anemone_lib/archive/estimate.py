@@ -12,6 +12,7 @@ from anemone_lib.archive.units import choose_chunk_windows
 from anemone_lib.archive.workers import WORKER_BYTES
 from anemone_lib.audio.channels import parse_channel
 from anemone_lib.audio.recording import open_recording
+from anemone_lib.errors import spell_count, spell_duration
 from anemone_lib.scoring.chunks import plan, score_chunk
 from anemone_lib.soundscape.minutes import MinuteMeter
 
@@ -44,25 +45,13 @@ class Estimate:
         """Write the estimate as a sentence.
 
         >>> Estimate(86400.0, 120.0, 2_600_000, 200_000_000, 60.0).spell(2)
-        '24 h of audio: about 1 min with 2 workers, 0.4 GB of memory, 2.6 MB on disk (from 60 s of audio)'
+        '24 h of audio: about 60 s with 2 workers, 0.4 GB of memory, 2.6 MB on disk (from 60 s of audio)'
         """
         return (
             f"{spell_duration(self.audio_s)} of audio: about {spell_duration(self.work_s / workers)} with "
-            f"{workers} worker{'s' * (workers > 1)}, {workers * self.memory_bytes / 1e9:.1f} GB of memory, "
+            f"{spell_count(workers, 'worker')}, {workers * self.memory_bytes / 1e9:.1f} GB of memory, "
             f"{self.scores_bytes / 1e6:,.1f} MB on disk (from {self.tried_s:.0f} s of audio)"
         )
-
-
-def spell_duration(seconds: float) -> str:
-    """Write a duration in a suitable unit.
-
-    >>> spell_duration(42.0), spell_duration(5400.0), spell_duration(3e6)
-    ('42 s', '1.5 h', '34.7 d')
-    """
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * size or (unit == "h" and seconds >= 3600 * 0.95) or (unit == "min" and seconds >= 60):
-            return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds:.0f} s"
 
 
 def estimate_run(state: State, request: Request) -> Estimate:

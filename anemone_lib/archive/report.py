@@ -29,7 +29,7 @@ from anemone_lib.archive.season import (
 from anemone_lib.archive.sky import find_sun_times, measure_moon_phase
 from anemone_lib.archive.tables import Archive
 from anemone_lib.audio.recording import open_recording
-from anemone_lib.errors import spell_count
+from anemone_lib.errors import spell_count, spell_duration
 from anemone_lib.evaluation.rates import format_interval, format_rate
 from anemone_lib.files import write_text
 from anemone_lib.plots.archive import plot_sites
@@ -196,7 +196,7 @@ def _summarise(season: Season) -> str:
     counts = season.archive.recordings["status"].value_counts()
     shown = [
         (f"{len(season.events):,}", "events"),
-        (report_text.spell_hours(once["effort_s"].sum() / 3600), "of effort with a time of day"),
+        (spell_duration(once["effort_s"].sum()), "of effort with a time of day"),
         (f"{int(counts.get('analysed', 0)):,}", "recordings analysed"),
         (f"{len(season.sites):,}", "sites"),
     ]
@@ -224,7 +224,7 @@ def _show_site(season: Season, days: SiteDays) -> str:
     return (
         page.make_heading(days.site)
         + page.make_paragraph(
-            f"{int(total.events[0]):,} events in {report_text.spell_hours(total.effort_h[0])} of effort on "
+            f"{int(total.events[0]):,} events in {spell_duration(3600 * total.effort_h[0])} of effort on "
             f"{spell_count(int(total.n_days[0]), 'day')}: {_spell_rate(total)} an hour; "
             f"{_spell_peak(diel)}."
         )

@@ -7,7 +7,7 @@ import numpy as np
 from anemone_lib.archive import page, report_text
 from anemone_lib.archive.season import arrange_days
 from anemone_lib.archive.soundscape import BANDS, Soundscape, measure_soundscape
-from anemone_lib.errors import ConfigError
+from anemone_lib.errors import ConfigError, spell_duration
 from anemone_lib.plots.archive import plot_bands, plot_long_term_spectrum, plot_third_octaves
 from anemone_lib.plots.season import plot_hours
 
@@ -54,7 +54,7 @@ def _spell_masked(season: "Season", site: str) -> str:
     if not seconds or season.call_level_db is not None:
         return ""
     masked = rows["masked_s"].sum()
-    spelled = f"{report_text.spell_hours(masked / 3600)} of {report_text.spell_hours(seconds / 3600)}"
+    spelled = f"{spell_duration(masked)} of {spell_duration(seconds)}"
     return f" Minute by minute, {spelled} ({masked / seconds:.0%}) are too loud."
 
 

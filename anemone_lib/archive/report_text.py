@@ -10,9 +10,8 @@ from anemone_lib.archive.hours import count_undated
 from anemone_lib.archive.masking import QUIET_SNR_DB, Masking, find_lowest_snr
 from anemone_lib.archive.tables import VERDICTS_NAME, Archive
 from anemone_lib.detection.events import fold_label
-from anemone_lib.errors import ConfigError, spell_count
+from anemone_lib.errors import ConfigError, spell_count, spell_duration
 from anemone_lib.plots.archive import plot_precision_curve, plot_timeline
-from anemone_lib.plots.axes import format_duration
 from anemone_lib.provenance import __version__
 from anemone_lib.review.density import estimate_call_density
 from anemone_lib.review.precision import calibrate_precision, choose_edges, count_by_bin, measure_precision
@@ -37,15 +36,6 @@ LITTLE_EFFORT_H = 24
 TARGET_PRECISION = 0.9
 
 
-def spell_hours(hours: float) -> str:
-    """Spell a time of effort for people.
-
-    >>> spell_hours(1234.56), spell_hours(0.05)
-    ('1,234.6 h', '3 min 0 s')
-    """
-    return f"{hours:,.1f} h" if hours >= 1 else format_duration(3600 * hours)
-
-
 def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -> list[str]:
     """List what a reader must know to judge the figures."""
     hours = archive.hours
@@ -58,7 +48,7 @@ def list_cautions(archive: Archive, places: Mapping[str, tuple[float, float]]) -
     recordings, events, seconds = count_undated(archive.events, archive.effort)
     if recordings:
         found.append(
-            f"{spell_count(recordings, 'recording')} ({spell_hours(seconds / 3600)}, {spell_count(events, 'event')}) "
+            f"{spell_count(recordings, 'recording')} ({spell_duration(seconds)}, {spell_count(events, 'event')}) "
             "without a start time: they are counted here, but are in no figure over time."
         )
     without = sorted(set(hours["site"].unique()) - set(places))

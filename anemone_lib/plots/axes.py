@@ -98,20 +98,6 @@ def check_span(recording: Recording, start_time: float, end_time: float | None) 
     return start_time, end_time
 
 
-def format_duration(seconds: float) -> str:
-    """Write a duration for people.
-
-    >>> format_duration(12.34), format_duration(125), format_duration(7260)
-    ('12.3 s', '2 min 5 s', '2 h 1 min')
-    """
-    if seconds < 120:
-        return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return (
-        f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60} min"
-    )
-
-
 def format_times(event: Event) -> str:
     """Write the start and the end of an event, like ``12.0–13.4 s``."""
     start, end = (format_time(t, longest=event.end_time, step=0.1) for t in (event.start_time, event.end_time))

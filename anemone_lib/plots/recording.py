@@ -27,7 +27,7 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.detections import Detections
 from anemone_lib.detection.events import Annotation, Event, smooth
 from anemone_lib.detection.marks import DETECTOR
-from anemone_lib.errors import spell_count
+from anemone_lib.errors import spell_count, spell_duration
 from anemone_lib.files import write_atomically
 from anemone_lib.plots.axes import (
     ANNOTATION_COLOUR,
@@ -37,7 +37,6 @@ from anemone_lib.plots.axes import (
     SMOOTHED_COLOUR,
     THRESHOLD_COLOUR,
     check_span,
-    format_duration,
     format_times,
     new_axes,
     new_figure,
@@ -149,7 +148,7 @@ def plot_overview(
 
 def _set_title(figure: Figure, recording: Recording, scores: Scores, count: str, part: float) -> None:
     """Name the recording, its length, the events, the model, and how much of the sound the spectrogram shows."""
-    title = [format_duration(recording.duration), count]
+    title = [spell_duration(recording.duration), count]
     title += [f"model {scores.model_version}"] if scores.model_version else []
     title += [f"spectrogram from {100 * part:.2g} % of the sound"] if part < 1 else []
     name = shorten(scores.recording_name or recording.name)

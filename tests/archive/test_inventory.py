@@ -125,5 +125,5 @@ def test_the_estimate_adds_up_the_audio_and_the_scores(card, out):
     assert estimate.audio_s == 150
     assert estimate.scores_bytes == pytest.approx(150 / 0.4 * 12 + 2 * 2000 + 2.5 * MINUTE_BYTES, abs=12)
     assert 0 < estimate.work_s < 600
-    assert "2.5 min of audio: about" in estimate.spell(2)
+    assert "2 min 30 s of audio: about" in estimate.spell(2)
     assert timeline.read_bytes().startswith(b"\x89PNG")

@@ -134,7 +134,7 @@ def test_names_of_files_are_text_not_elements(html, archive):
 def test_what_is_true_of_the_season_is_on_the_page(text, season):
     assert f"{len(season.events):,} events" in text
     assert text.count("most from 06:00 to 07:00") == 2
-    assert "1 recording (1.0 h, 0 events) without a start time" in text
+    assert "1 recording (1 h, 0 events) without a start time" in text
     assert "The manifest does not say where south lies" in text
     assert "the data end early" in text
     assert "not a sound file" in text

@@ -77,7 +77,7 @@ def test_the_overview_shows_events_gaps_threshold_and_says_what_it_shows(reef, t
     above, below, strip = figure.axes[:3]
 
     assert "20230210_000001.wav" in figure.get_suptitle()
-    assert "20.0 s · 2 anemonefish events · model v1.0" in figure.get_suptitle()
+    assert "20 s · 2 anemonefish events · model v1.0" in figure.get_suptitle()
     assert labels_of(figure) == [
         "probability",
         "smoothed over 5 windows",
