@@ -11,9 +11,12 @@ from rich.markup import escape
 from anemone_lib.archive.execution import BUCKET_VARIABLE, MACHINE_VARIABLE
 from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import (
+    SHOWN_NAMES,
     ChannelOption,
     ConfigOption,
     ModelOption,
+    StartTimeFormatOption,
+    TimezoneOption,
     app,
     err,
     out,
@@ -22,7 +25,7 @@ from anemone_lib.cli.common import (
     spell_note,
     usage_errors,
 )
-from anemone_lib.cli.detect import StartTimeFormatOption, ThresholdOption, TimezoneOption
+from anemone_lib.cli.detect import ThresholdOption
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError, spell_count
 
@@ -56,9 +59,7 @@ CallLevelOption = Annotated[
     typer.Option("--call-level-db", help="Level of a call at the recorder, in dB: time that is too loud is counted."),
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")]
-#: So many recordings are named for each thing that is odd.
-SHOWN_NAMES = 3
-#: So many failed recordings are named on the screen; the table names all.
+#: The most failed recordings that are named on the screen; the table names all.
 SHOWN_FAILURES = 10
 
 

@@ -279,7 +279,11 @@ def _find_doubts(
 
 
 def spell_gain(name: str, gain: float, low: float, high: float) -> str:
-    """Say what tuning gains on groups that it has not seen."""
+    """Say what tuning gains on groups that it has not seen.
+
+    >>> spell_gain("grunt", 0.05, 0.01, 0.09)
+    'Each group with settings from the other groups: F1 of grunt +0.050 (+0.010 to +0.090, 95 % by group).'
+    """
     if math.isnan(gain):
         return f"Their gain for {name} on groups that were not used for tuning is unknown: fewer than two groups."
     interval = format_interval(low, high, "+.3f")
@@ -323,7 +327,11 @@ def show_measures(measures: Mapping[str, Mapping[str, Any]], part: str) -> None:
 
 
 def spell_entry(entry: Mapping[str, Any]) -> str:
-    """Spell a measure with its interval."""
+    """Write a measure with its interval.
+
+    >>> spell_entry({"value": 0.8, "interval": [0.71, 0.88]}), spell_entry({"value": None, "interval": None})
+    ('0.800 (0.71–0.88)', 'no call')
+    """
     if entry["value"] is None:
         return "no call"
     interval = entry["interval"]
@@ -360,6 +368,8 @@ def _open(
     path: Path, model: str | None, config: Path | None
 ) -> tuple[Dataset, Classifier, InferenceConfig, list[LabelledRecording]]:
     """Load the description and the model, and check that they fit together."""
+    from anemone_lib.tuning.by_class import choose_decisions
+
     dataset = Dataset.load(path)
     classifier = load_classifier(model)
     settings = choose_config(config, classifier)
@@ -369,9 +379,7 @@ def _open(
             "was trained for these classes"
         )
     if config is None and dataset.target_class != settings.target_class:
-        card = classifier.card
-        own = card.decisions.get(dataset.target_class, {}) if card else {}
-        settings = settings.replace(**{**own, "target_class": dataset.target_class})
+        settings = choose_decisions(settings, classifier.card, dataset.target_class)
     return dataset, classifier, settings, read_recordings(dataset)
 
 

@@ -25,7 +25,8 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
-
+#: The most recordings that are named for one problem; the rest are counted.
+SHOWN_NAMES = 3
 
 ModelOption = Annotated[
     str | None,
@@ -116,7 +117,11 @@ def main(
 
 
 def printable(text: str) -> str:
-    r"""Write a text so that any terminal shows it on one line: what is no text as ``\xe9``, a line end as ``\n``."""
+    r"""Write a text so that any terminal shows it on one line: what is no text as ``\xe9``, a line end as ``\n``.
+
+    >>> printable("reef\n.wav")
+    'reef\\n.wav'
+    """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in spell_name(text))
 
 

@@ -111,7 +111,11 @@ def check(
 
 
 def parse_labels(pairs: list[str]) -> dict[str, str | None]:
-    """Read ``lt=toadfish``; several may stand in one, separated by commas."""
+    """Read ``lt=toadfish``; several may stand in one, separated by commas.
+
+    >>> parse_labels(["lt=toadfish,k=knocker", "?="])
+    {'lt': 'toadfish', 'k': 'knocker', '?': None}
+    """
     labels: dict[str, str | None] = {}
     for pair in (piece for text in pairs for piece in text.split(",") if piece.strip()):
         name, sign, value = pair.partition("=")

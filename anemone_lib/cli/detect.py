@@ -21,6 +21,7 @@ from anemone_lib.audio.finding import Finding, FoundRecording, find_recordings
 from anemone_lib.audio.gaps import add_pauses
 from anemone_lib.cli.chatter import Chatter, catch_chatter
 from anemone_lib.cli.common import (
+    SHOWN_NAMES,
     ConfigOption,
     ModelOption,
     StartTimeFormatOption,
@@ -48,10 +49,6 @@ from anemone_lib.tables import read_annotations
 
 #: More events than this are in the files, not on the screen.
 SHOWN_EVENTS = 40
-#: The most recordings that are named; the rest are counted.
-SHOWN_NAMES = 3
-
-
 #: Detections, the files that were written, and those that were there and kept.
 Shown = tuple[Detections, list[Path], list[Path]]
 
@@ -139,7 +136,7 @@ def detect(
             classifier = load_classifier(model)
             settings = choose_promoted(config, classifier)
             if threshold is not None:
-                settings = InferenceConfig(**{**settings.model_dump(), "confidence_threshold": threshold})
+                settings = settings.replace(confidence_threshold=threshold)
             check_fit(classifier, settings)
             finding = find_recordings(recordings)
             _check_found(finding, start_time)

@@ -8,7 +8,6 @@ import typer
 from rich.markup import escape
 
 from anemone_lib.audio.finding import find_recordings
-from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, refuse_options, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
@@ -141,14 +140,15 @@ def train(
             refuse_options(
                 context, unread, "the demonstration model is trained in one way: give a folder, or --dataset"
             )
+            from anemone_lib.training.examples import list_quiet
             from anemone_lib.training.recipes import EPOCHS, train_demonstration_model
 
             card = train_demonstration_model(
                 out_folder,
                 epochs=epochs or EPOCHS,
                 seed=seed,
-                without_calls=_list_audio(without_calls, "--without-calls"),
-                control=_list_audio(control, "--control"),
+                without_calls=list_quiet(without_calls, "--without-calls") if without_calls else [],
+                control=list_quiet(control, "--control") if control else [],
                 mine=mine,
                 progress=progress,
             )
@@ -229,16 +229,6 @@ def export_model(
     _show(card, out_folder)
 
 
-def _list_audio(folder: Path | None, option: str) -> list[Path]:
-    """The recordings of a folder by name; none where no folder is given."""
-    if folder is None:
-        return []
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    if not paths:
-        raise ConfigError(f"{option} is {folder}; there are no recordings in it")
-    return paths
-
-
 def _show(card: ModelCard, folder: Path) -> None:
     out.print(f"{card.name} {card.version}: {', '.join(card.classes)}", highlight=False)
     for heading, content in (("parity", card.parity), ("metrics", card.metrics)):
@@ -252,7 +242,7 @@ def _show(card: ModelCard, folder: Path) -> None:
 
 
 def _spell(value: Any) -> str:
-    """Spell what a card says, for people: names with what belongs to them, numbers in few digits."""
+    """Write what a card says, for people: names with what belongs to them, numbers in few digits."""
     if isinstance(value, dict):
         inner = {str(key).replace("_", " "): own for key, own in value.items()}
         return ", ".join(

@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from anemone_lib.cli.common import out
 from anemone_lib.errors import ConfigError
-from anemone_lib.files import check_folder, hash_file, write_atomically
+from anemone_lib.files import check_folder, hash_file, write_text
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.scoring import choose_config, load_classifier
 from anemone_lib.tuning.report import PAGE_FILE
@@ -26,7 +26,7 @@ def tune_by_verdicts(
         raise ConfigError(
             f"{table} has verdicts on events of the model {min(other)[:12]}, but the model is "
             f"{classifier.sha256[:12]}; give the model whose events were reviewed (--model), or review events of this "
-            f"model"
+            "model"
         )
     curve = calibrate_precision([one.confidence for one in verdicts], [one.is_call for one in verdicts])
     threshold = curve.find_threshold(precision)
@@ -39,8 +39,7 @@ def tune_by_verdicts(
     check_folder(out_folder, "--out")
     promotion = Promotion(tuned, classifier.sha256, hash_file(table))
     page = out_folder / PAGE_FILE
-    with write_atomically(page) as file:
-        file.write(f"# Settings for {tuned.target_class}\n\n{said}.\n\nModel {classifier.sha256}.\n".encode())
+    write_text(page, f"# Settings for {tuned.target_class}\n\n{said}.\n\nModel {classifier.sha256}.\n")
     out.print(said, highlight=False, soft_wrap=True)
     for path in (promotion.save(out_folder / SETTINGS_FILE), page):
         out.print(f"  {escape(str(path))}", highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from anemone_lib.audio.channels import Channel
-from anemone_lib.audio.recording import open_recording
+from anemone_lib.audio.recording import AUDIO_SUFFIXES, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.detection.events import Annotation
@@ -96,6 +96,37 @@ def read_stretches(recordings: Sequence[LabelledRecording], part: str, config: I
         own, unclear = (_cut(calls, start, end) for calls in (one.annotations, one.unclear))
         stretches.append(Stretch(one.name, one.group, samples, rate, own, unclear))
     return stretches
+
+
+def list_quiet(folder: str | os.PathLike[str], option: str) -> list[Path]:
+    """List the recordings of a folder by name.
+
+    Parameters
+    ----------
+    folder : path
+    option : str, the option that names the folder, for the message: ``--without-calls``
+
+    Returns
+    -------
+    paths : list of pathlib.Path, at least one
+
+    Raises
+    ------
+    ConfigError
+        There are no recordings in it.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> (folder / "quiet.wav").touch()
+    >>> [path.name for path in list_quiet(folder, "--without-calls")]
+    ['quiet.wav']
+    """
+    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not paths:
+        raise ConfigError(f"{option} is {folder}; there are no recordings in it")
+    return paths
 
 
 def read_quiet(

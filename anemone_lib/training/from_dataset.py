@@ -3,22 +3,27 @@
 import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from anemone_lib.audio.channels import Channel
-from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.checking import warn_of_few
 from anemone_lib.dataset.description import PARTS, Dataset
 from anemone_lib.dataset.proposal import measure_bands, propose_settings
 from anemone_lib.dataset.recordings import LabelledRecording, read_recordings
-from anemone_lib.errors import ConfigError, ModelError
+from anemone_lib.errors import ConfigError, ModelError, spell_count
 from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.bundle import ModelCard
 from anemone_lib.training.bundle import export_bundle
 from anemone_lib.training.embedded import EmbeddedPool, draw_examples, fit_backbone
-from anemone_lib.training.examples import ExamplePool, Examples, Stretch, cut_examples, read_quiet, read_stretches
+from anemone_lib.training.examples import (
+    ExamplePool,
+    Examples,
+    Stretch,
+    cut_examples,
+    list_quiet,
+    read_quiet,
+    read_stretches,
+)
 from anemone_lib.training.learning import Learning, learn
 from anemone_lib.training.network import build_head
 
@@ -76,7 +81,8 @@ def train_on_dataset(
     stretches = read_stretches(recordings, "train", config)
     if not stretches:
         raise ConfigError("no recording is in the train part; say in dataset.yaml which recordings are")
-    quiet = _read_quiet(without_calls, config, dataset.channel) if without_calls else []
+    paths = list_quiet(without_calls, "--without-calls") if without_calls else []
+    quiet = read_quiet(paths, target_sr=config.target_sr, channel=dataset.channel)
     pool = ExamplePool(stretches, config, background=quiet)
     if not any(pool.counts[name_] for name_ in config.classes[1:]):
         raise ConfigError("the train part has no call of any class; annotate some, or change the split")
@@ -104,7 +110,7 @@ def train_on_dataset(
         head=head,
         name=name,
         version=version,
-        summary=f"Trained on {len(stretches)} annotated recordings for {', '.join(config.classes[1:])}.",
+        summary=f"Trained on {spell_count(len(stretches), 'annotated recording')} for {', '.join(config.classes[1:])}.",
         temperature=learning.temperature,
         activation="sigmoid" if multilabel else "softmax",
         target_class=config.target_class,
@@ -182,21 +188,13 @@ def choose_start(
 def configure(
     dataset: Dataset, recordings: Sequence[LabelledRecording], backbone: Backbone | None = None
 ) -> InferenceConfig:
-    """Return the dataset's settings. A setting that it does not name is proposed, or is as a backbone needs it."""
-    settings = {**propose_settings(recordings), **dataset.settings} if not dataset.settings else dataset.settings
+    """Return the dataset's settings, as a backbone needs them. If the dataset names none, they are proposed."""
+    settings = dataset.settings or propose_settings(recordings)
     config = Dataset(**{**dataset.model_dump(), "settings": settings}).to_config()
     if backbone is None:
         return config
     rate = config.target_sr or min(one.sample_rate for one in recordings)
     return fit_backbone(config, backbone, sample_rate=rate)
-
-
-def _read_quiet(folder: str | os.PathLike[str], config: InferenceConfig, channel: Channel) -> list[Stretch]:
-    """Read the recordings of a folder, which hold no calls."""
-    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    if not paths:
-        raise ConfigError(f"--without-calls is {folder}; there are no recordings in it")
-    return read_quiet(paths, target_sr=config.target_sr, channel=channel)
 
 
 def _explain_failure(learning: Learning) -> str:
