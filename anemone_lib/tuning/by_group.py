@@ -1,4 +1,4 @@
-"""A threshold for each group, found on its first annotated seconds, and what it gains on the rest.
+"""A threshold for each group, found on its first annotated seconds, and its gain on the rest.
 
 *Conventions.* A threshold that is good for one deployment is often bad for another, for every method. A group (a
 deployment, a day, a site) gets its own threshold if its first seconds have a call; otherwise it keeps the common
@@ -24,20 +24,20 @@ from anemone_lib.tuning.doubts import doubt_gain
 from anemone_lib.tuning.recordings import AnnotatedRecording, count_recordings
 from anemone_lib.tuning.sweep import SearchSpace, sweep_settings
 
-#: Less than this after the first seconds is nothing to test on.
+#: The shortest rest of a recording, after the first seconds, that is used for the test.
 MIN_REST_S = 3.0
 
 
 @dataclass(frozen=True)
 class GroupGain:
-    """What a group's own threshold gains for one class.
+    """The gain of a group's own threshold for one class.
 
     Attributes
     ----------
     group, class_name : str
     n_first : int, bouts in the first seconds, which the threshold was found on
     threshold_before, threshold : float, of all groups and of this one
-    before, after : Counts, of what follows the first seconds, with the one and with the other
+    before, after : Counts, of the rest of the recordings, with the threshold of all groups and with the group's own
 
     Examples
     --------
@@ -70,7 +70,7 @@ def tune_groups(
     Returns
     -------
     decisions : Decisions, with groups
-    rest : list of ScoredPart, what was not tuned on, to test on
+    rest : list of ScoredPart, the rest of the recordings, for the test
 
     Raises
     ------
@@ -93,7 +93,7 @@ def tune_groups(
             try:
                 tried = sweep_settings(first, space, target_class=name, labels=[name], bout_gap=bout_gap)
                 tuned[name] = choose_plateau(tried, config, near_base=True)
-            except AnnotationError:  # not heard in these seconds: the threshold of all groups stays
+            except AnnotationError:  # no call in these seconds: the threshold of all groups stays
                 continue
         if tuned:
             groups[group] = tuned
@@ -103,7 +103,7 @@ def tune_groups(
 def measure_groups(
     parts: Sequence[ScoredPart], decisions: Decisions, *, seconds: float = 30.0, bout_gap: float | None = None
 ) -> list[GroupGain]:
-    """Measure what the groups' own thresholds gain, on what follows the seconds that they were found on.
+    """Measure the gain of the groups' own thresholds on the rest of the recordings, after the first seconds.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def measure_groups(
 
     Returns
     -------
-    gains : list of GroupGain, by class and group; of a group with nothing left to test on, without counts
+    gains : list of GroupGain, by class and group; if nothing of a group is left for the test, its counts are 0
     """
     gains = []
     for name, config in decisions.configs.items():
@@ -176,7 +176,7 @@ def tune_each_group(
 
 
 def list_gains(gains: Sequence[GroupGain]) -> list[str]:
-    """Write a table of what the groups' own thresholds gain, a line an item, in Markdown.
+    """Write a table of the gains of the groups' own thresholds, in Markdown.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def list_gains(gains: Sequence[GroupGain]) -> list[str]:
 
     Returns
     -------
-    lines : list of str, none without a gain
+    lines : list of str, the lines of the table; none if there are no gains
 
     Examples
     --------
@@ -212,7 +212,7 @@ def list_gains(gains: Sequence[GroupGain]) -> list[str]:
 
 
 def spell_gains(gains: Sequence[GroupGain]) -> str:
-    """Say in a sentence a class what its groups' own thresholds gain, with the interval by group.
+    """Say for each class in a sentence how much its groups' own thresholds gain, with the interval by group.
 
     Examples
     --------
@@ -242,13 +242,13 @@ def spell_gains(gains: Sequence[GroupGain]) -> str:
 def doubt_groups(gains: Sequence[GroupGain], name: str) -> list[str]:
     """Say why the groups' own thresholds of one class should not be written.
 
-    A threshold that a person's own annotations gave needs no proof from other groups: a single new deployment has
-    none, and its later seconds may have no annotation. Only what was measured speaks against it.
+    A threshold that was found on a group's own annotations needs no test on other groups: a single new deployment has
+    no other group, and its later seconds may have no annotation. A doubt needs a measured loss.
 
     Returns
     -------
     doubts : list of str
-        A loss, or a gain whose interval by group reaches below 0. None where nothing was measured, or nothing changes.
+        A loss, or a gain whose interval by group reaches below 0. Empty if nothing was measured, or nothing changes.
 
     Examples
     --------
@@ -270,26 +270,33 @@ def doubt_groups(gains: Sequence[GroupGain], name: str) -> list[str]:
 def save_groups(
     decisions: Decisions, folder: Path, *, target_class: str, model_sha256: str, dataset_sha256: str = ""
 ) -> list[Path]:
-    """Write the settings of every group that has its own, a file a group, as ``--config`` reads them.
+    """Write the settings of every group that has its own, one file for each group, as ``--config`` reads them.
 
     Parameters
     ----------
     decisions : Decisions
     folder : path, made where it is missing
-    target_class : str, whose events are wanted
+    target_class : str
     model_sha256, dataset_sha256 : str, as in `Promotion`
 
     Returns
     -------
-    paths : list of pathlib.Path, by group; characters that no file name may have become "_"
+    paths : list of pathlib.Path, by group
+        In the names, "_" replaces characters that a file name may not have. A name that differs from another one in
+        upper and lower case alone gets a number, because some disks take both for the same.
     """
     paths: list[Path] = []
+    taken: set[str] = set()
     for group, own in sorted(decisions.groups.items()):
         if target_class in own:
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / (re.sub(r"[^\w.-]+", "_", group) + ".auto.tfvars.json")
-            while path in paths:  # two groups whose names differ in such characters alone
-                path = path.with_name(f"_{path.name}")
+            stem, number = re.sub(r"[^\w.-]+", "_", group), 1
+            name = stem
+            while name.casefold() in taken:
+                number += 1
+                name = f"{stem}-{number}"
+            taken.add(name.casefold())
+            path = folder / f"{name}.auto.tfvars.json"
             paths.append(Promotion(own[target_class], model_sha256, dataset_sha256).save(path))
     return paths
 
@@ -299,7 +306,7 @@ def _begin(part: ScoredPart, seconds: float) -> ScoredPart:
 
 
 def _leave(parts: Sequence[ScoredPart], seconds: float) -> list[ScoredPart]:
-    """What follows the first seconds, where something does."""
+    """Return the rest of the parts after the first seconds; parts that are too short are left out."""
     return [
         part.narrow(part.span[0] + seconds, part.span[1])
         for part in parts
@@ -310,7 +317,7 @@ def _leave(parts: Sequence[ScoredPart], seconds: float) -> list[ScoredPart]:
 def _lay_parts(
     recordings: Iterable[AnnotatedRecording], groups: Mapping[str, str], *, labels: Iterable[str], target_class: str
 ) -> list[ScoredPart]:
-    """Take annotated recordings for parts of groups, from the first window with a score to the last."""
+    """Make a part of a group from each annotated recording, from its first window with a score to its last."""
     targets, parts = {fold_label(label) for label in labels}, []
     for one in recordings:
         scored = np.flatnonzero(np.isfinite(one.scores.probabilities).all(axis=1))
