@@ -1,9 +1,9 @@
-"""InferenceConfig: one object, four spellings, two fingerprints.
+"""The settings of inference, `InferenceConfig`.
 
-The four forms are a notebook's parameters (keyword arguments), a file (YAML, JSON, or the tfvars JSON that
-Terraform loads), the Terraform variable ``inference_config``, and environment variables in upper case. All of them
-become the same frozen object, and its fingerprint is taken of the parsed object, never of its text: Terraform
-rewrites numbers (``1.0`` becomes ``1``) and drops unknown attributes without a word.
+People write settings in four forms: the parameters of a notebook (keyword arguments), a file (YAML, JSON, or the tfvars
+JSON that Terraform loads), the Terraform variable ``inference_config``, and environment variables in upper case. Each
+form becomes the same frozen object. Its fingerprints are computed from the object, never from a text, because Terraform
+rewrites numbers (``1.0`` becomes ``1``) and drops unknown attributes without a message.
 """
 
 import hashlib
@@ -127,7 +127,7 @@ class InferenceConfig(BaseModel):
         if self.stride_duration > self.window_duration:
             raise ValueError(
                 f"stride_duration is {self.stride_duration}; it must be at most window_duration "
-                f"({self.window_duration}), or audio between two windows would never be looked at"
+                f"({self.window_duration}), or the audio between two windows would not be analysed"
             )
         if self.smoothing_window % 2 == 0:
             raise ValueError(
@@ -146,7 +146,7 @@ class InferenceConfig(BaseModel):
         ----------
         sample_rate : int > 0, in Hz, of the recordings
         **settings
-            Others, which keep their value.
+            Other settings.
 
         Returns
         -------
@@ -295,7 +295,7 @@ class InferenceConfig(BaseModel):
         parameters : mapping of names to values
             Names that are no setting are ignored. None, and an empty text, stand for the default. `model_classes`
             may be a text with commas or a list of names.
-        **fixed : settings that go before those of `parameters`
+        **fixed : settings that count instead of those of `parameters`
 
         Returns
         -------
@@ -357,7 +357,7 @@ def _hash_settings(settings: dict[str, Any]) -> str:
 
 
 def _spell_for_terraform(value: str | int | float) -> str:
-    """Spell a value as Terraform's tostring does: no trailing zeros, no exponent."""
+    """Write a value as Terraform's tostring does: without trailing zeros and without an exponent."""
     if isinstance(value, float):
         text = format(Decimal(repr(value)), "f")
         return text.rstrip("0").rstrip(".") if "." in text else text
@@ -365,12 +365,12 @@ def _spell_for_terraform(value: str | int | float) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    """One line a problem: the setting, its value, what is allowed."""
+    """Name each wrong setting, its value, and what is allowed."""
     lines = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         field = InferenceConfig.model_fields.get(name)
-        if not name:  # said by _agree, in full
+        if not name:  # the whole message is that of _agree
             lines.append(problem["msg"].removeprefix("Value error, "))
         elif field is None:
             known = ", ".join(InferenceConfig.model_fields)

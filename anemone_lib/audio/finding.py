@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from anemone_lib.audio.recording import AUDIO_SUFFIXES
 from anemone_lib.audio.sources import refuse_special_file
-from anemone_lib.errors import spell_count
+from anemone_lib.errors import ConfigError, spell_count
 
 #: Folders of deleted files, and folders of the system.
 TRASH = (
@@ -313,3 +313,34 @@ def _add_folder(name: str, whole: str) -> str:
     """Put one more folder before a name."""
     parts, n_parts = [part for part in whole.split("/") if part], len(name.split("/"))
     return "/".join(parts[-n_parts - 1 :])
+
+
+def list_audio(folder: str | os.PathLike[str], option: str) -> list[Path]:
+    """List the recordings of a folder by name.
+
+    Parameters
+    ----------
+    folder : path
+    option : str, the option that names the folder, for the message: ``--without-calls``
+
+    Returns
+    -------
+    paths : list of pathlib.Path, at least one
+
+    Raises
+    ------
+    ConfigError
+        There are no recordings in it.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> (folder / "quiet.wav").touch()
+    >>> [path.name for path in list_audio(folder, "--without-calls")]
+    ['quiet.wav']
+    """
+    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not paths:
+        raise ConfigError(f"{option} is {folder}; there are no recordings in it")
+    return paths

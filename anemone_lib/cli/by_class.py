@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
 from anemone_lib.cli.common import err, out, printable, progress_bars, refused_promotion, spell_note
-from anemone_lib.config import EVENT_FIELDS, InferenceConfig
-from anemone_lib.dataset import Dataset, SplitByName, SplitByTime, read_recordings
-from anemone_lib.dataset.recordings import LabelledRecording, assign_spans
+from anemone_lib.config import InferenceConfig
+from anemone_lib.dataset import Dataset, read_recordings
+from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.evaluation.rates import format_interval
 from anemone_lib.files import write_text
@@ -39,7 +38,9 @@ def train_dataset(
     progress: Callable[[int, int], None],
 ) -> ModelCard:
     """Train on a dataset, or on a folder that is taken for one, and write the bundle and its whole card."""
+    from anemone_lib.cli.dataset import parse_labels
     from anemone_lib.dataset.checking import warn_of_few
+    from anemone_lib.dataset.drafting import describe_folder
     from anemone_lib.notebook.training import judge_bundle
     from anemone_lib.training.bundle import write_card
     from anemone_lib.training.folds import cross_validate
@@ -52,8 +53,15 @@ def train_dataset(
         recordings = read_recordings(dataset)
     else:
         assert folder is not None
-        fields = {"label_column": label_column, "channel": channel}
-        dataset, recordings = describe_folder(folder, annotations, labels, config, options["seed"], **fields)
+        dataset, recordings = describe_folder(
+            folder,
+            InferenceConfig.load(config) if config else InferenceConfig(),
+            labels=parse_labels([labels]) if labels else {},
+            annotations=annotations,
+            label_column=label_column,
+            channel=channel,
+            seed=options["seed"],
+        )
     for warning in warn_of_few(recordings, dataset):
         err.print(spell_note(warning), highlight=False, soft_wrap=True)
     measured = {"folds_by_group": cross_validate(dataset, recordings, n_folds=folds, **options)} if folds else {}
@@ -66,34 +74,6 @@ def train_dataset(
         card = card.model_copy(update={"metrics": {**card.metrics, **measured}})
         write_card(card, out_folder)
     return card
-
-
-def describe_folder(
-    folder: Path, annotations: Path | None, labels: str | None, config: Path | None, seed: int, **options: str | None
-) -> tuple[Dataset, list[LabelledRecording]]:
-    """Take a folder for a dataset: the configuration's classes, a fifth of the recordings set aside to validate on."""
-    from anemone_lib.cli.dataset import parse_labels
-
-    settings = InferenceConfig.load(config) if config else InferenceConfig()
-    fields: dict[str, Any] = {
-        "recordings": (str(folder.resolve()),),
-        "annotations": str(annotations.resolve()) if annotations else "same",
-        "classes": settings.classes,
-        "target_class": settings.target_class,
-        "labels": parse_labels([labels]) if labels else {},
-        "settings": settings.model_dump(exclude={*EVENT_FIELDS, "batch_size", "model_classes"}),
-        **options,
-    }
-    whole = Dataset(**fields, split=SplitByTime(fractions=(0.8, 0.2, 0.0)))
-    recordings = read_recordings(whole, label=settings.target_class)
-    names = [one.name for one in recordings]
-    if len(names) < 2:
-        return whole, recordings
-    n = min(len(names) - 1, max(1, round(0.2 * len(names))))
-    aside = {names[k] for k in np.random.default_rng(seed).permutation(len(names))[:n]}
-    split = SplitByName(train=tuple(n for n in names if n not in aside), validation=tuple(sorted(aside)))
-    dataset = Dataset(**fields, split=split)
-    return dataset, assign_spans(recordings, dataset)
 
 
 def evaluate_dataset(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from anemone_lib.audio.finding import find_recordings
+from anemone_lib.audio.finding import find_recordings, list_audio
 from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, refuse_options, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
@@ -140,15 +140,14 @@ def train(
             refuse_options(
                 context, unread, "the demonstration model is trained in one way: give a folder, or --dataset"
             )
-            from anemone_lib.training.examples import list_quiet
             from anemone_lib.training.recipes import EPOCHS, train_demonstration_model
 
             card = train_demonstration_model(
                 out_folder,
                 epochs=epochs or EPOCHS,
                 seed=seed,
-                without_calls=list_quiet(without_calls, "--without-calls") if without_calls else [],
-                control=list_quiet(control, "--control") if control else [],
+                without_calls=list_audio(without_calls, "--without-calls") if without_calls else [],
+                control=list_audio(control, "--control") if control else [],
                 mine=mine,
                 progress=progress,
             )

@@ -243,8 +243,10 @@ def tune(
                 out_folder=out_folder,
             )
             return
-        unread = (*OF_A_DATASET, "per", "seconds")
-        refuse_options(context, unread, "only a dataset has parts and groups; describe the folder, and give --dataset")
+        of_datasets = (*OF_A_DATASET, "per", "seconds")
+        refuse_options(
+            context, of_datasets, "only a dataset has parts and groups; describe the folder, and give --dataset"
+        )
         if out_folder == Path("out/tuning") or out_folder.is_dir():
             check_folder(out_folder, "--out")
         else:  # a wrong word for an environment must not make a new one

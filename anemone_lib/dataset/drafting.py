@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from anemone_lib.audio.channels import Channel
-from anemone_lib.dataset.description import Dataset
+from anemone_lib.config import EVENT_FIELDS, InferenceConfig
+from anemone_lib.dataset.description import Dataset, SplitByName, SplitByTime
 from anemone_lib.dataset.proposal import propose_settings
 from anemone_lib.dataset.recordings import (
+    LabelledRecording,
+    assign_spans,
     find_files,
     find_label_column,
     label_recordings,
     name_recordings,
+    read_recordings,
     separate_namesakes,
 )
 from anemone_lib.dataset.splitting import draw_split
@@ -22,7 +28,7 @@ from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import ConfigError
 from anemone_lib.tables.reading import read_annotations
 
-#: What the background is called.
+#: Name of the class of windows without a call.
 BACKGROUND = "noise"
 
 
@@ -147,6 +153,68 @@ def draft_dataset(
     unused = [label for label in counts if known.get(fold_label(label)) is None]
     notes += [f"label {label!r} ({counts[label]}) belongs to no class, call or background" for label in unused]
     return Draft(dataset, counts, tuple(notes))
+
+
+def describe_folder(
+    folder: str | os.PathLike[str],
+    config: InferenceConfig,
+    *,
+    labels: Mapping[str, str | None] | None = None,
+    annotations: str | os.PathLike[str] | None = None,
+    label_column: str | None = None,
+    channel: Channel = "mean",
+    seed: int = 0,
+) -> tuple[Dataset, list[LabelledRecording]]:
+    """Take a folder for a dataset with the classes of a configuration; a fifth of the recordings is to validate on.
+
+    Parameters
+    ----------
+    folder : path, of recordings with their tables
+    config : InferenceConfig
+    labels : mapping, optional
+        The class of each label that is not the name of a class.
+    annotations : path of the folder with the tables, optional
+    label_column : str, optional
+        Column of the tables with the labels, if its name is unusual.
+    channel : int or str, as for `anemone_lib.open_recording`
+    seed : int, of the choice of recordings
+
+    Returns
+    -------
+    dataset : Dataset
+        A single recording is cut in time.
+    recordings : list of LabelledRecording
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.simulation import write_dataset
+    >>> folder = mkdtemp()
+    >>> _ = write_dataset(folder, n_recordings=5, duration=5, sample_rate=8000)
+    >>> _, recordings = describe_folder(folder, InferenceConfig())
+    >>> sum("validation" in one.spans for one in recordings), len(recordings)
+    (1, 5)
+    """
+    fields: dict[str, Any] = {
+        "recordings": (str(Path(folder).resolve()),),
+        "annotations": str(Path(annotations).resolve()) if annotations else "same",
+        "classes": config.classes,
+        "target_class": config.target_class,
+        "labels": dict(labels or {}),
+        "settings": config.model_dump(exclude={*EVENT_FIELDS, "batch_size", "model_classes"}),
+        "label_column": label_column,
+        "channel": channel,
+    }
+    whole = Dataset(**fields, split=SplitByTime(fractions=(0.8, 0.2, 0.0)))
+    recordings = read_recordings(whole, label=config.target_class)
+    names = [one.name for one in recordings]
+    if len(names) < 2:
+        return whole, recordings
+    n = min(len(names) - 1, max(1, round(0.2 * len(names))))
+    aside = {names[k] for k in np.random.default_rng(seed).permutation(len(names))[:n]}
+    split = SplitByName(train=tuple(n for n in names if n not in aside), validation=tuple(sorted(aside)))
+    dataset = Dataset(**fields, split=split)
+    return dataset, assign_spans(recordings, dataset)
 
 
 def _give_meaning(

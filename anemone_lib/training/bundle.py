@@ -2,8 +2,9 @@
 
 *Parity.* A bundle is written only if the two models give the same probabilities on images that the caller gives. A
 float ``.tflite`` must agree within 1e-4. A model with 8-bit weights and activations (inputs and outputs stay float) is
-taken only if it leads to the same events in recordings that the caller gives: at least 95 % of them match one to one,
-and at most 2 % of the windows change sides of the threshold. Otherwise the float model is kept, and the card says so.
+taken only if it finds the same events in recordings that the caller gives: the F1 between the events of both models is
+at least 0.95, and at most 2 % of the windows are above the threshold in one model and below it in the other. Otherwise
+the float model is kept, and the card says so.
 """
 
 import os
@@ -33,10 +34,10 @@ from anemone_lib.training.network import import_keras
 
 #: Largest difference of a probability between the .keras and a float .tflite.
 PARITY = 1e-4
-#: What an 8-bit model must reach: F1 of its events, with those of the float model as the truth, and the part of the
-#: windows that change sides of the threshold.
+#: Limits for an 8-bit model: the lowest F1 of its events, compared with those of the float model, and the largest part
+#: of the windows that are above the threshold in one model and below it in the other.
 INT8_MIN_EVENT_F1, INT8_MAX_CHANGED = 0.95, 0.02
-#: Windows of each recording whose images are compared.
+#: Number of windows of each recording on which two models are compared.
 WINDOWS_OF_EACH = 32
 
 
@@ -68,21 +69,21 @@ def export_bundle(
     ----------
     model : keras.Model, images in [0, 1] to probabilities
     folder : path
-        Made if it is missing. A bundle that is there is replaced at the end, when the new one is complete.
+        Made if it is missing. An old bundle in it is replaced when the new bundle is complete.
     images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], uint8, or float32 in [0, 1]
         Images of recordings like those to be analysed; 200 are plenty. The two models are compared on them, and the
         ranges of an 8-bit model are calibrated on them.
     config : InferenceConfig, optional
         The settings the model was trained with.
-    name, version, summary, temperature, activation, transform_sr, target_class
-        As in `anemone_lib.scoring.classifier.ModelCard`, as are those of the next line.
-    decisions, segment_thresholds, bands_hz, training, metrics
+    name, version, summary, temperature, activation, transform_sr, target_class, decisions, segment_thresholds
         As in `anemone_lib.scoring.classifier.ModelCard`.
+    bands_hz, training, metrics
+        As there.
     backbone : Backbone, optional
-        What `model` classifies the embeddings of, which are then in `images`. It is copied into the folder.
-    head : "linear" or "small", what the model is
+        The network whose embeddings `model` classifies; `images` then has embeddings. It is copied into the folder.
+    head : "linear" or "small", the kind of `model` on a backbone
     int8_on : sequence of paths, optional
-        Recordings with calls. If some are given, 8-bit weights and activations are tried, and taken if they lead to
+        Recordings with calls. With them, a model with 8-bit weights and activations is tried, and is taken if it finds
         the same events in these recordings.
 
     Returns
@@ -138,14 +139,14 @@ def export_bundle(
             training=training or {},
             metrics=metrics or {},
         )
-        (folder / f"{STEM}.json").unlink(missing_ok=True)  # no card beside files it does not describe
+        (folder / f"{STEM}.json").unlink(missing_ok=True)  # the old card does not describe the new files
         _move(parts, folder)
     write_card(card, folder)
     return card
 
 
 def _move(paths: Sequence[Path], folder: Path) -> None:
-    """Move files, and folders with what is in them, in place of those of the same names."""
+    """Move files and folders into a folder; they replace those of the same names."""
     for path in paths:
         if path.is_dir() and (folder / path.name).exists():
             shutil.rmtree(folder / path.name)
@@ -153,7 +154,7 @@ def _move(paths: Sequence[Path], folder: Path) -> None:
 
 
 def _write_tflite(model: Any, path: Path, images: np.ndarray) -> dict[str, Any]:
-    """Convert a model; return how near the two are, or refuse if that is not near enough."""
+    """Convert a model; return how much the two models differ, and refuse a difference above `PARITY`."""
     path.write_bytes(convert_model(model))
     parity = _measure_parity(model, path, images)
     if not parity["max_abs_difference"] <= PARITY:
@@ -189,7 +190,7 @@ def _describe_backbone(backbone: Backbone, file: str, head: str) -> BackboneCard
 def _check_shapes(
     model: Any, config: InferenceConfig, images: np.ndarray, backbone: Backbone | None
 ) -> tuple[int, int, int] | tuple[int]:
-    """Check that the model takes what the configuration draws and answers for its classes; return its input shape."""
+    """Check that the shapes of a model, its configuration and the images agree; return the model's input shape."""
     shape = tuple(model.input_shape[1:])
     fits = len(shape) == 3 and shape[:2] == (config.height_pixels, config.width_pixels) and shape[2] in (1, 3)
     if backbone and shape != (backbone.n_features,):
@@ -211,7 +212,15 @@ def _check_shapes(
 
 
 def write_card(card: ModelCard, folder: str | os.PathLike[str]) -> Path:
-    """Write the card of a bundle into its folder; return its path."""
+    """Write the card of a bundle into its folder; return its path.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from anemone_lib.scoring import load_classifier
+    >>> write_card(load_classifier().card, mkdtemp()).name
+    'best_model.json'
+    """
     return write_text(Path(folder) / f"{STEM}.json", f"{card.model_dump_json(indent=2)}\n")
 
 
@@ -270,7 +279,7 @@ def export_model(
             f"{path} is a head on a backbone; use the bundle as `anemone train --backbone` wrote it, without export"
         )
     keras = import_keras()
-    with TemporaryDirectory() as alone:  # checked as serving would: version, safe mode, hash on the card
+    with TemporaryDirectory() as alone:  # the checks of serving: version, safe mode, hash on the card
         for file in (path, path.with_suffix(".json")):
             if file.is_file():
                 (Path(alone) / f"{STEM}{file.suffix}").write_bytes(file.read_bytes())
@@ -325,7 +334,7 @@ def _try_int8(
     *,
     transform_sr: int | None,
 ) -> dict[str, Any]:
-    """Replace the float model by an 8-bit one if the events stay the same; return how far they do."""
+    """Replace the float model by an 8-bit one if both find the same events; return how well they agree."""
     path = tflite_path.with_name(f"{STEM}.int8.tflite")
     path.write_bytes(convert_model(model, images=images))
     target, counts, changed = config.classes.index(config.target_class), [], []
@@ -357,5 +366,5 @@ def _try_int8(
 
 
 def _load_alone(tflite_path: Path) -> Classifier:
-    """The model itself, without a card."""
+    """Load a .tflite model without its card."""
     return LiteRTClassifier(tflite_path, card=None, sha256=hash_file(tflite_path))

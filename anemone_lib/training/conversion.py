@@ -14,7 +14,7 @@ import numpy as np
 
 from anemone_lib.training.network import import_keras
 
-#: Images on which the ranges of an 8-bit model are found.
+#: Number of images that calibrate the ranges of an 8-bit model.
 REPRESENTATIVE_IMAGES = 200
 
 
@@ -27,8 +27,8 @@ def convert_model(model: Any, *, images: np.ndarray | None = None) -> bytes:
     Parameters
     ----------
     model : keras.Model, of one input and one output
-    images : np.ndarray, of what the model takes, optional
-        With them, weights and activations have 8 bits; they show the ranges of the activations.
+    images : np.ndarray, inputs of the model, optional
+        With them, weights and activations have 8 bits; the images calibrate the ranges of the activations.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def convert_model(model: Any, *, images: np.ndarray | None = None) -> bytes:
 
 @contextlib.contextmanager
 def _silence_converter() -> Iterator[None]:
-    """Hold back what the converter prints, from Python and from below it."""
+    """Drop what the converter prints, in Python and in its C++ libraries."""
     sys.stderr.flush()
     saved, log = os.dup(2), logging.getLogger("tensorflow")
     level = log.level

@@ -47,8 +47,9 @@ def trace_learning_curve(
     ----------
     dataset : Dataset
     recordings : sequence of LabelledRecording
-    numbers : calls a class, which are drawn at random; those that no class has are left out
-    starts : what training starts from, as `start_from` of `anemone_lib.training.learning.learn`
+    numbers : sequence of int > 0, calls of each class, which are drawn at random
+        Numbers that no class reaches are left out.
+    starts : sequence of values of `start_from`, as of `anemone_lib.training.learning.learn`
     epochs, seed : as there
     progress : callable (done, total), optional
 
@@ -89,17 +90,17 @@ def trace_learning_curve(
 
 
 def keep_calls(recordings: Sequence[LabelledRecording], number: int, *, seed: int) -> list[LabelledRecording]:
-    """Keep `number` calls of each class in the train part; the others there are neither calls nor background.
+    """Keep `number` calls of each class in the train part; its other calls are marked as unclear.
 
     Parameters
     ----------
     recordings : sequence of LabelledRecording
     number : int > 0; a class with fewer keeps all
-    seed : int, of which ones are kept
+    seed : int, of the random choice
 
     Returns
     -------
-    recordings : list of LabelledRecording, the same outside of the train part
+    recordings : list of LabelledRecording, unchanged outside of the train part
     """
     rng = np.random.default_rng(seed)
     places: dict[str, list[tuple[int, int]]] = {}
@@ -116,7 +117,7 @@ def keep_calls(recordings: Sequence[LabelledRecording], number: int, *, seed: in
         start, end = one.spans.get("train", (0.0, 0.0))
         gone = [call for j, call in enumerate(one.annotations) if (k, j) in dropped]
         kept = [call for j, call in enumerate(one.annotations) if (k, j) not in dropped]
-        for span in ((0.0, start), (end, one.duration)):  # what reaches out of the train part stays there
+        for span in ((0.0, start), (end, one.duration)):  # keep the part of a call outside of the train part
             kept += cut_annotations(gone, span)
         unclear = (*one.unclear, *cut_annotations(gone, (start, end)))
         fewer.append(replace(one, annotations=tuple(kept), unclear=unclear))

@@ -1,7 +1,7 @@
-"""A backbone instead of images: settings that fit it, and windows that are embedded once.
+"""Training on the embeddings of a backbone instead of images.
 
 A backbone takes longer than all other steps, so windows are drawn and embedded once, and every epoch draws from them.
-They are mixed and moved as in `anemone_lib.training.examples`; stripes are not hidden.
+They are mixed and moved as in `anemone_lib.training.examples`; stripes and contrast belong to images and do not change.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.training.examples import ExamplePool, Examples
 
-#: Windows that are embedded to learn from, at most.
+#: The most windows that are embedded for training.
 MOST_WINDOWS = 3000
 
 
@@ -42,7 +42,7 @@ class EmbeddedPool:
         ----------
         n : int > 0
         rng : np.random.Generator
-        channels : int, of no meaning here
+        channels : int, not used; `ExamplePool.draw` has it
 
         Returns
         -------
@@ -74,7 +74,7 @@ def fit_backbone(config: InferenceConfig, backbone: Backbone, *, sample_rate: in
     Returns
     -------
     config : InferenceConfig
-        The transform, which pictures and measures of calls use, lasts as long as before.
+        The transform, for figures and for measures of calls, has the same duration as before.
     """
     return scale_transform(config, backbone.sample_rate, transform_sr=sample_rate).replace(
         target_sr=backbone.sample_rate,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from anemone_lib.audio.channels import Channel
-from anemone_lib.audio.recording import AUDIO_SUFFIXES, open_recording
+from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.detection.events import Annotation
@@ -33,7 +33,12 @@ STEP = 0.05
 BACKGROUND_PART = 0.4
 #: Part of the windows that another one is mixed with.
 MIXED_PART = 0.5
-#: How much the contrast of images is varied, as a logarithm.
+#: The contrast of an image is multiplied by e to the power of a random number, evenly between minus and plus this one.
+#:
+#: `anemone_lib.training.fitting` varies contrast and hides stripes in another way. It keeps reduced windows only (an
+#: eighth of the memory of images), and in those each row has a mean of 0: there 0 hides a stripe, and multiplying alone
+#: changes contrast. Here, whole images are drawn again for every epoch, and a stripe gets the mean of its rows. The
+#: amounts differ, because the published measures of each way of training were made with its own.
 CONTRAST = 0.35
 
 
@@ -98,37 +103,6 @@ def read_stretches(recordings: Sequence[LabelledRecording], part: str, config: I
     return stretches
 
 
-def list_quiet(folder: str | os.PathLike[str], option: str) -> list[Path]:
-    """List the recordings of a folder by name.
-
-    Parameters
-    ----------
-    folder : path
-    option : str, the option that names the folder, for the message: ``--without-calls``
-
-    Returns
-    -------
-    paths : list of pathlib.Path, at least one
-
-    Raises
-    ------
-    ConfigError
-        There are no recordings in it.
-
-    Examples
-    --------
-    >>> from tempfile import mkdtemp
-    >>> folder = Path(mkdtemp())
-    >>> (folder / "quiet.wav").touch()
-    >>> [path.name for path in list_quiet(folder, "--without-calls")]
-    ['quiet.wav']
-    """
-    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    if not paths:
-        raise ConfigError(f"{option} is {folder}; there are no recordings in it")
-    return paths
-
-
 def read_quiet(
     paths: Sequence[str | os.PathLike[str]], *, target_sr: int | None = None, channel: Channel = "mean"
 ) -> list[Stretch]:
@@ -162,12 +136,12 @@ def _cut(annotations: Sequence[Annotation], start: float, end: float) -> tuple[A
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Windows with what they hold.
+    """Windows, and the classes in each of them.
 
     Attributes
     ----------
     images : np.ndarray [shape=(n, height_pixels, width_pixels, channels)], float32 in [0, 1]
-        Or what else was made of windows, like embeddings [shape=(n, n_features)].
+        Or embeddings [shape=(n, n_features)].
     present, known : np.ndarray [shape=(n, n_classes)], bool, as of `anemone_lib.evaluation.presence.mark_presence`
         Of windows drawn to learn from, `present` is graded, float32.
     """
@@ -199,7 +173,8 @@ def cut_examples(
         The most windows; others are left out at random. For validation.
     channels : int, 1 or 3
     seed : int
-    see : callable, what makes of windows [shape=(n, window_samples)] what `images` holds; none: they are drawn
+    see : callable, optional
+        Turns windows [shape=(n, window_samples)] into the content of `images`; by default images are drawn.
 
     Returns
     -------
@@ -283,13 +258,13 @@ class ExamplePool:
         return grade_presence(self._stretches[owner].annotations, present, **self._lay(first))
 
     def _lay(self, first: np.ndarray) -> dict[str, Any]:
-        """The windows that start at some samples, and the classes."""
+        """Return the windows that start at some samples, and the classes, as options of `mark_presence`."""
         start = first / self._sample_rate
         end = start + self._window / self._sample_rate
         return {"start_times": start, "end_times": end, "classes": self._config.classes}
 
     def _weigh(self, places: np.ndarray) -> np.ndarray:
-        """How often to draw each place of a class: each recording by the square root of its number."""
+        """Return how often each place of a class is drawn: a recording by the square root of its number of places."""
         if len(places) == 0:
             return np.zeros(0)
         _, inverse, numbers = np.unique(self._owners[places], return_inverse=True, return_counts=True)
@@ -367,7 +342,7 @@ class ExamplePool:
             other = int(rng.integers(len(windows)))
             if calls[other].any() and len(quiet) and rng.random() < 0.5:
                 other = int(rng.choice(quiet))
-            # What is added counts as heard where it is no softer than 6 dB below.
+            # The classes of an added window count, because it is at most 6 dB softer.
             level_db = rng.uniform(-6, 6) if calls[other].any() else rng.uniform(-12, 4)
             windows[k] += np.float32(10 ** (level_db / 20)) * windows[other]
             calls[k] = np.maximum(calls[k], calls[other])
@@ -378,7 +353,7 @@ class ExamplePool:
 
 
 def _measure_level(one: Stretch) -> np.float32:
-    """Median of the root mean square of half seconds: recordings are mixed at about the same level."""
+    """Return the median RMS of half seconds; samples are divided by it, so that recordings have one level."""
     n = max(1, round(0.5 * one.sample_rate))
     pieces = one.samples[: len(one.samples) // n * n].reshape(-1, n) if len(one.samples) >= n else one.samples[None]
     with np.errstate(invalid="ignore"):
@@ -402,7 +377,7 @@ def _draw(
 
 
 def _hide_stripes(images: np.ndarray, rng: np.random.Generator) -> None:
-    """Set a stripe of time, or of frequency, of some images to their mean, in place."""
+    """Replace a stripe of time, of frequency, or both, by the mean of its rows, in some images, in place."""
     _, height, width, _ = images.shape
     for image in images:
         if rng.random() < 0.5:

@@ -11,7 +11,9 @@ from anemone_lib.scoring.classifier import apply_temperature
 from anemone_lib.training.labelled import LabelledWindows
 from anemone_lib.training.network import REDUCED, build_model, check_numbers, compile_model, import_keras, trace_rates
 
-#: How much contrast is varied, as a logarithm, and the part of the windows in which a stripe is hidden.
+#: The contrast of a window is multiplied by e to the power of a normal random number with this standard deviation. The
+#: second number is the part of the windows in which a stripe is hidden. `anemone_lib.training.examples` has other
+#: amounts, and says why.
 CONTRAST, HIDDEN_PART = 0.2, 0.3
 #: Called with the number of epochs done and of all epochs.
 Progress = Callable[[int, int], None]
@@ -110,7 +112,7 @@ def train_classifier(
     keras = import_keras()
     model = model or build_model(train.images.shape[1:], len(train.classes), seed=seed)
     keras.utils.set_random_seed(seed)
-    # What comes before the first weights is computed once.
+    # The layers before the first weights are computed once.
     front = _find_front(model)
     learner = keras.Model(front.output, model.output) if front else model
     x, x_validation = reduce_windows(train, model).images, reduce_windows(validation, model).images
@@ -191,7 +193,7 @@ def reduce_windows(windows: LabelledWindows, model: Any) -> LabelledWindows:
 def find_hard_windows(
     windows: LabelledWindows, model: Any, *, target_class: str, margin: float = 0.5
 ) -> LabelledWindows:
-    """Return the windows that a model gets wrong: sounds that it takes for the target, and calls that it does not.
+    """Return the windows that a model gets wrong: other sounds that it takes for the target, and calls that it misses.
 
     Parameters
     ----------
@@ -220,10 +222,10 @@ def find_hard_windows(
 
 
 def _make_varied_batches(x: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> Any:
-    """Batches of windows in another order in each epoch, and each window varied; see `train_classifier`."""
+    """Make batches of windows, in another order in each epoch, and vary each window; see `train_classifier`."""
 
     class VariedBatches(import_keras().utils.PyDataset):  # type: ignore[misc]
-        """Made when they are asked for, so that no copy of all windows is in memory."""
+        """Batches that are made when they are used, so that memory holds no copy of all windows."""
 
         def __init__(self) -> None:
             super().__init__(workers=1)
@@ -260,14 +262,13 @@ def _vary(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _find_front(model: Any) -> Any:
-    """The layers before those with weights, as a model; None where there are none."""
+    """Return the layers before those with weights as a model; None if the model has no such layers."""
     names = [layer.name for layer in model.layers]
     return import_keras().Model(model.input, model.get_layer(REDUCED).output) if REDUCED in names else None
 
 
 def calibrate(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature at which probabilities are most believable (Guo et al. 2017, On calibration of modern
-    neural networks).
+    """Find the temperature with the lowest cross-entropy (Guo et al. 2017, On calibration of modern neural networks).
 
     Parameters
     ----------
@@ -277,6 +278,13 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Returns
     -------
     temperature : float, 0.25 to 4
+
+    Examples
+    --------
+    Probabilities of 0.99 that are true in three of four windows are too sure:
+
+    >>> calibrate(np.array([[0.01, 0.99]] * 4), np.array([1, 1, 1, 0])) > 1
+    True
     """
 
     def measure_surprise(temperature: float) -> float:
@@ -287,7 +295,7 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def find_temperature(measure_surprise: Callable[[float], float]) -> float:
-    """Find the temperature from 0.25 to 4 at which validation windows surprise the model least.
+    """Find the temperature from 0.25 to 4 at which the cross-entropy of validation windows is lowest.
 
     >>> find_temperature(lambda temperature: (temperature - 2) ** 2)
     2.0

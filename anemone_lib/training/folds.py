@@ -1,4 +1,4 @@
-"""Cross-validation by group: how good a model is on groups that it was not trained on, if there are few groups."""
+"""Cross-validation by group: measures on groups that a model was not trained on, for data with few groups."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from anemone_lib.training.examples import ExamplePool, cut_examples, read_stretc
 from anemone_lib.training.from_dataset import configure, learn_from
 from anemone_lib.training.learning import classify_examples
 
-#: Part of each recording of a fold's other groups that training stops by.
+#: Part of each recording that is the validation part, in the groups on which a fold trains.
 VALIDATION_PART = 0.15
 
 
@@ -25,20 +25,20 @@ def draw_folds(
 ) -> list[list[LabelledRecording]]:
     """Draw folds by group, so that the calls of every class are spread over them.
 
-    The group with the largest part of the calls of some class comes first; each goes to the fold that has the fewest
-    calls of its classes, then to the one with the fewest groups.
+    The group with the largest part of the calls of a class is placed first. Each group is placed in the fold that has
+    the fewest calls of the group's classes; if several folds have as few, in the one with the fewest groups.
 
     Parameters
     ----------
     recordings : sequence of LabelledRecording, whose own split does not count
     n_folds : int >= 2
-    seed : int, of the order of groups that are alike
+    seed : int, of the order of groups with equal parts of the calls
 
     Returns
     -------
     folds : list of lists of LabelledRecording
-        All recordings, in each fold with other groups as its test part. Of the others the last seconds are the
-        validation part, and what comes before is the train part.
+        Each fold has all recordings, with other groups as the test part. The end of every other recording is the
+        validation part, and its start the train part.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def draw_folds(
     calls = {group: sum((one.count_calls() for one in recordings if one.group == group), Counter()) for group in groups}
     names = sorted({name for own in calls.values() for name in own})
     counts = np.array([[calls[group][name] for name in names] for group in groups], float)
-    parts = counts / np.maximum(counts.sum(axis=0), 1)  # of the calls of each class, what a group has
+    parts = counts / np.maximum(counts.sum(axis=0), 1)  # of the calls of each class, the part in a group
     drawn = np.random.default_rng(seed).permutation(len(groups))
     order = drawn[np.argsort(-parts.max(axis=1, initial=0)[drawn], kind="stable")]
     sums, sizes, aside = np.zeros((n_folds, len(names))), np.zeros(n_folds), [set[str]() for _ in range(n_folds)]

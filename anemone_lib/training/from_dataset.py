@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from anemone_lib.audio.finding import list_audio
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset.checking import warn_of_few
 from anemone_lib.dataset.description import PARTS, Dataset
@@ -20,15 +21,14 @@ from anemone_lib.training.examples import (
     Examples,
     Stretch,
     cut_examples,
-    list_quiet,
     read_quiet,
     read_stretches,
 )
 from anemone_lib.training.learning import Learning, learn
 from anemone_lib.training.network import build_head
 
-#: What training starts from; on the six recordings tried so far, no worse and no surely better than weights drawn at
-#: random.
+#: The model from which training starts. On the six recordings that were tried, no difference from random weights is
+#: certain.
 DEFAULT_START = "shipped"
 
 
@@ -81,7 +81,7 @@ def train_on_dataset(
     stretches = read_stretches(recordings, "train", config)
     if not stretches:
         raise ConfigError("no recording is in the train part; say in dataset.yaml which recordings are")
-    paths = list_quiet(without_calls, "--without-calls") if without_calls else []
+    paths = list_audio(without_calls, "--without-calls") if without_calls else []
     quiet = read_quiet(paths, target_sr=config.target_sr, channel=dataset.channel)
     pool = ExamplePool(stretches, config, background=quiet)
     if not any(pool.counts[name_] for name_ in config.classes[1:]):
@@ -131,7 +131,7 @@ def learn_from(
     seed: int = 0,
     **options: Any,
 ) -> Learning:
-    """Train the small network on images, or a head on a backbone; the rest as in `learn`."""
+    """Train the small network on images, or a head on a backbone; the rest is as in `learn`."""
     if backbone is None:
         shape = (config.height_pixels, config.width_pixels, 1)
         return learn(pool, validation, config.classes, input_shape=shape, seed=seed, **options)
@@ -152,7 +152,7 @@ def choose_start(
     output: str | None = None,
     head: str = "linear",
 ) -> dict[str, Any]:
-    """Return what training starts from, as options of `train_on_dataset`.
+    """Return the options of `train_on_dataset` that say from which model or backbone training starts.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def choose_start(
     Raises
     ------
     ConfigError
-        Two starts at once, or options of a backbone without one.
+        Two starts at once, or options of a backbone without a backbone.
     ModelError
         The backbone cannot be used.
 

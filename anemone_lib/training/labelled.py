@@ -18,7 +18,7 @@ import numpy as np
 from anemone_lib.audio.recording import Recording, open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation, fold_label
-from anemone_lib.errors import ConfigError
+from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.evaluation.presence import MIN_OVERLAP_S
 from anemone_lib.scoring.fit import scale_transform
 from anemone_lib.scoring.images import draw_images
@@ -94,7 +94,8 @@ class LabelledWindows:
         names = np.unique(self.recordings)
         if len(names) < 2:
             raise ConfigError(
-                f"{len(names)} recording cannot be split, because the windows of one recording are not independent"
+                f"{spell_count(len(names), 'recording')} cannot be split, because the windows of one recording are not "
+                "independent; give two or more"
             )
         n_held = min(len(names) - 1, max(1, round(fraction * len(names))))
         apart = np.isin(self.recordings, np.random.default_rng(seed).permutation(names)[:n_held])
@@ -142,7 +143,7 @@ def label_windows(
     background_class: str = "noise",
     label_classes: Mapping[str, str] | None = None,
 ) -> np.ndarray:
-    """Tell the class of every window; see the module's conventions.
+    """Find the class of every window; see the module's conventions.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def label_windows(
     classes : names, in the order of the model's outputs
     target_class, background_class : of `classes`
     label_classes : mapping, optional
-        The class of a label that is not itself the name of a class, as ``{"pulse_train": "biological"}``.
+        The class of each label that is not the name of a class, like ``{"pulse_train": "biological"}``.
 
     Returns
     -------

@@ -27,7 +27,7 @@ EPOCH_WINDOWS = (512, 3000)
 PATIENCE = 5
 #: Networks whose probabilities are averaged. On recordings of others, three found events better than one.
 MEMBERS = 3
-#: Average precisions closer than this are alike.
+#: Average precisions that differ by less than this count as equal.
 TOLERANCE = 0.003
 #: Highest learning rate from the first weights, and from those of another model.
 LEARNING_RATE, FURTHER_LEARNING_RATE = 3e-3, 2e-3
@@ -42,12 +42,13 @@ class Learning:
     model : keras.Model, images in [0, 1] to probabilities
     temperature : float > 0, by which logits are divided
     average_precision : dict of class to average precision of the validation windows; None where it holds none
-    chance : dict of class to what a model that knows nothing gets: the part of the windows that hold the class
-    histories : list of lists of dict, one a network and an epoch: loss, validation
-    best_epochs : list of int, from 1, one a network
-    started_from : str, in words, what the first weights were
+    chance : dict of class to the part of the windows that hold it: the average precision of random probabilities
+    histories : list of lists of dict (loss, validation), one list for each network, one dict for each epoch
+    best_epochs : list of int, from 1, one for each network
+    started_from : str, the first weights, in words
     beats_chance : bool
-        Whether the validation is better than 99 % of the same probabilities moved in time against the annotations.
+        Whether the score on the validation part is higher than 99 % of the scores that the same probabilities have if
+        they are moved in time against the annotations.
     """
 
     model: Any
@@ -79,10 +80,10 @@ def learn(
     Parameters
     ----------
     pool : ExamplePool, of the train part, or EmbeddedPool
-    validation : Examples, of the validation part; none: the last epoch counts
+    validation : Examples, of the validation part; if it is empty, the last epoch counts
     classes : names, the background first
     input_shape : (height_pixels, width_pixels, channels), or (n_features,)
-    build : callable, what makes the network, as `build_model` does
+    build : callable that makes the network, like `build_model`
     multilabel : bool
         Classes may overlap: a sigmoid for each. Otherwise one class a window: a softmax.
     start_from : path of a model bundle, "shipped", or None for weights drawn at random
@@ -145,7 +146,7 @@ def learn(
 
 
 def _average(keras: Any, networks: Sequence[Any], input_shape: tuple[int, ...]) -> Any:
-    """One model whose probabilities are the mean of several."""
+    """Make one model whose probabilities are the mean of those of several networks."""
     image = keras.layers.Input(input_shape, name="image")
     for k, network in enumerate(networks):
         network.name = f"member_{k}"
@@ -164,7 +165,7 @@ def _fit(
     seed: int,
     progress: Callable[[int, int], None],
 ) -> tuple[list[dict[str, float]], int]:
-    """Train one network in place; return what happened in every epoch, and which one was the best."""
+    """Train one network in place; return the history of its epochs, and the number of the best epoch."""
     keras = import_keras()
     n_classes = int(network.output_shape[-1])
     keras.utils.set_random_seed(seed)
@@ -191,7 +192,7 @@ def _fit(
         history.append({"loss": round(float(fitted.history["loss"][0]), 4)})
         if np.isfinite(reached):
             history[-1]["validation"] = round(reached, 4)
-        if reached >= best - TOLERANCE or not np.isfinite(reached):  # as good, and trained longer: rather the later
+        if reached >= best - TOLERANCE or not np.isfinite(reached):  # of equal epochs, the later
             best, best_weights, best_epoch = max(best, reached), learner.get_weights(), epoch
         progress(epoch, epochs)
         if epoch - best_epoch >= PATIENCE and epoch > epochs // 2:
@@ -201,7 +202,7 @@ def _fit(
 
 
 def take_features(model: Any, start_from: str) -> str:
-    """Copy the weights of another model's features where they fit, all but its head; tell what was done.
+    """Copy the weights of another model, without its head, into the layers of the same shapes; describe it in words.
 
     Parameters
     ----------
@@ -221,7 +222,7 @@ def take_features(model: Any, start_from: str) -> str:
     described = load_classifier(path).version
     source = keras.models.load_model(path, compile=False, safe_mode=True)
     if members := [layer for layer in source.layers if isinstance(layer, keras.Model)]:
-        source = members[0]  # of several that are averaged
+        source = members[0]  # the model averages several networks
     theirs = [layer for layer in source.layers if layer.weights][:-1]
     ours = [layer for layer in model.layers if layer.weights][:-1]
     taken = 0
@@ -235,7 +236,7 @@ def take_features(model: Any, start_from: str) -> str:
 
 
 def _make_loss(keras: Any, multilabel: bool, n_classes: int) -> Callable[[Any, Any], Any]:
-    """Cross-entropy over what is known; the target is `present` and `known` side by side."""
+    """Make the loss: cross-entropy over what is known. Its target is `present` and `known` side by side."""
     ops = keras.ops
 
     def loss(target: Any, probabilities: Any) -> Any:
@@ -297,9 +298,9 @@ def _measure_chance(validation: Examples, classes: Sequence[str]) -> dict[str, f
 
 
 def _score(probabilities: np.ndarray, validation: Examples) -> float:
-    """Mean average precision of the classes that validation holds; −inf where it holds none.
+    """Return the mean average precision of the classes that the validation part holds; −inf if it holds none.
 
-    The weight of a class is the square root of its number of windows: with a handful of windows, precision is mostly
+    The weight of a class is the square root of its number of windows, because the precision of a few windows is mostly
     chance.
     """
     names = [str(k) for k in range(probabilities.shape[1])]
@@ -315,14 +316,14 @@ def _beats_chance(probabilities: np.ndarray, validation: Examples, seed: int) ->
     """Compare the score with the scores of the same probabilities moved in time, which do not depend on the calls."""
     reached, n = _score(probabilities, validation), len(probabilities)
     if not np.isfinite(reached) or n < 20 or reached > 1 - 1e-9:
-        return True  # nothing to tell it by, or perfect
+        return True  # too little to judge by, or perfect
     steps = np.random.default_rng(seed).integers(n // 10, n - n // 10, 100)
     moved = [_score(np.roll(probabilities, step, axis=0), validation) for step in steps]
     return bool(reached > np.quantile(moved, 0.99) + 1e-9) or bool(np.ptp([*moved, reached]) < 1e-9)
 
 
 def _calibrate(probabilities: np.ndarray, validation: Examples, multilabel: bool) -> float:
-    """Find the temperature at which the validation windows are least surprising, 0.25 to 4."""
+    """Find the temperature, 0.25 to 4, with the lowest cross-entropy of the validation windows."""
     if len(probabilities) == 0:
         return 1.0
     inner = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)

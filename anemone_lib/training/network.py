@@ -8,12 +8,12 @@ import numpy as np
 
 from anemone_lib.errors import ConfigError, ModelError
 
-#: The layer after which weights begin.
+#: Name of the last layer before those with weights.
 REDUCED = "reduced"
-#: Part of the mean and variance that a layer has seen which stays after each batch. Few calls make few batches: with
-#: Keras's 0.99 the first values would still count for two thirds after 42 of them.
+#: Momentum of the batch normalisation: how much of its old mean and variance a layer keeps after each batch. Few calls
+#: make few batches: with Keras's default of 0.99, the first values would still count for two thirds after 42 batches.
 MOMENTUM = 0.9
-#: Units of the layer between a backbone and the answer, in the small head.
+#: Number of units in the hidden layer of the small head.
 HEAD_UNITS = 64
 
 
@@ -99,8 +99,8 @@ def build_head(
     input_shape : (n_features,)
     n_classes : int >= 2
     embeddings : np.ndarray [shape=(n, n_features)]
-        To learn from; their mean and standard deviation are taken out first.
-    kind : "linear", or "small": with one layer of `HEAD_UNITS` between
+        Of the windows to learn from; the head first subtracts their mean and divides by their standard deviation.
+    kind : "linear", or "small": with one hidden layer of `HEAD_UNITS`
     activation : "softmax" or "sigmoid"
     seed : int, of the first weights
 
@@ -158,8 +158,8 @@ def trace_rates(highest: float, n_steps: int, *, first: float, rise: float) -> n
 def compile_model(model: Any, rates: np.ndarray, loss: str | Callable[[Any, Any], Any], **options: Any) -> Any:
     """Compile a model for AdamW; return the callback for `fit` that sets the learning rate of every step.
 
-    In the graph of a step Keras would work a schedule out for each weight anew, and it traces the step twice where the
-    optimiser has no variables yet: two thirds of the time that it takes until a small network learns.
+    Two thirds of the time until a small network begins to learn are saved so. With a schedule, Keras would compute the
+    rate for each weight again; and without variables in the optimiser, it would trace the step twice.
 
     Parameters
     ----------

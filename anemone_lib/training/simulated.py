@@ -73,7 +73,7 @@ def simulate_windows(
         Recorded sound without calls, over which recordings are simulated instead of over simulated noise.
     quiet_part : float in [0, 1], part of the recordings that are simulated over it, where there is some
     workers : int > 0, optional
-        Threads; by default one a core. The windows do not depend on it.
+        Number of threads; by default one for each core. The windows do not depend on it.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def _simulate_recording_windows(
 
 
 def _draw_noises(rng: np.random.Generator) -> tuple[str, ...]:
-    """The noises of a reef, and in half of the recordings one or two that disturb it."""
+    """Draw the noises of a reef, and in half of the recordings one or two more kinds of `TRANSIENTS`."""
     noises = choose_noises(rng)
     if rng.random() < 0.5:
         others = [kind for kind in TRANSIENTS if kind not in noises]
@@ -160,7 +160,7 @@ def _draw_noises(rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def _draw_background(quiet: Sequence[Stretch], sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """A stretch at a sample rate, played up to a fifth faster or slower."""
+    """Draw a stretch, and resample it so that it plays up to a fifth faster or slower."""
     one = quiet[int(rng.integers(len(quiet)))]
     speed = np.exp(rng.uniform(-0.2, 0.2))
     return soxr.resample(np.nan_to_num(one.samples), one.sample_rate * speed, sample_rate).astype(np.float32)

@@ -34,7 +34,7 @@ from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.tuning.recordings import AnnotatedRecording
 
-#: What outside of the part of a split is called.
+#: Reason of the gaps outside of a part of a split.
 OUTSIDE = "another part of the split"
 #: Threshold of segments where none was tuned.
 SEGMENT_THRESHOLD = 0.5
@@ -121,7 +121,16 @@ def score_part(
 
 
 def skip_outside(scores: Scores, span: tuple[float, float]) -> Scores:
-    """Return scores in which windows that reach out of a stretch are skipped."""
+    """Return scores in which the windows that do not lie in a stretch are skipped.
+
+    Examples
+    --------
+    >>> from anemone_lib.scoring import WindowGrid
+    >>> grid = WindowGrid(n_samples=32_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
+    >>> scores = Scores(np.full((4, 2), 0.5, np.float32), ("noise", "grunt"), grid)
+    >>> skip_outside(scores, (1.0, 3.0)).probabilities[:, 1].tolist()
+    [nan, 0.5, 0.5, nan]
+    """
     start, end = span
     if start <= 0 and end >= scores.duration - 1e-6:
         return scores
@@ -176,7 +185,14 @@ def refuse_seen(
 
 
 def choose_decisions(config: InferenceConfig, card: ModelCard | None, name: str) -> InferenceConfig:
-    """Return the settings that decide the events of one class: from the card, if it has them."""
+    """Return the settings that decide the events of one class: from the card, if it has them.
+
+    Examples
+    --------
+    >>> config = InferenceConfig(model_classes="noise,grunt,knock", target_class="grunt")
+    >>> choose_decisions(config, None, "knock").target_class
+    'knock'
+    """
     if name == config.target_class:
         return config
     return config.replace(**{**((card.decisions if card else {}).get(name, {})), "target_class": name})
@@ -215,7 +231,7 @@ def measure_classes(
 
 
 def collect_windows(parts: Sequence[ScoredPart], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return presence, probability and group of every window of which both are known."""
+    """Return presence, probability and group of every window for which presence and probability are known."""
     there, scored, groups = [], [], []
     for part in parts:
         scores = part.annotated.scores

@@ -41,7 +41,7 @@ class Decisions:
     configs : dict of class to InferenceConfig
     segment_thresholds : dict of class to the threshold of 3-s segments
     groups : dict of group to dict of class to InferenceConfig, where groups have their own
-    untuned : tuple of the classes that the validation part holds no call of
+    untuned : tuple of str, the classes without a call in the validation part
     """
 
     configs: dict[str, InferenceConfig]
@@ -50,7 +50,7 @@ class Decisions:
     untuned: tuple[str, ...] = ()
 
     def to_card(self) -> dict[str, dict[str, float | int]]:
-        """Return what a model's card keeps of it."""
+        """Return the event settings of every class, as a model's card keeps them."""
         return {name: config.event_settings for name, config in self.configs.items()}
 
     def restore(self, name: str, before: "Decisions") -> "Decisions":
@@ -146,7 +146,7 @@ def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_g
 def cross_check(
     parts: Sequence[ScoredPart], before: InferenceConfig, *, bout_gap: float | None = None
 ) -> tuple[float, float, float]:
-    """Measure what tuning gains on groups that it has not seen: the settings for each group come from the other groups.
+    """Measure the gain of tuning on groups that were not tuned on: each group has settings from the other groups.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def cross_check(
 def doubt_classes(
     parts: Sequence[ScoredPart], decisions: Decisions, before: Decisions, *, bout_gap: float | None = None
 ) -> dict[str, tuple[tuple[float, float, float], list[str]]]:
-    """Say of every class whose settings changed what that gains on groups not tuned on, and why not to believe it.
+    """Measure the gain of every class whose settings changed, on groups not tuned on, and say why it may be chance.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def doubt_classes(
 
 
 def _space(config: InferenceConfig) -> SearchSpace:
-    """Return few values of each setting: a validation part is small, and with many values some would fit by chance.
+    """Return the values to try: few, because on a small validation part some of many values would fit by chance.
 
     Windows overlap, so events with less than two windows of silence between them touch. A gap of 0 separates all other
     events.
@@ -234,7 +234,7 @@ def choose_plateau(tried: Sweep, base: InferenceConfig, *, near_base: bool = Fal
     AnnotationError
         No bout to find.
     """
-    tried.best(base)  # says what is wrong where nothing is to be found
+    tried.best(base)  # raises if there is no bout
     score = np.nan_to_num(tried.rates["f1"])
     width = min(NEIGHBOURS, (score.shape[1] - 1) // 2)
     padded = np.pad(score, ((0, 0), (width, width), (0, 0), (0, 0)), mode="edge")
@@ -247,7 +247,7 @@ def choose_plateau(tried: Sweep, base: InferenceConfig, *, near_base: bool = Fal
 
 
 def _tune_segments(parts: Sequence[ScoredPart], name: str) -> float:
-    """The threshold of segments with the best F1, in the middle of those that are equally good."""
+    """Return the threshold of segments with the best F1; of several, the one in their middle."""
     present, scores, _ = collect_segments(parts, name)
     if not present.any():
         return SEGMENT_THRESHOLD

@@ -1,4 +1,4 @@
-"""Why settings should not be promoted: a loss, a gain that may be chance, a best value at the edge of what was tried.
+"""Why settings should not be promoted: a loss, a gain that may be chance, a best value at the edge of the values tried.
 
 *Conventions.* A doubt is a part of a sentence, which begins with "not promoted, because". Without doubts, a list is
 empty.
@@ -15,7 +15,7 @@ from anemone_lib.evaluation.rates import format_interval
 if TYPE_CHECKING:
     from anemone_lib.tuning.search import Tuning
 
-#: Settings whose lowest value that is tried stands for all below it: beyond it nothing changes.
+#: Settings whose lowest value has the same effect as any lower value, so that it is no edge.
 _OPEN_BELOW = ("smoothing_window", "min_gap_duration", "min_event_duration")
 
 
@@ -29,8 +29,8 @@ def list_doubts(tuning: "Tuning") -> list[str]:
     Returns
     -------
     doubts : list of str
-        A loss, a gain whose interval includes 0 or is unknown, and values at the edge of what was tried. None for
-        settings that are the ones before.
+        A loss, a gain whose interval includes 0 or is unknown, and values at the edge of the values tried. Empty if the
+        settings did not change.
     """
     if tuning.config == tuning.base:
         return []
@@ -57,20 +57,22 @@ def doubt_gain(gain: float, low: float, high: float, *, where: str = "on recordi
     if gain < 0:
         return [f"F1 is lower {where} by {-gain:.3f} ({interval})"]
     if math.isnan(low):
-        return [f"the gain of F1 {where} is {gain:+.3f}, and there are too few to say how far to trust it"]
+        return [
+            f"the gain of F1 {where} is {gain:+.3f}, and its interval is unknown, because there are too few of them"
+        ]
     return [] if low > 0 else [f"the gain of F1 {where} is {gain:+.3f}, and its interval ({interval}) includes 0"]
 
 
 def doubt_edges(
     config: InferenceConfig, axes: Mapping[str, Sequence[float]], *, bout_gap: float = math.inf
 ) -> list[str]:
-    """Say which of the best values are at the edge of those that were tried, so that better ones may lie beyond.
+    """Say which of the best values are at the edge of the values tried, so that better ones may lie beyond it.
 
     Parameters
     ----------
-    config : InferenceConfig, the best
+    config : InferenceConfig, the best settings
     axes : mapping of a setting to the values that were tried, ascending
-    bout_gap : float, in seconds; longer gaps would join what counts as two bouts
+    bout_gap : float, in seconds; a gap as long is no edge, because longer gaps would join two bouts
 
     Examples
     --------
@@ -89,12 +91,16 @@ def doubt_edges(
 
 
 def refuse_doubtful(doubts: Sequence[str]) -> None:
-    """Refuse a promotion that cannot be believed.
+    """Refuse a promotion if there are doubts.
 
     Raises
     ------
     ConfigError
-        There are doubts; one sentence says which.
+        There are doubts; the message has them.
+
+    Examples
+    --------
+    >>> refuse_doubtful([])
     """
     if doubts:
         raise ConfigError(

@@ -29,7 +29,7 @@ from anemone_lib.tables.reading import read_table
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedRecording:
-    """A recording's scores, and what a person heard in it.
+    """A recording's scores, and its annotations by a person.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class AnnotatedRecording:
 
     @property
     def annotations_sha256(self) -> str:
-        """SHA-256 (hex) of what the annotations say, whatever table they were read from."""
+        """SHA-256 (hex) of the times and labels of the annotations, whatever table they were read from."""
         rows = sorted((one.start_time, one.end_time, one.label) for one in self.annotations)
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
@@ -131,13 +131,13 @@ def find_annotated_recordings(
 
 @dataclass(frozen=True, eq=False)
 class ScoredFolder(Sequence[AnnotatedRecording]):
-    """Annotated recordings with their scores, and what became of the others.
+    """Annotated recordings with their scores, and the reasons why others have none.
 
     Attributes
     ----------
     recordings : tuple of AnnotatedRecording, those that could be read and scored
     failures : tuple of (name, reason), the others
-    notes : tuple of str, what was left out of tables, one sentence each
+    notes : tuple of str, each a sentence on rows of a table that were left out
 
     Examples
     --------
@@ -176,7 +176,7 @@ class ScoredFolder(Sequence[AnnotatedRecording]):
             raise AnnotationError(f"{self.other_labels(names)}; name some that are there")
 
     def other_labels(self, labels: Iterable[str]) -> str:
-        """Say which labels of the tables stand for no target, and how often each is there; empty where all do.
+        """Say which labels of the tables do not stand for the target, and count them; empty if all labels do.
 
         Parameters
         ----------
@@ -206,7 +206,7 @@ def score_annotated_recordings(
     start_time_format: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScoredFolder:
-    """Score recordings, or find their scores in the cache, and read their annotations; a bad one never stops the batch.
+    """Score recordings, or read scores from the cache, and read their annotations; a bad one never stops the batch.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def score_annotated_recordings(
     cache : path of a folder
     label_column, blank_label : as in `read_annotations`
     channel, timezone, start_time_format : optional, as in `open_recording`
-        When a recording began counts where its table has times of day, as exports of PAMGuard have.
+        The start of a recording is needed if its table has times of day, like exports of PAMGuard.
     progress : callable (done, total), optional
         Called after every recording.
 
@@ -255,7 +255,7 @@ def score_annotated_recordings(
         name = getattr(pair, "name", Path(pair[0]).name)
         try:
             with open_recording(pair[0], name=name, **opening, **clock) as recording:
-                # The table first: a wrong line is said before an hour of audio is scored.
+                # The table first, so that a wrong line is reported before an hour of audio is scored.
                 reading |= {"recording_name": _name_in_table(Path(pair[1]), name), "start_time": recording.start_time}
                 table = read_table(pair[1], **reading).within(recording.duration)
                 if not table.annotations and table.other_recordings:
@@ -339,11 +339,11 @@ def split_recordings(
     with_calls = [j for j in shuffled if any(len(recordings[k].bouts(labels=labels)) for k in sets[j])]
     without = [j for j in shuffled if j not in with_calls]
     n_out = min(len(sets) - 1, max(1, round(holdout * len(sets))))
-    # Recordings with calls in proportion, one at least on either side, and no more than there are.
+    # Recordings with calls in proportion, at least one on each side if possible, and no more than there are.
     n_calls_out = max(round(n_out * len(with_calls) / len(sets)), min(1, len(with_calls) - 1))
     n_calls_out = max(0, n_out - len(without), min(n_calls_out, len(with_calls) - 1, n_out))
     out = {k for j in (*with_calls[:n_calls_out], *without[: n_out - n_calls_out]) for k in sets[j]}
-    # By name, so that what is drawn, reported and resampled does not depend on the order of the recordings either.
+    # Sorted by name, so that figures, reports and intervals do not depend on the order of the recordings.
     named = sorted(range(len(recordings)), key=lambda k: (recordings[k].name, recordings[k].scores.recording_sha256))
     return [recordings[k] for k in named if k not in out], [recordings[k] for k in named if k in out]
 

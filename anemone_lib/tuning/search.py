@@ -291,8 +291,8 @@ def compare_score_settings(
     changes : mappings of settings, like ``{"stride_duration": 0.2}``
         ``model`` names another model bundle, as ``{"window_duration": 2.0, "model": "models/two_seconds"}``.
     tuning : Tuning
-        Its base settings are changed; labels, bout gap, split and objective are the same, so that every result is
-        about the same bouts in the same recordings.
+        Its base settings are changed. Labels, bout gap, split and objective are the same, so that all results are of
+        the same bouts in the same recordings.
     model : path of a model bundle, optional
         For changes that name none; by default the demonstration model.
     label_column, channel : optional, as in `score_annotated_recordings`

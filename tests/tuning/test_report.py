@@ -96,7 +96,7 @@ def test_a_promotion_counts_both_configurations_on_both_sets_once(recordings, tm
         ((-0.1, -0.2, 0.0), "F1 is lower on recordings set aside by 0.100"),
         ((0.1, -0.02, 0.2), "+0.100, and its interval (-0.020 to +0.200) includes 0"),
         ((0.1, 0.0, 0.2), "includes 0"),
-        ((0.1, math.nan, math.nan), "too few to say how far to trust it"),
+        ((0.1, math.nan, math.nan), "its interval is unknown, because there are too few of them"),
         ((math.nan, math.nan, math.nan), "is unknown"),
         ((0.1, 0.02, 0.2), None),
     ],
