@@ -121,7 +121,8 @@ def test_a_saved_model_and_a_small_head_are_written_whole(home, backbones, tmp_p
 def test_folds_embed_the_windows_that_they_test_on(home, backbones, monkeypatch):
     def take_the_first_feature(pool, validation, config, **options):
         assert validation.images.shape[1:] == (24,)
-        return SimpleNamespace(model=lambda embeddings: np.repeat(embeddings[:, 1:2], len(config.classes), axis=1))
+        n = len(config.classes)
+        return SimpleNamespace(model=lambda embeddings, training: np.repeat(embeddings[:, 1:2], n, axis=1))
 
     monkeypatch.setattr(folds, "learn_from", take_the_first_feature)
     dataset = Dataset.load(home / "dataset.yaml")
