@@ -153,4 +153,5 @@ def test_memory_does_not_grow_with_the_recording(write_wav, noise, loudness):
             score_recording(recording, loudness, config, executor=executor)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 240 * (9000 - 3000)  # bytes a window: its scores, and copies of them while they are merged
+    # Bytes of a window: its scores, and copies of them while they are merged.
+    assert peaks[1] - peaks[0] < 240 * (9000 - 3000)

@@ -9,7 +9,15 @@ import numpy as np
 from anemone_lib.errors import ConfigError, spell_count
 from anemone_lib.scoring.classifier import apply_temperature
 from anemone_lib.training.labelled import LabelledWindows
-from anemone_lib.training.network import REDUCED, build_model, check_numbers, compile_model, import_keras, trace_rates
+from anemone_lib.training.network import (
+    REDUCED,
+    build_model,
+    check_numbers,
+    compile_model,
+    follow_rates,
+    import_keras,
+    trace_rates,
+)
 
 #: The contrast of a window is multiplied by e to the power of a normal random number with this standard deviation. The
 #: second number is the part of the windows in which a stripe is hidden. `anemone_lib.training.examples` has other
@@ -118,7 +126,8 @@ def train_classifier(
     x, x_validation = reduce_windows(train, model).images, reduce_windows(validation, model).images
     steps = epochs * -(-len(train) // batch_size)
     rates = trace_rates(learning_rate, steps, first=0.01, rise=0.05)
-    callbacks = [compile_model(learner, rates, "sparse_categorical_crossentropy", metrics=["accuracy"])]
+    compile_model(learner, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    callbacks = [follow_rates(learner, rates)]
     if progress:
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1, epochs)))
     shown: dict[str, Any] = {"x": x, "y": train.labels, "batch_size": batch_size}

@@ -112,7 +112,7 @@ def cross_validate(
             seed=seed,
             **options,
         )
-        probabilities = classify_examples(learning.model, test, len(config.classes))
+        probabilities = classify_examples(learning.model, test)
         for k, name in enumerate(config.classes[1:], start=1):
             known = test.known[:, k]
             found[name].append((test.present[known, k], probabilities[known, k]))

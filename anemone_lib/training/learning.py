@@ -7,19 +7,27 @@ are kept. If training starts from another model, its features are copied; at fir
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from anemone_lib.errors import ModelError
 from anemone_lib.evaluation.windows import compute_average_precision
-from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, STEM
-from anemone_lib.scoring.classifier import load_classifier
 from anemone_lib.training.embedded import EmbeddedPool
 from anemone_lib.training.examples import ExamplePool, Examples
 from anemone_lib.training.fitting import find_temperature
-from anemone_lib.training.network import REDUCED, build_model, check_numbers, compile_model, import_keras, trace_rates
+from anemone_lib.training.network import (
+    FEATURES,
+    REDUCED,
+    build_model,
+    check_numbers,
+    compile_model,
+    follow_rates,
+    import_keras,
+    read_features,
+    take_features,
+    trace_rates,
+)
 
 #: Windows drawn for an epoch, at least and at most.
 EPOCH_WINDOWS = (512, 3000)
@@ -106,33 +114,37 @@ def learn(
         As in `take_features`.
     """
     check_numbers(members=members, epochs=epochs)
-    keras = import_keras()
-    networks, histories, best_epochs, started_from = [], [], [], ""
+    activation = "sigmoid" if multilabel else "softmax"
+    features = read_features(start_from) if start_from else None
+    networks, histories, best_epochs, started_from = [], [], [], "weights drawn at random"
+    compiled: _Compiled | None = None
     for k in range(members):
 
         def pass_on(done: int, _total: int, k: int = k) -> None:
             if progress:
                 progress(k * epochs + done, members * epochs)
 
-        network = build(
-            input_shape, len(classes), activation="sigmoid" if multilabel else "softmax", seed=seed + 1000 * k
-        )
-        started_from = take_features(network, start_from) if start_from else "weights drawn at random"
+        network = build(input_shape, len(classes), activation=activation, seed=seed + 1000 * k)
+        if features:
+            started_from = take_features(network, features)
+        if compiled is None:
+            compiled = _Compiled(build(input_shape, len(classes), activation=activation, seed=seed), multilabel)
+        compiled.take(network)
         history, best_epoch = _fit(
-            network,
+            compiled,
             pool,
             validation,
-            multilabel=multilabel,
-            further=start_from is not None,
+            further=features is not None,
             epochs=epochs,
             seed=seed + 1000 * k,
             progress=pass_on,
         )
+        compiled.give(network)
         networks.append(network)
         histories.append(history)
         best_epochs.append(best_epoch)
-    model = networks[0] if members == 1 else _average(keras, networks, input_shape)
-    probabilities = classify_examples(model, validation, len(classes))
+    model = networks[0] if members == 1 else _average(import_keras(), networks, input_shape)
+    probabilities = classify_examples(model, validation)
     return Learning(
         model=model,
         temperature=_calibrate(probabilities, validation, multilabel),
@@ -154,85 +166,90 @@ def _average(keras: Any, networks: Sequence[Any], input_shape: tuple[int, ...]) 
     return keras.Model(image, mean, name="anemone")
 
 
+class _Compiled:
+    """A network in parts, which are compiled once: networks of the same shape take turns to be trained in it.
+
+    Until a small network begins to learn, most time is spent on tracing the steps of its training.
+    """
+
+    def __init__(self, network: Any, multilabel: bool):
+        keras = import_keras()
+        self.channels = int(network.input_shape[-1])
+        self._network, self._loss = network, _make_loss(keras, multilabel, int(network.output_shape[-1]))
+        reduced = network.get_layer(REDUCED).output
+        self.front = keras.Model(network.input, reduced)
+        self.whole = keras.Model(reduced, network.output)
+
+    @cached_property
+    def body(self) -> Any:
+        """From the layer `REDUCED` to the layer `FEATURES`."""
+        return import_keras().Model(self.front.output, self._network.get_layer(FEATURES).output)
+
+    @cached_property
+    def head(self) -> Any:
+        """From the layer `FEATURES` to the probabilities."""
+        return import_keras().Model(self._network.get_layer(FEATURES).output, self._network.output)
+
+    def take(self, network: Any) -> None:
+        """Copy the values of another network of the same shape, also those of its random numbers."""
+        for own, other in zip(self._network.variables, network.variables, strict=True):
+            own.assign(other)
+
+    def give(self, network: Any) -> None:
+        """Copy the values into another network."""
+        for own, other in zip(self._network.variables, network.variables, strict=True):
+            other.assign(own)
+
+    def begin(self, part: Any, rates: np.ndarray) -> Any:
+        """Prepare the training of `head` or `whole`; return the callback that sets the learning rates."""
+        if not part.compiled:
+            compile_model(part, self._loss)
+        for variable in part.optimizer.variables:
+            variable.assign(np.zeros_like(variable))  # as AdamW begins
+        return follow_rates(part, rates)
+
+
 def _fit(
-    network: Any,
+    compiled: _Compiled,
     pool: ExamplePool | EmbeddedPool,
     validation: Examples,
     *,
-    multilabel: bool,
     further: bool,
     epochs: int,
     seed: int,
     progress: Callable[[int, int], None],
 ) -> tuple[list[dict[str, float]], int]:
-    """Train one network in place; return the history of its epochs, and the number of the best epoch."""
-    keras = import_keras()
-    n_classes = int(network.output_shape[-1])
-    keras.utils.set_random_seed(seed)
+    """Train a network in place; return the history of its epochs, and the number of the best epoch."""
+    import_keras().utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    front = keras.Model(network.input, network.get_layer(REDUCED).output)
-    learner = keras.Model(front.output, network.output)
+    front, whole = compiled.front, compiled.whole
     least, most = EPOCH_WINDOWS
     n = int(np.clip(sum(pool.counts.values()), least, most))
     steps = epochs * -(-n // 64)
     rates = trace_rates(FURTHER_LEARNING_RATE if further else LEARNING_RATE, steps, first=0.02, rise=0.1)
     head_only = max(1, epochs // 6) if further else 0
-    loss = _make_loss(keras, multilabel, n_classes)
-    x_validation = _reduce(front, validation.images)
-    best, best_weights, history, best_epoch = -np.inf, learner.get_weights(), [], 0
+    x_validation = _run(front, validation.images)
+    best, best_weights, history, best_epoch = -np.inf, whole.get_weights(), [], 0
     for epoch in range(1, epochs + 1):
+        part = whole if epoch > head_only else compiled.head
         if epoch in (1, head_only + 1):
-            for layer in learner.layers[:-1]:
-                layer.trainable = epoch > head_only
-            set_rate = compile_model(learner, rates, loss)
-        drawn = pool.draw(n, rng, channels=network.input_shape[-1])
+            set_rate = compiled.begin(part, rates)
+        drawn = pool.draw(n, rng, channels=compiled.channels)
+        x = _run(front, drawn.images)
         target = np.concatenate([drawn.present, drawn.known], axis=1).astype(np.float32)
-        fitted = learner.fit(_reduce(front, drawn.images), target, batch_size=64, verbose=0, callbacks=[set_rate])
-        reached = _score(_predict(learner, x_validation, n_classes), validation)
+        x = x if part is whole else _run(compiled.body, x)
+        fitted = part.fit(x, target, batch_size=64, verbose=0, callbacks=[set_rate])
+        reached = _score(_run(whole, x_validation), validation)
         history.append({"loss": round(float(fitted.history["loss"][0]), 4)})
         if np.isfinite(reached):
             history[-1]["validation"] = round(reached, 4)
         if reached >= best - TOLERANCE or not np.isfinite(reached):  # of equal epochs, the later
-            best, best_weights, best_epoch = max(best, reached), learner.get_weights(), epoch
+            best, best_weights, best_epoch = max(best, reached), whole.get_weights(), epoch
         progress(epoch, epochs)
         if epoch - best_epoch >= PATIENCE and epoch > epochs // 2:
             break
-    learner.set_weights(best_weights)
+    whole.set_weights(best_weights)
     return history, best_epoch
-
-
-def take_features(model: Any, start_from: str) -> str:
-    """Copy the weights of another model, without its head, into the layers of the same shapes; describe it in words.
-
-    Parameters
-    ----------
-    model : keras.Model, changed in place
-    start_from : path of a model bundle, or "shipped"
-
-    Raises
-    ------
-    ModelError
-        No such model, or none of its layers fits.
-    """
-    keras = import_keras()
-    path = DEMONSTRATION_MODEL if start_from == "shipped" else Path(start_from)
-    path = path / f"{STEM}.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise ModelError(f"there is no model to start from at {path}; give a bundle with its .keras, or none")
-    described = load_classifier(path).version
-    source = keras.models.load_model(path, compile=False, safe_mode=True)
-    if members := [layer for layer in source.layers if isinstance(layer, keras.Model)]:
-        source = members[0]  # the model averages several networks
-    theirs = [layer for layer in source.layers if layer.weights][:-1]
-    ours = [layer for layer in model.layers if layer.weights][:-1]
-    taken = 0
-    for layer, other in zip(ours, theirs, strict=False):
-        if [w.shape for w in layer.weights] == [w.shape for w in other.weights]:
-            layer.set_weights(other.get_weights())
-            taken += 1
-    if taken == 0:
-        raise ModelError(f"no layer of {path} fits the network; start from none")
-    return f"{taken} of {len(ours)} layers of {described}"
 
 
 def _make_loss(keras: Any, multilabel: bool, n_classes: int) -> Callable[[Any, Any], Any]:
@@ -252,18 +269,13 @@ def _make_loss(keras: Any, multilabel: bool, n_classes: int) -> Callable[[Any, A
     return loss
 
 
-def _reduce(front: Any, images: np.ndarray) -> np.ndarray:
-    parts = [np.asarray(front(images[k : k + 512])) for k in range(0, len(images), 512)]
-    return np.concatenate(parts) if parts else np.zeros((0, *front.output.shape[1:]), np.float32)
+def _run(model: Any, x: np.ndarray) -> np.ndarray:
+    """Return what a model, as it is after training, makes of `x`, which may be empty."""
+    parts = [np.asarray(model(x[k : k + 512], training=False)) for k in range(0, len(x), 512)]
+    return np.concatenate(parts) if parts else np.zeros((0, *model.output.shape[1:]), np.float32)
 
 
-def _predict(learner: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
-    if len(x) == 0:
-        return np.zeros((0, n_classes), np.float32)
-    return np.concatenate([np.asarray(learner(x[k : k + 512], training=False)) for k in range(0, len(x), 512)])
-
-
-def classify_examples(model: Any, examples: Examples, n_classes: int) -> np.ndarray:
+def classify_examples(model: Any, examples: Examples) -> np.ndarray:
     """Return the probability of every class in examples [shape=(n, n_classes)], which may be none.
 
     Examples
@@ -271,15 +283,15 @@ def classify_examples(model: Any, examples: Examples, n_classes: int) -> np.ndar
     >>> from anemone_lib.training import build_model
     >>> present = np.zeros((5, 2), bool)
     >>> examples = Examples(np.zeros((5, 64, 64, 1), np.float32), present, ~present)
-    >>> classify_examples(build_model((64, 64, 1), n_classes=2), examples, 2).shape
+    >>> classify_examples(build_model((64, 64, 1), n_classes=2), examples).shape
     (5, 2)
     """
-    return _predict(model, examples.images, n_classes)
+    return _run(model, examples.images)
 
 
 def measure_examples(model: Any, examples: Examples, classes: Sequence[str]) -> dict[str, float | None]:
     """Return the average precision of every class but the background; None where the examples hold none of it."""
-    return _average_precisions(classify_examples(model, examples, len(classes)), examples, classes)
+    return _average_precisions(classify_examples(model, examples), examples, classes)
 
 
 def _average_precisions(

@@ -2,14 +2,20 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anemone_lib.errors import ConfigError, ModelError
+from anemone_lib.scoring.bundle import DEMONSTRATION_MODEL, STEM
+from anemone_lib.scoring.classifier import load_classifier
 
 #: Name of the last layer before those with weights.
 REDUCED = "reduced"
+#: Name of the last layer before the head.
+FEATURES = "features"
 #: Momentum of the batch normalisation: how much of its old mean and variance a layer keeps after each batch. Few calls
 #: make few batches: with Keras's default of 0.99, the first values would still count for two thirds after 42 batches.
 MOMENTUM = 0.9
@@ -78,7 +84,7 @@ def build_model(
     x = convolved(x, 64, (x.shape[1], 1), padding="valid")
     around = normalised(layers.DepthwiseConv2D((1, 9), padding="same", use_bias=False)(x))
     x = layers.Add()([x, convolved(around, 64, (1, 1))])
-    x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)])
+    x = layers.Concatenate(name=FEATURES)([layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)])
     x = layers.Dropout(0.2, seed=seed)(x)
     return keras.Model(image, layers.Dense(n_classes, activation=activation, name="probabilities")(x), name="anemone")
 
@@ -127,6 +133,81 @@ def build_head(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The weights of a model without its head.
+
+    Attributes
+    ----------
+    name : str, the version of the model
+    path : pathlib.Path
+    layers : tuple of lists of np.ndarray, the weights of every layer that has some
+    """
+
+    name: str
+    path: Path
+    layers: tuple[list[np.ndarray], ...]
+
+
+def read_features(start_from: str) -> Features:
+    """Read the weights of a model that another one starts from.
+
+    Parameters
+    ----------
+    start_from : path of a model bundle or of its .keras, or "shipped"
+
+    Raises
+    ------
+    ModelError
+        There is no such model.
+
+    Examples
+    --------
+    >>> len(read_features("shipped").layers)
+    14
+    """
+    keras = import_keras()
+    path = DEMONSTRATION_MODEL if start_from == "shipped" else Path(start_from)
+    path = path / f"{STEM}.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise ModelError(f"there is no model to start from at {path}; give a bundle with its .keras, or none")
+    name = load_classifier(path).version
+    source = keras.models.load_model(path, compile=False, safe_mode=True)
+    if members := [layer for layer in source.layers if isinstance(layer, keras.Model)]:
+        source = members[0]  # the model averages several networks
+    return Features(name, path, tuple(layer.get_weights() for layer in source.layers if layer.weights)[:-1])
+
+
+def take_features(model: Any, features: Features) -> str:
+    """Copy the weights of another model, without its head, into the layers of the same shapes; describe it in words.
+
+    Parameters
+    ----------
+    model : keras.Model, changed in place
+    features : Features
+
+    Raises
+    ------
+    ModelError
+        None of the layers fits.
+
+    Examples
+    --------
+    >>> from anemone_lib.training import build_model
+    >>> take_features(build_model(), read_features("shipped"))
+    '14 of 14 layers of demo-4'
+    """
+    ours = [layer for layer in model.layers if layer.weights][:-1]
+    taken = 0
+    for layer, weights in zip(ours, features.layers, strict=False):
+        if [own.shape for own in layer.weights] == [other.shape for other in weights]:
+            layer.set_weights(weights)
+            taken += 1
+    if taken == 0:
+        raise ModelError(f"no layer of {features.path} fits the network; start from none")
+    return f"{taken} of {len(ours)} layers of {features.name}"
+
+
 # ---------------------------------------------------------------------- training
 
 
@@ -155,8 +236,8 @@ def trace_rates(highest: float, n_steps: int, *, first: float, rise: float) -> n
     return (highest * np.where(steps < n_rising, risen, fallen)).astype(np.float32)
 
 
-def compile_model(model: Any, rates: np.ndarray, loss: str | Callable[[Any, Any], Any], **options: Any) -> Any:
-    """Compile a model for AdamW; return the callback for `fit` that sets the learning rate of every step.
+def compile_model(model: Any, loss: str | Callable[[Any, Any], Any], **options: Any) -> None:
+    """Compile a model for AdamW, whose learning rate `follow_rates` sets from outside the graph.
 
     Two thirds of the time until a small network begins to learn are saved so. With a schedule, Keras would compute the
     rate for each weight again; and without variables in the optimiser, it would trace the step twice.
@@ -164,21 +245,29 @@ def compile_model(model: Any, rates: np.ndarray, loss: str | Callable[[Any, Any]
     Parameters
     ----------
     model : keras.Model
-    rates : np.ndarray, of `trace_rates`
     loss : str or callable, as for Keras
     **options
         More of `compile`, as ``metrics``.
     """
-    keras = import_keras()
-    optimiser = keras.optimizers.AdamW(float(rates[0]), weight_decay=1e-3)
+    optimiser = import_keras().optimizers.AdamW(weight_decay=1e-3)
     optimiser.build(model.trainable_variables)
     model.compile(optimiser, loss, jit_compile=False, **options)
+
+
+def follow_rates(model: Any, rates: np.ndarray) -> Any:
+    """Return the callback for `fit` that sets the learning rate of every step of a compiled model.
+
+    Parameters
+    ----------
+    model : keras.Model
+    rates : np.ndarray, of `trace_rates`
+    """
     left = iter(rates)
 
     def set_rate(batch: int, logs: Any = None) -> None:
-        optimiser.learning_rate = next(left)
+        model.optimizer.learning_rate = next(left)
 
-    return keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate)
+    return import_keras().callbacks.LambdaCallback(on_train_batch_begin=set_rate)
 
 
 def check_numbers(**numbers: int) -> None:

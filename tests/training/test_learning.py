@@ -5,8 +5,16 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import ConfigError, ModelError
 from anemone_lib.training.examples import ExamplePool, Stretch, cut_examples
-from anemone_lib.training.learning import learn, take_features
-from anemone_lib.training.network import build_model, compile_model, import_keras, trace_rates
+from anemone_lib.training.learning import learn
+from anemone_lib.training.network import (
+    build_model,
+    compile_model,
+    follow_rates,
+    import_keras,
+    read_features,
+    take_features,
+    trace_rates,
+)
 
 CONFIG = InferenceConfig(
     model_classes="noise,hum,knock",
@@ -76,16 +84,16 @@ def test_several_networks_are_averaged_into_one_model_that_others_can_start_from
     assert len(learning.histories) == 2
     learning.model.save(tmp_path / "best_model.keras")
     other = build_model((32, 64, 1), 2, activation="sigmoid", seed=5)
-    assert take_features(other, str(tmp_path / "best_model.keras")).startswith("14 of 14")
+    assert take_features(other, read_features(str(tmp_path / "best_model.keras"))).startswith("14 of 14")
     first = next(layer for layer in other.layers if layer.weights)
     assert np.array_equal(first.get_weights()[0], next(w for w in members[0].layers if w.weights).get_weights()[0])
     with pytest.raises(ModelError, match="no model to start from"):
-        take_features(other, str(tmp_path / "absent"))
+        read_features(str(tmp_path / "absent"))
 
 
 def test_the_shipped_model_gives_its_features(rng):
     network = build_model((64, 128, 1), 4, activation="sigmoid", seed=1)
-    assert take_features(network, "shipped").endswith("demo-4")
+    assert take_features(network, read_features("shipped")).endswith("demo-4")
 
 
 @pytest.mark.parametrize(("n_steps", "first", "rise"), [(1, 0.02, 0.1), (60, 0.02, 0.1), (137, 0.01, 0.05)])
@@ -105,7 +113,8 @@ def test_a_step_is_worked_out_once_and_each_has_its_own_learning_rate(rng):
         return (target - probabilities) ** 2
 
     rates = trace_rates(0.004, 6, first=0.02, rise=0.5)
-    set_rate = compile_model(model, rates, loss)
+    compile_model(model, loss)
+    set_rate = follow_rates(model, rates)
     look = import_keras().callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: used.append(float(model.optimizer.learning_rate))
     )
