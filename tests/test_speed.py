@@ -93,11 +93,11 @@ def test_images_are_drawn_over_each_other(write_wav, noise, loudness):
     class Watching:
         card, sha256, version, input_shape, n_classes = None, "0" * 64, "watching", (256, 256, 1), 3
 
-        def probabilities(self, images):
+        def classify(self, images):
             assert images.dtype == np.float32
             assert images.flags.c_contiguous
             places.add((threading.get_ident(), images.__array_interface__["data"][0]))
-            return loudness.probabilities(images)
+            return loudness.classify(images)
 
     with open_recording(write_wav(noise(120))) as recording, ThreadPoolExecutor(2) as executor:
         score_recording(recording, Watching(), CONFIG, executor=executor)

@@ -245,7 +245,7 @@ class Run:
         cache = ScoreCache(self._folder / "state" / "stretches", f"{key}-{self._request.score_key}"[:200])
         large = Large(task, cache, 0)
         for chunk in chunks:
-            if (kept := cache.chunk(chunk, classifier.n_classes)) is not None:
+            if (kept := cache.load_chunk(chunk, classifier.n_classes)) is not None:
                 large.parts[chunk] = kept
         missing = [chunk for chunk in chunks if chunk not in large.parts]
         large.todo = len(missing) + 1

@@ -19,8 +19,8 @@ from anemone_lib.cli.common import (
     TimezoneOption,
     app,
     err,
+    make_printable,
     out,
-    printable,
     progress_bars,
     spell_note,
     usage_errors,
@@ -125,7 +125,7 @@ def plan(
             _show_plan(out_folder)
             out.print(estimate.spell(count_workers(workers, None)), highlight=False, soft_wrap=True)
             for path in (out_folder / "recordings.parquet", timeline):
-                out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)
+                out.print(f"  {escape(make_printable(str(path)))}", highlight=False, soft_wrap=True)
 
 
 def _show_plan(folder: Path) -> None:
@@ -144,7 +144,7 @@ def _show_plan(folder: Path) -> None:
         days = [f"{known.min():%Y-%m-%d}", f"{known.max():%Y-%m-%d}"] if len(known) else ["not known", ""]
         gaps = int((rows["gap_before_s"].fillna(0) >= 1).sum())
         hours = f"{rows['duration_s'].sum() / 3600:,.1f}"
-        shown.add_row(escape(printable(str(site))), f"{len(rows):,}", hours, *days, f"{gaps:,}")
+        shown.add_row(escape(make_printable(str(site))), f"{len(rows):,}", hours, *days, f"{gaps:,}")
     out.print(shown)
     odd = {
         "overlap with the recording before": table["overlap_s"].fillna(0) >= 1,
@@ -297,9 +297,9 @@ def clips(
             folder, out_folder, margin=margin, min_confidence=min_confidence, site=site, limit=limit, note=say
         )
     if not quiet:
-        place = escape(printable(str(written.folder)))
+        place = escape(make_printable(str(written.folder)))
         out.print(f"{spell_count(written.number, 'clip')} in {place}", highlight=False, soft_wrap=True)
-        out.print(f"  {escape(printable(str(written.table)))}", highlight=False, soft_wrap=True)
+        out.print(f"  {escape(make_printable(str(written.table)))}", highlight=False, soft_wrap=True)
 
 
 @archive_app.command("sample")
@@ -318,7 +318,7 @@ def sample(
     if not quiet:
         out.print(f"{spell_count(written.number, 'event')} drawn", highlight=False)
         for path in (table, written.table):
-            out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)
+            out.print(f"  {escape(make_printable(str(path)))}", highlight=False, soft_wrap=True)
 
 
 def _make_request(
@@ -368,7 +368,7 @@ def _show_page(archive: Any, *, quiet: bool, **options: Any) -> None:
 
     page = write_report(archive, **options)
     if not quiet:
-        out.print(f"  {escape(printable(str(page)))}", highlight=False, soft_wrap=True)
+        out.print(f"  {escape(make_printable(str(page)))}", highlight=False, soft_wrap=True)
 
 
 def conclude(archive: Any, *, quiet: bool, **options: Any) -> bool:
@@ -380,7 +380,7 @@ def conclude(archive: Any, *, quiet: bool, **options: Any) -> bool:
         out.print(
             f"{counts.get('analysed', 0):,} of {spell_count(counts['listed'], 'recording')} analysed, "
             f"{about['effort_s'] / 3600:,.2f} h of effort, {spell_count(about['events'], 'event')}; tables in "
-            f"{escape(printable(str(archive.folder)))}",
+            f"{escape(make_printable(str(archive.folder)))}",
             highlight=False,
             soft_wrap=True,
         )
@@ -393,7 +393,7 @@ def conclude(archive: Any, *, quiet: bool, **options: Any) -> bool:
     table = archive.read("recordings", columns=["recording", "status", "problem"])
     rows = table[table["status"] == "failed"]
     for name, why in rows[["recording", "problem"]].head(SHOWN_FAILURES).itertuples(index=False):
-        line = f"[bold red]failed:[/] {escape(printable(name))}: {escape(printable(why))}"
+        line = f"[bold red]failed:[/] {escape(make_printable(name))}: {escape(make_printable(why))}"
         err.print(line, highlight=False, soft_wrap=True)
     if failed > SHOWN_FAILURES:
         err.print(f"… and {failed - SHOWN_FAILURES:,} more, in recordings.parquet", highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from anemone_lib.cli.common import err, out, printable, progress_bars, refused_promotion, spell_note
+from anemone_lib.cli.common import err, make_printable, out, progress_bars, refused_promotion, spell_note
 from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
@@ -297,11 +297,11 @@ def show_measures(measures: Mapping[str, Mapping[str, Any]], part: str) -> None:
         events = own["event_f1"]
         cells = [spell_entry(own[key]) for key in ("average_precision", "segment_f1", "event_f1")]
         numbers = [str(events[key]) for key in ("n_reference", "n_estimated", "n_matched")]
-        table.add_row(escape(printable(name)), *cells, *numbers)
+        table.add_row(escape(make_printable(name)), *cells, *numbers)
     out.print(table)
     gaps = {own["event_f1"]["bout_gap_s"] for own in measures.values()}
     medians = {name: own["event_f1"]["median_bout_s"] for name, own in measures.items()}
-    lengths = ", ".join(f"{printable(name)} {s:.1f} s" for name, s in medians.items() if s is not None)
+    lengths = ", ".join(f"{make_printable(name)} {s:.1f} s" for name, s in medians.items() if s is not None)
     bouts = f"annotations up to {max(gaps, default=0):g} s apart are one bout (median: {lengths or 'no call'})"
     out.print(f"{escape(bouts)}; an event matches a bout that it overlaps", highlight=False)
 
@@ -336,7 +336,7 @@ def _tabulate(lines: Sequence[str]) -> Table:
     heading, _, *rows = (line.strip("|").split("|") for line in lines)
     table = Table(*(word.strip() for word in heading))
     for row in rows:
-        table.add_row(*(escape(printable(word.strip())) for word in row))
+        table.add_row(*(escape(make_printable(word.strip())) for word in row))
     return table
 
 

@@ -35,7 +35,7 @@ class Chatter:
     def __init__(self, file: IO[bytes] | None, stderr: int) -> None:
         self._file, self._stderr, self._position = file, stderr, 0
 
-    def notes(self) -> list[str]:
+    def take_notes(self) -> list[str]:
         """The messages of decoders since the last call, shortened; known noise is dropped, the rest printed."""
         if self._file is None:
             return []
@@ -87,6 +87,6 @@ def catch_chatter() -> Iterator[Chatter]:
                 sys.stderr.flush()
             sys.stderr.close()
             sys.stderr = before
-            chatter.notes()
+            chatter.take_notes()
             os.dup2(kept, 2)
             os.close(kept)

@@ -58,13 +58,13 @@ def usage_errors() -> Iterator[None]:
     try:
         yield
     except AnemoneError as error:
-        err.print(f"[bold red]error:[/] {escape(printable(str(error)))}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]error:[/] {escape(make_printable(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except Exception as error:
         if not is_disk_full(error):
             raise
         name = getattr(error, "filename", None)
-        where = f" ({escape(printable(str(name)))})" if name else ""
+        where = f" ({escape(make_printable(str(name)))})" if name else ""
         err.print(f"[bold red]error:[/] the disk is full{where}: make room, and run the command again", soft_wrap=True)
         raise typer.Exit(2) from None
 
@@ -95,7 +95,7 @@ def refused_promotion() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        err.print(f"[bold red]refused:[/] {escape(printable(str(error)))}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]refused:[/] {escape(make_printable(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
@@ -116,10 +116,10 @@ def main(
     print_anything()
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     r"""Write a text so that any terminal shows it on one line: what is no text as ``\xe9``, a line end as ``\n``.
 
-    >>> printable("reef\n.wav")
+    >>> make_printable("reef\n.wav")
     'reef\\n.wav'
     """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in spell_name(text))
@@ -127,13 +127,13 @@ def printable(text: str) -> str:
 
 def spell_note(text: str) -> str:
     """Mark a text up as a note."""
-    return f"[yellow]note:[/] {escape(printable(text))}"
+    return f"[yellow]note:[/] {escape(make_printable(text))}"
 
 
 def conclude_batch(failures: Sequence[tuple[str, str]]) -> None:
     """Name what failed in a batch, each with its reason, and exit with 1 if anything did."""
     for source, why in failures:
-        line = f"[bold red]failed:[/] {escape(printable(source))}: {escape(printable(why))}"
+        line = f"[bold red]failed:[/] {escape(make_printable(source))}: {escape(make_printable(why))}"
         err.print(line, highlight=False, soft_wrap=True)
     if failures:
         raise typer.Exit(1)

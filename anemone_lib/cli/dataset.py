@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from anemone_lib.audio.channels import parse_channel
-from anemone_lib.cli.common import ChannelOption, app, err, out, printable, spell_note, usage_errors
+from anemone_lib.cli.common import ChannelOption, app, err, make_printable, out, spell_note, usage_errors
 from anemone_lib.errors import ConfigError
 
 dataset_app = typer.Typer(help="Describe annotated recordings once: labels, classes, split, settings.")
@@ -71,7 +71,7 @@ def init(
     table = Table("label", "class")
     table.add_column("annotations", justify="right")
     for name, n in draft.counts.most_common():
-        table.add_row(escape(printable(name)) or "(empty)", draft.dataset.find_class(name) or "–", str(n))
+        table.add_row(escape(make_printable(name)) or "(empty)", draft.dataset.find_class(name) or "–", str(n))
     out.print(table)
     for note in draft.notes:
         err.print(spell_note(note), highlight=False, soft_wrap=True)
@@ -103,7 +103,7 @@ def check(
     rates = sorted({one.sample_rate for one in report.recordings})
     out.print(f"sample rates: {', '.join(f'{rate} Hz' for rate in rates)}", highlight=False)
     for text in report.errors:
-        err.print(f"[bold red]wrong:[/] {escape(printable(text))}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]wrong:[/] {escape(make_printable(text))}", highlight=False, soft_wrap=True)
     for text in (*report.warnings, *report.suggestions):
         err.print(spell_note(text), highlight=False, soft_wrap=True)
     if report.errors:

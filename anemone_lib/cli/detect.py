@@ -29,8 +29,8 @@ from anemone_lib.cli.common import (
     app,
     conclude_batch,
     err,
+    make_printable,
     out,
-    printable,
     progress_bars,
     spell_note,
     usage_errors,
@@ -161,7 +161,7 @@ def _run(batch: Batch, tasks: Sequence[Task], workers: int | None, chatter: Chat
     ):
         bar = bars.add_task("", total=None)
         for position, task in enumerate(tasks, start=1):
-            title = escape(printable(f"{position}/{len(tasks)} {task.recording.name}"))
+            title = escape(make_printable(f"{position}/{len(tasks)} {task.recording.name}"))
             bars.reset(bar, description=title, total=None)
 
             def progress(done: int, total: int) -> None:
@@ -177,7 +177,7 @@ def _run(batch: Batch, tasks: Sequence[Task], workers: int | None, chatter: Chat
                 batch.failures.append((task.recording.source, f"cannot be written or read: {error}"))
             except Exception as error:  # noqa: BLE001 a defect of ours must not end a night's batch either
                 batch.failures.append((task.recording.source, f"unexpected {type(error).__name__}: {error}"))
-            said = chatter.notes()
+            said = chatter.take_notes()
             if shown and not batch.quiet:
                 bars.stop()
                 for number, result in enumerate(shown):
@@ -235,7 +235,7 @@ def _conclude(batch: Batch, finding: Finding, out_folder: Path, shard: str | Non
     elif n_tasks > 1 and not batch.quiet:
         out.print(
             f"{batch.n_done} of {spell_count(n_tasks, 'recording')} analysed, {spell_count(batch.n_events, 'event')}; "
-            f"results in {escape(printable(str(out_folder)))}"
+            f"results in {escape(make_printable(str(out_folder)))}"
         )
     for note in finding.notes:
         err.print(spell_note(note), highlight=False, soft_wrap=True)
@@ -259,12 +259,12 @@ def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str
     speed = scores.duration / max(found.metadata["processing_time"], 1e-9)
     count = spell_count(len(events), f"{found.config.target_class} event")
     channel = f", channel {scores.channel}" if found.of_each_channel else ""
-    title = printable(f"{scores.recording_name}{channel}: {scores.duration:.1f} s, {count}")
+    title = make_printable(f"{scores.recording_name}{channel}: {scores.duration:.1f} s, {count}")
     out.print(f"[bold]{escape(title)}[/]  ({speed:,.0f}× real time)", highlight=False, soft_wrap=True)
     if events:
         _show_events(out, found)
     if found.annotations:
-        out.print(escape(printable(_compare(found))), highlight=False, soft_wrap=True)
+        out.print(escape(make_printable(_compare(found))), highlight=False, soft_wrap=True)
     for note in [*scores.warnings, *said]:
         out.print(spell_note(note), highlight=False, soft_wrap=True)
     for gap in scores.skipped[:SHOWN_EVENTS]:
@@ -274,7 +274,7 @@ def _show(found: Detections, paths: list[Path], kept: list[Path], said: list[str
         text = f"{path} was not made by this program, or was changed since: it is kept; the result is written beside it"
         out.print(spell_note(text), highlight=False, soft_wrap=True)
     for path in paths:
-        out.print(f"  {escape(printable(str(path)))}", highlight=False, soft_wrap=True)
+        out.print(f"  {escape(make_printable(str(path)))}", highlight=False, soft_wrap=True)
 
 
 def _compare(found: Detections) -> str:
@@ -283,7 +283,7 @@ def _compare(found: Detections) -> str:
     from anemone_lib.tuning.recordings import AnnotatedRecording
 
     recording = AnnotatedRecording(found.scores, found.annotations)
-    bouts = recording.bouts(labels=[found.config.target_class])
+    bouts = recording.join_bouts(labels=[found.config.target_class])
     matched = count_events(bouts, found.events, duration=found.scores.duration).n_matched
     calls = spell_count(len(found.annotations), f"annotated {found.config.target_class} call")
     return (
@@ -363,4 +363,4 @@ def _plan_tasks(finding: Finding, out_folder: Path) -> list[Task]:
 
 
 def _list_parents(name: str) -> list[str]:
-    return [printable(part) for part in name.split("/")[:-1] if part not in ("", ".", "..")]
+    return [make_printable(part) for part in name.split("/")[:-1] if part not in ("", ".", "..")]

@@ -20,8 +20,8 @@ from anemone_lib.cli.common import (
     app,
     conclude_batch,
     err,
+    make_printable,
     out,
-    printable,
     progress_bars,
     refuse_options,
     refused_promotion,
@@ -107,7 +107,7 @@ def evaluate(
     out_file: Annotated[Path | None, typer.Option("--out", "--json", help="JSON file to write.")] = None,
 ) -> None:
     """Compare detected events with annotations: precision, recall, F1, false alarms per hour."""
-    from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_interval, format_rate, total
+    from anemone_lib.evaluation.rates import METRICS, add_counts, bootstrap_interval, format_interval, format_rate
     from anemone_lib.tuning.recordings import count_recordings
 
     with usage_errors():
@@ -140,10 +140,10 @@ def evaluate(
         counts = count_recordings(
             scored, settings, labels=_parse_names(labels), bout_gap=bout_gap, onset_tolerance=onset_tolerance
         )
-    if other := scored.other_labels(_parse_names(labels) or [settings.target_class]):
+    if other := scored.describe_other_labels(_parse_names(labels) or [settings.target_class]):
         err.print(spell_note(other), highlight=False, soft_wrap=True)
     _show_counts([recording.name for recording in scored], counts)
-    pooled = total(counts).to_dict()
+    pooled = add_counts(counts).to_dict()
     bounds = {metric: bootstrap_interval(counts, metric=metric) for metric in METRICS}
     intervals = {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in bounds.items()}
     for metric, interval in intervals.items():
@@ -256,7 +256,7 @@ def tune(
         settings, scored = _score_folder(folder, annotations, model, config, cache, reading)
         if labels:
             scored.check_labels(_parse_names(labels) or [])
-        if other := scored.other_labels(_parse_names(labels) or [settings.target_class]):
+        if other := scored.describe_other_labels(_parse_names(labels) or [settings.target_class]):
             err.print(spell_note(other), highlight=False, soft_wrap=True)
         best = search_settings(
             scored,
@@ -274,7 +274,7 @@ def tune(
     for name in best.sweep.space.axes:
         table.add_row(name, str(getattr(best.config, name)), str(getattr(best.base, name)))
     out.print(table)
-    gain, low, high = best.gain()
+    gain, low, high = best.measure_gain()
     aside = f"F1 on {spell_count(len(best.held_out), 'recording')} set aside"
     rate = format_rate(gain, "+.3f", unknown="unknown")
     out.print(f"{aside}: {rate} (95 % by recording: {format_interval(low, high, '+.3f')})", highlight=False)
@@ -332,7 +332,7 @@ def _score_folder(
         bar = bars.add_task("scoring", total=len(found))
 
         def progress(done: int, _total: int) -> None:
-            said.extend(f"{found[done - 1].name}: {note}" for note in chatter.notes())
+            said.extend(f"{found[done - 1].name}: {note}" for note in chatter.take_notes())
             bars.update(bar, completed=done)
 
         scored = score_annotated_recordings(
@@ -364,5 +364,5 @@ def _show_counts(names: list[str], counts: list["Counts"]) -> None:
     for name, one in zip(names, counts, strict=True):
         rates = (one.precision, one.recall, one.f1, one.false_alarms_per_hour)
         row = [str(one.n_reference), str(one.n_estimated), str(one.n_matched)]
-        table.add_row(escape(printable(name)), *row, *map(format_rate, rates))
+        table.add_row(escape(make_printable(name)), *row, *map(format_rate, rates))
     out.print(table)

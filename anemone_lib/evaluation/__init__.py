@@ -10,13 +10,13 @@ from anemone_lib.evaluation.matching import count_events, match_intervals
 from anemone_lib.evaluation.rates import (
     METRICS,
     Counts,
+    add_counts,
     bootstrap_interval,
     compute_f_beta,
     compute_rates,
     compute_wilson_interval,
     format_interval,
     format_rate,
-    total,
 )
 from anemone_lib.evaluation.windows import (
     Reliability,
@@ -31,6 +31,7 @@ __all__ = [
     "Counts",
     "Reliability",
     "ThresholdCurve",
+    "add_counts",
     "as_intervals",
     "bootstrap_interval",
     "compute_f_beta",
@@ -44,6 +45,5 @@ __all__ = [
     "mark_windows",
     "match_intervals",
     "measure_reliability",
-    "total",
     "trace_thresholds",
 ]

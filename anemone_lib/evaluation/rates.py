@@ -93,12 +93,12 @@ class Counts:
         }
 
 
-def total(counts: Iterable[Counts]) -> Counts:
+def add_counts(counts: Iterable[Counts]) -> Counts:
     """Add up the counts of several recordings: each call weighs the same, whichever recording it is in.
 
     Examples
     --------
-    >>> total([Counts(2, 2, 1, 60.0), Counts(3, 4, 3, 60.0)])
+    >>> add_counts([Counts(2, 2, 1, 60.0), Counts(3, 4, 3, 60.0)])
     Counts(n_reference=5, n_estimated=6, n_matched=4, duration=120.0)
     """
     return sum(counts, Counts(0, 0, 0, 0.0))

@@ -13,7 +13,7 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.dataset import Dataset, read_recordings
 from anemone_lib.dataset.recordings import LabelledRecording
 from anemone_lib.errors import ConfigError
-from anemone_lib.evaluation.rates import Counts, total
+from anemone_lib.evaluation.rates import Counts, add_counts
 from anemone_lib.scoring.chunks import choose_config
 from anemone_lib.scoring.classifier import Classifier, ModelCard, load_classifier
 from anemone_lib.scoring.sight import classify_windows
@@ -322,5 +322,5 @@ def count_own_events(dataset: str | os.PathLike[str], classifier: Classifier) ->
     counts = {}
     for name in description.calls:
         own = choose_decisions(config, classifier.card, name)
-        counts[f"{name} ({part} part)"] = total(count_recordings([p.annotated for p in parts], own, labels=[name]))
+        counts[f"{name} ({part} part)"] = add_counts(count_recordings([p.annotated for p in parts], own, labels=[name]))
     return counts

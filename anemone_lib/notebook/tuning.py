@@ -13,7 +13,7 @@ from anemone_lib.audio.recording import open_recording
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import decide_events
 from anemone_lib.errors import AnemoneError, spell_number
-from anemone_lib.evaluation.rates import Counts, format_rate, total
+from anemone_lib.evaluation.rates import Counts, add_counts, format_rate
 from anemone_lib.plots.axes import to_png
 from anemone_lib.plots.event import plot_decisions
 from anemone_lib.tuning.recordings import AnnotatedRecording, count_recordings
@@ -89,7 +89,7 @@ class TuningPanel:
         self._promote_to, self._repeat = promote_to, dict(repeat or {})
         self._channel: Channel = self._repeat.get("channel", "mean")
         self.config, self.decided_in = config, 0.0
-        self._bouts = [one.bouts(labels=self._labels, bout_gap=bout_gap) for one in self._recordings]
+        self._bouts = [one.join_bouts(labels=self._labels, bout_gap=bout_gap) for one in self._recordings]
         wide = {"style": {"description_width": "16em"}, "layout": ipywidgets.Layout(width="40em")}
         longest = max(5.0, config.min_event_duration, config.min_gap_duration)
         self.sliders = {
@@ -186,7 +186,7 @@ class TuningPanel:
         }
         self.decided_in = time.perf_counter() - began
         heads = ("recordings", "hours", "bouts", "events", "bouts found", "precision", "recall", "F1", "false alarms/h")
-        cells = [[name, len(some), *_list_rates(total(some))] for name, some in counts.items()]
+        cells = [[name, len(some), *_list_rates(add_counts(some))] for name, some in counts.items()]
         rows = "".join(f"<tr>{''.join(f'<td>{value}</td>' for value in row)}</tr>" for row in cells)
         titles = "".join(f"<th>{head}</th>" for head in ("", *heads))
         self.status.value = (

@@ -38,7 +38,7 @@ def plot_precision_recall(
 
     Parameters
     ----------
-    curve : ``confidence_threshold``, ``precision``, ``recall``, as `Sweep.over_threshold` gives them
+    curve : ``confidence_threshold``, ``precision``, ``recall``, as `Sweep.get_curve` gives them
     chosen, base : float, thresholds to mark on `curve` and on `base_curve` (on `curve` if there is no `base_curve`)
     base_curve : the same for the settings before, optional
     title : str, optional

@@ -232,7 +232,7 @@ def plot_seen_windows(
 
 def _read_window(recording: Recording, scores: Scores, window: int) -> np.ndarray:
     """Read the samples of a window; zeros beyond the recording, and for samples that are not readable."""
-    start, stop = scores.grid.sample_range(window, window + 1)
+    start, stop = scores.grid.find_samples(window, window + 1)
     samples = np.zeros(scores.grid.window_samples, np.float32)
     samples[: stop - start] = np.nan_to_num(recording.read(start, stop))
     return samples

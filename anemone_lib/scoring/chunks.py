@@ -129,7 +129,7 @@ def score_chunk(
     """
     grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
     n_windows = chunk.stop - chunk.first
-    begin, end = grid.sample_range(chunk.first, chunk.stop)
+    begin, end = grid.find_samples(chunk.first, chunk.stop)
     samples = recording.read(begin, end)
     # A window's own samples are those up to the next window: together they are the recording.
     own = samples if chunk.stop == grid.n_windows else samples[: n_windows * grid.stride_samples]
@@ -308,12 +308,12 @@ def score_recording(
     store = None
     if cache is not None:
         store = ScoreCache(cache, name_recording_scores(recording, classifier, config))
-    if store and (done := store.scores()):
+    if store and (done := store.load_scores()):
         return recall_use(done, recording.name, recording.start_time, recording.warnings)
     chunks = plan(recording, config)
     results: dict[Chunk, ChunkScores | str] = {}
     for chunk in chunks:
-        if store and (kept := store.chunk(chunk, classifier.n_classes)) is not None:
+        if store and (kept := store.load_chunk(chunk, classifier.n_classes)) is not None:
             results[chunk] = kept
     todo = [chunk for chunk in chunks[shard[0] :: shard[1]] if chunk not in results]
     for chunk, result in _score_each(recording, todo, classifier, config, executor):

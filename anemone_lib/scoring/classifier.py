@@ -37,7 +37,7 @@ class Classifier(Protocol):
     Examples
     --------
     >>> classifier = load_classifier()
-    >>> probabilities = classifier.probabilities(np.zeros((2, *classifier.input_shape), np.float32))
+    >>> probabilities = classifier.classify(np.zeros((2, *classifier.input_shape), np.float32))
     >>> probabilities.shape, np.allclose(probabilities.sum(axis=1), 1)
     ((2, 3), True)
     """
@@ -48,7 +48,7 @@ class Classifier(Protocol):
     input_shape: tuple[int, ...]
     n_classes: int
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of every class.
 
         Parameters
@@ -139,7 +139,7 @@ class LiteRTClassifier:
         self._local.ready = interpreter, interpreter.get_input_details()[0], interpreter.get_output_details()[0]
         return self._local.ready
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of every class; see `Classifier`."""
         _check_images(images, self.input_shape)
         return self.classify_painted(len(images), (partial(_copy, image) for image in images))
@@ -206,7 +206,7 @@ class KerasClassifier:
         self.n_classes = int(self._model.output_shape[-1])
         _check_card(self, path)
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of every class; see `Classifier`."""
         _check_images(images, self.input_shape)
         if len(images) == 0:
@@ -243,10 +243,10 @@ class EmbeddingClassifier:
         self.sha256, self.version, self.n_classes = head.sha256, head.version, head.n_classes
         self.input_shape: tuple[int, ...] = (self._backbone.window_samples,)
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of every class in windows of sound; see `Classifier`."""
         _check_images(images, self.input_shape)
-        return self._head.probabilities(self._backbone.embed(images))
+        return self._head.classify(self._backbone.embed(images))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be sent to another process as a path, which is checked there against the same hash."""

@@ -80,7 +80,7 @@ def cut_moved_windows(recording: Recording, first: int, stop: int, grid: WindowG
     windows : np.ndarray [shape=(n, window_samples)], float32
     rows : np.ndarray [shape=(n,)], int, counted from `first`, those that can be analysed
     """
-    begin, end = grid.sample_range(first, stop)
+    begin, end = grid.find_samples(first, stop)
     begin, end = max(0, begin - grid.window_samples), min(grid.n_samples, end + grid.window_samples)
     samples = recording.read(begin, end)
     join = max(1, round(JOIN_S * grid.sample_rate))

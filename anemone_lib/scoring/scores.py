@@ -89,7 +89,7 @@ class Scores:
     warnings : what is wrong with the recording and its sound
     channel : the channel that was analysed: ``mean``, or its number from 1
     n_channels : number of channels in the file; 0 if it is not known
-    pauses : times that were not recorded; `utc_at` counts them
+    pauses : times that were not recorded; `find_utc` counts them
 
     Examples
     --------
@@ -143,7 +143,7 @@ class Scores:
         """Length of the recording, in seconds."""
         return self.grid.n_samples / self.grid.sample_rate
 
-    def utc_at(self, seconds: float) -> datetime | None:
+    def find_utc(self, seconds: float) -> datetime | None:
         """Return the time of day at a time of the recording, with the pauses before it; None if it is not known."""
         if self.start_time is None:
             return None
@@ -249,11 +249,11 @@ class ScoreCache:
         self._path = Path(folder) / f"{key}.npz"
         self._chunks = Path(folder) / f"{key}.chunks"
 
-    def scores(self) -> Scores | None:
+    def load_scores(self) -> Scores | None:
         """Return the finished scores, if there are any."""
         return Scores.load(self._path) if self._path.exists() else None
 
-    def chunk(self, chunk: Chunk, n_classes: int) -> ChunkScores | None:
+    def load_chunk(self, chunk: Chunk, n_classes: int) -> ChunkScores | None:
         """Return a finished chunk; None if it does not exist or is not complete."""
         path = self._locate_chunk(chunk)
         if not path.exists():

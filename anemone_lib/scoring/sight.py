@@ -39,7 +39,7 @@ def classify_windows(
     batches = [slice(k, min(k + config.batch_size, len(windows))) for k in range(0, len(windows), config.batch_size)]
     if len(classifier.input_shape) != 3:
         for some in batches:
-            probabilities[some] = classifier.probabilities(windows[some])
+            probabilities[some] = classifier.classify(windows[some])
         return probabilities
     settings = choose_transform(config, classifier, sample_rate=sample_rate).image_settings
     paints = paint_images(windows, sample_rate=sample_rate, **settings, channels=classifier.input_shape[2])
@@ -50,7 +50,7 @@ def classify_windows(
         images = canvas[: some.stop - some.start]
         for image, paint in zip(images, paints, strict=False):  # as many paints as this batch has images
             paint(image)
-        probabilities[some] = classifier.probabilities(images)
+        probabilities[some] = classifier.classify(images)
     return probabilities
 
 

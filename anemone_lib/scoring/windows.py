@@ -25,7 +25,7 @@ class WindowGrid:
     >>> grid = WindowGrid(n_samples=20_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
     >>> grid.start_times.tolist(), grid.end_times.tolist()
     ([0.0, 1.0, 2.0], [1.0, 2.0, 2.5])
-    >>> grid.sample_range(1, 3)
+    >>> grid.find_samples(1, 3)
     (8000, 20000)
     """
 
@@ -51,7 +51,7 @@ class WindowGrid:
         ends = np.arange(self.n_windows) * self.stride_samples + self.window_samples
         return np.minimum(ends, self.n_samples) / self.sample_rate
 
-    def sample_range(self, first: int, stop: int) -> tuple[int, int]:
+    def find_samples(self, first: int, stop: int) -> tuple[int, int]:
         """Sample range [start, stop) of the recording that windows `first` to `stop` (exclusive) cover."""
         start = first * self.stride_samples
         return start, min(self.n_samples, (stop - 1) * self.stride_samples + self.window_samples)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from anemone_lib.errors import AnnotationError
 
 
-def same_name(one: str, other: str) -> bool:
+def is_same_name(one: str, other: str) -> bool:
     """Return whether two file names, with or without suffix, belong to one recording.
 
-    >>> same_name("Réef.WAV", "re\\u0301ef.flac"), same_name("reef.wav", "reef2.wav")
+    >>> is_same_name("Réef.WAV", "re\\u0301ef.flac"), is_same_name("reef.wav", "reef2.wav")
     (True, False)
     """
     one, other = fold(one), fold(other)
@@ -71,7 +71,7 @@ def fold(name: str) -> str:
 
 def _count_shared_parts(one: Sequence[str], other: Sequence[str]) -> int:
     """Count the parts that two paths share at their ends; 0 if the names differ."""
-    if not one or not other or not same_name(one[-1], other[-1]):
+    if not one or not other or not is_same_name(one[-1], other[-1]):
         return 0
     shared = 1
     for a, b in zip(reversed(one[:-1]), reversed(other[:-1]), strict=False):

@@ -21,7 +21,7 @@ from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.detection.events import decide_events
 from anemone_lib.errors import ModelError, spell_count
 from anemone_lib.evaluation.matching import count_events
-from anemone_lib.evaluation.rates import total
+from anemone_lib.evaluation.rates import add_counts
 from anemone_lib.files import hash_file, write_text
 from anemone_lib.scoring.backbone import Backbone
 from anemone_lib.scoring.bundle import STEM, BackboneCard, ModelCard, read_card
@@ -317,7 +317,7 @@ def _draw_some(
 def _measure_parity(model: Any, tflite_path: Path, images: np.ndarray) -> dict[str, Any]:
     exact = np.concatenate([np.asarray(model(images[k : k + 32], training=False)) for k in range(0, len(images), 32)])
     lite = _load_alone(tflite_path)
-    found = np.concatenate([lite.probabilities(images[k : k + 32]) for k in range(0, len(images), 32)])
+    found = np.concatenate([lite.classify(images[k : k + 32]) for k in range(0, len(images), 32)])
     return {
         "max_abs_difference": float(np.abs(exact - found).max()),
         "on": f"{len(images)} {'spectrogram images' if images.ndim == 4 else 'embeddings'}",
@@ -347,7 +347,7 @@ def _try_int8(
             counts.append(count_events(*events, duration=recording.duration))
         sides = [found.probabilities[:, target] >= config.confidence_threshold for found in scores]
         changed.append(sides[0] != sides[1])
-    counted, part_changed = total(counts), float(np.mean(np.concatenate(changed)))
+    counted, part_changed = add_counts(counts), float(np.mean(np.concatenate(changed)))
     taken = counted.f1 >= INT8_MIN_EVENT_F1 and part_changed <= INT8_MAX_CHANGED
     agreement = {
         "taken": taken,

@@ -115,7 +115,7 @@ def train_classifier(
     check_numbers(epochs=epochs, batch_size=batch_size)
     if not 0 <= balance <= 1:
         raise ConfigError(f"balance is {balance:g}; it is between 0 (each window counts alike) and 1 (each class)")
-    if missing := [name for name, n in train.counts().items() if n == 0]:
+    if missing := [name for name, n in train.count_classes().items() if n == 0]:
         raise ConfigError(f"no window of {', '.join(missing)} to learn from; annotate some, or add simulated windows")
     keras = import_keras()
     model = model or build_model(train.images.shape[1:], len(train.classes), seed=seed)
@@ -138,7 +138,7 @@ def train_classifier(
         validation_data=(x_validation, validation.labels),
         validation_batch_size=batch_size,
         epochs=epochs,
-        class_weight=weigh_classes(train.counts(), balance),
+        class_weight=weigh_classes(train.count_classes(), balance),
         callbacks=callbacks,
         verbose=0,
     ).history

@@ -47,7 +47,7 @@ class LabelledWindows:
     ...     start_times=np.array([0.0, 1.0, 0.0, 1.0]),
     ...     classes=("noise", "anemonefish"),
     ... )
-    >>> windows.counts()
+    >>> windows.count_classes()
     {'noise': 3, 'anemonefish': 1}
     >>> train, held_out = windows.split(fraction=0.5)
     >>> len(train), len(held_out)
@@ -69,7 +69,7 @@ class LabelledWindows:
             self.images[chosen], self.labels[chosen], self.recordings[chosen], self.start_times[chosen], self.classes
         )
 
-    def counts(self) -> dict[str, int]:
+    def count_classes(self) -> dict[str, int]:
         """Number of windows by class."""
         numbers = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
@@ -236,7 +236,7 @@ def cut_labelled_windows(
     >>> from anemone_lib import InferenceConfig, open_recording
     >>> with open_recording(path) as recording:
     ...     windows = cut_labelled_windows(recording, truth, InferenceConfig())
-    >>> windows.images.shape[1:], sum(windows.counts().values()) == len(windows)
+    >>> windows.images.shape[1:], sum(windows.count_classes().values()) == len(windows)
     ((256, 256, 1), True)
     """
     grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
@@ -253,7 +253,7 @@ def cut_labelled_windows(
     seen = scale_transform(config, recording.sample_rate, transform_sr=transform_sr)
     images = []
     for k in chosen:
-        start, stop = grid.sample_range(k, k + 1)
+        start, stop = grid.find_samples(k, k + 1)
         samples = recording.read(start, stop)
         window = cut_windows(
             samples, n_windows=1, window_samples=grid.window_samples, stride_samples=grid.stride_samples

@@ -16,7 +16,7 @@ from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import decide_events
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals
 from anemone_lib.evaluation.matching import count_events
-from anemone_lib.evaluation.rates import Counts, compute_wilson_interval, total
+from anemone_lib.evaluation.rates import Counts, add_counts, compute_wilson_interval
 from anemone_lib.scoring.chunks import score_recording
 from anemone_lib.scoring.classifier import Classifier
 from anemone_lib.scoring.fit import choose_config
@@ -83,7 +83,7 @@ def measure_events(
                 events = decide_events(score_recording(recording, classifier, config), config)
             counts.append(count_events(join_intervals(calls, max_gap=BOUT_JOIN_S), events, duration=duration))
             path.unlink()
-    return total(counts)
+    return add_counts(counts)
 
 
 def count_false_alarms(
@@ -108,7 +108,7 @@ def count_false_alarms(
         with open_recording(path, target_sr=config.target_sr) as recording:
             events = decide_events(score_recording(recording, classifier, config), config)
             counts.append(count_events([], events, duration=recording.duration))
-    return total(counts)
+    return add_counts(counts)
 
 
 def measure_card(
@@ -213,4 +213,4 @@ def _count_by_threshold(
         for key, own in counts.items():
             events = decide_events(scores, config.replace(confidence_threshold=float(key)))
             own.append(count_events([], events, duration=duration))
-    return {key: total(own) for key, own in counts.items()}
+    return {key: add_counts(own) for key, own in counts.items()}

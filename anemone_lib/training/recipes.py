@@ -132,7 +132,7 @@ def train_demonstration_model(
             },
             **described,
         },
-        metrics={"validation_windows": {"n": validation.counts(), "accuracy": round(float(right.mean()), 4)}},
+        metrics={"validation_windows": {"n": validation.count_classes(), "accuracy": round(float(right.mean()), 4)}},
     )
     classifier = load_classifier(Path(folder) / f"{STEM}.tflite")
     measured = measure_card(classifier, control=[*without_calls[n_learnt:], *control])
@@ -163,7 +163,7 @@ def _learn(
         return progress and (lambda done, _: progress(n_before + done, n_epochs))
 
     training = train_classifier(train, validation, model=model, epochs=epochs, seed=seed, progress=report(0))
-    described: dict[str, Any] = {"windows": train.counts(), "epochs": epochs, **_round_losses(training)}
+    described: dict[str, Any] = {"windows": train.count_classes(), "epochs": epochs, **_round_losses(training)}
     if not n_mined:
         return training, described
     hard = _mine(training.model, n_mined, quiet, options)
@@ -178,7 +178,7 @@ def _learn(
         seed=seed + 1,
         progress=report(epochs),
     )
-    mined = {"recordings": n_mined, "first_seed": MINING_SEED, "windows": hard.counts(), "epochs": MINED_EPOCHS}
+    mined = {"recordings": n_mined, "first_seed": MINING_SEED, "windows": hard.count_classes(), "epochs": MINED_EPOCHS}
     return training, described | {"mined": mined | _round_losses(training)}
 
 

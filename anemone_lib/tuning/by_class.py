@@ -19,7 +19,7 @@ from anemone_lib.errors import ConfigError
 from anemone_lib.evaluation.intervals import as_intervals
 from anemone_lib.evaluation.matching import count_events, match_intervals
 from anemone_lib.evaluation.presence import mark_presence
-from anemone_lib.evaluation.rates import Counts, total
+from anemone_lib.evaluation.rates import Counts, add_counts
 from anemone_lib.evaluation.segments import (
     SEGMENT_S,
     compute_f1,
@@ -214,7 +214,7 @@ def measure_classes(
     configs : mapping of class to the configuration that decides its events
     segment_thresholds : mapping of class to threshold, optional
     group_configs : mapping of group to such mappings as `configs`, optional, where a group has its own
-    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.join_bouts`
 
     Returns
     -------
@@ -294,12 +294,12 @@ def _measure_events(
     counts, lengths, gap = [], [], 0.0
     for part in parts:
         own = group_configs.get(part.group, {}).get(name, config)
-        bouts = part.annotated.bouts(labels=[name], bout_gap=bout_gap)
+        bouts = part.annotated.join_bouts(labels=[name], bout_gap=bout_gap)
         duration = max(1e-3, part.annotated.scores.analysed_duration)
         counts.append(count_events(bouts, decide_events(part.annotated.scores, own), duration=duration))
         lengths += (bouts[:, 1] - bouts[:, 0]).tolist()
         gap = max(gap, part.annotated.shortest_gap if bout_gap is None else bout_gap)
-    pooled = total(counts)
+    pooled = add_counts(counts)
     values = [_resample_f1(counts, w) for w in resample_groups([part.group for part in parts])]
     entry = _make_entry(pooled.f1 if pooled.n_reference else None, values, pooled.n_reference, **pooled.to_dict())
     entry |= {
@@ -342,7 +342,7 @@ def count_event_confusions(
     for part in parts:
         events = {name: as_intervals(decide_events(part.annotated.scores, own)) for name, own in configs.items()}
         for name, row in rows.items():
-            bouts = part.annotated.bouts(labels=[name])
+            bouts = part.annotated.join_bouts(labels=[name])
             found = np.zeros(len(bouts), bool)
             for other, intervals in events.items():
                 hit = [bool(len(match_intervals(bout[None], intervals))) for bout in bouts]

@@ -16,7 +16,7 @@ import numpy as np
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import fold_label
 from anemone_lib.errors import AnnotationError, ConfigError
-from anemone_lib.evaluation.rates import Counts, bootstrap_interval, format_interval, format_rate, total
+from anemone_lib.evaluation.rates import Counts, add_counts, bootstrap_interval, format_interval, format_rate
 from anemone_lib.promotion import Promotion
 from anemone_lib.tuning.by_class import ScoredPart
 from anemone_lib.tuning.decisions import THRESHOLDS, Decisions, choose_plateau
@@ -123,9 +123,9 @@ def measure_groups(
             tuned = decisions.groups.get(group, {}).get(name, config)
             first = [_begin(part, seconds).annotated for part in own]
             before, after = (
-                total(count_recordings(rest, one, labels=[name], bout_gap=bout_gap)) for one in (config, tuned)
+                add_counts(count_recordings(rest, one, labels=[name], bout_gap=bout_gap)) for one in (config, tuned)
             )
-            n_first = sum(len(one.bouts(labels=[name], bout_gap=bout_gap)) for one in first)
+            n_first = sum(len(one.join_bouts(labels=[name], bout_gap=bout_gap)) for one in first)
             thresholds = config.confidence_threshold, tuned.confidence_threshold
             gains.append(GroupGain(group, name, n_first, *thresholds, before, after))
     return gains
@@ -228,10 +228,10 @@ def spell_gains(gains: Sequence[GroupGain]) -> str:
             [getattr(one, side) for one in gains if one.class_name == name and one.after.duration]
             for side in ("before", "after")
         )
-        if not total(after).n_reference:
+        if not add_counts(after).n_reference:
             sentences.append(f"{name}: no call after the first seconds.")
             continue
-        f1, f1_before = total(after).f1, total(before).f1
+        f1, f1_before = add_counts(after).f1, add_counts(before).f1
         interval = format_interval(*bootstrap_interval(after, baseline=before), "+.3f")
         sentences.append(
             f"{name}: F1 of events {f1_before:.3f} → {f1:.3f}, {f1 - f1_before:+.3f} ({interval}, 95 % by group)."
@@ -260,7 +260,7 @@ def doubt_groups(gains: Sequence[GroupGain], name: str) -> list[str]:
     if all(one.threshold == one.threshold_before for one in own):
         return []
     before, after = ([getattr(one, side) for one in own if one.after.duration] for side in ("before", "after"))
-    gain = total(after).f1 - total(before).f1
+    gain = add_counts(after).f1 - add_counts(before).f1
     low, high = bootstrap_interval(after, baseline=before)
     if gain < 0 or low < 0:
         return doubt_gain(gain, low, high, where="after the first seconds")

@@ -15,7 +15,7 @@ import numpy as np
 
 from anemone_lib.config import EVENT_FIELDS, InferenceConfig
 from anemone_lib.errors import AnnotationError, ConfigError
-from anemone_lib.evaluation.rates import bootstrap_interval, total
+from anemone_lib.evaluation.rates import add_counts, bootstrap_interval
 from anemone_lib.evaluation.segments import compute_f1
 from anemone_lib.files import write_text
 from anemone_lib.scoring.bundle import ModelCard
@@ -123,7 +123,7 @@ def tune_classes(parts: Sequence[ScoredPart], config: InferenceConfig, *, bout_g
     ----------
     parts : sequence of ScoredPart, of the validation part
     config : InferenceConfig, the settings before
-    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.join_bouts`
 
     Returns
     -------
@@ -152,7 +152,7 @@ def cross_check(
     ----------
     parts : sequence of ScoredPart
     before : InferenceConfig, the settings before, whose target class counts
-    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.join_bouts`
 
     Returns
     -------
@@ -170,9 +170,9 @@ def cross_check(
             chosen = choose_plateau(tried, before)
         except AnnotationError:  # the others hold no call
             chosen = before
-        old.append(total(count_recordings(own, before, labels=[name], bout_gap=bout_gap)))
-        new.append(total(count_recordings(own, chosen, labels=[name], bout_gap=bout_gap)))
-    return total(new).f1 - total(old).f1, *bootstrap_interval(new, baseline=old)
+        old.append(add_counts(count_recordings(own, before, labels=[name], bout_gap=bout_gap)))
+        new.append(add_counts(count_recordings(own, chosen, labels=[name], bout_gap=bout_gap)))
+    return add_counts(new).f1 - add_counts(old).f1, *bootstrap_interval(new, baseline=old)
 
 
 def doubt_classes(
@@ -234,7 +234,7 @@ def choose_plateau(tried: Sweep, base: InferenceConfig, *, near_base: bool = Fal
     AnnotationError
         No bout to find.
     """
-    tried.best(base)  # raises if there is no bout
+    tried.find_best(base)  # raises if there is no bout
     score = np.nan_to_num(tried.rates["f1"])
     width = min(NEIGHBOURS, (score.shape[1] - 1) // 2)
     padded = np.pad(score, ((0, 0), (width, width), (0, 0), (0, 0)), mode="edge")
@@ -243,7 +243,7 @@ def choose_plateau(tried: Sweep, base: InferenceConfig, *, near_base: bool = Fal
     chosen = len(best) // 2
     if near_base:
         chosen = int(np.argmin(np.abs(best[:, 1] - tried.space.confidence_threshold.index(base.confidence_threshold))))
-    return tried.space.config(best[chosen].tolist(), base)
+    return tried.space.make_config(best[chosen].tolist(), base)
 
 
 def _tune_segments(parts: Sequence[ScoredPart], name: str) -> float:

@@ -35,7 +35,7 @@ def list_doubts(tuning: "Tuning") -> list[str]:
     if tuning.config == tuning.base:
         return []
     axes = {} if tuning.by_hand else tuning.sweep.space.axes
-    return [*doubt_gain(*tuning.gain()), *doubt_edges(tuning.config, axes, bout_gap=tuning.bout_gap)]
+    return [*doubt_gain(*tuning.measure_gain()), *doubt_edges(tuning.config, axes, bout_gap=tuning.bout_gap)]
 
 
 def doubt_gain(gain: float, low: float, high: float, *, where: str = "on recordings set aside") -> list[str]:

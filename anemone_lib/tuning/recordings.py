@@ -42,7 +42,7 @@ class AnnotatedRecording:
     >>> grid = WindowGrid(n_samples=80_000, sample_rate=8000, window_samples=8000, stride_samples=8000)
     >>> scores = Scores(np.zeros((10, 3), np.float32), ("noise", "anemonefish", "biological"), grid)
     >>> calls = [Annotation(1.0, 1.2, "anemonefish"), Annotation(1.5, 1.7, "anemonefish"), Annotation(8.0, 8.2, "boat")]
-    >>> AnnotatedRecording(scores, calls).bouts(labels=["anemonefish"])
+    >>> AnnotatedRecording(scores, calls).join_bouts(labels=["anemonefish"])
     array([[1. , 1.7]])
     """
 
@@ -66,7 +66,7 @@ class AnnotatedRecording:
         rows = sorted((one.start_time, one.end_time, one.label) for one in self.annotations)
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
-    def bouts(self, *, labels: Iterable[str], bout_gap: float | None = None) -> np.ndarray:
+    def join_bouts(self, *, labels: Iterable[str], bout_gap: float | None = None) -> np.ndarray:
         """Annotations of the labels, joined into bouts; those in audio that was skipped are left out.
 
         Parameters
@@ -163,7 +163,7 @@ class ScoredFolder(Sequence[AnnotatedRecording]):
         return len(self.recordings)
 
     def check_labels(self, labels: Iterable[str]) -> None:
-        """Refuse labels, as in `other_labels`, of which the tables hold none, though they hold others.
+        """Refuse labels, as in `describe_other_labels`, of which the tables hold none, though they hold others.
 
         Raises
         ------
@@ -173,9 +173,9 @@ class ScoredFolder(Sequence[AnnotatedRecording]):
         names = sorted(labels)
         there = {fold_label(a.label) for recording in self.recordings for a in recording.annotations}
         if there and not there & {fold_label(label) for label in names}:
-            raise AnnotationError(f"{self.other_labels(names)}; name some that are there")
+            raise AnnotationError(f"{self.describe_other_labels(names)}; name some that are there")
 
-    def other_labels(self, labels: Iterable[str]) -> str:
+    def describe_other_labels(self, labels: Iterable[str]) -> str:
         """Say which labels of the tables do not stand for the target, and count them; empty if all labels do.
 
         Parameters
@@ -336,7 +336,7 @@ def split_recordings(
             "on, one to test on"
         )
     shuffled = np.random.default_rng(seed).permutation(len(sets))
-    with_calls = [j for j in shuffled if any(len(recordings[k].bouts(labels=labels)) for k in sets[j])]
+    with_calls = [j for j in shuffled if any(len(recordings[k].join_bouts(labels=labels)) for k in sets[j])]
     without = [j for j in shuffled if j not in with_calls]
     n_out = min(len(sets) - 1, max(1, round(holdout * len(sets))))
     # Recordings with calls in proportion, at least one on each side if possible, and no more than there are.
@@ -363,7 +363,7 @@ def count_recordings(
     recordings : iterable of AnnotatedRecording
     config : InferenceConfig, whose event settings decide
     labels : names that stand for the target class, by default its own
-    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.join_bouts`
     **tolerances
         Those of `anemone_lib.evaluation.matching.match_intervals`.
 
@@ -391,7 +391,7 @@ def count_recordings(
     labels = list(labels or [config.target_class])
     return [
         count_events(
-            one.bouts(labels=labels, bout_gap=bout_gap),
+            one.join_bouts(labels=labels, bout_gap=bout_gap),
             decide_events(one.scores, config),
             duration=one.scores.analysed_duration,
             **tolerances,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from anemone_lib.audio.channels import Channel
 from anemone_lib.config import EVENT_FIELDS
 from anemone_lib.errors import ConfigError, spell_count
-from anemone_lib.evaluation.rates import METRICS, bootstrap_interval, format_interval, format_rate, total
+from anemone_lib.evaluation.rates import METRICS, add_counts, bootstrap_interval, format_interval, format_rate
 from anemone_lib.files import write_text
 from anemone_lib.promotion import SETTINGS_FILE, Promotion
 from anemone_lib.provenance import __version__, code_sha256
@@ -52,8 +52,8 @@ def describe_tuning(tuning: "Tuning") -> dict[str, Any]:
         for held_out, recordings in ((False, tuning.tuned_on), (True, tuning.held_out))
         for one, tuned, base in zip(
             recordings,
-            tuning.counts(held_out=held_out),
-            tuning.counts(tuning.base, held_out=held_out),
+            tuning.count_events(held_out=held_out),
+            tuning.count_events(tuning.base, held_out=held_out),
             strict=True,
         )
     ]
@@ -313,12 +313,12 @@ def _list_provenance(tuning: "Tuning", content: dict[str, Any], command: str) ->
 
 def _describe_rate(tuning: "Tuning", metric: str) -> dict[str, float | list[float | None] | None]:
     """One rate on the recordings set aside: tuned, base, gain, and the interval of each."""
-    tuned, base = tuning.add_up(tuning.counts()), tuning.add_up(tuning.counts(tuning.base))
-    gain, *gain_interval = tuning.gain(metric)
+    tuned, base = tuning.add_up(tuning.count_events()), tuning.add_up(tuning.count_events(tuning.base))
+    gain, *gain_interval = tuning.measure_gain(metric)
     return {
-        "tuned": _to_json(getattr(total(tuned), metric)),
+        "tuned": _to_json(getattr(add_counts(tuned), metric)),
         "tuned_interval": [_to_json(bound) for bound in bootstrap_interval(tuned, metric=metric)],
-        "base": _to_json(getattr(total(base), metric)),
+        "base": _to_json(getattr(add_counts(base), metric)),
         "base_interval": [_to_json(bound) for bound in bootstrap_interval(base, metric=metric)],
         "gain": _to_json(gain),
         "gain_interval": [_to_json(bound) for bound in gain_interval],

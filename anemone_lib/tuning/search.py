@@ -15,7 +15,7 @@ from typing import Any
 from anemone_lib.audio.channels import Channel
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ScoresError
-from anemone_lib.evaluation.rates import Counts, bootstrap_interval, total
+from anemone_lib.evaluation.rates import Counts, add_counts, bootstrap_interval
 from anemone_lib.scoring.classifier import Classifier, load_classifier
 from anemone_lib.tuning.doubts import list_doubts
 from anemone_lib.tuning.recordings import (
@@ -61,7 +61,7 @@ class Tuning:
     >>> space = SearchSpace((1,), (0.3, 0.6, 0.8), (0.1,), (0.2,))
     >>> base = InferenceConfig(smoothing_window=1, confidence_threshold=0.3)
     >>> tuning = tune(recordings, base, holdout=0.5, space=space)
-    >>> gain, low, high = tuning.gain("false_alarms_per_hour")
+    >>> gain, low, high = tuning.measure_gain("false_alarms_per_hour")
     >>> gain  # one false alarm less in the 6 s that were set aside
     -600.0
     """
@@ -99,7 +99,7 @@ class Tuning:
         recordings = self.held_out if held_out else self.tuned_on
         return count_recordings(recordings, config, labels=self.labels, bout_gap=self.bout_gap)
 
-    def counts(self, config: InferenceConfig | None = None, *, held_out: bool = True) -> list[Counts]:
+    def count_events(self, config: InferenceConfig | None = None, *, held_out: bool = True) -> list[Counts]:
         """Count annotations, events and matches in every recording.
 
         Parameters
@@ -117,7 +117,7 @@ class Tuning:
             return self._counted[True, held_out]
         return self._counted[False, held_out] if config == self.base else self._count(config, held_out)
 
-    def gain(self, metric: str = "f1") -> tuple[float, float, float]:
+    def measure_gain(self, metric: str = "f1") -> tuple[float, float, float]:
         """Compare the best settings with `base` on the recordings set aside.
 
         Parameters
@@ -128,8 +128,8 @@ class Tuning:
         -------
         gain, low, high : float, the difference of the rate and its 95 % interval by group; NaN where unknown
         """
-        best, base = self.add_up(self.counts()), self.add_up(self.counts(self.base))
-        gain = getattr(total(best), metric) - getattr(total(base), metric)
+        best, base = self.add_up(self.count_events()), self.add_up(self.count_events(self.base))
+        gain = getattr(add_counts(best), metric) - getattr(add_counts(base), metric)
         return gain, *bootstrap_interval(best, baseline=base, metric=metric)
 
     def add_up(self, counts: Sequence[Counts]) -> list[Counts]:
@@ -137,7 +137,7 @@ class Tuning:
         whole: dict[object, list[Counts]] = {}
         for k, (one, own) in enumerate(zip(self.held_out, counts, strict=True)):
             whole.setdefault(self.groups.get(one.name, k), []).append(own)
-        return [total(own) for own in whole.values()]
+        return [add_counts(own) for own in whole.values()]
 
     @property
     def doubts(self) -> list[str]:
@@ -207,7 +207,7 @@ def tune(
     bout_gap : float >= 0, in seconds, by default a window and a stride
     holdout, seed : as in `split_recordings`
     space : SearchSpace, by default `SearchSpace.around(base)`
-    beta, max_false_alarms_per_hour : as in `Sweep.best`
+    beta, max_false_alarms_per_hour : as in `Sweep.find_best`
     groups : mapping of a recording's name to its group, optional
         Groups are set aside whole, and intervals are by group; by default every recording is one.
 
@@ -258,7 +258,7 @@ def tune(
         tuned_on, space or SearchSpace.around(base), target_class=base.target_class, labels=labels, bout_gap=bout_gap
     )
     return Tuning(
-        config=sweep.best(base, beta=beta, max_false_alarms_per_hour=max_false_alarms_per_hour),
+        config=sweep.find_best(base, beta=beta, max_false_alarms_per_hour=max_false_alarms_per_hour),
         base=base,
         sweep=sweep,
         tuned_on=tuned_on,
@@ -385,5 +385,5 @@ def compare_classifiers(
         recordings = score_annotated_recordings(
             files, classifier=classifier, config=config, cache=cache, label_column=label_column, channel=channel
         )
-        counts[name] = total(count_recordings(recordings, config, labels=labels, bout_gap=bout_gap))
+        counts[name] = add_counts(count_recordings(recordings, config, labels=labels, bout_gap=bout_gap))
     return counts

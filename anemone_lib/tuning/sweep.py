@@ -36,7 +36,7 @@ class SearchSpace:
     Examples
     --------
     >>> space = SearchSpace((1, 3), (0.5, 0.6, 0.7), (0.1,), (0.2,))
-    >>> space.size, space.config((0, 2, 0, 0), InferenceConfig()).confidence_threshold
+    >>> space.size, space.make_config((0, 2, 0, 0), InferenceConfig()).confidence_threshold
     (6, 0.7)
     """
 
@@ -80,11 +80,11 @@ class SearchSpace:
             min_event_duration=_with(config.min_event_duration, lengths),
         )
 
-    def config(self, index: Sequence[int], base: InferenceConfig) -> InferenceConfig:
+    def make_config(self, index: Sequence[int], base: InferenceConfig) -> InferenceConfig:
         """Return `base` with the settings at `index`, one index for each axis."""
         return base.replace(**{name: values[k] for (name, values), k in zip(self.axes.items(), index, strict=True)})
 
-    def index(self, config: InferenceConfig) -> tuple[int, ...]:
+    def find_index(self, config: InferenceConfig) -> tuple[int, ...]:
         """Find a configuration's settings in the space.
 
         Raises
@@ -127,7 +127,7 @@ class Sweep:
     >>> sweep = sweep_settings(recordings, SearchSpace((1,), (0.3, 0.6, 0.8), (0.1,), (0.2,)))
     >>> sweep.rates["f1"].round(2).ravel().tolist()
     [0.67, 1.0, 0.67]
-    >>> sweep.best(InferenceConfig()).confidence_threshold
+    >>> sweep.find_best(InferenceConfig()).confidence_threshold
     0.6
     """
 
@@ -137,7 +137,7 @@ class Sweep:
     n_estimated: np.ndarray
     n_matched: np.ndarray
 
-    def counts(self, index: Sequence[int]) -> list[Counts]:
+    def get_counts(self, index: Sequence[int]) -> list[Counts]:
         """Return the counts of every recording at one setting."""
         found, matched = self.n_estimated[tuple(index)], self.n_matched[tuple(index)]
         columns = (self.n_reference.tolist(), found.tolist(), matched.tolist(), self.duration.tolist())
@@ -149,13 +149,13 @@ class Sweep:
         found, matched = self.n_estimated.sum(axis=-1), self.n_matched.sum(axis=-1)
         return compute_rates(self.n_reference.sum(), found, matched, self.duration.sum())
 
-    def over_threshold(self, config: InferenceConfig) -> dict[str, np.ndarray]:
+    def get_curve(self, config: InferenceConfig) -> dict[str, np.ndarray]:
         """Return thresholds and rates, with every other setting as in `config` [each shape=(n_thresholds,)]."""
-        smoothing, _, gap, length = self.space.index(config)
+        smoothing, _, gap, length = self.space.find_index(config)
         curves = {name: rate[smoothing, :, gap, length] for name, rate in self.rates.items()}
         return {"confidence_threshold": np.array(self.space.confidence_threshold), **curves}
 
-    def best(
+    def find_best(
         self,
         base: InferenceConfig,
         *,
@@ -208,7 +208,7 @@ class Sweep:
                 changes += np.array(values)[tied[:, axis]] != getattr(base, name)
         tied = tied[changes == changes.min()]
         group = tied[(tied[:, [0, 2, 3]] == tied[0, [0, 2, 3]]).all(axis=1)]
-        return self.space.config(group[len(group) // 2].tolist(), base)
+        return self.space.make_config(group[len(group) // 2].tolist(), base)
 
 
 def sweep_settings(
@@ -227,7 +227,7 @@ def sweep_settings(
     space : SearchSpace
     target_class : one of the scores' classes
     labels : names that stand for the target class, by default its own
-    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.bouts`
+    bout_gap : float >= 0, in seconds, as in `AnnotatedRecording.join_bouts`
 
     Returns
     -------
@@ -252,7 +252,7 @@ def sweep_settings(
     ([4, 2, 1], [2, 2, 1])
     """
     labels = list(labels or [target_class])
-    bouts = [recording.bouts(labels=labels, bout_gap=bout_gap) for recording in recordings]
+    bouts = [recording.join_bouts(labels=labels, bout_gap=bout_gap) for recording in recordings]
     line = _Timeline(recordings, bouts)
     n_estimated = np.zeros((*space.shape, len(recordings)), np.int32)
     n_matched = np.zeros_like(n_estimated)

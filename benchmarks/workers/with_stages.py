@@ -70,7 +70,7 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
     height, width, channels = classifier.input_shape
     with open_recording(path) as recording:
         grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
-        start, stop = grid.sample_range(0, CHUNK_WINDOWS)
+        start, stop = grid.find_samples(0, CHUNK_WINDOWS)
         samples = recording.read(start, stop)
         own = samples[: CHUNK_WINDOWS * grid.stride_samples]
         content = Path(path).read_bytes()[: 2 * stop]
@@ -93,7 +93,7 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
             hash=lambda: hashlib.sha256(content).digest(),
             condition=lambda: measure_condition(own, CHUNK_WINDOWS, grid.stride_samples),
             images=draw,
-            model=lambda: classifier.probabilities(images[:n_images]),
+            model=lambda: classifier.classify(images[:n_images]),
             result=lambda: to_json(build_result(scores, decide_events(scores, config), {})),
         )
     n_windows = {

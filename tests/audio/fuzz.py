@@ -331,7 +331,7 @@ class Loudness:
     sha256, version = "0" * 64, "loudness"
     input_shape, n_classes = (256, 256, 1), 3
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def classify(self, images: np.ndarray) -> np.ndarray:
         """Return three classes' probabilities."""
         level = images.mean(axis=(1, 2, 3), dtype=np.float64)
         texture = images[:, ::7, ::5, 0].std(axis=(1, 2), dtype=np.float64)

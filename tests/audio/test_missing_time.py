@@ -142,8 +142,8 @@ def test_a_duty_cycled_harp_counts_recorded_seconds_and_tells_the_true_time_of_d
     scores = found.scores
     assert found.metadata["audio_duration"] == 60
     assert found.metadata["coverage"]["skipped"] == []
-    assert scores.utc_at(29.9) == BEGAN + timedelta(seconds=29.9)
-    assert scores.utc_at(46.4) == datetime(2018, 11, 23, 12, 30, 16, 400_000, tzinfo=UTC)
+    assert scores.find_utc(29.9) == BEGAN + timedelta(seconds=29.9)
+    assert scores.find_utc(46.4) == datetime(2018, 11, 23, 12, 30, 16, 400_000, tzinfo=UTC)
     assert any("1 pause" in text for text in scores.warnings)
 
 

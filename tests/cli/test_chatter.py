@@ -15,4 +15,4 @@ def test_a_note_counts_the_lines_that_it_does_not_show(tmp_path, lines, note):
     path = tmp_path / "stderr"
     path.write_text("\n".join(lines) + "\n")
     with path.open("rb") as file:
-        assert Chatter(file, 2).notes() == [note]
+        assert Chatter(file, 2).take_notes() == [note]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from anemone_lib.detection.events import Annotation, Event
 from anemone_lib.evaluation.intervals import as_intervals, join_intervals, mark_windows
 from anemone_lib.evaluation.matching import count_events, match_intervals
-from anemone_lib.evaluation.rates import Counts, bootstrap_interval, compute_wilson_interval, total
+from anemone_lib.evaluation.rates import Counts, add_counts, bootstrap_interval, compute_wilson_interval
 from anemone_lib.evaluation.windows import count_confusions, measure_reliability, trace_thresholds
 
 # Eighths of a second are exact in binary: intervals that touch in a test touch in the computer too.
@@ -163,7 +163,7 @@ def test_nothing_there_leaves_recall_unknown_and_counts_false_alarms():
 
 
 def test_counts_of_recordings_add_up():
-    assert total([Counts(3, 2, 1, 60.0), Counts(0, 1, 0, 30.0)]) == Counts(3, 3, 1, 90.0)
+    assert add_counts([Counts(3, 2, 1, 60.0), Counts(0, 1, 0, 30.0)]) == Counts(3, 3, 1, 90.0)
 
 
 # ---------------------------------------------------------------------- intervals

@@ -29,5 +29,5 @@ def test_windows_are_drawn_as_the_model_to_start_from_is_shown_them(tmp_path):
     with open_recording(pairs[0][0]) as recording:
         scores = score_recording(recording, load_classifier(), config)
     shown = np.searchsorted(scores.start_times, windows.start_times - 1e-9)
-    found = load_classifier().probabilities(windows.images.astype(np.float32) / np.float32(255))
+    found = load_classifier().classify(windows.images.astype(np.float32) / np.float32(255))
     np.testing.assert_allclose(found, scores.probabilities[shown], atol=0.02)  # images of 8 bits

@@ -382,7 +382,7 @@ class Looks:
         self.input_shape, self.n_classes, self.sha256, self.version = (256, 256, 1), 2, "0" * 64, "v1"
         self.images = []
 
-    def probabilities(self, images):
+    def classify(self, images):
         self.images.append(images.copy())
         return np.full((len(images), 2), 0.5, np.float32)
 

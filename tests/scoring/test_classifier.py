@@ -25,29 +25,29 @@ def images(rng):
 
 
 def test_any_file_of_a_bundle_and_its_folder_load_the_same(bundle, images):
-    expected = load_classifier().probabilities(images)
+    expected = load_classifier().classify(images)
     for uri in (bundle, bundle.as_uri(), *(bundle / f"best_model.{end}" for end in ("tflite", "keras", "json"))):
         classifier = load_classifier(uri)
         assert classifier.card.classes == ("noise", "anemonefish", "biological")
-        np.testing.assert_array_equal(classifier.probabilities(images), expected)
+        np.testing.assert_array_equal(classifier.classify(images), expected)
 
 
 def test_probabilities_are_float32_and_sum_to_one(images):
-    probabilities = load_classifier().probabilities(images)
+    probabilities = load_classifier().classify(images)
     assert probabilities.shape == (11, 3)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    assert load_classifier().probabilities(images[:0]).shape == (0, 3)
+    assert load_classifier().classify(images[:0]).shape == (0, 3)
 
 
 def test_an_answer_does_not_depend_on_the_batch_or_the_thread(images):
     classifier = load_classifier()
-    expected = classifier.probabilities(images)
+    expected = classifier.classify(images)
     for size in (1, 2, 5):
-        parts = [classifier.probabilities(images[first : first + size]) for first in range(0, 11, size)]
+        parts = [classifier.classify(images[first : first + size]) for first in range(0, 11, size)]
         np.testing.assert_array_equal(np.concatenate(parts), expected)
     with ThreadPoolExecutor(4) as pool:
-        for answer in pool.map(classifier.probabilities, [images] * 8):
+        for answer in pool.map(classifier.classify, [images] * 8):
             np.testing.assert_array_equal(answer, expected)
 
 
@@ -55,25 +55,25 @@ def test_a_classifier_travels_to_another_process_and_is_loaded_there_once(images
     classifier = load_classifier()
     one, two = pickle.loads(pickle.dumps(classifier)), pickle.loads(pickle.dumps(classifier))
     assert one is two
-    np.testing.assert_array_equal(one.probabilities(images), classifier.probabilities(images))
+    np.testing.assert_array_equal(one.classify(images), classifier.classify(images))
 
 
 @pytest.mark.slow
 def test_the_keras_model_of_a_bundle_answers_like_its_tflite(bundle, images):
-    expected = load_classifier(bundle).probabilities(images)
+    expected = load_classifier(bundle).classify(images)
     (bundle / "best_model.tflite").unlink()
-    np.testing.assert_allclose(load_classifier(bundle).probabilities(images), expected, atol=1e-4)
+    np.testing.assert_allclose(load_classifier(bundle).classify(images), expected, atol=1e-4)
 
 
 @pytest.mark.slow
 def test_a_lone_keras_model_works_without_a_card(bundle, images):
-    expected = load_classifier(bundle).probabilities(images)
+    expected = load_classifier(bundle).classify(images)
     for name in ("best_model.tflite", "best_model.json"):
         (bundle / name).unlink()
     classifier = load_classifier(bundle)
     assert classifier.card is None
     assert classifier.input_shape == (256, 256, 1)
-    probabilities = classifier.probabilities(images)
+    probabilities = classifier.classify(images)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(probabilities.argmax(axis=1), expected.argmax(axis=1))  # calibration keeps the order
     assert pickle.loads(pickle.dumps(classifier)).sha256 == classifier.sha256
@@ -82,7 +82,7 @@ def test_a_lone_keras_model_works_without_a_card(bundle, images):
 def test_a_tflite_model_never_loads_tensorflow():
     script = (
         "import sys, numpy as np; from anemone_lib import load_classifier; "
-        "load_classifier().probabilities(np.zeros((1, 256, 256, 1), np.float32)); "
+        "load_classifier().classify(np.zeros((1, 256, 256, 1), np.float32)); "
         "print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -165,12 +165,12 @@ def test_a_card_that_contradicts_its_model_is_refused(bundle, change, words):
 
 
 def test_the_cards_temperature_softens_the_probabilities_and_keeps_their_order(bundle, images):
-    plain = load_classifier(bundle).probabilities(images).astype(np.float64)
+    plain = load_classifier(bundle).classify(images).astype(np.float64)
     path = bundle / "best_model.json"
     card = json.loads(path.read_text())
     ratio = 2.0
     path.write_text(json.dumps({**card, "temperature": card["temperature"] * ratio}))
-    soft = load_classifier(bundle).probabilities(images)
+    soft = load_classifier(bundle).classify(images)
     expected = plain ** (1 / ratio)
     np.testing.assert_allclose(soft, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
 
@@ -189,4 +189,4 @@ def test_what_is_no_model_is_refused_with_the_way_out(tmp_path):
 
 def test_images_of_another_shape_are_refused():
     with pytest.raises(ModelError, match=r"\(2, 128, 128, 1\).*\(n, 256, 256, 1\)"):
-        load_classifier().probabilities(np.zeros((2, 128, 128, 1), np.float32))
+        load_classifier().classify(np.zeros((2, 128, 128, 1), np.float32))

@@ -26,7 +26,7 @@ def test_every_sample_is_in_a_window_and_no_window_is_superfluous(n_samples, win
     if grid.n_windows > 1:
         assert starts[-2] + window_samples < n_samples
     assert grid.end_times[-1] == n_samples / 100
-    assert grid.sample_range(0, grid.n_windows) == (0, n_samples)
+    assert grid.find_samples(0, grid.n_windows) == (0, n_samples)
 
 
 def test_times_do_not_drift_over_a_day():

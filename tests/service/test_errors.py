@@ -152,10 +152,10 @@ def test_a_recording_that_cannot_be_done_in_time_is_refused_before_that(
     settings, function, write_wav, monkeypatch, loudness
 ):
     class Slow(type(loudness)):
-        def probabilities(self, images):
+        def classify(self, images):
             turn.acquire(timeout=60)
             clock[0] += 10.0
-            return super().probabilities(images)
+            return super().classify(images)
 
     def watch_in_turn(*options):
         """Let the next chunk begin only when the deadline was looked at, whoever runs first."""

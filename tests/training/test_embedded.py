@@ -115,7 +115,7 @@ def test_a_saved_model_and_a_small_head_are_written_whole(home, backbones, tmp_p
     classifier = load_classifier(tmp_path / "model")
     assert classifier.card.backbone.head == "small"
     assert classifier.input_shape == (4000,)
-    assert classifier.probabilities(np.zeros((2, 4000), np.float32)).shape == (2, 3)
+    assert classifier.classify(np.zeros((2, 4000), np.float32)).shape == (2, 3)
 
 
 def test_folds_embed_the_windows_that_they_test_on(home, backbones, monkeypatch):

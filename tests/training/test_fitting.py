@@ -91,7 +91,7 @@ def test_windows_of_an_annotated_recording_are_its_images_with_their_labels(writ
     starts = np.round(windows.start_times * 16_000).astype(int)
     expected = draw_images(np.stack([read[s : s + 16_000] for s in starts[:-1]]), sample_rate=16_000)
     assert np.abs(windows.images[:-1] / 255 - expected).max() <= 0.5 / 255 + 1e-6
-    assert windows.counts() == {"noise": 8, "anemonefish": 3, "biological": 3}
+    assert windows.count_classes() == {"noise": 8, "anemonefish": 3, "biological": 3}
     assert windows.start_times[windows.labels == CALL].tolist() == pytest.approx([1.2, 1.6, 2.0])
     assert set(windows.recordings) == {"reef.wav"}
 
@@ -115,7 +115,7 @@ def test_simulated_windows_depend_on_the_seed_alone(simulated):
     np.testing.assert_array_equal(again.images, simulated.images[: len(again)])
     np.testing.assert_array_equal(again.labels, simulated.labels[: len(again)])
     assert simulated.images.dtype == np.uint8
-    assert min(simulated.counts().values()) > 20
+    assert min(simulated.count_classes().values()) > 20
 
 
 def test_a_split_keeps_every_recording_on_one_side(simulated):
@@ -251,7 +251,7 @@ def test_both_models_of_the_bundle_answer_like_the_trained_one(trained):
         alone.parent.mkdir(exist_ok=True)
         for file in (name, "best_model.json"):
             (alone.parent / file).write_bytes((folder / file).read_bytes())
-        found = load_classifier(alone).probabilities(images)
+        found = load_classifier(alone).classify(images)
         assert np.abs(found - expected).max() < 2 * PARITY
         for file in (name, "best_model.json"):
             (alone.parent / file).unlink()
@@ -281,7 +281,7 @@ def test_an_8_bit_model_is_taken_only_if_it_finds_the_same_events(trained, reef,
     assert agreement["on"] == "1 recording, 60 s, threshold 0.6"
     classifier = load_classifier(bundle)
     assert classifier.input_shape == (256, 256, 1)
-    np.testing.assert_allclose(classifier.probabilities(images[:4] / np.float32(255)).sum(axis=1), 1, atol=0.02)
+    np.testing.assert_allclose(classifier.classify(images[:4] / np.float32(255)).sum(axis=1), 1, atol=0.02)
 
 
 def test_a_model_that_does_not_fit_the_settings_is_refused(tmp_path):
@@ -342,7 +342,7 @@ def test_the_shipped_models_agree_on_real_images(simulated, tmp_path):
     (tmp_path / "best_model.keras").write_bytes((DEMONSTRATION_MODEL / "best_model.keras").read_bytes())
     (tmp_path / "best_model.json").write_bytes((DEMONSTRATION_MODEL / "best_model.json").read_bytes())
     images = simulated.images[:96].astype(np.float32) / 255
-    difference = load_classifier(tmp_path).probabilities(images) - load_classifier().probabilities(images)
+    difference = load_classifier(tmp_path).classify(images) - load_classifier().classify(images)
     assert np.abs(difference).max() < PARITY
 
 

@@ -90,20 +90,20 @@ def test_what_a_table_holds_beside_the_recording_is_counted_and_said(scored):
         "a.wav: 1 row of a.csv has no label in 'label': that is not the target",
         "a.wav: 1 row of a.csv starts after the end of the recording (3 s) and was left out: the first at 90 s",
     )
-    assert len(found[0].bouts(labels=["anemonefish"])) == 1
+    assert len(found[0].join_bouts(labels=["anemonefish"])) == 1
 
 
 def test_labels_that_stand_for_no_target_are_counted(scored):
     found = scored({"a.wav": None, "a.txt": HEADER + "1\t0.5\t0.9\tWOTH\n2\t1\t2\tWOTH\n3\t1\t2\tEATO\n"})
-    assert found.other_labels(["anemonefish"]) == (
+    assert found.describe_other_labels(["anemonefish"]) == (
         "3 annotations with labels that are not the target: WOTH (2), EATO (1); none is anemonefish"
     )
-    assert found.other_labels(["woth"]) == "1 annotation with labels that are not the target: EATO (1)"
-    assert found.other_labels(["WOTH", "EATO"]) == ""
+    assert found.describe_other_labels(["woth"]) == "1 annotation with labels that are not the target: EATO (1)"
+    assert found.describe_other_labels(["WOTH", "EATO"]) == ""
 
 
 def test_a_blank_label_is_the_target_only_if_asked_for(scored):
     files = {"a.wav": None, "a.txt": HEADER + "1\t0.5\t0.9\t\n2\t1\t2\tWOTH\n"}
-    assert len(scored(files)[0].bouts(labels=["anemonefish"])) == 0
-    assert len(scored(files, blank_label="anemonefish")[0].bouts(labels=["anemonefish"])) == 1
+    assert len(scored(files)[0].join_bouts(labels=["anemonefish"])) == 0
+    assert len(scored(files, blank_label="anemonefish")[0].join_bouts(labels=["anemonefish"])) == 1
     assert [a.label for a in scored(files, label_column="Selection")[0].annotations] == ["1", "2"]

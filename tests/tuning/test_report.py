@@ -86,7 +86,7 @@ def test_a_promotion_counts_both_configurations_on_both_sets_once(recordings, tm
     monkeypatch.setattr(search, "count_recordings", lambda *args, **kwargs: calls.append(1) or count(*args, **kwargs))
     tuning.promote(tmp_path, force=True)
     tuning.report()
-    tuning.gain("recall")
+    tuning.measure_gain("recall")
     assert len(calls) == 4
 
 

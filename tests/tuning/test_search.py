@@ -9,7 +9,7 @@ import pytest
 from anemone_lib.config import InferenceConfig
 from anemone_lib.detection.events import Annotation
 from anemone_lib.errors import AnnotationError, ConfigError, ScoresError
-from anemone_lib.evaluation.rates import total
+from anemone_lib.evaluation.rates import add_counts
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.scoring.windows import WindowGrid
 from anemone_lib.tuning.recordings import (
@@ -104,7 +104,7 @@ def test_a_row_without_a_label_stands_for_the_target(tmp_path, write_wav, noise,
     samples = score_annotated_recordings(
         find_annotated_recordings(tmp_path), classifier=loudness, config=InferenceConfig(), cache=tmp_path / "cache"
     )
-    assert samples[0].bouts(labels=["anemonefish"]).tolist() == [[1, 2]]
+    assert samples[0].join_bouts(labels=["anemonefish"]).tolist() == [[1, 2]]
 
 
 # ---------------------------------------------------------------------- the split
@@ -146,8 +146,10 @@ def test_groups_are_set_aside_whole_and_intervals_are_by_group(season):
     assert not {groups[one.name] for one in tuned_on} & {groups[one.name] for one in held_out}
     assert len(tuned_on) + len(held_out) == len(season)
     tuning = tune(season, InferenceConfig(), groups=groups)
-    assert len(tuning.add_up(tuning.counts())) == len({groups[one.name] for one in tuning.held_out}) < len(held_out)
-    assert total(tuning.add_up(tuning.counts())) == total(tuning.counts())
+    assert (
+        len(tuning.add_up(tuning.count_events())) == len({groups[one.name] for one in tuning.held_out}) < len(held_out)
+    )
+    assert add_counts(tuning.add_up(tuning.count_events())) == add_counts(tuning.count_events())
     with pytest.raises(AnnotationError, match="1 group; tuning needs two"):
         split_recordings(season, labels=["anemonefish"], groups={one.name: "2021" for one in season})
 
@@ -162,9 +164,9 @@ def test_one_recording_cannot_be_split(season):
 
 def test_tuning_lowers_the_threshold_of_a_shy_model_and_gains_on_recordings_it_did_not_see(season):
     tuning = tune(season, InferenceConfig())
-    assert total(tuning.counts(tuning.base)).recall == 0
+    assert add_counts(tuning.count_events(tuning.base)).recall == 0
     assert 0.22 <= tuning.config.confidence_threshold < 0.45
-    gain, low, high = tuning.gain()
+    gain, low, high = tuning.measure_gain()
     assert low <= gain <= high
     assert gain > 0.9
     assert low > 0
@@ -243,6 +245,8 @@ def test_an_environment_that_does_not_exist_is_not_promoted_to(season, tmp_path)
 
 def test_counting_with_tolerances_is_stricter_than_overlap(season):
     config = tune(season, InferenceConfig()).config
-    loose, strict = (total(count_recordings(season, config, onset_tolerance=tolerance)) for tolerance in (None, 0.8))
+    loose, strict = (
+        add_counts(count_recordings(season, config, onset_tolerance=tolerance)) for tolerance in (None, 0.8)
+    )
     assert loose.n_matched > strict.n_matched > 0
     assert loose.n_estimated == strict.n_estimated
