@@ -89,9 +89,7 @@ def test_the_round_from_own_labels_to_the_endpoint(home):
     assert Promotion.load(promoted).model_sha256 == load_classifier(model).sha256
     assert Promotion.load(promoted).config.target_class == "hummer"
     # The command in the report finds the same settings again.
-    command = shlex.split(
-        re.search(r"by `(papermill [^`]+)`", promoted.with_name("inference_config.md").read_text())[1]
-    )
+    command = shlex.split(re.search(r"`(papermill [^`]+)`", promoted.with_name("inference_config.md").read_text())[1])
     assert command[1] == "02_tune_inference_config.ipynb"
     parameters = dict(zip(command[4::3], map(yaml.safe_load, command[5::3]), strict=True))
     assert execute("02_tune_inference_config", home, **parameters, out_folder=str(home / "again"))["fingerprint"]

@@ -32,9 +32,13 @@ def test_every_group_is_tested_once_by_a_model_that_has_not_seen_it(dataset, mon
         return stretches
 
     def know_nothing(pool, validation, config, **options):
-        return SimpleNamespace(
-            model=lambda images, training: np.full((len(images), len(config.classes)), 0.5, np.float32)
-        )
+        class Model:
+            output = np.zeros((1, len(config.classes)))
+
+            def __call__(self, images, training):
+                return np.full((len(images), *self.output.shape[1:]), 0.5, np.float32)
+
+        return SimpleNamespace(model=Model())
 
     monkeypatch.setattr(folds, "read_stretches", note)
     monkeypatch.setattr(folds, "learn_from", know_nothing)
@@ -63,9 +67,13 @@ def test_a_fold_that_cannot_be_read_has_no_measure_and_the_others_have(dataset, 
         return [replace(one, samples=np.full_like(one.samples, np.nan)) for one in stretches] if broken else stretches
 
     def know_nothing(pool, validation, config, **options):
-        return SimpleNamespace(
-            model=lambda images, training: np.full((len(images), len(config.classes)), 0.5, np.float32)
-        )
+        class Model:
+            output = np.zeros((1, len(config.classes)))
+
+            def __call__(self, images, training):
+                return np.full((len(images), *self.output.shape[1:]), 0.5, np.float32)
+
+        return SimpleNamespace(model=Model())
 
     monkeypatch.setattr(folds, "read_stretches", damage)
     monkeypatch.setattr(folds, "learn_from", know_nothing)

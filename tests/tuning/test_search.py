@@ -91,7 +91,7 @@ def test_scores_are_made_once_and_found_again(tmp_path, write_wav, noise, loudne
     assert done == [(1, 1)]
     assert first[0].name == path.name
     assert first[0].annotations[0].label == "anemonefish"
-    monkeypatch.setattr(type(loudness), "probabilities", None)
+    monkeypatch.setattr(type(loudness), "classify", None)
     again = score_annotated_recordings(
         [(path, table)], classifier=loudness, config=InferenceConfig(), cache=tmp_path / "cache"
     )
