@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anemone_lib.archive.sky import measure_moon_phase, measure_sun_altitude
+from anemone_lib.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,11 +109,50 @@ def recount_events(hours: "pd.DataFrame", events: "pd.DataFrame", effort: "pd.Da
     >>> int(recount_events(hours, sure, season.effort)["events"].sum()) == len(sure)
     True
     """
+    if hours.empty:
+        return hours
     counted = ["events", "calls", "occupancy"]
     keys = [*KEY, "class"]
     new = count_hours(events, effort, classes=hours["class"].unique().tolist())[[*keys, *counted]]
     order = hours.columns
     return hours.drop(columns=counted).merge(new, how="left", on=keys)[order]
+
+
+def choose_shown(hours: "pd.DataFrame", site: str = "", class_name: str = "") -> tuple[str, str]:
+    """Choose the site and the class that are shown: those given or, if a name is empty, the first.
+
+    Parameters
+    ----------
+    hours : pandas.DataFrame, as `count_hours` gives it
+    site, class_name : str
+
+    Returns
+    -------
+    site, class_name : str
+
+    Raises
+    ------
+    ConfigError
+        The hours do not have them, or there is no hour.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> choose_shown(pd.DataFrame({"site": ["north", "south"], "class": ["anemonefish", "anemonefish"]}))
+    ('north', 'anemonefish')
+    """
+    if hours.empty:
+        raise ConfigError(
+            "no recording that was analysed has a start time, so there is nothing to show over time; run the archive "
+            "again, and say with --start-time-format how dates are written in the names"
+        )
+    chosen = []
+    for column, name in (("site", site), ("class", class_name)):
+        names = sorted(hours[column].unique())
+        if name and name not in names:
+            raise ConfigError(f"{column} is {name!r}, which the tables do not have; they have {', '.join(names)}")
+        chosen.append(name or names[0])
+    return chosen[0], chosen[1]
 
 
 def count_undated(events: "pd.DataFrame", effort: "pd.DataFrame") -> tuple[int, int, float]:

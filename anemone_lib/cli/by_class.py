@@ -151,7 +151,14 @@ def tune_dataset(
 ) -> None:
     """Find the event settings of every class on the validation part, or the thresholds of each group."""
     from anemone_lib.tuning.by_class import measure_classes, refuse_seen
-    from anemone_lib.tuning.by_group import list_gains, measure_groups, save_groups, spell_gains, tune_groups
+    from anemone_lib.tuning.by_group import (
+        list_gains,
+        measure_groups,
+        note_other_groups,
+        save_groups,
+        spell_gains,
+        tune_groups,
+    )
     from anemone_lib.tuning.decisions import FILE_NAME, load_decisions, tune_classes
     from anemone_lib.tuning.doubts import refuse_doubtful
     from anemone_lib.tuning.report import BASE_FILE
@@ -238,6 +245,8 @@ def tune_dataset(
     ]
     for written in paths:
         out.print(f"  {escape(str(written))}", highlight=False, soft_wrap=True)
+    if note := note_other_groups(out_folder / "groups", paths):
+        err.print(spell_note(note), highlight=False, soft_wrap=True)
 
 
 def _find_doubts(

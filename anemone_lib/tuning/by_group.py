@@ -301,6 +301,36 @@ def save_groups(
     return paths
 
 
+def note_other_groups(folder: Path, written: Sequence[Path]) -> str:
+    """Say which groups in a folder have settings of an earlier tuning.
+
+    Parameters
+    ----------
+    folder : path
+    written : sequence of pathlib.Path, as of `save_groups`
+
+    Returns
+    -------
+    note : str, empty if all settings in the folder were written now
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> _ = Path(folder, "north.auto.tfvars.json").write_text("{}")
+    >>> note_other_groups(folder, []).removeprefix(str(folder))
+    ' also has settings of an earlier tuning, north.auto.tfvars.json; delete them if that group has none of its own now'
+    """
+    names = sorted(path.name for path in folder.glob("*.auto.tfvars.json") if path not in written)
+    if not names:
+        return ""
+    groups = "that group has" if len(names) == 1 else "those groups have"
+    return (
+        f"{folder} also has settings of an earlier tuning, {', '.join(names)}; delete them if {groups} none of "
+        f"{'its' if len(names) == 1 else 'their'} own now"
+    )
+
+
 def _begin(part: ScoredPart, seconds: float) -> ScoredPart:
     return part.narrow(part.span[0], part.span[0] + seconds)
 

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from anemone_lib.archive.hours import count_hours, count_undated
+from anemone_lib.archive.hours import choose_shown, count_hours, count_undated, recount_events
 from anemone_lib.archive.schemas import HOURS
+from anemone_lib.errors import ConfigError
 
 FISH = {"class": "fish"}
 HEARD, SKIPPED = {"analysed": True}, {"analysed": False}
@@ -152,3 +153,22 @@ def test_a_whole_season_adds_up(season, season_hours):
 
 def test_nothing_gives_no_hours(make_intervals):
     assert count_hours(make_intervals([]), make_intervals([]).assign(analysed=True), classes=["fish"]).empty
+
+
+def test_without_a_clock_there_is_nothing_to_show_over_time(make_intervals):
+    effort = make_intervals([("reef", None, 60, 9, HEARD)])
+    events = make_intervals([("reef", None, 5, 9, FISH)])
+    hours = recount_events(count_hours(events, effort, classes=["fish"]), events, effort)
+    assert hours.empty
+    with pytest.raises(ConfigError, match=r"no recording that was analysed has a start time.*--start-time-format"):
+        choose_shown(hours)
+
+
+def test_the_first_site_and_class_are_shown_and_what_is_not_there_is_named():
+    hours = pd.DataFrame({"site": ["south", "north"], "class": ["knock", "fish"]})
+    assert choose_shown(hours) == ("north", "fish")
+    assert choose_shown(hours, "south", "knock") == ("south", "knock")
+    with pytest.raises(ConfigError, match="site is 'west', which the tables do not have; they have north, south"):
+        choose_shown(hours, site="west")
+    with pytest.raises(ConfigError, match="class is 'whale', which the tables do not have; they have fish, knock"):
+        choose_shown(hours, class_name="whale")

@@ -10,7 +10,14 @@ from anemone_lib.evaluation.rates import Counts
 from anemone_lib.promotion import Promotion
 from anemone_lib.scoring.scores import Scores
 from anemone_lib.scoring.windows import WindowGrid
-from anemone_lib.tuning.by_group import doubt_groups, list_gains, save_groups, spell_gains, tune_each_group
+from anemone_lib.tuning.by_group import (
+    doubt_groups,
+    list_gains,
+    note_other_groups,
+    save_groups,
+    spell_gains,
+    tune_each_group,
+)
 from anemone_lib.tuning.decisions import Decisions
 from anemone_lib.tuning.recordings import AnnotatedRecording
 
@@ -104,3 +111,14 @@ def test_settings_of_groups_are_files_that_name_the_model_whatever_the_groups_ar
     loaded = [Promotion.load(path) for path in paths]
     assert sorted(one.config.confidence_threshold for one in loaded) == [0.3, 0.4, 0.5, 0.6]
     assert {one.model_sha256 for one in loaded} == {"a" * 64}
+    assert note_other_groups(tmp_path / "groups", paths) == ""
+
+
+def test_settings_that_an_earlier_tuning_left_are_named(tmp_path):
+    for names in (["north", "south"], ["south"]):
+        decisions = Decisions({"grunt": CONFIG}, {}, {name: {"grunt": CONFIG} for name in names})
+        paths = save_groups(decisions, tmp_path, target_class="grunt", model_sha256="a" * 64)
+    note = note_other_groups(tmp_path, paths)
+    assert "north.auto.tfvars.json" in note
+    assert "south" not in note
+    assert (tmp_path / "north.auto.tfvars.json").exists()  # a person decides
