@@ -58,12 +58,20 @@ class Chatter:
         return []
 
 
+_caught: Chatter | None = None
+
+
 @contextmanager
 def catch_chatter() -> Iterator[Chatter]:
     """Catch what libraries write to file descriptor 2; Python's own `sys.stderr` goes on to where it went.
 
-    Where standard error is not file descriptor 2 (in tests, in notebooks), nothing is caught.
+    Where standard error is not file descriptor 2 (in tests, in notebooks), nothing is caught. Within itself it goes on
+    with what is caught already.
     """
+    global _caught
+    if _caught:
+        yield _caught
+        return
     try:
         ours = sys.stderr.fileno() == 2
     except (OSError, ValueError, AttributeError):
@@ -79,10 +87,11 @@ def catch_chatter() -> Iterator[Chatter]:
         sys.stderr = open(  # noqa: SIM115 closed below
             os.dup(kept), "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=True
         )
-        chatter = Chatter(file, kept)
+        chatter = _caught = Chatter(file, kept)
         try:
             yield chatter
         finally:
+            _caught = None
             with suppress(OSError, ValueError):
                 sys.stderr.flush()
             sys.stderr.close()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
@@ -22,7 +23,7 @@ app.add_typer(config_app, name="config")
 @config_app.command("show")
 def config_show(config: ConfigOption = None, model: ModelOption = None) -> None:
     """Print every setting, what it means, and the fingerprints."""
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         settings = _choose_settings(config, model)
     table = Table()
     for heading in ("setting", "value", "meaning"):
@@ -38,7 +39,7 @@ def config_show(config: ConfigOption = None, model: ModelOption = None) -> None:
 @config_app.command("to-env")
 def config_to_env(config: ConfigOption = None, model: ModelOption = None) -> None:
     """Print the settings as environment variables."""
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         settings = _choose_settings(config, model)
     for name, value in settings.to_env().items():
         print(f"{name}={value}")
@@ -53,7 +54,7 @@ def config_to_tfvars(
     ] = None,
 ) -> None:
     """Print or write the settings as Terraform loads them."""
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         classifier = load_classifier(model)
         promotion = Promotion.load(config) if config else Promotion(choose_config(None, classifier))
         if model:  # named on purpose: the settings are for this one

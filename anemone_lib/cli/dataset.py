@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from anemone_lib.audio.channels import parse_channel
+from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import ChannelOption, app, err, make_printable, out, spell_note, usage_errors
 from anemone_lib.errors import ConfigError
 
@@ -46,7 +47,7 @@ def init(
     from anemone_lib.dataset import draft_dataset
     from anemone_lib.dataset.splitting import SPLITS
 
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         if split not in SPLITS:
             raise ConfigError(f"--split is {split!r}; it must be one of {', '.join(SPLITS)}")
         path = out_file or folder / "dataset.yaml"
@@ -88,7 +89,7 @@ def check(
     from anemone_lib.dataset import Dataset, check_dataset
     from anemone_lib.dataset.description import PARTS
 
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         dataset = Dataset.load(path)
         report = check_dataset(dataset)
     table = Table()

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from anemone_lib.audio.finding import find_recordings, list_audio
+from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import ChannelOption, ConfigOption, app, out, progress_bars, refuse_options, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
@@ -127,7 +128,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a classifier and write its bundle: .keras, .tflite and the card."""
-    with usage_errors(), progress_bars() as bars:
+    with usage_errors(), catch_chatter(), progress_bars() as bars:
         bar = bars.add_task("training")
 
         def progress(done: int, total: int) -> None:
@@ -214,7 +215,7 @@ def export_model(
     """Convert a .keras model for serving, and check that both answer alike."""
     from anemone_lib.training.bundle import export_model as export
 
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         settings = InferenceConfig.load(config) if config else None
         if recordings is None:
             raise ConfigError(

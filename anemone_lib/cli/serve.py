@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anemone_lib.cli.chatter import catch_chatter
 from anemone_lib.cli.common import ConfigOption, ModelOption, app, out, usage_errors
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError
@@ -34,7 +35,8 @@ def serve(
         from anemone_lib.service.problems import Problem
         from anemone_lib.service.settings import LOCAL_AUDIO_BYTES, Settings
 
-        classifier = load_classifier(model)
+        with catch_chatter():
+            classifier = load_classifier(model)
         inference = choose_promoted(config, classifier)
         check_fit(classifier, inference)
         # The environment decides everything else: buckets, origins that may call, the expected model.

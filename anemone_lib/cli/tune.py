@@ -110,7 +110,7 @@ def evaluate(
     from anemone_lib.evaluation.rates import METRICS, add_counts, bootstrap_interval, format_interval, format_rate
     from anemone_lib.tuning.recordings import count_recordings
 
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         if out_file:
             check_folder(out_file.parent, "--out")
         folder, chosen = _choose_source(folder, dataset, labels=labels, label_column=label_column, channel=channel)
@@ -210,7 +210,7 @@ def tune(
     from anemone_lib.evaluation.rates import format_interval, format_rate
     from anemone_lib.tuning import tune as search_settings
 
-    with usage_errors():
+    with usage_errors(), catch_chatter():
         if verdicts or precision is not None:
             from anemone_lib.cli.verdicts import tune_by_verdicts
 
