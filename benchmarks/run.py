@@ -154,6 +154,7 @@ def measure_stages(table: Table) -> dict[int, Any]:
             "condition": "lowest, highest and mean sample",
             "images": f"{one['frames']:.1f} frames of {one['n_fft']}, {one['image_bytes'] / 1000:.0f} kB drawn",
             "model": f"{one['operations'] / 1e6:.1f} MFLOP, {one['image_bytes'] / 1000:.0f} kB in",
+            "calls": f"{one['events']} events in ten minutes",
             "result": "events, JSON",
         }
         for name, taken in one["seconds"].items():

@@ -20,7 +20,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 
 from anemone_lib.archive.measuring import Measured
@@ -34,7 +33,7 @@ from anemone_lib.archive.workers import Workers
 from anemone_lib.config import InferenceConfig
 from anemone_lib.errors import ConfigError, ModelError, ScoresError
 from anemone_lib.provenance import __version__, code_sha256
-from anemone_lib.scoring.classifier import Classifier
+from anemone_lib.scoring.classifier import Classifier, rename_classifier
 from anemone_lib.scoring.fit import check_fit
 
 #: Changes with the content of a batch: a function refuses another.
@@ -98,9 +97,7 @@ def restore_batch(batch: Mapping[str, Any], classifier: Classifier) -> Request:
             f"{asked['version']} ({asked['sha256'][:12]}): deploy that model, or give --model that of the function"
         )
     if classifier.version != asked["version"]:  # a deployment may give the same model another name
-        kept = ("card", "sha256", "input_shape", "n_classes", "probabilities")
-        values = {name: getattr(classifier, name) for name in kept}
-        classifier = SimpleNamespace(**values, version=asked["version"])
+        classifier = rename_classifier(classifier, asked["version"])
     about = batch["request"]
     configs = tuple(InferenceConfig(**one) for one in about["configs"])
     check_fit(classifier, configs[0])

@@ -110,6 +110,20 @@ def load_classifier(
     return model
 
 
+def rename_classifier(classifier: Classifier, version: str) -> Classifier:
+    """Return the same classifier with another version, as its scores will state it.
+
+    Examples
+    --------
+    >>> rename_classifier(load_classifier(), "reef-7").version
+    'reef-7'
+    """
+    renamed = object.__new__(type(classifier))
+    vars(renamed).update(vars(classifier))
+    renamed.version = version
+    return renamed
+
+
 class LiteRTClassifier:
     """A ``.tflite`` model in LiteRT; each thread has an interpreter of its own."""
 

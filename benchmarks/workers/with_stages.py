@@ -14,16 +14,15 @@ import numpy as np
 from measure import serve
 from scipy.fft import rfft
 
-from anemone_lib import InferenceConfig, load_classifier, open_recording
-from anemone_lib.detection import decide_events
+from anemone_lib import InferenceConfig, load_classifier, open_recording, score_recording
+from anemone_lib.detection import calls, decide_events
 from anemone_lib.detection.results import build_result, to_json
-from anemone_lib.scoring import cut_windows, draw_images
+from anemone_lib.scoring import choose_config, cut_windows
 from anemone_lib.scoring.chunks import CHUNK_WINDOWS
 from anemone_lib.scoring.classifier import LiteRTClassifier
 from anemone_lib.scoring.condition import measure as measure_condition
 from anemone_lib.scoring.fit import choose_transform
-from anemone_lib.scoring.images import BLOCK_FRAMES
-from anemone_lib.scoring.scores import Scores
+from anemone_lib.scoring.images import BLOCK_FRAMES, SHARING_WINDOWS, paint_images
 from anemone_lib.scoring.windows import lay_grid
 
 ROUNDS = 15
@@ -66,7 +65,8 @@ def rates_of_the_core() -> dict[str, float]:
 
 def stages_of(path: str, model: str | None) -> dict[str, Any]:
     """Return processor seconds a window of every stage, and what there is to do."""
-    classifier, config = load_classifier(model), InferenceConfig()
+    classifier = load_classifier(model)
+    config = choose_config(None, classifier) if classifier.card else InferenceConfig()
     height, width, channels = classifier.input_shape
     with open_recording(path) as recording:
         grid = lay_grid(recording.n_samples, sample_rate=recording.sample_rate, **config.grid_settings)
@@ -79,21 +79,32 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
             n_windows=CHUNK_WINDOWS,
             window_samples=grid.window_samples,
             stride_samples=grid.stride_samples,
-        )[: config.batch_size]
-        images = np.empty((config.batch_size, height, width, channels), np.float32)
-        n_images = 2 if operations_of(classifier) > 1e9 else config.batch_size
+        )[:SHARING_WINDOWS]
+        image = np.empty((height, width, channels), np.float32)
+        large = operations_of(classifier) > 1e9
+        n_images = 2 if large else 32
         transform = choose_transform(config, classifier, sample_rate=recording.sample_rate).image_settings
-        scores = Scores(np.full((grid.n_windows, 3), np.float32(1 / 3)), config.classes, grid)
+        # A large model's windows are not all scored only to know where calls are.
+        scores = score_recording(recording, load_classifier(None if large else model), config)
+        events = decide_events(scores, config)
+        band = calls.choose_band(config.target_class, {}, fmax_hz=config.fmax_hz)
+        batches = calls._cut_batches(recording, events)
 
         def draw() -> None:
-            draw_images(windows, sample_rate=recording.sample_rate, channels=channels, out=images, **transform)
+            for paint in paint_images(windows, sample_rate=recording.sample_rate, channels=channels, **transform):
+                paint(image)
+
+        def measure_calls() -> None:
+            for batch in batches:
+                calls._measure(recording, batch, band, calls.MAX_PULSE_GAP_S, 0.0)
 
         taken = processor_seconds(
             read=lambda: recording.read(start, stop),
             hash=lambda: hashlib.sha256(content).digest(),
             condition=lambda: measure_condition(own, CHUNK_WINDOWS, grid.stride_samples),
             images=draw,
-            model=lambda: classifier.classify(images[:n_images]),
+            model=lambda: classifier.classify_painted(n_images, [lambda _: None] * n_images),
+            calls=measure_calls,
             result=lambda: to_json(build_result(scores, decide_events(scores, config), {})),
         )
     n_windows = {
@@ -102,6 +113,7 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
         "condition": CHUNK_WINDOWS,
         "images": len(windows),
         "model": n_images,
+        "calls": grid.n_windows,
         "result": grid.n_windows,
     }
     return {
@@ -109,8 +121,9 @@ def stages_of(path: str, model: str | None) -> dict[str, Any]:
         "audio_bytes": 2 * grid.stride_samples,
         "n_fft": transform["n_fft"],
         "frames": frames_transformed(windows, recording.sample_rate, transform) / len(windows),
-        "image_bytes": images[0].nbytes,
+        "image_bytes": image.nbytes,
         "operations": operations_of(classifier),
+        "events": len(events),
     }
 
 
@@ -130,7 +143,7 @@ def frames_transformed(windows: np.ndarray, sample_rate: int, settings: dict[str
     """Count the frames that are transformed for a batch of windows."""
     from anemone_lib.scoring import images as spectrogram
 
-    counted, transform = [], spectrogram._transform
+    counted, transform, image = [], spectrogram._transform, np.empty((256, 256, 1), np.float32)
 
     def counting(block: np.ndarray, *rest: Any) -> None:
         counted.append(len(block))
@@ -138,7 +151,8 @@ def frames_transformed(windows: np.ndarray, sample_rate: int, settings: dict[str
 
     spectrogram._transform = counting
     try:
-        draw_images(windows, sample_rate=sample_rate, **settings)
+        for paint in paint_images(windows, sample_rate=sample_rate, channels=1, **settings):
+            paint(image[: settings["height_pixels"], : settings["width_pixels"]])
     finally:
         spectrogram._transform = transform
     return sum(counted)

@@ -14,6 +14,7 @@ import zipfile
 from types import SimpleNamespace
 
 import boto3
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
@@ -32,6 +33,7 @@ from anemone_lib.archive.measuring import Measured
 from anemone_lib.archive.packing import unpack_result
 from anemone_lib.archive.state import State
 from anemone_lib.errors import ConfigError, ModelError, ScoresError
+from anemone_lib.scoring.classifier import rename_classifier
 from tests.archive.conftest import analyse, read_bytes, write_season
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:reef-archive"
@@ -644,6 +646,15 @@ def test_a_batch_of_another_version_is_refused_with_what_to_do(bucket):
         batch_module.restore_batch(
             json.loads(compose_batch(make_request([SOURCE]), [], {})), SimpleNamespace(sha256="f", version="v9")
         )
+
+
+def test_a_function_whose_model_has_another_name_classifies_as_well_and_gives_the_name_of_the_run():
+    batch = json.loads(compose_batch(make_request([SOURCE]), [], {}))
+    deployed = rename_classifier(load_classifier(), "deployed")
+    classifier = batch_module.restore_batch(batch, deployed).classifier
+    assert (classifier.version, deployed.version) == (load_classifier().version, "deployed")
+    images = np.zeros((2, *classifier.input_shape), np.float32)
+    np.testing.assert_array_equal(classifier.classify(images), deployed.classify(images))
 
 
 def test_the_function_needs_nothing_that_is_not_in_its_image():
